@@ -1,0 +1,1 @@
+// Only carries the precompiled <torch/torch.h> of the torch rooms.

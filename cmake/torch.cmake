@@ -1,0 +1,20 @@
+# libtorch out of the Python wheel, and one precompiled <torch/torch.h> that all torch rooms share.
+if(NOT Torch_DIR AND NOT PANGU_PYTHON)
+  find_program(PANGU_PYTHON NAMES python3 REQUIRED)
+endif()
+if(NOT Torch_DIR)
+  execute_process(COMMAND ${PANGU_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
+                  OUTPUT_VARIABLE torch_prefix OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed)
+  if(failed)
+    message(FATAL_ERROR "libtorch: ${PANGU_PYTHON} cannot import torch.\n"
+                        "Hint: run ./pangu-draw once, it installs the pinned wheel; or pass -DPANGU_PYTHON=.")
+  endif()
+  set(Torch_DIR ${torch_prefix}/Torch CACHE PATH "libtorch's CMake files" FORCE)
+endif()
+find_package(Torch REQUIRED)
+add_library(pangu_torch INTERFACE)
+target_link_libraries(pangu_torch INTERFACE ${TORCH_LIBRARIES})
+target_include_directories(pangu_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+add_library(pangu_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
+target_link_libraries(pangu_pch PUBLIC pangu_flags pangu_torch nlohmann_json::nlohmann_json Threads::Threads)
+target_precompile_headers(pangu_pch PRIVATE <torch/torch.h>)

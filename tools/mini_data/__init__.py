@@ -1,0 +1,1 @@
+"""Parts of tools/mini_dataset.py: one file a step (fetch, choose, name, picture, caption, pack)."""

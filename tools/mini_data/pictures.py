@@ -1,0 +1,102 @@
+"""The three picture sources: each turns a concept id into encoded WebP bytes and a size.
+
+3D renders are already 256x256 lossy WebP with alpha and are copied byte for byte; flat drawings are
+rendered from SVG by rsvg-convert; shaded bitmaps are cut out of the font's CBDT table at their own
+136x128. Nothing is upscaled. The two encoded here are lossless, so flat edges stay clean.
+"""
+import concurrent.futures
+import io
+import json
+import subprocess
+import tarfile
+
+from PIL import Image
+from fontTools.ttLib import TTFont
+
+FLAT_SIZE_PX = 256
+
+
+def concept_id_of(hexcode: str) -> str:
+    """Code points in lower-case hex joined by '-', without the variation selector FE0F."""
+    return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
+
+
+def encode_webp(image: Image.Image) -> bytes:
+    out = io.BytesIO()
+    image.save(out, "WEBP", lossless=True, quality=100, method=6, exact=False)
+    return out.getvalue()
+
+
+def read_3d(archive: tarfile.TarFile, wanted: set[str]) -> dict[str, tuple[bytes, int, int]]:
+    pictures = {}
+    for member in archive:
+        name = member.name.rsplit("/", 1)[-1]
+        if not name.endswith(".webp"):
+            continue
+        concept_id = concept_id_of(name[:-5])
+        if concept_id in wanted:
+            data = archive.extractfile(member).read()
+            image = Image.open(io.BytesIO(data))
+            pictures[concept_id] = (data, image.width, image.height)
+    return pictures
+
+
+def render_svg(svg: str) -> tuple[bytes, int, int]:
+    size = str(FLAT_SIZE_PX)
+    png = subprocess.run(["rsvg-convert", "-w", size, "-h", size, "-f", "png"], input=svg.encode(),
+                         check=True, capture_output=True).stdout
+    image = Image.open(io.BytesIO(png)).convert("RGBA")
+    return encode_webp(image), image.width, image.height
+
+
+def read_flat(icons: dict, chars: dict[str, str], wanted: set[str],
+              workers: int = 2) -> dict[str, tuple[bytes, int, int]]:
+    """`icons` and `chars` are icons.json and chars.json of the Iconify package."""
+    names = {concept_id_of(code): name for code, name in sorted(chars.items())}
+    jobs = {}
+    for concept_id in sorted(wanted & names.keys()):
+        name = names[concept_id]
+        name = icons.get("aliases", {}).get(name, {}).get("parent", name)
+        icon = icons["icons"].get(name)
+        if icon is None:
+            continue
+        width = icon.get("width", icons.get("width", 16))
+        height = icon.get("height", icons.get("height", 16))
+        jobs[concept_id] = ('<svg xmlns="http://www.w3.org/2000/svg" '
+                            'xmlns:xlink="http://www.w3.org/1999/xlink" '
+                            f'viewBox="0 0 {width} {height}">{icon["body"]}</svg>')
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return dict(zip(jobs, pool.map(render_svg, jobs.values())))
+
+
+def ligatures_of(font: TTFont) -> dict[tuple[str, ...], str]:
+    found = {}
+    for lookup in font["GSUB"].table.LookupList.Lookup:
+        if lookup.LookupType != 4:
+            continue
+        for subtable in lookup.SubTable:
+            for first, entries in subtable.ligatures.items():
+                for entry in entries:
+                    found.setdefault((first, *entry.Component), entry.LigGlyph)
+    return found
+
+
+def read_shaded(font_bytes: bytes, wanted: set[str]) -> dict[str, tuple[bytes, int, int]]:
+    font = TTFont(io.BytesIO(font_bytes), lazy=True)
+    cmap = font.getBestCmap()
+    ligatures = ligatures_of(font)
+    bitmaps = font["CBDT"].strikeData[0]
+    pictures = {}
+    for concept_id in sorted(wanted):
+        glyphs = tuple(cmap.get(int(part, 16)) for part in concept_id.split("-"))
+        glyph = glyphs[0] if len(glyphs) == 1 else ligatures.get(glyphs)
+        if glyph is None or glyph not in bitmaps:
+            continue
+        png = bitmaps[glyph].imageData
+        image = Image.open(io.BytesIO(png)).convert("RGBA")
+        pictures[concept_id] = (encode_webp(image), image.width, image.height)
+    return pictures
+
+
+def load_json(data: bytes):
+    return json.loads(data.decode("utf-8"))
