@@ -1,0 +1,48 @@
+// Time-decoupled experts (PanGu-Draw, section 3: a structure generator for high noise, a texture
+// generator for low noise, or k of them) and the plan that says who serves which step. The switch
+// is on sigma, never on the fraction of steps.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "diffusion/denoiser.h"
+#include "diffusion/sigmas.h"
+
+namespace pangu::diffusion {
+
+// boundaries: experts - 1 sigmas, not increasing. Expert i serves boundaries[i] <= sigma <
+// boundaries[i-1]: a sigma exactly at a boundary belongs to the noisier expert (PanGu-Draw:
+// structure t in [500, 1000), boundary sigma_of_t(500)).
+size_t expert_of_sigma(const std::vector<double>& boundaries, double sigma);
+
+// experts: from most noise to least. Only the serving one is called, so the others may be out of
+// memory. kBadInput if boundaries do not fit the experts.
+Denoiser route_by_sigma(std::vector<Denoiser> experts, std::vector<double> boundaries);
+
+struct PlanStep {
+  double sigma = 0.0;
+  double sigma_next = 0.0;
+  double t_index = 0.0;  // of sigma, on the schedule's scale
+  size_t expert = 0;
+};
+
+// Who serves each step of one drawing. Plain data: compared, printed, stored in the picture.
+struct Plan {
+  std::vector<PlanStep> steps;
+  std::vector<double> boundaries;  // what route_by_sigma is to be given: the lag is already in it
+  SigmaList sigmas() const;
+  size_t steps_of(size_t expert) const;
+};
+
+// lag_switch reproduces the released PanGu-Draw 3 sampler, which chooses the expert by the step
+// before: the first step below a boundary still runs on the noisier expert (21/19 of 40 steps, 11/9
+// of 20). It is done by moving each boundary down to the sigma of that step.
+Plan make_plan(const SigmaList& sigmas, const Schedule& schedule,
+               std::vector<double> boundaries = {}, bool lag_switch = false);
+
+// names: of the experts ("structure", "texture"); numbers where they run out.
+std::string to_table(const Plan& plan, const std::vector<std::string>& names = {});
+// {"boundaries":[...],"steps":[{"step":0,"sigma":..,"sigma_next":..,"t_index":..,"expert":".."},...]}
+std::string to_json(const Plan& plan, const std::vector<std::string>& names = {});
+
+}  // namespace pangu::diffusion

@@ -1,0 +1,37 @@
+// The state that a sampler moves: one tensor, or a tuple of tensors (one per latent space) that
+// several models denoise together. It is not a container of anything else: no names, no noise
+// level.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
+#include <vector>
+
+namespace pangu::diffusion {
+
+// part k: [B,C_k,H_k,W_k], latent of space k in the VE scale (x = x0 + sigma * eps). Copies share
+// storage; no function of this room writes into a part.
+struct Latents {
+  std::vector<at::Tensor> parts;
+
+  Latents() = default;
+  Latents(at::Tensor one);  // implicit: a tensor is a tuple of one
+  explicit Latents(std::vector<at::Tensor> several) : parts(std::move(several)) {}
+
+  size_t size() const { return parts.size(); }
+  const at::Tensor& operator[](size_t space) const { return parts[space]; }
+  // The tensor of a tuple of one; kInternal error for any other size.
+  const at::Tensor& one() const;
+};
+
+// Part by part. Both sides must have the same number of parts (kInternal error otherwise). The
+// scalar is a double, the parts keep their dtype.
+Latents operator+(const Latents& a, const Latents& b);
+Latents operator-(const Latents& a, const Latents& b);
+Latents operator*(const Latents& a, double scale);
+inline Latents operator*(double scale, const Latents& a) { return a * scale; }
+
+// a + (b - a) * weight, computed as a * (1 - weight) + b * weight: exact at weight 0 and 1.
+Latents mix(const Latents& a, const Latents& b, double weight);
+
+}  // namespace pangu::diffusion

@@ -1,0 +1,66 @@
+// The training loss in pieces that the trainer composes: draw t in the expert's range, mix in
+// noise, call the network, weigh its error. Time-decoupled training is two fields of the
+// configuration. Sources: Ho et al. 2020; min-SNR-gamma, Hang et al. 2023; noise offset, Guttenberg
+// 2023; sigma^-2, PanGu-Draw 3.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/rng.h"
+#include "diffusion/parameterisation.h"
+
+namespace pangu::diffusion {
+
+enum class LossWeighting {
+  kNone,     // the mean squared error of the prediction as it is            "none"
+  kEpsilon,  // that of the eps it implies, sigma^-2 on x0; PanGu-Draw's own "epsilon"
+  kMinSnr,   // min(SNR, snr_gamma) on x0                                     "min_snr"
+};
+LossWeighting loss_weighting_from(const std::string& name);  // kBadInput names the known ones
+std::string to_string(LossWeighting weighting);
+
+// Structure generator: [500, 1000). Texture generator: [0, 500).
+struct LossConfig {
+  Parameterisation parameterisation = Parameterisation::kEps;
+  int64_t min_timestep = 0;
+  int64_t max_timestep = 1000;  // exclusive
+  LossWeighting weighting = LossWeighting::kMinSnr;
+  double snr_gamma = 5.0;                         // Hang et al. 2023
+  double noise_offset = 0.0;                      // 0 is off; 0.05 to 0.1 is usual
+  void validate(const Schedule& schedule) const;  // kBadInput names the field
+};
+
+// Uniform whole numbers in [min_timestep, max_timestep).
+int64_t draw_t_index(const LossConfig& config, Rng& rng);
+// [B] int64 on the host, one draw after another.
+at::Tensor draw_t_index(const LossConfig& config, Rng& rng, int64_t batch);
+// [B] int64 on the host: one random number, the range cut into B equal parts, one t from each, in a
+// random cyclic order. Each t alone is as uniform as above; the batch's mean loss varies less.
+at::Tensor draw_t_index_stratified(const LossConfig& config, Rng& rng, int64_t batch);
+
+// noise + noise_offset * per_channel. noise: [B,C,H,W], per_channel: [B,C,1,1], both standard
+// normal.
+at::Tensor offset_noise(const at::Tensor& noise, const at::Tensor& per_channel,
+                        double noise_offset);
+
+// Below: x0, noise, prediction: [B,C,H,W], t_index: [B] int64 with values in [0, N) (on the host,
+// or it is copied there). Coefficients are computed in double and cast once; results are f32 (f64
+// if the first argument is), on its device, whatever the inputs' half precision. All are
+// differentiable.
+
+// The network's input a x0 + b noise.
+at::Tensor noisy_input(const at::Tensor& x0, const at::Tensor& t_index, const at::Tensor& noise,
+                       const Schedule& schedule);
+// What the network should say.
+at::Tensor target(const at::Tensor& x0, const at::Tensor& t_index, const at::Tensor& noise,
+                  const Schedule& schedule, Parameterisation parameterisation);
+// Weight of one sample's mean squared error in its own parameterisation; finite also at SNR 0,
+// where min-SNR of kEps is 1 and of the others 0.
+double loss_weight(const LossConfig& config, const Schedule& schedule, int64_t t_index);
+// [B]: weight times the mean squared error over C, H, W.
+at::Tensor loss_per_sample(const at::Tensor& prediction, const at::Tensor& target,
+                           const at::Tensor& t_index, const Schedule& schedule,
+                           const LossConfig& config);
+
+}  // namespace pangu::diffusion
