@@ -1,0 +1,153 @@
+// Flags to structs, exceptions to exit codes. What a subcommand does is in cmd_NAME.cpp.
+#include "app/cli.h"
+
+#include <c10/util/Exception.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <new>
+
+#include "app/commands.h"
+#include "core/error.h"
+
+namespace pangu::app {
+namespace {
+
+constexpr int kBadFlagExit = 2;
+
+int fail(const std::string& message, int code) {
+  std::cout.flush();
+  std::cerr << "pangu-draw: error: " << message << "\n";
+  return code;
+}
+
+void add_draw(CLI::App& app, DrawArgs& args) {
+  CLI::App* cmd = app.add_subcommand("draw", "Draw pictures from a Chinese or English prompt");
+  cmd->add_option("prompt", args.prompt, "What to draw, in Chinese or English");
+  cmd->add_option("--negative", args.negative, "What to stay away from");
+  cmd->add_option("--style", args.styles, "Style words of style guidance (may be repeated)")
+      ->allow_extra_args(false);
+  cmd->add_option("--style-scale", args.style_scale, "Strength of style guidance");
+  cmd->add_option("--size", args.size, "WIDTHxHEIGHT in pixels, or one number for a square");
+  cmd->add_option("--steps", args.steps, "Steps of the sampler");
+  cmd->add_option("--guidance", args.guidance, "Classifier-free guidance scale");
+  cmd->add_option("--seed", args.seed, "Seed of the first picture; the next ones count up");
+  cmd->add_option("--count", args.count, "How many pictures");
+  cmd->add_option("--sampler", args.sampler, "euler, euler_a, heun or dpmpp_2m");
+  cmd->add_option("--model", args.model, "Model folder (default: the embedded model)");
+  cmd->add_option("-o,--out", args.out, "PNG to write (default: out/ and the seed)");
+  cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
+  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
+  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("--plan", args.plan, "Print which expert serves which sigma, and stop");
+  cmd->add_flag("--json", args.json, "Print the request and the result as JSON");
+  cmd->add_flag("--timings", args.timings, "Say where the time went");
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
+void add_train(CLI::App& app, TrainArgs& args) {
+  CLI::App* cmd = app.add_subcommand("train", "Train a model as a TOML file says");
+  cmd->add_option("config", args.config, "TOML configuration")->required();
+  cmd->add_option("--set", args.sets, "section.key=value, over the file (may be repeated)")
+      ->allow_extra_args(false);
+  cmd->add_option("--minutes", args.minutes, "Stop after this long, with a checkpoint");
+  cmd->add_option("--device", args.device, "cpu or cuda (default: the file's)");
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("--fresh", args.fresh, "Begin anew, do not resume from the last checkpoint");
+  cmd->add_flag("--dry-run", args.dry_run, "Check configuration and data, train nothing");
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
+void add_data(CLI::App& app, DataArgs& args) {
+  CLI::App* cmd = app.add_subcommand("data", "Build, pack, count and check training data");
+  cmd->add_option("action", args.action, "build, pack, stats, scenes or check")
+      ->required()
+      ->check(CLI::IsMember({"build", "pack", "stats", "scenes", "check"}));
+  cmd->add_option("folders", args.folders, "Dataset folders or .tar shards");
+  cmd->add_option("-o,--out", args.out, "Folder to write");
+  cmd->add_option("--count", args.count, "scenes: how many");
+  cmd->add_option("--seed", args.seed, "scenes: seed");
+  cmd->add_flag("--json", args.json, "Print JSON");
+}
+
+void add_eval(CLI::App& app, EvalArgs& args) {
+  CLI::App* cmd = app.add_subcommand("eval", "Score a model");
+  cmd->add_option("parts", args.parts, "probe, frechet, scenes, loss, languages (default: all)");
+  cmd->add_option("--model", args.model, "Model folder (default: the embedded model)");
+  cmd->add_option("--data", args.data, "Dataset folder with the real pictures");
+  cmd->add_option("-o,--out", args.out, "Folder for tables and pictures");
+  cmd->add_option("--count", args.count, "Pictures a score");
+  cmd->add_option("--seed", args.seed, "Seed");
+  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("--json", args.json, "Print JSON");
+}
+
+void add_inspect(CLI::App& app, InspectArgs& args) {
+  CLI::App* cmd = app.add_subcommand("inspect", "Say what a weight file, model or picture holds");
+  cmd->add_option("path", args.path, "A .safetensors file, a model folder or a PNG")->required();
+  cmd->add_flag("--tensors", args.tensors, "List every tensor");
+  cmd->add_flag("--json", args.json, "Print JSON");
+}
+
+void add_doctor(CLI::App& app, DoctorArgs& args) {
+  CLI::App* cmd = app.add_subcommand("doctor", "Say what this machine and installation offer");
+  cmd->add_flag("--json", args.json, "Print JSON");
+}
+
+int run(int argc, const char* const* argv) {
+  CLI::App app("Pictures from Chinese and English prompts.", "pangu-draw");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", "pangu-draw " PANGU_VERSION);
+  DrawArgs draw;
+  TrainArgs train;
+  DataArgs data;
+  EvalArgs eval;
+  InspectArgs inspect;
+  DoctorArgs doctor;
+  add_draw(app, draw);
+  add_train(app, train);
+  add_data(app, data);
+  add_eval(app, eval);
+  add_inspect(app, inspect);
+  add_doctor(app, doctor);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    return app.exit(success);
+  } catch (const CLI::ParseError& error) {
+    return fail(std::string(error.what()) + ". Hint: pangu-draw --help", kBadFlagExit);
+  }
+  const std::string name = app.get_subcommands().front()->get_name();
+  if (name == "draw") return run_draw(draw);
+  if (name == "train") return run_train(train);
+  if (name == "data") return run_data(data);
+  if (name == "eval") return run_eval(eval);
+  if (name == "inspect") return run_inspect(inspect);
+  return run_doctor(doctor);
+}
+
+}  // namespace
+
+int run_cli(int argc, const char* const* argv) {
+  const int out_of_memory = exit_code(ErrorCode::kUnavailable);
+  const int our_mistake = exit_code(ErrorCode::kInternal);
+  try {
+    return run(argc, argv);
+  } catch (const Error& error) {
+    return fail(error.what(), exit_code(error.code()));
+  } catch (const std::bad_alloc&) {
+    return fail("out of memory. Hint: a smaller --size, --count or batch", out_of_memory);
+  } catch (const c10::Error& error) {
+    // libtorch has no type of its own for a failed allocation on the processor.
+    const std::string what = error.what_without_backtrace();
+    const bool memory = what.find("can't allocate memory") != std::string::npos ||
+                        what.find("out of memory") != std::string::npos;
+    return fail("libtorch: " + what, memory ? out_of_memory : our_mistake);
+  } catch (const std::exception& error) {
+    return fail(std::string("internal: ") + error.what(), our_mistake);
+  }
+}
+
+}  // namespace pangu::app

@@ -1,0 +1,87 @@
+// What a person can ask on the command line: one struct of flags a subcommand, and the function
+// that does it. Empty optionals mean "not said": the default is then the model's, or the picture's
+// of
+// --from. These structs hold words, not meanings; the rooms below validate them.
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pangu::app {
+
+struct DrawArgs {
+  std::string prompt;  // empty only with `from`
+  std::optional<std::string> negative;
+  std::vector<std::string> styles;
+  std::optional<double> style_scale;
+  std::optional<std::string> size;  // "WIDTHxHEIGHT" in pixels
+  std::optional<int> steps;
+  std::optional<double> guidance;
+  std::optional<uint64_t> seed;
+  std::optional<int> count;
+  std::optional<std::string> sampler;
+  std::string model;  // folder; empty: the embedded model
+  std::string out;    // PNG path; with count > 1 a number goes before the extension
+  std::string from;   // a PNG of this program, whose request is repeated
+  std::string device = "cpu";
+  std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
+  int threads = 0;    // 0: one a core
+  bool plan = false;  // print which expert serves which sigma, draw nothing
+  bool json = false;
+  bool timings = false;
+  bool quiet = false;  // no progress bar
+};
+
+struct TrainArgs {
+  std::string config;             // TOML file
+  std::vector<std::string> sets;  // "section.key=value" over the file
+  std::string device;             // empty: the file's
+  std::optional<double> minutes;  // stop, with a checkpoint, after this long
+  int threads = 0;
+  bool fresh = false;    // do not resume from the last checkpoint
+  bool dry_run = false;  // validate configuration and data, train nothing
+  bool quiet = false;
+};
+
+struct DataArgs {
+  std::string action;                // build, pack, stats, scenes, check
+  std::vector<std::string> folders;  // input folders or shards
+  std::string out;
+  std::optional<int> count;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> passed_on;  // build: flags of the Python tool
+  bool json = false;
+};
+
+struct EvalArgs {
+  std::string model;
+  std::string data;
+  std::string out;
+  std::vector<std::string> parts;  // probe, frechet, scenes, loss, languages; empty: all
+  std::optional<int> count;
+  std::optional<uint64_t> seed;
+  int threads = 0;
+  std::string device = "cpu";
+  bool json = false;
+};
+
+struct InspectArgs {
+  std::string path;  // safetensors file, model folder or PNG of this program
+  bool json = false;
+  bool tensors = false;  // list every tensor
+};
+
+struct DoctorArgs {
+  bool json = false;
+};
+
+// Each returns the exit code; throws pangu::Error.
+int run_draw(const DrawArgs& args);
+int run_train(const TrainArgs& args);
+int run_data(const DataArgs& args);
+int run_eval(const EvalArgs& args);
+int run_inspect(const InspectArgs& args);
+int run_doctor(const DoctorArgs& args);
+
+}  // namespace pangu::app
