@@ -1,0 +1,158 @@
+// Attention, GEGLU and transformer blocks of the UNet. Tokens are views of channels-last pixels,
+// never copies.
+#include "nn/unet_attention.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/modules/dropout.h>
+
+namespace pangu::nn {
+namespace {
+
+// Epsilon of the group norm in front of a spatial transformer (diffusers Transformer2DModel);
+// others use norm_eps.
+constexpr double kTransformerNormEps = 1e-6;
+constexpr int64_t kFeedForwardFactor = 4;
+
+torch::nn::Linear linear(int64_t in, int64_t out, bool bias = true) {
+  return torch::nn::Linear(torch::nn::LinearOptions(in, out).bias(bias));
+}
+
+torch::nn::LayerNorm layer_norm(int64_t channels) {
+  return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels}));
+}
+
+// [B,N,h*d] -> [B,h,N,d], a view
+at::Tensor split_heads(const at::Tensor& x, int64_t heads) {
+  return x.unflatten(-1, {heads, -1}).transpose(1, 2);
+}
+
+PixelLinear pixel_linear(bool is_linear, int64_t channels) {
+  PixelLinear layer;
+  if (is_linear) {
+    layer.linear = linear(channels, channels);
+  } else {
+    layer.conv = torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 1));
+  }
+  return layer;
+}
+
+}  // namespace
+
+at::Tensor to_tokens(const at::Tensor& x) { return x.permute({0, 2, 3, 1}).flatten(1, 2); }
+
+at::Tensor to_pixels(const at::Tensor& tokens, int64_t height, int64_t width) {
+  return tokens.unflatten(1, {height, width}).permute({0, 3, 1, 2});
+}
+
+AttentionImpl::AttentionImpl(const AttentionShape& shape)
+    : heads_(shape.heads), upcast_(shape.upcast) {
+  to_q_ = register_module("to_q", linear(shape.query_dim, shape.query_dim, false));
+  to_k_ = register_module("to_k", linear(shape.context_dim, shape.query_dim, false));
+  to_v_ = register_module("to_v", linear(shape.context_dim, shape.query_dim, false));
+  to_out_ = linear(shape.query_dim, shape.query_dim);
+  register_module("to_out", torch::nn::ModuleList(to_out_));
+}
+
+at::Tensor AttentionImpl::forward(const at::Tensor& x, const at::Tensor& context,
+                                  const at::Tensor& bias) {
+  const at::Tensor& source = context.defined() ? context : x;
+  at::Tensor q = split_heads(to_q_(x), heads_);       // [B,h,N,d]
+  at::Tensor k = split_heads(to_k_(source), heads_);  // [B,h,L,d]
+  at::Tensor v = split_heads(to_v_(source), heads_);
+  std::optional<at::Tensor> mask;
+  if (bias.defined()) mask = bias;
+  const auto dtype = q.scalar_type();
+  if (upcast_ && dtype != at::kFloat) {
+    q = q.to(at::kFloat);
+    k = k.to(at::kFloat);
+    v = v.to(at::kFloat);
+    if (mask) mask = mask->to(at::kFloat);
+  }
+  const at::Tensor mixed = at::scaled_dot_product_attention(q, k, v, mask).to(dtype);  // [B,h,N,d]
+  return to_out_(mixed.transpose(1, 2).flatten(2));
+}
+
+FeedForwardImpl::FeedForwardImpl(int64_t channels) {
+  const int64_t inner = kFeedForwardFactor * channels;
+  proj_ = linear(channels, 2 * inner);
+  out_ = linear(inner, channels);
+  // diffusers: net.0.proj, net.1 is a dropout without parameters, net.2.
+  auto gate = std::make_shared<torch::nn::Module>("GEGLU");
+  gate->register_module("proj", proj_);
+  torch::nn::ModuleList net;
+  net->push_back(gate);
+  net->push_back(std::make_shared<torch::nn::Module>("Dropout"));
+  net->push_back(out_);
+  register_module("net", net);
+}
+
+at::Tensor FeedForwardImpl::forward(const at::Tensor& x) {
+  const auto halves = proj_(x).chunk(2, -1);
+  return out_(halves[0] * at::gelu(halves[1]));
+}
+
+BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerShape& shape)
+    : only_cross_attention_(shape.only_cross_attention) {
+  const int64_t channels = shape.channels;
+  const int64_t first_dim = only_cross_attention_ ? shape.context_dim : channels;
+  norm1_ = register_module("norm1", layer_norm(channels));
+  attn1_ = register_module(
+      "attn1", Attention(AttentionShape{channels, first_dim, shape.heads, shape.upcast}));
+  norm2_ = register_module("norm2", layer_norm(channels));
+  attn2_ = register_module(
+      "attn2", Attention(AttentionShape{channels, shape.context_dim, shape.heads, shape.upcast}));
+  norm3_ = register_module("norm3", layer_norm(channels));
+  ff_ = register_module("ff", FeedForward(channels));
+}
+
+at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
+                                              const Scope& scope) {
+  const at::Tensor none;
+  const at::Tensor& first = only_cross_attention_ ? conditions.context : none;
+  // diffusers gives the first attention no mask, even when it looks at the context.
+  x = x + scope.in("attn1").out(attn1_(norm1_(x), first, none));
+  x = x + scope.in("attn2").out(attn2_(norm2_(x), conditions.context, conditions.context_bias));
+  x = x + scope.in("ff").out(ff_(norm3_(x)));
+  return scope.out(x);
+}
+
+at::Tensor PixelLinear::forward(const at::Tensor& tokens) const {
+  if (linear) return at::linear(tokens, linear->weight, linear->bias);
+  return at::linear(tokens, conv->weight.flatten(1), conv->bias);
+}
+
+Transformer2DModelImpl::Transformer2DModelImpl(const TransformerShape& shape) {
+  norm_ = register_module(
+      "norm",
+      torch::nn::GroupNorm(
+          torch::nn::GroupNormOptions(shape.norm_groups, shape.channels).eps(kTransformerNormEps)));
+  proj_in_ = pixel_linear(shape.linear_projection, shape.channels);
+  torch::nn::ModuleList blocks;
+  for (int64_t i = 0; i < shape.depth; ++i) {
+    blocks_.emplace_back(shape);
+    blocks->push_back(blocks_.back());
+  }
+  proj_out_ = pixel_linear(shape.linear_projection, shape.channels);
+  const auto add = [this](const char* name, const PixelLinear& layer) {
+    if (layer.linear) {
+      register_module(name, layer.linear);
+    } else {
+      register_module(name, layer.conv);
+    }
+  };
+  add("proj_in", proj_in_);
+  register_module("transformer_blocks", blocks);
+  add("proj_out", proj_out_);
+}
+
+at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const UNetConditions& conditions,
+                                           const Scope& scope) {
+  at::Tensor tokens = proj_in_.forward(to_tokens(norm_(x)));
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    tokens = blocks_[i]->forward(tokens, conditions, scope.in("transformer_blocks", i));
+  }
+  tokens = proj_out_.forward(tokens);
+  return scope.out(to_pixels(tokens, x.size(2), x.size(3)) + x);
+}
+
+}  // namespace pangu::nn
