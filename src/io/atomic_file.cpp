@@ -1,0 +1,101 @@
+// Atomic replacement of files by write, fsync and rename (POSIX). Not a lock: see the header.
+#include "io/atomic_file.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+
+#include "core/error.h"
+
+namespace pangu::io {
+namespace {
+
+// Linux moves at most 0x7ffff000 bytes a call; smaller pieces keep a kill responsive.
+constexpr size_t kPieceBytes = size_t{64} << 20;
+
+std::string directory_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+}  // namespace
+
+AtomicWriter::AtomicWriter(std::string path) : path_(std::move(path)) {
+  static std::atomic<unsigned> counter{0};  // makes names of one process differ; holds no state
+  for (int attempt = 0; attempt < 100 && fd_ < 0; ++attempt) {
+    temporary_ =
+        path_ + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(counter.fetch_add(1));
+    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd_ < 0 && errno != EEXIST) break;
+  }
+  if (fd_ < 0) {
+    const int cause = errno;
+    temporary_.clear();
+    throw io_error("cannot create a file beside", path_, cause);
+  }
+}
+
+AtomicWriter::~AtomicWriter() { discard(); }
+
+void AtomicWriter::discard() {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+  temporary_.clear();
+}
+
+void AtomicWriter::fail(const std::string& doing, int errno_value) {
+  discard();
+  Error error = io_error(doing, path_, errno_value);
+  if (errno_value == ENOSPC || errno_value == EDQUOT) {
+    throw Error(ErrorCode::kIo, std::string(error.what()) +
+                                    ". Hint: free some space and run again; a file of that name "
+                                    "from before is unchanged");
+  }
+  throw error;
+}
+
+void AtomicWriter::write(std::span<const std::byte> bytes) {
+  if (fd_ < 0) throw Error(ErrorCode::kInternal, "write after the end of '" + path_ + "'");
+  while (!bytes.empty()) {
+    const ssize_t count = ::write(fd_, bytes.data(), std::min(bytes.size(), kPieceBytes));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("cannot write", errno);
+    size_bytes_ += static_cast<size_t>(count);
+    bytes = bytes.subspan(static_cast<size_t>(count));
+  }
+}
+
+void AtomicWriter::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void AtomicWriter::commit() {
+  if (fd_ < 0) throw Error(ErrorCode::kInternal, "second commit of '" + path_ + "'");
+  if (::fsync(fd_) != 0) fail("cannot sync", errno);
+  // Network file systems report a full disk as late as here.
+  if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail("cannot close", errno);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot replace", errno);
+  temporary_.clear();
+  // The rename itself is durable once the directory is on disk; where that is refused (some network
+  // file systems) the file is still whole.
+  const int directory = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory >= 0) {
+    (void)::fsync(directory);
+    ::close(directory);
+  }
+}
+
+void write_file_atomic(const std::string& path, std::span<const std::byte> bytes) {
+  AtomicWriter writer(path);
+  writer.write(bytes);
+  writer.commit();
+}
+
+void write_file_atomic(const std::string& path, std::string_view text) {
+  write_file_atomic(path, std::as_bytes(std::span(text)));
+}
+
+}  // namespace pangu::io

@@ -1,0 +1,46 @@
+// A file that appears whole or not at all: bytes go to a temporary beside the target, which is
+// synced to disk and renamed over it by commit(). Every writer of the project goes through here, so
+// that a kill, a crash or a full disk leaves the previous file as it was.
+#pragma once
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace pangu::io {
+
+// Not thread-safe; two writers of one path may run at once, the last commit wins.
+class AtomicWriter {
+ public:
+  // Opens the temporary. Error kIo if the directory is missing or not writable.
+  explicit AtomicWriter(std::string path);
+  // Removes the temporary unless commit() came through.
+  ~AtomicWriter();
+  AtomicWriter(const AtomicWriter&) = delete;
+  AtomicWriter& operator=(const AtomicWriter&) = delete;
+
+  // Appends. Error kIo (disk full, quota, ...) removes the temporary; the old file stays.
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+
+  // fsync, rename over `path`, fsync of the directory. REQUIRES: called at most once, nothing
+  // after.
+  void commit();
+
+  // Bytes written so far.
+  size_t size_bytes() const { return size_bytes_; }
+
+ private:
+  [[noreturn]] void fail(const std::string& doing, int errno_value);
+  void discard();
+
+  std::string path_, temporary_;
+  int fd_ = -1;
+  size_t size_bytes_ = 0;
+};
+
+// The whole of `bytes` as the file `path`, atomically.
+void write_file_atomic(const std::string& path, std::span<const std::byte> bytes);
+void write_file_atomic(const std::string& path, std::string_view text);
+
+}  // namespace pangu::io
