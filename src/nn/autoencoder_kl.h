@@ -1,0 +1,57 @@
+// AutoencoderKL with diffusers' topology, configuration keys and tensor names: pixels <-> latents.
+// Downscale factor f = 2^(levels-1): [B,3,H,W] in [-1,1] <-> [B,latent_channels,H/f,W/f].
+// Source of the topology: Rombach et al. 2022 (LDM) as diffusers lays it out. Not a training loss.
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pangu::nn {
+
+struct AutoencoderKLConfig {
+  int in_channels = 3;
+  int out_channels = 3;
+  int latent_channels = 4;
+  std::vector<int> block_out_channels = {128, 256, 512, 512};
+  int layers_per_block = 2;  // encoder resnets a level; the decoder has one more
+  int norm_num_groups = 32;
+  bool mid_block_add_attention = true;
+  bool use_quant_conv = true;
+  bool use_post_quant_conv = true;
+  double scaling_factor = 0.18215;  // latents given to a denoiser are (z - shift_factor) * this
+  double shift_factor = 0.0;
+
+  // Throws Error kBadInput naming the key. Keys without effect on the numbers are ignored.
+  static AutoencoderKLConfig from_json(const nlohmann::json& json);
+  nlohmann::json to_json() const;
+  void validate() const;
+  int downscale() const { return 1 << (static_cast<int>(block_out_channels.size()) - 1); }
+};
+
+class AutoencoderKL : public torch::nn::Module {
+ public:
+  explicit AutoencoderKL(const AutoencoderKLConfig& config);
+
+  // image: [B,3,H,W] in [-1,1], H and W multiples of downscale(). Returns the posterior's
+  // (mean, log-variance clipped to [-30,20]), each [B,latent_channels,H/f,W/f], unscaled.
+  std::pair<at::Tensor, at::Tensor> encode(const at::Tensor& image);
+
+  // latent: [B,latent_channels,h,w], unscaled. Returns [B,3,h*f,w*f], about [-1,1], not clipped.
+  at::Tensor decode(const at::Tensor& latent);
+
+  // Between the autoencoder's own latents and those a denoiser sees.
+  at::Tensor scale(const at::Tensor& latent) const;
+  at::Tensor unscale(const at::Tensor& latent) const;
+
+  const AutoencoderKLConfig& config() const { return config_; }
+
+ private:
+  AutoencoderKLConfig config_;
+  std::shared_ptr<torch::nn::Module> encoder_, decoder_, quant_conv_, post_quant_conv_;
+};
+
+}  // namespace pangu::nn
