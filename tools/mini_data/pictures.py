@@ -23,7 +23,7 @@ def concept_id_of(hexcode: str) -> str:
 
 def encode_webp(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "WEBP", lossless=True, quality=100, method=6, exact=False)
+    image.save(out, "WEBP", lossless=True, quality=40, method=2, exact=False)
     return out.getvalue()
 
 
