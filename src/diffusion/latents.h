@@ -22,14 +22,15 @@ struct Latents {
   const at::Tensor& operator[](size_t space) const { return parts[space]; }
   // The tensor of a tuple of one; kInternal error for any other size.
   const at::Tensor& one() const;
-};
 
-// Part by part. Both sides must have the same number of parts (kInternal error otherwise). The
-// scalar is a double, the parts keep their dtype.
-Latents operator+(const Latents& a, const Latents& b);
-Latents operator-(const Latents& a, const Latents& b);
-Latents operator*(const Latents& a, double scale);
-inline Latents operator*(double scale, const Latents& a) { return a * scale; }
+  // Part by part. Both sides must have the same number of parts (kInternal error otherwise). The
+  // scalar is a double, the parts keep their dtype. Friends, so that a plain tensor's own operators
+  // stay unambiguous beside the implicit constructor.
+  friend Latents operator+(const Latents& a, const Latents& b);
+  friend Latents operator-(const Latents& a, const Latents& b);
+  friend Latents operator*(const Latents& a, double scale);
+  friend Latents operator*(double scale, const Latents& a) { return a * scale; }
+};
 
 // a + (b - a) * weight, computed as a * (1 - weight) + b * weight: exact at weight 0 and 1.
 Latents mix(const Latents& a, const Latents& b, double weight);

@@ -28,6 +28,9 @@ struct Affine {
 Affine x0_from_prediction(Parameterisation parameterisation, const Schedule& schedule,
                           double sigma);
 
+// What a prediction is made of: signal * x0 + noise * eps (kV: {-b, a}; kFlow: {-1, 1}).
+Coefficients prediction_coefficients(Parameterisation parameterisation, const Coefficients& c);
+
 // Change of prediction = slope * change of x0 (or of eps) at equal x: what turns an error in one
 // parameterisation into an error in another. x0 slope is 1 for kX0, eps slope is 1 for kEps.
 double x0_per_prediction(Parameterisation parameterisation, const Coefficients& c);

@@ -1,0 +1,129 @@
+// Routing by noise level, and the plan of one drawing.
+#include "diffusion/experts.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "core/error.h"
+
+namespace pangu::diffusion {
+namespace {
+
+void check_boundaries(const std::vector<double>& boundaries) {
+  for (size_t i = 0; i < boundaries.size(); ++i) {
+    const bool ordered = i == 0 || boundaries[i] <= boundaries[i - 1];
+    if (!(boundaries[i] > 0.0) || !ordered) {
+      throw bad_input("expert boundaries", "sigmas above 0, none above the one before it",
+                      to_string(boundaries));
+    }
+  }
+}
+
+std::string expert_name(size_t expert, const std::vector<std::string>& names) {
+  return expert < names.size() ? names[expert] : std::to_string(expert);
+}
+
+std::string number(const char* format, double value) {
+  char text[64];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+std::string json_string(const std::string& text) {
+  std::string quoted = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') quoted += '\\';
+    if (static_cast<unsigned char>(c) < 0x20) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", c);
+      quoted += escape;
+    } else {
+      quoted += c;
+    }
+  }
+  return quoted + "\"";
+}
+
+}  // namespace
+
+size_t expert_of_sigma(const std::vector<double>& boundaries, double sigma) {
+  size_t expert = 0;
+  while (expert < boundaries.size() && sigma < boundaries[expert]) ++expert;
+  return expert;
+}
+
+Denoiser route_by_sigma(std::vector<Denoiser> experts, std::vector<double> boundaries) {
+  if (experts.size() != boundaries.size() + 1) {
+    throw bad_input("experts", std::to_string(boundaries.size() + 1) + ", one more than boundaries",
+                    std::to_string(experts.size()));
+  }
+  check_boundaries(boundaries);
+  return [experts = std::move(experts), boundaries = std::move(boundaries)](const Latents& x,
+                                                                            double sigma) {
+    return experts[expert_of_sigma(boundaries, sigma)](x, sigma);
+  };
+}
+
+SigmaList Plan::sigmas() const {
+  SigmaList list;
+  for (const PlanStep& step : steps) list.push_back(step.sigma);
+  if (!steps.empty()) list.push_back(steps.back().sigma_next);
+  return list;
+}
+
+size_t Plan::steps_of(size_t expert) const {
+  return static_cast<size_t>(std::count_if(
+      steps.begin(), steps.end(), [expert](const PlanStep& s) { return s.expert == expert; }));
+}
+
+Plan make_plan(const SigmaList& sigmas, const Schedule& schedule, std::vector<double> boundaries,
+               bool lag_switch) {
+  check_boundaries(boundaries);
+  if (sigmas.size() < 2) throw bad_input("sigmas", "2 or more", std::to_string(sigmas.size()));
+  if (lag_switch) {
+    for (double& boundary : boundaries) {
+      const auto first_below = std::find_if(sigmas.begin(), sigmas.end() - 1,
+                                            [boundary](double sigma) { return sigma < boundary; });
+      // The very first step has no step before it to lag behind.
+      if (first_below != sigmas.end() - 1 && first_below != sigmas.begin()) boundary = *first_below;
+    }
+  }
+  Plan plan;
+  plan.boundaries = std::move(boundaries);
+  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    plan.steps.push_back({sigmas[i], sigmas[i + 1], schedule.t_of_sigma(sigmas[i]),
+                          expert_of_sigma(plan.boundaries, sigmas[i])});
+  }
+  return plan;
+}
+
+std::string to_table(const Plan& plan, const std::vector<std::string>& names) {
+  std::string table = "step      t_index       sigma        next  expert\n";
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const PlanStep& step = plan.steps[i];
+    table += number("%4.0f", static_cast<double>(i + 1)) + number("  %11.4f", step.t_index) +
+             number("  %10.6g", step.sigma) + number("  %10.6g", step.sigma_next) + "  " +
+             expert_name(step.expert, names) + "\n";
+  }
+  return table;
+}
+
+std::string to_json(const Plan& plan, const std::vector<std::string>& names) {
+  std::string json = "{\"boundaries\":[";
+  for (size_t i = 0; i < plan.boundaries.size(); ++i) {
+    json += number(i == 0 ? "%.17g" : ",%.17g", plan.boundaries[i]);
+  }
+  json += "],\"steps\":[";
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    const PlanStep& step = plan.steps[i];
+    json += std::string(i == 0 ? "" : ",") + "{\"step\":" + std::to_string(i) +
+            number(",\"sigma\":%.17g", step.sigma) +
+            number(",\"sigma_next\":%.17g", step.sigma_next) +
+            number(",\"t_index\":%.17g", step.t_index) +
+            ",\"expert\":" + json_string(expert_name(step.expert, names)) + "}";
+  }
+  return json + "]}";
+}
+
+}  // namespace pangu::diffusion
