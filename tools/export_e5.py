@@ -27,7 +27,7 @@ WORDS_PACKAGE = ("pypi", "wordfreq", "3.1.1", "4b1c6ecffc6198be3396d5cf871c4423c
 SPECIALS = ["<s>", "<pad>", "</s>", "<unk>"]
 METASPACE = "\u2581"
 # What XLM-R's map does beyond NFKC: these vanish, those become a space.
-REMOVED = r"[\x{01}-\x{08}\x{0B}\x{0E}-\x{1F}\x{7F}\x{8F}\x{9F}]"
+REMOVED = r"[\x{00}-\x{08}\x{0B}\x{0E}-\x{1F}\x{7F}\x{8F}\x{9F}]"
 SPACES = r"[\x{09}\x{0A}\x{0C}\x{0D}\x{1680}\x{200B}-\x{200F}\x{2028}\x{2029}\x{2581}\x{FEFF}\x{FFFD}]"
 
 
