@@ -1,20 +1,40 @@
 # libtorch out of the Python wheel, and one precompiled <torch/torch.h> that all torch rooms share.
-if(NOT Torch_DIR AND NOT PANGU_PYTHON)
+# The wheel is found by path: its own TorchConfig.cmake demands a CUDA toolkit for a CUDA build, and
+# importing torch in Python costs seconds and packages that libtorch itself does not need.
+set(PANGU_TORCH_ROOT "" CACHE PATH "Folder `torch` of an unpacked wheel (default: that of PANGU_PYTHON)")
+if(NOT PANGU_PYTHON)
   find_program(PANGU_PYTHON NAMES python3 REQUIRED)
 endif()
-if(NOT Torch_DIR)
-  execute_process(COMMAND ${PANGU_PYTHON} -c "import torch; print(torch.utils.cmake_prefix_path)"
-                  OUTPUT_VARIABLE torch_prefix OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed)
-  if(failed)
-    message(FATAL_ERROR "libtorch: ${PANGU_PYTHON} cannot import torch.\n"
-                        "Hint: run ./pangu-draw once, it installs the pinned wheel; or pass -DPANGU_PYTHON=.")
-  endif()
-  set(Torch_DIR ${torch_prefix}/Torch CACHE PATH "libtorch's CMake files" FORCE)
+set(torch_root ${PANGU_TORCH_ROOT})
+if(NOT torch_root)
+  execute_process(COMMAND ${PANGU_PYTHON} -c "import sysconfig; print(sysconfig.get_path('platlib'))"
+                  OUTPUT_VARIABLE torch_root OUTPUT_STRIP_TRAILING_WHITESPACE)
+  string(APPEND torch_root /torch)
 endif()
-find_package(Torch REQUIRED)
+if(NOT EXISTS ${torch_root}/lib/libtorch_cpu.so)
+  message(FATAL_ERROR "libtorch: expected ${torch_root}/lib/libtorch_cpu.so, found no such file.\n"
+                      "Hint: run ./pangu-draw once, it installs the pinned wheel; or pass -DPANGU_PYTHON=.")
+endif()
+file(STRINGS ${torch_root}/version.py torch_version REGEX "^__version__")
+string(REGEX REPLACE ".*'(.*)'.*" "\\1" torch_version "${torch_version}")
+message(STATUS "libtorch ${torch_version}: ${torch_root}")
+if(torch_version VERSION_LESS 2.11)
+  message(FATAL_ERROR "libtorch: expected 2.11 to 2.13, found ${torch_version}")
+endif()
+
 add_library(pangu_torch INTERFACE)
-target_link_libraries(pangu_torch INTERFACE ${TORCH_LIBRARIES})
-target_include_directories(pangu_torch SYSTEM INTERFACE ${TORCH_INCLUDE_DIRS})
+target_include_directories(pangu_torch SYSTEM INTERFACE
+                           ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
+# As the wheel was built: torch/csrc/distributed changes with them.
+target_compile_definitions(pangu_torch INTERFACE USE_C10D_GLOO USE_DISTRIBUTED USE_RPC USE_TENSORPIPE)
+# libtorch_cuda registers itself when it is loaded, nothing names it: it must not be dropped.
+target_link_options(pangu_torch INTERFACE -Wl,--no-as-needed)
+foreach(lib torch torch_cpu c10 torch_cuda c10_cuda)
+  if(EXISTS ${torch_root}/lib/lib${lib}.so)
+    target_link_libraries(pangu_torch INTERFACE ${torch_root}/lib/lib${lib}.so)
+  endif()
+endforeach()
+
 add_library(pangu_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
 target_link_libraries(pangu_pch PUBLIC pangu_flags pangu_torch nlohmann_json::nlohmann_json Threads::Threads)
 target_precompile_headers(pangu_pch PRIVATE <torch/torch.h>)
