@@ -1,0 +1,93 @@
+// Pictures as values, and the door to the decoders. The formats themselves are in codec_*.cpp.
+#include "image/image.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "core/error.h"
+#include "image/codecs.h"
+
+namespace pangu::image {
+namespace {
+
+bool begins_with(std::span<const uint8_t> bytes, size_t offset, const char* text, size_t length) {
+  return bytes.size() >= offset + length && std::memcmp(bytes.data() + offset, text, length) == 0;
+}
+
+Bytes read_file(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
+                                                             &std::fclose);
+  if (!file) throw io_error("cannot open", path, errno);
+  Bytes bytes;
+  uint8_t piece[1 << 16];
+  size_t count = 0;
+  while ((count = std::fread(piece, 1, sizeof piece, file.get())) > 0) {
+    bytes.insert(bytes.end(), piece, piece + count);
+  }
+  if (std::ferror(file.get())) throw io_error("cannot read", path, errno);
+  return bytes;
+}
+
+}  // namespace
+
+uint8_t* Image::at(int x, int y) {
+  return pixels.data() + (static_cast<size_t>(y) * width + x) * channels;
+}
+
+const uint8_t* Image::at(int x, int y) const {
+  return pixels.data() + (static_cast<size_t>(y) * width + x) * channels;
+}
+
+Image filled(int width, int height, Color color, int channels) {
+  Image image{width, height, channels, {}};
+  image.pixels.resize(static_cast<size_t>(width) * height * channels, 255);
+  for (size_t i = 0; i < image.pixels.size(); i += channels) {
+    image.pixels[i] = color.r;
+    image.pixels[i + 1] = color.g;
+    image.pixels[i + 2] = color.b;
+  }
+  return image;
+}
+
+void check_limits(const char* format, int64_t width, int64_t height, const DecodeLimits& limits) {
+  const std::string found = std::to_string(width) + "x" + std::to_string(height);
+  if (width < 1 || height < 1) throw bad_input(format, "a picture of at least 1x1", found);
+  if (width > limits.max_side_px || height > limits.max_side_px ||
+      width * height > limits.max_pixels) {
+    throw bad_input(format,
+                    "at most " + std::to_string(limits.max_side_px) + " px a side and " +
+                        std::to_string(limits.max_pixels) + " px in all",
+                    found);
+  }
+}
+
+void check_encodable(const Image& image) {
+  const bool channels = image.channels == 3 || image.channels == 4;
+  if (!channels || image.width < 1 || image.height < 1 ||
+      image.pixels.size() != static_cast<size_t>(image.width) * image.height * image.channels) {
+    throw Error(ErrorCode::kInternal, "an image to encode must be RGB or RGBA and not empty");
+  }
+}
+
+Image decode_image(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  if (begins_with(bytes, 0, "\x89PNG\r\n\x1a\n", 8)) return decode_png(bytes, limits);
+  if (begins_with(bytes, 0, "\xff\xd8\xff", 3)) return decode_jpeg(bytes, limits);
+  if (begins_with(bytes, 0, "RIFF", 4) && begins_with(bytes, 8, "WEBP", 4)) {
+    return decode_webp(bytes, limits);
+  }
+  throw bad_input("picture", "PNG, JPEG or WebP",
+                  bytes.empty() ? "no bytes" : "bytes of another format");
+}
+
+Image read_image(const std::string& path, const DecodeLimits& limits) {
+  const Bytes bytes = read_file(path);
+  try {
+    return decode_image(bytes, limits);
+  } catch (const Error& error) {
+    throw while_doing("reading '" + path + "'", error);
+  }
+}
+
+}  // namespace pangu::image

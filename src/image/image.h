@@ -1,0 +1,65 @@
+// An 8-bit picture in memory, and the ways in (PNG, JPEG, WebP) and out (PNG with text, WebP).
+// Geometry is in image/resize.h. Writing files atomically is io's: encoders here return bytes.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace pangu::image {
+
+// Rows from the top, pixels interleaved: RGB (channels 3) or RGBA (channels 4, alpha not multiplied
+// in), sRGB as stored. pixels.size() == width * height * channels.
+struct Image {
+  int width = 0, height = 0, channels = 0;
+  std::vector<uint8_t> pixels;
+
+  bool empty() const { return pixels.empty(); }
+  uint8_t* at(int x, int y);
+  const uint8_t* at(int x, int y) const;
+  bool operator==(const Image&) const = default;
+};
+
+struct Color {
+  uint8_t r = 255, g = 255, b = 255;
+  bool operator==(const Color&) const = default;
+};
+
+// A picture of one colour; with 4 channels it is opaque.
+Image filled(int width, int height, Color color, int channels = 3);
+
+using Bytes = std::vector<uint8_t>;
+
+// What a decoder accepts, checked from the header before any pixel is allocated.
+struct DecodeLimits {
+  int max_side_px = 16384;
+  int64_t max_pixels = int64_t{1} << 26;
+};
+
+// Recognises PNG, JPEG and WebP by their first bytes. Grey, palette, 16-bit and CMYK become 8-bit
+// RGB; any transparency gives RGBA; the EXIF orientation of a JPEG is applied. Error kBadInput for
+// anything else, for cut or damaged data, for animated WebP and above the limits.
+Image decode_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
+
+// The same from a file; errors name it. Error kIo if it cannot be read.
+Image read_image(const std::string& path, const DecodeLimits& limits = {});
+
+// Keyword (1-79 ASCII characters when writing) -> UTF-8 text.
+using TextChunks = std::map<std::string, std::string>;
+
+// ASCII text becomes tEXt (which every tool reads), other text iTXt in UTF-8; empty text is left
+// out.
+Bytes encode_png(const Image& image, const TextChunks& text = {});
+
+// All tEXt, zTXt and iTXt of a PNG as UTF-8. Error kBadInput if it is no PNG.
+TextChunks read_png_text(std::span<const uint8_t> bytes);
+
+struct WebpOptions {
+  bool lossless = false;
+  float quality = 90;  // 0..100; with lossless the effort
+};
+Bytes encode_webp(const Image& image, const WebpOptions& options = {});
+
+}  // namespace pangu::image
