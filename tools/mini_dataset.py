@@ -4,7 +4,8 @@
     python tools/mini_dataset.py --out DIR [--cache DIR] [--pack DIR]
 
 DIR gets images/STYLE/CODEPOINTS.webp (RGBA cut-outs), manifest.jsonl, words.txt, NOTICE and
-stats.json. Needs Pillow and fontTools, npm, apt-get, dpkg-deb and rsvg-convert. Not needed to run the program.
+stats.json; --pack writes WebDataset shards. Needs Pillow, fontTools and numpy, npm, apt-get,
+dpkg-deb and rsvg-convert. Not needed to run the program.
 
 Held-out sets are fixed for ever by SHA-256 (first 8 bytes, big-endian, modulo 10,000):
   heldout_concept: hash(concept_id) < 500; all styles of 5 % of the concepts.
@@ -62,6 +63,12 @@ def load_sources(cache: pathlib.Path) -> dict:
     }
 
 
+def is_colourable(concept, chinese: str) -> bool:
+    """Skin is not named by colour, and 一杯... reads badly after one."""
+    face = concept.subgroup.startswith("face-") and concept.subgroup != "face-costume"
+    return not (face or concept.group == "people-body" or chinese.startswith("一"))
+
+
 def make_records(chosen, found, cldr) -> list[dict]:
     table = names.load()
     records = []
@@ -79,13 +86,13 @@ def make_records(chosen, found, cldr) -> list[dict]:
                                         cldr["en"].get(characters) or concept.tags_en)
         words_zh = captions.keywords_zh(chinese, kind_zh,
                                         cldr["zh"].get(characters) or concept.tags_zh)
-        measure = captions.MEASURE_ZH_OF.get(cid,
-                                             captions.MEASURE_ZH.get(concept.subgroup, "个"))
+        measure = captions.measure_of(cid, concept.subgroup, chinese, use)
         splits = split_of(cid, styles)
         for style in styles:
             data, width, height = found[style][cid]
             package = fetch.PACKAGES[STYLE_PACKAGE[style]]
-            colour = colours.main_colour(data, english, chinese)
+            colour = (colours.main_colour(data, english, chinese)
+                      if is_colourable(concept, chinese) else None)
             records.append({
                 "file": f"images/{style}/{cid}.webp", "concept": english, "concept_id": cid,
                 "group": concept.group, "style": style, "part": STYLE_PART[style],
@@ -93,7 +100,7 @@ def make_records(chosen, found, cldr) -> list[dict]:
                 "height": height, "split": splits[style],
                 "names": {"en": english, "zh": chinese},
                 "phrase_en": captions.with_article(english, use),
-                "measure_zh": measure if use == "" else "",
+                "measure_zh": measure,
                 "colour": {"en": colour[0], "zh": colour[1]} if colour else None,
                 "captions": captions.compose(cid, style, english, chinese, use, measure, words_en,
                                              words_zh, colour)})

@@ -41,12 +41,12 @@ KINDS = {
     "place-building": ("building", "建筑"), "place-religious": ("building", "建筑"),
     "place-other": ("place", "地点"), "transport-ground": ("transport", "交通"),
     "transport-water": ("water transport", "水上交通"), "transport-air": ("air transport", "空中交通"),
-    "hotel": ("hotel", "酒店"), "time": ("time", "时间"), "sky-weather": ("sky and weather", "天气"),
+    "hotel": ("hotel", "酒店"), "time": ("time", "时间"), "sky-weather": ("weather", "天气"),
     "event": ("celebration", "庆祝"), "award-medal": ("award", "奖项"), "sport": ("sport", "运动"),
     "game": ("game", "游戏"), "arts-crafts": ("crafts", "手工艺"),
     "clothing": ("clothing", "服饰"), "sound": ("sound", "声音"), "music": ("music", "音乐"),
     "musical-instrument": ("musical instrument", "乐器"), "phone": ("phone", "电话"),
-    "computer": ("computer", "电脑"), "light-video": ("light and video", "光影"),
+    "computer": ("computer", "电脑"), "light-video": ("film equipment", "影像设备"),
     "book-paper": ("paper", "纸张"), "money": ("money", "钱"), "mail": ("mail", "邮件"),
     "writing": ("writing", "书写"), "office": ("office", "办公"), "lock": ("lock", "锁"),
     "tool": ("tool", "工具"), "science": ("science", "科学"), "medical": ("medical", "医疗"),
@@ -86,7 +86,7 @@ MEASURE_ZH = {  # subgroup -> measure word; what is not here takes 个
     "face-tongue": "张", "face-hand": "张", "face-neutral-skeptical": "张", "face-sleepy": "张",
     "face-unwell": "张", "face-glasses": "张", "face-concerned": "张",
     "heart": "颗", "place-building": "座", "place-religious": "座",
-    "person": "位", "person-role": "位",
+    "person-role": "位",
 }
 MEASURE_ZH_OF = {
     "1f40e": "匹", "1f993": "匹", "1f404": "头", "1f402": "头", "1f403": "头", "1f418": "头",
@@ -107,9 +107,26 @@ MEASURE_ZH_OF = {
     "1f5dd": "把", "1f944": "把", "270f": "支", "1f58a": "支", "1f58b": "支", "1f56f": "支",
     "1f48d": "枚", "1f48e": "颗", "1f4f1": "部", "1f4f7": "台", "1f4bb": "台", "1f5a5": "台",
     "1f4fa": "台", "1f4fb": "台", "1fabd": "只", "1fab6": "根", "1f43d": "个", "1f578": "张",
-    "1f33b": "朵", "1f3f5": "枚", "1f490": "", "1f339": "朵", "1f6cf": "张", "1f6aa": "扇",
-    "1fa9f": "扇", "2601": "朵", "1f308": "道", "1f4da": "",
+    "1f33b": "朵", "1f3f5": "枚", "1f339": "朵", "1f6cf": "张", "1f6aa": "扇",
+    "1fa9f": "扇", "2601": "朵", "1f308": "道",
+    "1f45d": "个", "1faad": "把", "1f45e": "只", "1f45f": "只", "1f97e": "只", "1f97f": "只",
+    "1f460": "只", "1f461": "只", "1f462": "只", "1fa74": "只", "1faae": "把", "1fa96": "顶",
+    "26d1": "顶", "1f484": "支", "1f9e3": "条", "1f454": "条", "1f457": "条", "1f9a0": "个",
+    "1fab8": "株", "1f41a": "个", "1faa8": "块", "1f9f1": "面", "1fab5": "根", "1f6d6": "间",
+    "1f52b": "把", "1fa93": "把", "1f5e1": "把", "1f527": "把", "1fa9b": "把", "1f9f9": "把",
+    "1f58d": "支", "1faa5": "支", "1f58c": "支", "1f6e9": "架", "1f682": "个", "1f686": "列",
+    "1f685": "列", "1f68b": "辆", "1f68e": "辆", "1f69b": "辆", "1f6fa": "辆", "1f4a3": "枚",
 }
+
+
+def measure_of(concept_id: str, subgroup: str, name_zh: str, use: str) -> str:
+    """The measure word: "一" + it + the name counts one of the thing. Empty for what is not
+    counted so (masses, plurals, unique things) or already begins with its own 一杯 or 一摞."""
+    if use != "" or name_zh.startswith("一"):
+        return ""
+    if name_zh.endswith("脸"):
+        return "张"
+    return MEASURE_ZH_OF.get(concept_id, MEASURE_ZH.get(subgroup, "个"))
 
 
 def number_of(text: str) -> int:
@@ -216,6 +233,6 @@ def compose(concept_id: str, style: str, name_en: str, name_zh: str, use: str, m
                         f"{colour[1]}的{name_zh}"][(seed >> 20) & 1])
     else:
         english.append(f"{phrase}, {style_en}")
-        counted = f"一{measure}{name_zh}" if use == "" and not name_zh.startswith("一") and measure else name_zh
+        counted = f"一{measure}{name_zh}" if measure else name_zh
         chinese.append(joined([counted, style_zh], commas[5]))
     return {"en": unique(english), "zh": unique(chinese)}

@@ -1,6 +1,6 @@
 """Names the main colour of a cut-out, when it plainly has one.
 
-Counts opaque pixels by hue, saturation and value; a colour must hold 60 % of them. White and black
+Counts opaque pixels by hue, saturation and value; a colour must hold 65 % of them. White and black
 are not named (they are often outline or paper). A name that already says a colour gets none.
 """
 import io
@@ -12,7 +12,7 @@ NAMES = {"red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿�
          "purple": "紫色", "pink": "粉色", "brown": "棕色", "grey": "灰色"}
 IN_NAME_EN = set(NAMES) | {"white", "black", "golden", "gold", "silver", "bronze", "gray"}
 IN_NAME_ZH = "红橙黄绿蓝紫粉棕褐灰白黑金银铜青"
-SHARE = 0.6
+SHARE = 0.65
 
 
 def classify(hsv: np.ndarray) -> np.ndarray:
@@ -20,22 +20,26 @@ def classify(hsv: np.ndarray) -> np.ndarray:
     hue = hsv[:, 0].astype(float) * 360 / 256
     saturation, value = hsv[:, 1] / 255, hsv[:, 2] / 255
     out = np.full(len(hsv), "", dtype=object)
-    vivid = (saturation > 0.35) & (value > 0.3)
-    for name, low, high in (("red", 0, 16), ("orange", 16, 40), ("yellow", 40, 66),
-                            ("green", 66, 168), ("blue", 168, 252), ("purple", 252, 300),
-                            ("pink", 300, 345), ("red", 345, 361)):
+    vivid = (saturation > 0.4) & (value > 0.45)
+    for name, low, high in (("yellow", 43, 62), ("green", 80, 165), ("blue", 188, 250),
+                            ("purple", 256, 300), ("pink", 300, 337)):
         out[vivid & (hue >= low) & (hue < high)] = name
-    warm = (hue < 42) | (hue > 345)
-    out[(saturation > 0.2) & (value > 0.2) & (value < 0.72) & (hue < 42)] = "brown"
-    out[warm & (saturation > 0.2) & (saturation <= 0.55) & (value > 0.85) & ((hue < 12) | (hue > 330))] = "pink"
-    out[(saturation < 0.15) & (value > 0.3) & (value < 0.85)] = "grey"
+    reddish = (hue >= 337) | (hue < 14)
+    out[reddish] = ""
+    out[vivid & reddish & (saturation > 0.68)] = "red"
+    out[reddish & (saturation > 0.2) & (saturation < 0.55) & (value > 0.8)] = "pink"
+    # Tan and skin tones lie between orange and brown and are named neither.
+    orange = (hue >= 14) & (hue < 38)
+    out[orange & (saturation > 0.7) & (value > 0.8)] = "orange"
+    out[(hue < 42) & (saturation > 0.25) & (value > 0.2) & (value < 0.62)] = "brown"
+    out[(saturation < 0.15) & (value > 0.35) & (value < 0.8)] = "grey"
     return out
 
 
 def main_colour(webp: bytes, name_en: str, name_zh: str) -> tuple[str, str] | None:
     if set(name_en.replace("-", " ").split()) & IN_NAME_EN or set(name_zh) & set(IN_NAME_ZH):
         return None
-    image = Image.open(io.BytesIO(webp)).convert("RGBA").resize((64, 64), Image.BOX)
+    image = Image.open(io.BytesIO(webp)).convert("RGBA").resize((64, 64), Image.NEAREST)
     pixels = np.asarray(image).reshape(-1, 4)
     opaque = pixels[pixels[:, 3] > 200][:, :3]
     if len(opaque) == 0:

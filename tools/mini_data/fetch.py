@@ -42,7 +42,7 @@ PACKAGES = {
         "npm", "@iconify-json/fluent-emoji-flat", "1.2.6",
         "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
         "iconify-json-fluent-emoji-flat-1.2.6.tgz", "MIT",
-        "Fluent Emoji, flat drawings. Art copyright (c) Microsoft Corporation; package by Iconify."),
+        "Fluent Emoji, flat drawings. Art copyright (c) Microsoft Corporation; by Iconify."),
     "noto": Package(
         "apt", "fonts-noto-color-emoji", "2.042-0+deb12u1",
         "a5ab0f69c7938423862320d9aca5dd187b3fd879d6a9a57dd52e17c3fa8d2751",

@@ -2,7 +2,7 @@
 
 3D renders are already 256x256 lossy WebP with alpha and are copied byte for byte; flat drawings are
 rendered from SVG by rsvg-convert; shaded bitmaps are cut out of the font's CBDT table at their own
-136x128. Nothing is upscaled. The two encoded here are lossless, so flat edges stay clean.
+136x128. Nothing is upscaled. What is encoded here is lossless, so flat edges stay clean.
 """
 import concurrent.futures
 import io
@@ -10,10 +10,10 @@ import json
 import subprocess
 import tarfile
 
-from PIL import Image
+from PIL import Image, ImageOps
 from fontTools.ttLib import TTFont
 
-FLAT_SIZE_PX = 256
+SIZE_PX = 256
 
 
 def concept_id_of(hexcode: str) -> str:
@@ -37,12 +37,16 @@ def read_3d(archive: tarfile.TarFile, wanted: set[str]) -> dict[str, tuple[bytes
         if concept_id in wanted:
             data = archive.extractfile(member).read()
             image = Image.open(io.BytesIO(data))
+            if image.size != (SIZE_PX, SIZE_PX):  # one picture of the package is 256x264
+                image = ImageOps.pad(image.convert("RGBA"), (SIZE_PX, SIZE_PX), Image.LANCZOS,
+                                     color=(0, 0, 0, 0))
+                data = encode_webp(image)
             pictures[concept_id] = (data, image.width, image.height)
     return pictures
 
 
 def render_svg(svg: str) -> tuple[bytes, int, int]:
-    size = str(FLAT_SIZE_PX)
+    size = str(SIZE_PX)
     png = subprocess.run(["rsvg-convert", "-w", size, "-h", size, "-f", "png"], input=svg.encode(),
                          check=True, capture_output=True).stdout
     image = Image.open(io.BytesIO(png)).convert("RGBA")
