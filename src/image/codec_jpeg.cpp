@@ -111,10 +111,8 @@ Image decode_jpeg(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
                     cmyk ? TJPF_CMYK : TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
   if (result != 0) {
     const std::string cause = tjGetErrorStr2(decoder.get());
-    // Stray bytes between markers are common and harmless; a cut file is not, whether it ends
-    // ("Premature end of JPEG file") or a scan does ("premature end of data segment").
-    if (tjGetErrorCode(decoder.get()) != TJERR_WARNING ||
-        cause.find("remature end") != std::string::npos) {
+    // Stray bytes between markers are common and harmless; everything else means lost pixels.
+    if (cause.find("extraneous bytes") == std::string::npos) {
       throw bad_input("JPEG, pixels", "", cause);
     }
   }
