@@ -26,8 +26,8 @@ using BatchedNet = std::function<at::Tensor(const at::Tensor& x_net, double t_in
 // ehat = e(0) + scale (e(c) - e(0)) + sum_j style_scales[j] (e(c_style_j) - e(c)).
 struct Guidance {
   double scale = 1.0;
-  std::vector<double> style_scales;  // one per style row
-  double rescale = 0.0;              // phi in [0, 1]: towards the standard deviation of e(c)
+  std::vector<double> style_scales = {};  // one per style row
+  double rescale = 0.0;                   // phi in [0, 1]: towards the standard deviation of e(c)
   // Outside (sigma_low, sigma_high] the prediction is e(c) alone: one row instead of all.
   double sigma_low = 0.0;
   double sigma_high = std::numeric_limits<double>::infinity();

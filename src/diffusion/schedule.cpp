@@ -19,14 +19,12 @@ constexpr EnumName<BetaSchedule> kBetaScheduleNames[] = {
 
 constexpr double kCosineOffset = 0.008;  // Nichol and Dhariwal 2021, section 3.2
 constexpr double kCosineMaxBeta = 0.999;
-// The finite stand-ins for no signal at all; 2^-24 is also what diffusers uses.
-constexpr double kSmallestAlphaBar = 0x1p-24;
+// The finite stand-ins for no signal at all; 2^-24 is also what diffusers uses. (The squared cosine
+// ends below it, at 2.4e-9, and keeps its own value: only an exact 0 is replaced.)
+constexpr double kAlphaBarForZero = 0x1p-24;
 constexpr double kLargestFlowTime = 1.0 - 0x1p-12;
 
-double sigma_of_alpha_bar(double alpha_bar) {
-  const double ab = std::max(alpha_bar, kSmallestAlphaBar);
-  return std::sqrt((1.0 - ab) / ab);
-}
+double sigma_of_alpha_bar(double alpha_bar) { return std::sqrt((1.0 - alpha_bar) / alpha_bar); }
 
 double sigma_of_flow_time(double s) {
   const double capped = std::clamp(s, 0.0, kLargestFlowTime);
@@ -110,6 +108,8 @@ Schedule::Schedule(const ScheduleConfig& config) : config_(config) {
   for (double beta : make_betas(config_)) alpha_bars_.push_back(alpha_bar *= 1.0 - beta);
   if (config_.rescale_betas_zero_snr) alpha_bars_ = rescale_zero_terminal_snr(alpha_bars_);
   for (double ab : alpha_bars_) {
+    // Below the last alpha-bar but one, or the table would not increase.
+    if (ab == 0.0) ab = std::min(kAlphaBarForZero, *(alpha_bars_.end() - 2) / 2.0);
     sigmas_.push_back(sigma_of_alpha_bar(ab));
     log_sigmas_.push_back(std::log(sigmas_.back()));
   }
