@@ -54,6 +54,29 @@ int orientation_of_tiff(std::span<const uint8_t> tiff) {
   return 1;
 }
 
+using Decoder = std::unique_ptr<void, int (*)(tjhandle)>;
+
+Decoder new_decoder() {
+  Decoder decoder(tjInitDecompress(), &tjDestroy);
+  if (!decoder) throw Error(ErrorCode::kUnavailable, "no memory for a JPEG decoder");
+  return decoder;
+}
+
+struct Header {
+  int width, height, colorspace;
+};
+
+Header read_header(tjhandle decoder, std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  Header header{};
+  int subsampling = 0;
+  if (tjDecompressHeader3(decoder, bytes.data(), bytes.size(), &header.width, &header.height,
+                          &subsampling, &header.colorspace) != 0) {
+    throw bad_input("JPEG, header", "", tjGetErrorStr2(decoder));
+  }
+  check_limits("JPEG", header.width, header.height, limits);
+  return header;
+}
+
 }  // namespace
 
 int exif_orientation(std::span<const uint8_t> jpeg) {
@@ -92,23 +115,23 @@ Image upright(const Image& image, int orientation) {
   return turned;
 }
 
+ImageInfo peek_jpeg(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  const Decoder decoder = new_decoder();
+  const Header header = read_header(decoder.get(), bytes, limits);
+  const bool swap = exif_orientation(bytes) >= 5;
+  return {swap ? header.height : header.width, swap ? header.width : header.height, false};
+}
+
 Image decode_jpeg(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
-  const std::unique_ptr<void, int (*)(tjhandle)> decoder(tjInitDecompress(), &tjDestroy);
-  if (!decoder) throw Error(ErrorCode::kUnavailable, "no memory for a JPEG decoder");
-  int width = 0, height = 0, subsampling = 0, colorspace = 0;
-  const auto size = static_cast<unsigned long>(bytes.size());
-  if (tjDecompressHeader3(decoder.get(), bytes.data(), size, &width, &height, &subsampling,
-                          &colorspace) != 0) {
-    throw bad_input("JPEG, header", "", tjGetErrorStr2(decoder.get()));
-  }
-  check_limits("JPEG", width, height, limits);
+  const Decoder decoder = new_decoder();
+  const auto [width, height, colorspace] = read_header(decoder.get(), bytes, limits);
   const bool cmyk = colorspace == TJCS_CMYK || colorspace == TJCS_YCCK;
   Image image{width, height, cmyk ? 4 : 3, {}};
   image.pixels.resize(static_cast<size_t>(width) * height * image.channels);
   // LIMITSCANS: a progressive file of a thousand empty scans costs minutes otherwise.
   const int result =
-      tjDecompress2(decoder.get(), bytes.data(), size, image.pixels.data(), width, 0, height,
-                    cmyk ? TJPF_CMYK : TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
+      tjDecompress2(decoder.get(), bytes.data(), bytes.size(), image.pixels.data(), width, 0,
+                    height, cmyk ? TJPF_CMYK : TJPF_RGB, TJFLAG_ACCURATEDCT | TJFLAG_LIMITSCANS);
   if (result != 0) {
     const std::string cause = tjGetErrorStr2(decoder.get());
     // Stray bytes between markers are common and harmless; everything else means lost pixels.

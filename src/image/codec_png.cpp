@@ -31,11 +31,15 @@ Context open_png(std::span<const uint8_t> bytes, const DecodeLimits& limits, spn
   return context;
 }
 
-Image decode_pixels(spng_ctx* context, const spng_ihdr& header) {
+bool has_alpha(spng_ctx* context, const spng_ihdr& header) {
   spng_trns transparency{};
-  const bool alpha = header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
-                     header.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA ||
-                     spng_get_trns(context, &transparency) == 0;
+  return header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
+         header.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA ||
+         spng_get_trns(context, &transparency) == 0;
+}
+
+Image decode_pixels(spng_ctx* context, const spng_ihdr& header) {
+  const bool alpha = has_alpha(context, header);
   Image image{static_cast<int>(header.width), static_cast<int>(header.height), alpha ? 4 : 3, {}};
   const int format = alpha ? SPNG_FMT_RGBA8 : SPNG_FMT_RGB8;
   size_t size = 0;
@@ -101,6 +105,13 @@ Image decode_png(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   spng_ihdr header{};
   const Context context = open_png(bytes, limits, header);
   return decode_pixels(context.get(), header);
+}
+
+ImageInfo peek_png(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  spng_ihdr header{};
+  const Context context = open_png(bytes, limits, header);
+  return {static_cast<int>(header.width), static_cast<int>(header.height),
+          has_alpha(context.get(), header)};
 }
 
 TextChunks read_png_text(std::span<const uint8_t> bytes) {

@@ -27,17 +27,22 @@ struct Encoding {
 
 }  // namespace
 
-Image decode_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+ImageInfo peek_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(bytes.data(), bytes.size(), &features) != VP8_STATUS_OK) {
     throw bad_input("WebP, header", "a complete one", "damaged or cut data");
   }
   if (features.has_animation) throw bad_input("WebP", "a still picture", "an animation");
   check_limits("WebP", features.width, features.height, limits);
-  Image image{features.width, features.height, features.has_alpha ? 4 : 3, {}};
+  return {features.width, features.height, features.has_alpha != 0};
+}
+
+Image decode_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  const ImageInfo info = peek_webp(bytes, limits);
+  Image image{info.width, info.height, info.has_alpha ? 4 : 3, {}};
   const int stride = image.width * image.channels;
   image.pixels.resize(static_cast<size_t>(stride) * image.height);
-  const auto decode = features.has_alpha ? &WebPDecodeRGBAInto : &WebPDecodeRGBInto;
+  const auto decode = info.has_alpha ? &WebPDecodeRGBAInto : &WebPDecodeRGBInto;
   if (!decode(bytes.data(), bytes.size(), image.pixels.data(), image.pixels.size(), stride)) {
     throw bad_input("WebP, pixels", "complete data", "damaged or cut data");
   }

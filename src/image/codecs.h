@@ -8,6 +8,10 @@ Image decode_png(std::span<const uint8_t> bytes, const DecodeLimits& limits);
 Image decode_jpeg(std::span<const uint8_t> bytes, const DecodeLimits& limits);
 Image decode_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits);
 
+ImageInfo peek_png(std::span<const uint8_t> bytes, const DecodeLimits& limits);
+ImageInfo peek_jpeg(std::span<const uint8_t> bytes, const DecodeLimits& limits);
+ImageInfo peek_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits);
+
 // Error kBadInput if a picture of this size is above the limits.
 void check_limits(const char* format, int64_t width, int64_t height, const DecodeLimits& limits);
 

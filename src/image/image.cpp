@@ -16,6 +16,16 @@ bool begins_with(std::span<const uint8_t> bytes, size_t offset, const char* text
   return bytes.size() >= offset + length && std::memcmp(bytes.data() + offset, text, length) == 0;
 }
 
+enum class Format { kPng, kJpeg, kWebp };
+
+Format format_of(std::span<const uint8_t> bytes) {
+  if (begins_with(bytes, 0, "\x89PNG\r\n\x1a\n", 8)) return Format::kPng;
+  if (begins_with(bytes, 0, "\xff\xd8\xff", 3)) return Format::kJpeg;
+  if (begins_with(bytes, 0, "RIFF", 4) && begins_with(bytes, 8, "WEBP", 4)) return Format::kWebp;
+  throw bad_input("picture", "PNG, JPEG or WebP",
+                  bytes.empty() ? "no bytes" : "bytes of another format");
+}
+
 Bytes read_file(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"),
                                                              &std::fclose);
@@ -72,13 +82,27 @@ void check_encodable(const Image& image) {
 }
 
 Image decode_image(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
-  if (begins_with(bytes, 0, "\x89PNG\r\n\x1a\n", 8)) return decode_png(bytes, limits);
-  if (begins_with(bytes, 0, "\xff\xd8\xff", 3)) return decode_jpeg(bytes, limits);
-  if (begins_with(bytes, 0, "RIFF", 4) && begins_with(bytes, 8, "WEBP", 4)) {
-    return decode_webp(bytes, limits);
+  switch (format_of(bytes)) {
+    case Format::kPng:
+      return decode_png(bytes, limits);
+    case Format::kJpeg:
+      return decode_jpeg(bytes, limits);
+    case Format::kWebp:
+      return decode_webp(bytes, limits);
   }
-  throw bad_input("picture", "PNG, JPEG or WebP",
-                  bytes.empty() ? "no bytes" : "bytes of another format");
+  throw Error(ErrorCode::kInternal, "unreachable format");
+}
+
+ImageInfo peek_image(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  switch (format_of(bytes)) {
+    case Format::kPng:
+      return peek_png(bytes, limits);
+    case Format::kJpeg:
+      return peek_jpeg(bytes, limits);
+    case Format::kWebp:
+      return peek_webp(bytes, limits);
+  }
+  throw Error(ErrorCode::kInternal, "unreachable format");
 }
 
 Image read_image(const std::string& path, const DecodeLimits& limits) {

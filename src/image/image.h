@@ -38,6 +38,15 @@ struct DecodeLimits {
   int64_t max_pixels = int64_t{1} << 26;
 };
 
+// What a picture's header says; sizes are those of the decoded picture.
+struct ImageInfo {
+  int width = 0, height = 0;
+  bool has_alpha = false;
+};
+
+// Reads the header alone, under the same rules as decode_image. The pixels may still be damaged.
+ImageInfo peek_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
+
 // Recognises PNG, JPEG and WebP by their first bytes. Grey, palette, 16-bit and CMYK become 8-bit
 // RGB; any transparency gives RGBA; the EXIF orientation of a JPEG is applied. Error kBadInput for
 // anything else, for cut or damaged data, for animated WebP and above the limits.

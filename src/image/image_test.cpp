@@ -144,6 +144,21 @@ TEST_CASE("every cut of every file is refused or decoded, never a crash") {
   }
 }
 
+TEST_CASE("a peek at the header says what decoding will give") {
+  for (const char* name :
+       {"rgb.png", "rgba.png", "grey_alpha.png", "palette.png", "palette_transparent.png",
+        "baseline.jpg", "rotated.jpg", "cmyk.jpg", "lossy.webp", "lossless.webp"}) {
+    CAPTURE(name);
+    const ImageInfo info = peek_image(bytes_of(name));
+    const Image image = decode_image(bytes_of(name));
+    CHECK(info.width == image.width);
+    CHECK(info.height == image.height);
+    CHECK(info.has_alpha == (image.channels == 4));
+  }
+  CHECK_THROWS_AS(peek_image(bytes_of("animated.webp")), Error);
+  CHECK_THROWS_AS(peek_image({}), Error);
+}
+
 TEST_CASE("limits hold before pixels are allocated") {
   const DecodeLimits narrow{15, 1 << 20}, few{1000, 16 * 12 - 1};
   for (const char* name : {"rgb.png", "baseline.jpg", "lossy.webp"}) {

@@ -1,4 +1,5 @@
-// Pictures resized by Pillow 13.0.0, written by tools/make_image_fixtures.py: the judge of resize().
+// Pictures resized by Pillow 13.0.0, written by tools/make_image_fixtures.py: the judge of
+// resize().
 #pragma once
 #include "image/resize.h"
 
