@@ -31,7 +31,8 @@ def goldens():
                 lines = [data[i:i + 90] for i in range(0, len(data), 90)]
                 text = "\n     ".join(f'"{line}"' for line in lines)
                 rows.append(f"    {{{len(mode)}, Filter::{name}, {size[0]}, {size[1]},\n     {text}}},")
-    return """// Pictures resized by Pillow %s, written by tools/make_image_fixtures.py: the judge of resize().
+    return """// Pictures resized by Pillow %s, written by tools/make_image_fixtures.py: the judge of
+// resize().
 #pragma once
 #include "image/resize.h"
 
