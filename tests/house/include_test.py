@@ -1,0 +1,89 @@
+"""Every #include "room/..." under src/ against the table of rooms.
+
+The rooms and what each may include are the rows `pangu_room(NAME ... DEPS ...)` of CMakeLists.txt;
+the table in docs/architecture.md must say the same. The torch-free rooms must not include libtorch.
+"""
+
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+TORCH = re.compile(r"(torch|ATen|c10|caffe2)/")
+
+
+def rooms_of_cmake(text: str) -> dict[str, tuple[bool, set[str]]]:
+    """Room -> (may include libtorch, rooms it may include)."""
+    rooms = {}
+    for name, rest in re.findall(r"^\s*pangu_room\((\w+)([^)]*)\)", text, re.M):
+        words = rest.split()
+        deps = set(words[words.index("DEPS") + 1:]) if "DEPS" in words else set()
+        rooms[name] = ("TORCH" in words, deps)
+    return rooms
+
+
+def rooms_of_document(text: str) -> dict[str, set[str]]:
+    """Rows "| `room/` | responsibility | core io |" of the table of rooms."""
+    rooms = {}
+    for name, may in re.findall(r"^\| `(\w+)/` \|.*\|([^|]*)\|\s*$", text, re.M):
+        rooms[name] = set(may.replace("-", " ").split())
+    return rooms
+
+
+def wrong_includes(path: str, text: str, rooms) -> list[str]:
+    """`path` is relative to src/."""
+    room = path.split("/")[0]
+    if room not in rooms:
+        return [] if "/" not in path else [f"src/{path}:1: the room '{room}' is not in CMakeLists.txt"]
+    torch, may = rooms[room]
+    wrong = []
+    for number, line in enumerate(text.splitlines(), 1):
+        found = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+        if not found:
+            continue
+        quote, name = found.groups()
+        here = f"src/{path}:{number}: {room}/ includes {name}"
+        if quote == '"':
+            other = name.split("/")[0]
+            if other not in rooms:
+                wrong.append(f"{here}, which names no room")
+            elif other != room and other not in may:
+                wrong.append(f"{here}, but may include only: {' '.join(sorted(may)) or 'itself'}")
+        elif TORCH.match(name) and not torch:
+            wrong.append(f"{here}, but is torch-free")
+    return wrong
+
+
+def check_the_checker() -> None:
+    rooms = rooms_of_cmake("pangu_room(core)\n  pangu_room(nn TORCH DEPS core)\npangu_room(io DEPS core)")
+    assert rooms == {"core": (False, set()), "nn": (True, {"core"}), "io": (False, {"core"})}, rooms
+    assert wrong_includes("io/a.cpp", '#include "nn/unet.h"\n', rooms)
+    assert wrong_includes("io/a.cpp", "#include <torch/torch.h>\n", rooms)
+    assert wrong_includes("io/a.cpp", '#include "a.h"\n', rooms)
+    assert wrong_includes("new/a.cpp", "", rooms)
+    assert not wrong_includes("nn/a.cpp", '#include "core/error.h"\n#include <torch/torch.h>\n', rooms)
+    assert rooms_of_document("| `io/` | bytes | core |\n| `core/` | x | - |") == {
+        "io": {"core"}, "core": set()}
+
+
+def main() -> int:
+    check_the_checker()
+    rooms = rooms_of_cmake((ROOT / "CMakeLists.txt").read_text())
+    wrong = []
+    for path in sorted((ROOT / "src").rglob("*")):
+        if path.suffix in (".h", ".cpp"):
+            wrong += wrong_includes(str(path.relative_to(ROOT / "src")), path.read_text(), rooms)
+    documented = rooms_of_document((ROOT / "docs/architecture.md").read_text())
+    for name, (_, deps) in rooms.items():
+        said = documented.get(name)
+        if said != deps and said != {"all"}:
+            wrong.append(f"docs/architecture.md: {name}/ may include {sorted(said or [])}, "
+                         f"CMakeLists.txt says {sorted(deps)}")
+    wrong += [f"docs/architecture.md: {name}/ is no room of CMakeLists.txt"
+              for name in documented.keys() - rooms.keys()]
+    print("\n".join(wrong) or f"{len(rooms)} rooms, every include is in its row")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

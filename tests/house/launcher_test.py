@@ -1,0 +1,127 @@
+"""The launcher ./pangu-draw in a made-up checkout: no network, nothing is installed.
+
+A later use hands its arguments on untouched and costs under 0.1 s; a changed source means a build;
+a wheel of a wrong checksum is refused and one of an unknown name is warned of.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FAKE_PROGRAM = '#!/bin/sh\nprintf "%s|" "$@"\nprintf "home=%s" "$PANGU_HOME"\nexit 7\n'
+MOST_SECONDS = 0.1
+
+
+def executable(path: pathlib.Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def checkout(folder: pathlib.Path) -> pathlib.Path:
+    """A tree that looks installed and built, with a program that prints its arguments."""
+    shutil.copy2(ROOT / "pangu-draw", folder / "pangu-draw")
+    shutil.copytree(ROOT / "tools/install", folder / "tools/install")
+    for name in ("CMakeLists.txt", "CMakePresets.json", "src/a.cpp", "cmake/a.cmake"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("")
+    executable(folder / "build/release/pangu-draw", FAKE_PROGRAM)
+    executable(folder / ".venv/bin/python", "#!/bin/sh\nexit 1\n")
+    (folder / ".venv/torch.variant").write_text("cpu\n")
+    (folder / "build/release/launcher.stamp").write_text(f"cpu {folder}\n")
+    return folder / "pangu-draw"
+
+
+def run(command, **kwargs):
+    environment = {"PATH": os.environ["PATH"], "HOME": "/nonexistent", **kwargs.pop("env", {})}
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                          env=environment, **kwargs)
+
+
+def arguments_pass_untouched(folder):
+    launcher = checkout(folder)
+    link = folder / "link"
+    link.symlink_to(launcher)
+    for called in (launcher, link):
+        done = run([called, "draw", "蓝色的鲸鱼 *", "--out", "a b.png", ""], cwd="/")
+        assert done.returncode == 7, done
+        assert done.stdout == f"draw|蓝色的鲸鱼 *|--out|a b.png||home={folder}", done.stdout
+        assert done.stderr == "", done.stderr
+
+
+def later_use_is_fast(folder):
+    launcher = checkout(folder)
+    for number in range(300):  # about as many files as the real src/
+        (folder / f"src/{number}.cpp").write_text("")
+    os.utime(folder / "build/release/launcher.stamp")
+    seconds = []
+    for _ in range(9):
+        begun = time.perf_counter()
+        run([launcher])
+        seconds.append(time.perf_counter() - begun)
+    median = statistics.median(seconds)
+    print(f"launcher: median {median * 1000:.0f} ms of {len(seconds)}")
+    assert median < MOST_SECONDS, seconds
+
+
+def change_means_a_build(folder):
+    launcher = checkout(folder)
+    tools = folder / "fakes"
+    executable(tools / "dpkg-query", '#!/bin/sh\nshift 2\nfor p; do echo "installed $p"; done\n')
+    executable(tools / "cmake", '#!/bin/sh\necho "cmake $*" >>"$LOG"\n')
+    executable(tools / "ninja", '#!/bin/sh\necho "ninja $*" >>"$LOG"\n')
+    wheel = folder / ".venv/lib/python3.11/site-packages/torch/lib/libtorch_cpu.so"
+    wheel.parent.mkdir(parents=True)
+    wheel.write_text("")
+    log = folder / "log"
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log)}
+    assert run([launcher], env=environment).returncode == 7 and not log.exists()
+    ahead = time.time() + 2
+    os.utime(folder / "src/a.cpp", (ahead, ahead))
+    done = run([launcher, "draw"], env=environment)
+    assert done.returncode == 7 and done.stdout.startswith("draw|"), done
+    assert "pangu-draw" in log.read_text() and "ninja" in log.read_text(), log.read_text()
+
+
+def wheel_is_verified(folder):
+    checkout(folder)
+    wheel = folder / "torch-2.13.0-cp311-cp311-manylinux_2_28_x86_64.whl"
+    wheel.write_text("not what it says")
+    script = 'root=$1; PANGU_PYTHON=python3; source "$root/tools/install/main.sh"; verify_wheel "$2"'
+    done = run(["bash", "-c", script, "-", folder, wheel])
+    assert done.returncode == 4 and "expected SHA-256 60fcdcb2" in done.stderr, done
+    table = folder / "tools/install/torch_wheels.sha256"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    table.write_text(f"{digest}  {wheel.name}\n")
+    assert run(["bash", "-c", script, "-", folder, wheel]).returncode == 0
+    table.write_text("")
+    done = run(["bash", "-c", script, "-", folder, wheel])
+    assert done.returncode == 0 and "UNVERIFIED" in done.stderr and digest in done.stderr, done
+
+
+def other_distributions_are_told(folder):
+    checkout(folder)
+    script = ('root=$1; PANGU_PYTHON=python3; source "$root/tools/install/main.sh"; '
+              'missing_packages() { echo some-dev; }; PATH=; install_packages')
+    done = run([shutil.which("bash"), "-c", script, "-", folder])
+    assert done.returncode == 4 and "some-dev" in done.stderr, done
+
+
+def main() -> int:
+    for test in (arguments_pass_untouched, later_use_is_fast, change_means_a_build,
+                 wheel_is_verified, other_distributions_are_told):
+        with tempfile.TemporaryDirectory() as folder:
+            test(pathlib.Path(folder).resolve())
+            print(f"ok: {test.__name__.replace('_', ' ')}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""The README's own commands: every flag in them exists, every `draw` in them is run and gives a PNG,
+every file and link they name is there.
+
+Usage: readme_test.py PROGRAM
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = sys.argv[1]
+LAUNCHER_WORDS = ("test", "build")
+
+
+def commands(text: str) -> list[list[str]]:
+    """Words of every line ./pangu-draw ... inside the fenced blocks."""
+    found = []
+    for block in re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", text, re.M | re.S):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            while words and "=" in words[0]:
+                words.pop(0)
+            if words and words[0] == "./pangu-draw":
+                found.append(words[1:])
+    return found
+
+
+def run(words, **kwargs):
+    environment = {**os.environ, "PANGU_HOME": str(ROOT)}
+    return subprocess.run([PROGRAM, *words], capture_output=True, text=True, env=environment,
+                          stdin=subprocess.DEVNULL, **kwargs)
+
+
+def unknown_flags(words: list[str]) -> list[str]:
+    usage = run([words[0], "--help"])
+    assert usage.returncode == 0, f"README: no such subcommand: {words[0]}"
+    known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", usage.stdout))
+    return [word for word in words if word.startswith("-") and word.split("=")[0] not in known]
+
+
+def draws_a_picture(words: list[str], folder: str) -> None:
+    done = run(words, cwd=folder)
+    assert done.returncode == 0, (words, done.stderr)
+    for flag in ("--out", "-o"):
+        if flag in words:
+            name = words[words.index(flag) + 1]
+            assert (pathlib.Path(folder) / name).read_bytes().startswith(b"\x89PNG"), name
+
+
+def missing_files(text: str) -> list[str]:
+    links = re.findall(r"\]\(([^)#]+)", text)
+    return [link for link in links if "://" not in link and not (ROOT / link).exists()]
+
+
+def main() -> int:
+    text = (ROOT / "README.md").read_text()
+    found = commands(text)
+    assert any(words[0] == "draw" for words in found), "the README draws nothing"
+    assert ["test"] in found, "the README does not say ./pangu-draw test"
+    wrong = [f"README: {' '.join(words)}: no such flag: {' '.join(unknown_flags(words))}"
+             for words in found if words[0] not in LAUNCHER_WORDS and unknown_flags(words)]
+    wrong += [f"README: no such file: {name}" for name in missing_files(text)]
+    print("\n".join(wrong) or f"{len(found)} commands, every flag exists")
+    if wrong:
+        return 1
+    with tempfile.TemporaryDirectory() as folder:
+        for words in found:
+            if words[0] == "draw":
+                draws_a_picture(words, folder)
+                print("ran: ./pangu-draw " + shlex.join(words))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+# The slow half of ./pangu-draw: plan, install, build, test. Sourced by it; uses its $root, $program
+# and $stamp. All messages go to stderr, so that the program's own output stays clean.
+source "$root/tools/install/packages.sh"
+source "$root/tools/install/torch.sh"
+
+say() { printf '== %s\n' "$*" >&2; }
+warn() { printf '!! %s\n' "$*" >&2; }
+# A thing this machine lacks: exit code 4, as in the program.
+lacks() {
+  printf 'pangu-draw: error: %s\n' "$*" >&2
+  exit 4
+}
+
+# Says what is about to happen; asks once where a person can answer. $@: lines of the plan.
+announce() {
+  (($# > 0)) || return 0
+  say "This first run will:"
+  printf '     - %s\n' "$@" >&2
+  if [[ -t 0 && -t 2 && ${PANGU_YES-} != 1 ]]; then
+    read -r -p "   Go on? [Y/n] " answer
+    [[ -z $answer || $answer == [yY]* ]] || lacks "not installed, as you wished"
+  fi
+}
+
+jobs_for_memory() { # One compiler of a libtorch file takes up to about 1.5 GB.
+  local cores memory_gb
+  cores=$(nproc)
+  memory_gb=$(awk '/MemAvailable/ {print int($2 / 1048576)}' /proc/meminfo)
+  local most=$((memory_gb * 2 / 3))
+  ((most >= 1)) || most=1
+  echo $((cores < most ? cores : most))
+}
+
+configure() { # PRESET [cmake arguments...]
+  (cd "$root" && cmake --preset "$@" >"build/configure-$1.log" 2>&1) ||
+    (cd "$root" && cmake --fresh --preset "$@" >"build/configure-$1.log" 2>&1) || {
+    cat "$root/build/configure-$1.log" >&2
+    lacks "configuring the build failed (above). Hint: rm -r $root/build $root/.venv and run again"
+  }
+}
+
+compile() { # BUILD_FOLDER TARGET...
+  local started=$SECONDS
+  NINJA_STATUS='[%f/%t %es] ' ninja -C "$root/build/$1" -j "$(jobs_for_memory)" "${@:2}" >&2 ||
+    { warn "the build of build/$1 failed"; exit 1; }
+  say "built build/$1 in $((SECONDS - started)) s"
+}
+
+# What is missing for running (and, with `test`, for testing), as lines of a plan.
+plan() {
+  local missing
+  missing=$(missing_packages "$@")
+  [[ -z $missing ]] || echo "install Debian packages: ${missing//$'\n'/ }"
+  torch_is_there || torch_plan
+  [[ -x $program ]] || echo "compile the program into build/ (a few minutes on two cores, about 2 GB)"
+}
+
+install_all() { # [test]
+  local -a lines
+  mapfile -t lines < <(plan "$@")
+  announce "${lines[@]}"
+  install_packages "$@"
+  install_torch
+  mkdir -p "$root/build"
+}
+
+# The stamp says what was built from where; it is dated to the beginning of the build, so that a file
+# saved meanwhile counts as new.
+write_stamp() { # FILE_DATED_THEN
+  echo "$(torch_variant) $root" >"$stamp"
+  touch -r "$1" "$stamp"
+}
+
+launcher_build() {
+  install_all
+  local begun=$root/build/begun
+  touch "$begun"
+  # Ninja configures again by itself, unless libtorch or the folder is another one.
+  if [[ ! -f $root/build/release/build.ninja || ! -f $stamp ||
+    $(<"$stamp") != "$(torch_variant) $root" ]]; then
+    configure release
+  fi
+  compile release pangu-draw
+  write_stamp "$begun"
+}
+
+# All tests by ctest: units, properties, parity, end to end, the torch-free rooms again under ASan
+# and UBSan, and every fuzzer for a while. Any arguments are patterns of test names.
+launcher_test() {
+  local pattern fuzz_seconds=${PANGU_FUZZ_SECONDS:-20}
+  local -a select=() house=()
+  pattern=$(IFS='|'; echo "$*")
+  [[ -z $pattern ]] || select=(-R "$pattern")
+  install_all test
+  need_python test
+  if [[ -z $pattern || $pattern == *asan* ]]; then
+    configure asan
+    compile asan
+    house+=(-DPANGU_ASAN_DIR="$root/build/asan")
+  fi
+  if [[ -z $pattern || $pattern == *fuzz* ]] && ((fuzz_seconds > 0)); then
+    configure fuzz
+    compile fuzz
+    house+=(-DPANGU_FUZZ_DIR="$root/build/fuzz" -DPANGU_FUZZ_SECONDS="$fuzz_seconds")
+  fi
+  touch "$root/build/begun"
+  configure release "${house[@]}"
+  compile release all
+  write_stamp "$root/build/begun"
+  say "tests"
+  exec ctest --test-dir "$root/build/release" --output-on-failure --no-tests=error "${select[@]}"
+}

@@ -1,0 +1,48 @@
+# Debian packages of ./pangu-draw. Sourced by main.sh.
+run_packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv nlohmann-json3-dev
+  libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev)
+# The compiler of the fuzzers and the formatter are pinned: another version formats otherwise.
+test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git)
+
+# Names of the missing packages, one a line. $1: `test` adds those of the tests.
+missing_packages() {
+  local -a wanted=("${run_packages[@]}")
+  [[ ${1-} != test ]] || wanted+=("${test_packages[@]}")
+  if ! command -v dpkg-query >/dev/null; then
+    # Another distribution: its names differ, so only the tools can be looked for.
+    local tool
+    for tool in g++ cmake ninja pkg-config python3; do
+      command -v "$tool" >/dev/null || echo "$tool"
+    done
+    return
+  fi
+  local installed name
+  installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
+    sed -n 's/^installed //p') || true
+  for name in "${wanted[@]}"; do
+    # pkgconf provides pkg-config under another name.
+    [[ $name == pkg-config ]] && command -v pkg-config >/dev/null && continue
+    grep -qxF -- "$name" <<<"$installed" || echo "$name"
+  done
+}
+
+install_packages() { # [test]
+  local -a missing
+  mapfile -t missing < <(missing_packages "$@")
+  ((${#missing[@]} > 0)) || return 0
+  command -v apt-get >/dev/null ||
+    lacks "missing: ${missing[*]}. Hint: install them with this system's package manager"
+  local -a as_root=()
+  if ((EUID != 0)); then
+    local by_hand="apt-get install --no-install-recommends ${missing[*]}"
+    command -v sudo >/dev/null || lacks "not root, no sudo; as root, run: $by_hand"
+    as_root=(sudo)
+    [[ -t 0 ]] || as_root=(sudo -n)
+    "${as_root[@]}" true || lacks "sudo refused; as root, run: $by_hand"
+  fi
+  say "apt-get install ${missing[*]}"
+  "${as_root[@]}" apt-get update -qq >&2 || warn "apt-get update failed, trying with the old lists"
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
+    lacks "apt-get could not install ${missing[*]}"
+}
