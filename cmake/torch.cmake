@@ -27,12 +27,16 @@ target_include_directories(pangu_torch SYSTEM INTERFACE
                            ${torch_root}/include ${torch_root}/include/torch/csrc/api/include)
 # As the wheel was built: torch/csrc/distributed changes with them.
 target_compile_definitions(pangu_torch INTERFACE USE_C10D_GLOO USE_DISTRIBUTED USE_RPC USE_TENSORPIPE)
-# libtorch_cuda registers itself when it is loaded, nothing names it: it must not be dropped.
+# libtorch_cuda registers itself when it is loaded, nothing names it: it must not be dropped. Without it,
+# a CUDA wheel serves the CPU and needs none of NVIDIA's large libraries.
+option(PANGU_CUDA "Link the CUDA half of a CUDA build of libtorch" ON)
+set(torch_libs torch_cpu c10)
+if(PANGU_CUDA AND EXISTS ${torch_root}/lib/libtorch_cuda.so)
+  list(APPEND torch_libs torch_cuda c10_cuda)
+endif()
 target_link_options(pangu_torch INTERFACE -Wl,--no-as-needed)
-foreach(lib torch torch_cpu c10 torch_cuda c10_cuda)
-  if(EXISTS ${torch_root}/lib/lib${lib}.so)
-    target_link_libraries(pangu_torch INTERFACE ${torch_root}/lib/lib${lib}.so)
-  endif()
+foreach(lib ${torch_libs})
+  target_link_libraries(pangu_torch INTERFACE ${torch_root}/lib/lib${lib}.so)
 endforeach()
 
 add_library(pangu_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)

@@ -32,8 +32,10 @@ jobs_for_memory() { # One compiler of a libtorch file takes up to about 1.5 GB.
 }
 
 configure() { # PRESET [cmake arguments...]
-  (cd "$root" && cmake --preset "$@" >"build/configure-$1.log" 2>&1) ||
-    (cd "$root" && cmake --fresh --preset "$@" >"build/configure-$1.log" 2>&1) || {
+  local -a flags=(-DPANGU_CUDA=ON)
+  [[ $(torch_variant) != cpu ]] || flags=(-DPANGU_CUDA=OFF)
+  (cd "$root" && cmake --preset "$@" "${flags[@]}" >"build/configure-$1.log" 2>&1) ||
+    (cd "$root" && cmake --fresh --preset "$@" "${flags[@]}" >"build/configure-$1.log" 2>&1) || {
     cat "$root/build/configure-$1.log" >&2
     lacks "configuring the build failed (above). Hint: rm -r $root/build $root/.venv and run again"
   }

@@ -17,26 +17,24 @@ torch_variant() { cat "$venv/torch.variant"; }
 
 torch_plan() {
   echo "make the Python environment .venv/ and unpack libtorch $torch_version (PyPI wheel \`torch\`," \
-    "${PANGU_TORCH:-cpu}) into it: 0.2 GB to download, 0.8 GB on disk for a CPU build"
+    "${PANGU_TORCH:-cpu}) into it: 0.2 GB to download and 0.8 GB on disk for a CPU build; 0.6 GB and" \
+    "1.5 GB where the package index only has the CUDA build"
+}
+
+# pip with its words kept for when it fails: it calls every missing Python dependency of torch an error.
+pip_quietly() {
+  "${pip[@]}" "$@" >"$venv/pip.log" 2>&1 || { cat "$venv/pip.log" >&2; return 1; }
 }
 
 # Downloads the wheel of $1 (cpu, cu130, ...) into the folder $2: the build that is published with that
 # suffix (2.13.0+cpu), else the plain version, which on an index of releases only is a CUDA build.
 download_torch() {
-  local -a fetch=("${pip[@]}" download -q --no-deps --only-binary=:all: -d "$2")
+  local -a fetch=(download -q --no-deps --only-binary=:all: -d "$2")
   [[ -z ${PANGU_TORCH_INDEX-} ]] || fetch+=(--index-url "$PANGU_TORCH_INDEX")
-  "${fetch[@]}" "torch==$torch_version+$1" >"$2/pip.log" 2>&1 && return 0
-  if [[ $1 == cpu ]]; then
-    warn "this package index has no build torch==$torch_version+cpu; its plain build runs on the CPU as"
-    warn "well, but may be the CUDA one: up to 5 GB with NVIDIA's libraries."
-    warn "PANGU_TORCH_INDEX=ADDRESS names an index that has CPU builds."
-    if [[ -t 0 && -t 2 && ${PANGU_YES-} != 1 ]]; then
-      read -r -p "   Take the plain build? [Y/n] " answer
-      [[ -z $answer || $answer == [yY]* ]] || lacks "no libtorch was installed, as you wished"
-    fi
-  fi
-  "${fetch[@]}" "torch==$torch_version" >"$2/pip.log" 2>&1 && return 0
-  cat "$2/pip.log" >&2
+  pip_quietly "${fetch[@]}" "torch==$torch_version+$1" 2>/dev/null && return 0
+  [[ $1 != cpu ]] ||
+    warn "this package index has no torch==$torch_version+cpu; taking the plain build (PANGU_TORCH_INDEX=ADDRESS names another index)"
+  pip_quietly "${fetch[@]}" "torch==$torch_version" && return 0
   lacks "pip could not download torch $torch_version for $1. Hint: set PANGU_TORCH_INDEX to the" \
     "address of a package index that has it"
 }
@@ -65,15 +63,17 @@ make_venv() {
   "$python" -m venv --clear "$venv" || lacks "$python could not make .venv. Hint: install python3-venv"
 }
 
-# A CUDA build needs NVIDIA's libraries beside it, which are packages of their own.
+# A CUDA build needs NVIDIA's libraries beside it, which are packages of their own. Used on the CPU, it
+# wants two small ones of them. $1: the variant.
 install_cuda_libraries() {
-  local metadata
-  metadata=$(dirname "$(torch_folder)")/torch-*.dist-info/METADATA
-  local -a needed
-  mapfile -t needed < <(sed -nE 's/^Requires-Dist: ((nvidia-|cuda-toolkit)[^;]*).*/\1/p' $metadata)
+  local -a metadata=("${torch_lib%/torch/lib}"/torch-*.dist-info/METADATA) needed
+  mapfile -t needed < <(sed -nE 's/^Requires-Dist: ((nvidia-|cuda-toolkit)[^;]*).*/\1/p' "${metadata[0]}")
+  if [[ $1 == cpu ]]; then
+    mapfile -t needed < <(printf '%s\n' "${needed[@]}" | sed -nE 's/^cuda-toolkit\[.*\]/cuda-toolkit[cudart,cupti]/p')
+  fi
   ((${#needed[@]} > 0)) || return 0
   say "this libtorch is a CUDA build; installing ${needed[*]}"
-  "${pip[@]}" install -q "${needed[@]}" >&2 || lacks "pip could not install NVIDIA's libraries"
+  pip_quietly install -q "${needed[@]}" || lacks "pip could not install NVIDIA's libraries"
 }
 
 install_torch() {
@@ -86,10 +86,12 @@ install_torch() {
   wheel=$(echo "$work"/torch-*.whl)
   verify_wheel "$wheel"
   say "unpacking ${wheel##*/} ($(($(stat -c %s "$wheel") / 1000000)) MB)"
-  "${pip[@]}" install -q --no-deps --no-compile --force-reinstall "$wheel" >&2 ||
+  pip_quietly install -q --no-deps --no-compile --force-reinstall "$wheel" ||
     lacks "pip could not unpack $wheel"
   rm -r "$work"
-  [[ ! -f $(torch_folder)/lib/libtorch_cuda.so ]] || install_cuda_libraries
+  local torch_lib
+  torch_lib=$(torch_folder)/lib
+  [[ ! -f $torch_lib/libtorch_cuda.so ]] || install_cuda_libraries "$variant"
   echo "$variant" >"$venv/torch.variant"
 }
 
@@ -98,6 +100,6 @@ need_python() {
   local list=$root/tools/install/requirements-$1.txt installed=$venv/requirements-$1.txt
   cmp -s "$list" "$installed" && return 0
   say "pip install -r tools/install/requirements-$1.txt"
-  "${pip[@]}" install -q --no-compile -r "$list" >&2 || lacks "pip could not install $list"
+  pip_quietly install -q --no-compile -r "$list" || lacks "pip could not install $list"
   cp "$list" "$installed"
 }
