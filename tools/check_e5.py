@@ -81,15 +81,19 @@ def load_exported(folder):
 
 
 @torch.no_grad()
-def embed(tokenizer, model, texts, prefix="query: ", pool_prefix=True):
-    """Mean-pooled, normalised embeddings [n,384]; pool_prefix=False leaves out the prefix' tokens."""
-    rows, skip = [], len(tokenizer.encode(prefix.strip()).ids) - 1 if prefix else 1
+def embed(tokenizer, model, texts, prefix, text_only=False):
+    """Mean-pooled states [n,384]; text_only leaves out the tokens of prefix, <s> and </s>."""
+    rows = []
+    skip = len(tokenizer.encode(prefix.strip(), add_special_tokens=False).ids) + 1
     for text in texts:
         ids = torch.tensor([tokenizer.encode(prefix + text).ids])
         states = model(input_ids=ids).last_hidden_state[0]
-        pooled = (states if pool_prefix else states[skip:-1]).mean(0)
-        rows.append(torch.nn.functional.normalize(pooled, dim=0))
+        rows.append((states[skip:-1] if text_only else states).mean(0))
     return torch.stack(rows).numpy()
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def emoji_names():
@@ -100,6 +104,15 @@ def emoji_names():
     zh = {row["hexcode"]: row["label"] for row in tables[1]}
     return [(row["label"], zh[row["hexcode"]]) for row in tables[0]
             if row.get("group") in (0, 3, 4, 5, 6, 7) and row["hexcode"] in zh]
+
+
+def manifest_names(rows):
+    """[(en, zh)], one a concept, in the order of the manifest."""
+    names = {}
+    for row in rows:
+        if row["names"].get("zh"):
+            names.setdefault(row["concept_id"], (row["names"]["en"], row["names"]["zh"]))
+    return list(names.values())
 
 
 def recall(queries, targets, ks=(1, 5, 10)):
@@ -123,33 +136,33 @@ def report_coverage(encoder, pruned, name, texts):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=pathlib.Path, help="holds text_encoder/ and tokenizer/")
-    parser.add_argument("--manifest", type=pathlib.Path, help="JSON lines with captions")
+    parser.add_argument("--manifest", type=pathlib.Path, help="JSON lines with names and captions")
     args = parser.parse_args()
     torch.set_num_threads(1)
     tokenizer, model = load_exported(args.folder)
+    sets = {"emoji names": emoji_names()}
     with tempfile.TemporaryDirectory() as work:
         engine = package_engine(pathlib.Path(work))
-        ours, theirs = embed(tokenizer, model, SENTENCES), engine(SENTENCES)
+        ours, theirs = unit(embed(tokenizer, model, SENTENCES, "query: ")), engine(SENTENCES)
         cosine = (ours * theirs).sum(1)
         print(f"{len(SENTENCES)} sentences against the package's engine: cosine mean "
               f"{cosine.mean():.5f}, min {cosine.min():.5f} ({SENTENCES[cosine.argmin()]})")
-        names = emoji_names()
-        both = [engine([n[i] for n in names]) for i in (0, 1)]
-        print(f"package's engine, {len(names)} emoji names: zh->en {recall(both[1], both[0])}; "
-              f"en->zh {recall(both[0], both[1])}")
     encoder = e5_package.read()
     report_coverage(encoder, tokenizer, "50 sentences", SENTENCES)
-    report_coverage(encoder, tokenizer, "emoji names en", [n[0] for n in names])
-    report_coverage(encoder, tokenizer, "emoji names zh", [n[1] for n in names])
+    for k, language in enumerate(("en", "zh")):
+        report_coverage(encoder, tokenizer, f"emoji names {language}",
+                        [names[k] for names in sets["emoji names"]])
     if args.manifest:
         rows = [json.loads(line) for line in args.manifest.read_text().splitlines()]
-        for lang in ("en", "zh"):
-            texts = sorted({c for row in rows for c in row.get("captions", {}).get(lang, [])})
-            report_coverage(encoder, tokenizer, f"manifest {lang}", texts)
-    for prefix, pooled in (("query: ", True), ("query: ", False), ("", True)):
-        en, zh = (embed(tokenizer, model, [n[i] for n in names], prefix, pooled) for i in (0, 1))
-        print(f"prefix '{prefix}', {'all' if pooled else 'text only'} pooled: "
-              f"zh->en {recall(zh, en)}; en->zh {recall(en, zh)}")
+        for language in ("en", "zh"):
+            texts = sorted({text for row in rows for text in row["captions"][language]})
+            report_coverage(encoder, tokenizer, f"captions {language}", texts)
+        sets["concept names"] = manifest_names(rows)
+    for title, names in sets.items():
+        for prefix in ("passage: ", "query: ", ""):
+            en, zh = (embed(tokenizer, model, [n[k] for n in names], prefix, True) for k in (0, 1))
+            print(f"{len(names)} {title}, prefix '{prefix}', zh->en: {recall(unit(zh), unit(en))}; "
+                  f"centred: {recall(unit(zh - zh.mean(0)), unit(en - en.mean(0)))}")
 
 
 if __name__ == "__main__":
