@@ -126,7 +126,7 @@ def write_encoder(encoder, kept, folder, dtype):
                       "X [rows, columns]. Byte j (0..15) of block b of a row holds weight 32b+j in "
                       "its low nibble and weight 32b+16+j in its high nibble; "
                       "weight = (nibble - 8) * scale[row, b]."}
-    # Measured (check_e5.py): better than "query: " and than no prefix in every retrieval.
+    # Measured (check_e5.py): best zh-to-en retrieval of names once embeddings are centred.
     config["prompt_prefix"] = "passage: "
     config["torch_dtype"] = "float16" if dtype == "float16" else "float32"
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")

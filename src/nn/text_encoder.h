@@ -22,8 +22,8 @@ struct TextEncoderConfig {
   int type_vocab_size = 2;
   int pad_token_id = 1;
   double layer_norm_eps = 1e-12;
-  // Put before every prompt before tokenising. For multilingual-e5-small "passage: " was measured
-  // better than "query: " and than nothing (tools/check_e5.py).
+  // Put before every prompt before tokenising. For multilingual-e5-small "passage: " finds the
+  // English name of a Chinese one best, once embeddings are centred (tools/check_e5.py).
   std::string prompt_prefix;
 
   // Throws Error kBadInput naming the key: not BERT, another activation, another quantisation.
