@@ -1,6 +1,8 @@
 // Aspect buckets: pictures of many shapes are trained at a few sizes of about equal area, so that a
 // batch has one shape and little is cut off. The sizes are those of kohya's sd-scripts.
 #pragma once
+#include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

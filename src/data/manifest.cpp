@@ -1,6 +1,7 @@
 // Manifest lines and caption files to items. Opens nothing; every limit is here, once.
 #include "data/manifest.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"

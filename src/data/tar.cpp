@@ -155,7 +155,11 @@ TarListing list_tar(std::span<const std::byte> archive) {
       next = {};
     }
     const size_t padded = (*size + kBlock - 1) / kBlock * kBlock;
-    if (padded > archive.size() - content) return listing;  // some writers leave the padding out
+    if (padded > archive.size() - content) {
+      // Some writers leave the last padding out; a part of it is a cut.
+      if (*size < archive.size() - content) return damaged("cut padding");
+      return listing;
+    }
     at = content + padded;
   }
   return listing;
