@@ -1,11 +1,88 @@
-// `pangu-draw train`.
+// `pangu-draw train`: reads the configuration, chooses the task, shows progress.
+#include <torch/torch.h>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
 #include "app/commands.h"
+#include "app/training.h"
 #include "core/error.h"
+#include "core/progress.h"
 
 namespace pangu::app {
+namespace {
 
-int run_train(const TrainArgs&) {
-  throw Error(ErrorCode::kUnavailable, "train: this build has no such room yet");
+volatile std::sig_atomic_t g_stop = 0;
+void on_signal(int) { g_stop = 1; }
+
+}  // namespace
+
+std::string read_text_file(const std::string& path, const char* what) {
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw bad_input(what, "a readable file", "'" + path + "'");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+image::Image to_image(const at::Tensor& chw) {
+  const at::Tensor bytes = ((chw.to(at::kFloat).clamp(-1, 1) + 1) * 127.5)
+                               .round()
+                               .to(at::kByte)
+                               .permute({1, 2, 0})
+                               .contiguous();
+  image::Image picture{static_cast<int>(chw.size(2)), static_cast<int>(chw.size(1)), 3, {}};
+  const auto* data = bytes.const_data_ptr<uint8_t>();
+  picture.pixels.assign(data, data + bytes.numel());
+  return picture;
+}
+
+int run_train(const TrainArgs& args) {
+  TrainingRun run;
+  std::vector<std::string> assignments = args.sets;
+  if (!args.device.empty()) assignments.push_back("device=" + args.device);
+  if (args.minutes) {
+    assignments.push_back("time_budget_minutes=" + std::to_string(*args.minutes));
+  }
+  run.config = train::TrainConfig::open(args.config, assignments);
+  run.resume = !args.fresh;
+  run.dry_run = args.dry_run;
+  run.quiet = args.quiet;
+  if (args.threads > 0) at::set_num_threads(args.threads);
+
+  ProgressBar bar("train");
+  run.hooks.on_log = [&](const train::StepReport& r) {
+    if (args.quiet) return;
+    Progress progress;
+    progress.done = r.step;
+    progress.total = r.max_steps;
+    progress.loss = r.loss;
+    progress.rate = r.samples_per_second;
+    progress.unit = "samples";
+    char text[96];
+    std::snprintf(text, sizeof text, "lr %.1e | grad %.2f | %.0f GFLOP/s | %s left",
+                  r.learning_rate, r.grad_norm, r.gflop_per_second,
+                  duration_text(r.seconds_left).c_str());
+    progress.text = text;
+    bar(progress);
+  };
+  run.hooks.stop = [] { return g_stop != 0; };
+  // The first Ctrl-C ends the run with a checkpoint, a second one kills it.
+  struct sigaction action{};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+
+  if (run.config.task == "autoencoder") {
+    train_autoencoder(run);
+  } else {
+    train_denoiser(run);
+  }
+  return 0;
 }
 
 }  // namespace pangu::app

@@ -1,0 +1,186 @@
+// `pangu-draw train` for task = "denoiser": one expert, alone.
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "app/latent_cache.h"
+#include "app/training.h"
+#include "core/error.h"
+#include "diffusion/image_noise.h"
+#include "diffusion/parameterisation.h"
+#include "diffusion/samplers.h"
+#include "diffusion/sigmas.h"
+#include "image/sheet.h"
+#include "io/atomic_file.h"
+#include "nn/autoencoder_kl.h"
+#include "nn/unet.h"
+#include "nn/weights.h"
+#include "train/checkpoint.h"
+#include "train/denoiser_loss.h"
+
+namespace pangu::app {
+namespace {
+
+constexpr int kSampleSteps = 12;
+constexpr double kSampleGuidance = 4.0;
+constexpr int64_t kSamplePictures = 16;
+
+nn::UNetConfig read_unet_config(const std::string& path) {
+  const auto json =
+      nlohmann::json::parse(read_text_file(path, "network_config"), nullptr, false);
+  if (json.is_discarded()) throw bad_input("network_config '" + path + "'", "JSON");
+  return nn::unet_config_from_json(json);
+}
+
+std::shared_ptr<nn::UNet2DConditionModel> make_network(const nn::UNetConfig& unet_config,
+                                                       int64_t seed) {
+  torch::manual_seed(static_cast<uint64_t>(seed));
+  auto network = std::make_shared<nn::UNet2DConditionModel>(unet_config);
+  nn::zero_init_output(*network);
+  nn::weights_to_channels_last(*network);
+  return network;
+}
+
+train::DenoiserCall call_of(std::shared_ptr<nn::UNet2DConditionModel> network) {
+  return [network](const at::Tensor& x, const at::Tensor& t, const at::Tensor& context,
+                   const at::Tensor& mask) {
+    nn::UNetExtras extras;
+    extras.context_mask = mask;
+    return network->forward(x, t, context, extras);
+  };
+}
+
+// What the expert alone makes of the first pictures of the set: from pure noise, or, where its
+// range of t does not reach it, from the pictures' own latents under noise; stopped at the end of
+// its range with the clean latent it then sees.
+class SampleGrid {
+ public:
+  SampleGrid(const train::TrainConfig& config, const diffusion::Schedule& schedule,
+             std::shared_ptr<nn::UNet2DConditionModel> judge, const train::LatentSet& set)
+      : config_(config), schedule_(schedule), judge_(std::move(judge)) {
+    const size_t stride = std::max<size_t>(1, set.items.size() / kSamplePictures);
+    std::vector<at::Tensor> latents;
+    std::vector<int64_t> captions;
+    for (size_t i = 0; i < set.items.size() && latents.size() < kSamplePictures; i += stride) {
+      const train::LatentItem& item = set.items[i];
+      if (!latents.empty() && item.latent.sizes() != latents.front().sizes()) continue;
+      const auto& words = item.captions[latents.size() % item.captions.size()];
+      captions.push_back(words.empty() ? 0 : words[0]);
+      latents.push_back(item.latent.to(at::kFloat));
+    }
+    x0_ = at::stack(latents);
+    // One batch: unconditional rows first.
+    std::vector<int64_t> rows(latents.size(), 0);
+    rows.insert(rows.end(), captions.begin(), captions.end());
+    std::tie(context_, mask_) = train::gather_captions(set.captions, rows);
+    const auto json = nlohmann::json::parse(
+        read_text_file(config.model_dir + "/vae/config.json", "autoencoder config"));
+    vae_ = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
+    nn::load_into(*vae_, nn::load_safetensors(config.model_dir +
+                                              "/vae/diffusion_pytorch_model.safetensors"));
+  }
+
+  void write(const std::string& path) {
+    const at::NoGradGuard no_grad;
+    const double high = schedule_.sigma_of_t(double(config_.max_timestep - 1));
+    const double low = std::max(schedule_.sigma_of_t(double(config_.min_timestep)), 0.03);
+    std::vector<uint64_t> seeds;
+    for (int64_t i = 0; i < x0_.size(0); ++i) seeds.push_back(static_cast<uint64_t>(i));
+    at::Tensor x = diffusion::image_noise(seeds, x0_.sizes().slice(1).vec()) * high;
+    if (config_.max_timestep < schedule_.num_train_timesteps()) x = x + x0_;
+    const auto denoise = diffusion::denoise_with(
+        [&](const at::Tensor& x_net, double t) {
+          const at::Tensor out =
+              call_of(judge_)(at::cat({x_net, x_net}).contiguous(at::MemoryFormat::ChannelsLast),
+                              at::full({1}, t), context_.to(at::kFloat), mask_);
+          const auto halves = out.chunk(2);
+          return halves[0] + kSampleGuidance * (halves[1] - halves[0]);
+        },
+        diffusion::parameterisation_from(config_.prediction_type), schedule_);
+    std::vector<double> sigmas;
+    for (int i = 0; i < kSampleSteps; ++i) {
+      sigmas.push_back(high * std::pow(low / high, double(i) / (kSampleSteps - 1)));
+    }
+    sigmas.push_back(0.0);  // the last step lands on the clean guess
+    const auto result = diffusion::sample_euler(denoise, diffusion::Latents(x), sigmas);
+    const at::Tensor pictures = vae_->decode(vae_->unscale(result.one()));
+    std::vector<image::Image> cells;
+    for (int64_t i = 0; i < pictures.size(0); ++i) cells.push_back(to_image(pictures[i]));
+    const auto png = image::encode_png(image::contact_sheet(cells, {.columns = 8, .cell_px = 160}));
+    io::write_file_atomic(path, std::as_bytes(std::span(png)));
+  }
+
+ private:
+  train::TrainConfig config_;
+  diffusion::Schedule schedule_;
+  std::shared_ptr<nn::UNet2DConditionModel> judge_;
+  std::shared_ptr<nn::AutoencoderKL> vae_;
+  at::Tensor x0_, context_, mask_;
+};
+
+}  // namespace
+
+void train_denoiser(const TrainingRun& run) {
+  const train::TrainConfig& config = run.config;
+  const nn::UNetConfig unet_config = read_unet_config(config.network_config);
+  diffusion::ScheduleConfig schedule_config;
+  schedule_config.beta_schedule = diffusion::beta_schedule_from(config.beta_schedule);
+  const diffusion::Schedule schedule(schedule_config);
+  diffusion::LossConfig loss_config;
+  loss_config.parameterisation = diffusion::parameterisation_from(config.prediction_type);
+  loss_config.min_timestep = config.min_timestep;
+  loss_config.max_timestep = config.max_timestep;
+  loss_config.weighting = diffusion::loss_weighting_from(config.loss_weighting);
+  loss_config.snr_gamma = config.snr_gamma;
+  loss_config.noise_offset = config.noise_offset;
+  loss_config.validate(schedule);
+
+  const auto set = latent_set_for(config, run.quiet);
+  std::vector<std::shared_ptr<torch::nn::Module>> modules;
+  std::vector<train::DenoiserCall> calls;
+  for (int64_t r = 0; r < train::replica_count(config); ++r) {
+    auto network = make_network(unet_config, config.seed);
+    calls.push_back(call_of(network));
+    modules.push_back(network);
+  }
+  if (run.dry_run) return;
+
+  auto judge = make_network(unet_config, config.seed);  // f32, with averaged weights
+  judge->eval();
+  SampleGrid grid(config, schedule, judge, *set);
+  train::TrainHooks hooks = run.hooks;
+  hooks.on_sample = [&](int64_t step, const nn::TensorMap& weights) {
+    nn::load_into(*judge, weights);
+    const std::string folder = config.output_dir + "/samples";
+    std::filesystem::create_directories(folder);
+    grid.write(folder + "/step" + std::to_string(step) + ".png");
+  };
+  const train::TrainResult result = train::train(
+      config, modules, train::denoiser_loss(config, schedule, loss_config, calls, set), hooks,
+      run.resume);
+
+  nn::load_into(*judge, result.weights);
+  const at::NoGradGuard no_grad;
+  std::vector<int64_t> times;
+  for (int64_t i = 0; i <= 10; ++i) {
+    times.push_back(config.min_timestep +
+                    (config.max_timestep - 1 - config.min_timestep) * i / 10);
+  }
+  const std::vector<double> losses =
+      train::loss_by_t(config, schedule, loss_config, call_of(judge), *set, times, 64);
+  nlohmann::json by_t = nlohmann::json::array();
+  for (size_t i = 0; i < times.size(); ++i) {
+    by_t.push_back({{"t_index", times[i]},
+                    {"sigma", schedule.sigma_of_t(double(times[i]))},
+                    {"loss", losses[i]}});
+  }
+  const std::string folder = config.output_dir + "/unet";
+  std::filesystem::create_directories(folder);
+  io::write_file_atomic(config.output_dir + "/loss_by_t.json", by_t.dump(2) + "\n");
+  io::write_file_atomic(folder + "/config.json", nn::to_json(unet_config).dump(2) + "\n");
+  train::write_weights(folder + "/diffusion_pytorch_model.safetensors", result.weights,
+                       at::kBFloat16);
+}
+
+}  // namespace pangu::app

@@ -1,0 +1,34 @@
+// Wiring of the training tasks: data, networks and the loop of train/ become `pangu-draw train`.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "image/image.h"
+#include "train/config.h"
+#include "train/trainer.h"
+
+namespace pangu::app {
+
+struct TrainingRun {
+  train::TrainConfig config;
+  bool resume = true;
+  bool dry_run = false;
+  bool quiet = false;
+  train::TrainHooks hooks;  // on_log and stop are set by the caller
+};
+
+// Trains the autoencoder and writes OUTPUT_DIR/vae/ in diffusers' layout.
+void train_autoencoder(const TrainingRun& run);
+// Trains a denoiser and writes OUTPUT_DIR/unet/.
+void train_denoiser(const TrainingRun& run);
+
+// The JSON of config.network_config. Error kBadInput naming the file.
+std::string read_text_file(const std::string& path, const char* what);
+
+// [3,H,W] in [-1,1] -> 8-bit RGB, clipped and rounded.
+image::Image to_image(const at::Tensor& chw);
+
+}  // namespace pangu::app

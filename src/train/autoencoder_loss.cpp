@@ -1,0 +1,119 @@
+#include "train/autoencoder_loss.h"
+
+#include <torch/torch.h>
+
+#include <memory>
+
+#include "core/error.h"
+#include "train/picture_pool.h"
+
+namespace pangu::train {
+namespace {
+
+constexpr uint64_t kSampleStream = 0x766165;      // crops and backgrounds of sample i: stream + i
+constexpr uint64_t kPosteriorStream = 0x7a7a7a;   // posterior noise
+constexpr uint64_t kBatchStream = 0x626174;       // choices that hold for a whole batch
+constexpr int64_t kPerceptualWindow = 64;         // px a side of the window VGG looks at
+
+struct Loss {
+  TrainConfig config;
+  std::vector<AutoencoderCalls> replicas;
+  PerceptualFeatures perceptual;
+  std::vector<at::Tensor> pictures;
+  EpochOrder order;
+
+  Loss(const TrainConfig& c, std::vector<AutoencoderCalls> r, PerceptualFeatures p,
+       std::vector<at::Tensor> pics)
+      : config(c),
+        replicas(std::move(r)),
+        perceptual(std::move(p)),
+        pictures(std::move(pics)),
+        order(static_cast<uint64_t>(c.seed), static_cast<int64_t>(pictures.size())) {}
+
+  // [3,R,R] in [-1,1]
+  at::Tensor sample(int64_t index) {
+    Rng rng(static_cast<uint64_t>(config.seed), kSampleStream + (static_cast<uint64_t>(index) << 24));
+    const at::Tensor& picture = pictures[static_cast<size_t>(order.at(index))];
+    double colour[3];
+    draw_background(rng, config.background_probability, colour);
+    const at::Tensor x = over_colour(picture, colour);
+    const int64_t side = config.resolution, h = x.size(1), w = x.size(2);
+    if (rng.uniform() < 0.5) {
+      return at::adaptive_avg_pool2d(x.unsqueeze(0), {side, side}).squeeze(0);
+    }
+    const int64_t y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
+    const int64_t left = static_cast<int64_t>(rng.below(static_cast<uint64_t>(w - side + 1)));
+    return x.slice(1, y, y + side).slice(2, left, left + side);
+  }
+
+  at::Tensor operator()(const Slice& slice) {
+    const int64_t base = slice.batch * config.train_batch_size + slice.first;
+    std::vector<at::Tensor> rows;
+    for (int64_t i = 0; i < slice.count; ++i) rows.push_back(sample(base + i));
+    const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+    at::Tensor image =
+        at::stack(rows).to(at::Device(config.device)).contiguous(at::MemoryFormat::ChannelsLast);
+
+    const AutoencoderCalls& net = replicas[static_cast<size_t>(slice.replica)];
+    const auto [mean, logvar] = net.encode(image.to(dtype));
+    at::Tensor noise = at::empty(mean.sizes());
+    const int64_t latent_size = mean[0].numel();
+    fill_normal(static_cast<uint64_t>(config.seed), kPosteriorStream,
+                static_cast<uint64_t>(base * latent_size), noise.data_ptr<float>(),
+                static_cast<size_t>(noise.numel()));
+    at::Tensor z = mean + (0.5 * logvar).exp() * noise.to(mean.options());
+
+    Rng batch_rng(static_cast<uint64_t>(config.seed),
+                  kBatchStream + (static_cast<uint64_t>(slice.batch) << 24));
+    if (batch_rng.uniform() < config.equivariance_probability) {
+      z = at::avg_pool2d(z, {2, 2});
+      image = at::avg_pool2d(image, {2, 2});
+    }
+    const at::Tensor decoded = net.decode(z).to(at::kFloat);
+    at::Tensor loss = (decoded - image).abs().mean() * double(slice.count);
+    if (perceptual && config.perceptual_weight > 0) {
+      const int64_t window = std::min(kPerceptualWindow, image.size(2));
+      const uint64_t room = static_cast<uint64_t>(image.size(2) - window + 1);
+      const int64_t y = static_cast<int64_t>(batch_rng.below(room));
+      const int64_t x = static_cast<int64_t>(batch_rng.below(room));
+      const auto look = [&](const at::Tensor& t) {
+        return perceptual(t.slice(2, y, y + window).slice(3, x, x + window).to(dtype));
+      };
+      std::vector<at::Tensor> wanted;
+      {
+        const at::NoGradGuard no_grad;
+        wanted = look(image);
+      }
+      loss = loss + perceptual_distance(look(decoded), wanted).sum() * config.perceptual_weight;
+    }
+    const at::Tensor mu = mean.to(at::kFloat), lv = logvar.to(at::kFloat);
+    const at::Tensor kl = 0.5 * (mu.square() + lv.exp() - 1 - lv);
+    return loss + kl.mean() * (config.kl_weight * double(slice.count));
+  }
+};
+
+}  // namespace
+
+LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
+                              PerceptualFeatures perceptual, std::vector<at::Tensor> pictures) {
+  if (pictures.empty()) throw bad_input("training data", "at least one picture", "none");
+  auto loss = std::make_shared<Loss>(config, std::move(replicas), std::move(perceptual),
+                                     std::move(pictures));
+  return [loss](const Slice& slice) { return (*loss)(slice); };
+}
+
+at::Tensor perceptual_distance(const std::vector<at::Tensor>& a,
+                               const std::vector<at::Tensor>& b) {
+  at::Tensor sum;
+  for (size_t i = 0; i < a.size(); ++i) {
+    const auto unit = [](const at::Tensor& t) {
+      const at::Tensor f = t.to(at::kFloat);
+      return f * at::rsqrt(f.square().sum(1, /*keepdim=*/true) + 1e-6);
+    };
+    const at::Tensor d = (unit(a[i]) - unit(b[i])).square().sum(1).mean({1, 2});
+    sum = sum.defined() ? sum + d : d;
+  }
+  return sum;
+}
+
+}  // namespace pangu::train

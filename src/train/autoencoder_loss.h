@@ -1,0 +1,31 @@
+// The loss of an image autoencoder: L1 and perceptual distance of the reconstruction, KL of the
+// posterior, and scale equivariance: halved latents must decode to the halved picture (Kouzelis et
+// al. 2025, EQ-VAE), which makes the latents easier to denoise and lets a denoiser trained on small
+// pictures draw large ones.
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "train/trainer.h"
+
+namespace pangu::train {
+
+// One replica's network. image: [B,3,H,W] in [-1,1]; encode gives (mean, log-variance).
+struct AutoencoderCalls {
+  std::function<std::pair<at::Tensor, at::Tensor>(const at::Tensor& image)> encode;
+  std::function<at::Tensor(const at::Tensor& latent)> decode;
+};
+
+// Features of [B,3,H,W] in [-1,1], fine to coarse; gradients flow to the image.
+using PerceptualFeatures = std::function<std::vector<at::Tensor>(const at::Tensor& image)>;
+
+// pictures: [H,W,4] u8 each, any sizes of at least config.resolution a side. Half of the samples are
+// crops of config.resolution, half whole pictures shrunk to it. `perceptual` may be empty.
+LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
+                              PerceptualFeatures perceptual, std::vector<at::Tensor> pictures);
+
+// Mean over positions of the squared distance of unit-length feature vectors, summed over layers,
+// one number a picture: LPIPS without its learned weights (Zhang et al. 2018). [B]
+at::Tensor perceptual_distance(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b);
+
+}  // namespace pangu::train

@@ -1,0 +1,87 @@
+#include "train/checkpoint.h"
+
+#include <torch/torch.h>
+
+#include <filesystem>
+
+#include "core/error.h"
+#include "io/safetensors.h"
+
+namespace pangu::train {
+namespace {
+
+io::DType dtype_of(at::ScalarType type) {
+  switch (type) {
+    case at::kFloat:
+      return io::DType::F32;
+    case at::kBFloat16:
+      return io::DType::BF16;
+    case at::kHalf:
+      return io::DType::F16;
+    default:
+      throw Error(ErrorCode::kInternal, std::string("checkpoint: dtype ") + c10::toString(type));
+  }
+}
+
+void write_tensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors,
+                   const io::Metadata& metadata) {
+  io::TensorViews views;
+  for (const auto& [name, t] : tensors) {
+    io::TensorView view;
+    view.dtype = dtype_of(t.scalar_type());
+    view.shape.assign(t.sizes().begin(), t.sizes().end());
+    view.data = static_cast<const std::byte*>(t.const_data_ptr());
+    view.size_bytes = t.nbytes();
+    views[name] = view;
+  }
+  io::write_safetensors(path, views, metadata);
+}
+
+}  // namespace
+
+void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
+  write_tensors(path, checkpoint.tensors,
+                {{"format", "pt"},
+                 {"step", std::to_string(checkpoint.step)},
+                 {"train_seconds", std::to_string(checkpoint.train_seconds)},
+                 {"fingerprint", checkpoint.fingerprint}});
+}
+
+std::optional<Checkpoint> load_checkpoint(const std::string& path) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  const io::SafetensorsFile file = io::SafetensorsFile::open(path);
+  const auto text = [&](const char* key) {
+    const auto found = file.metadata().find(key);
+    if (found == file.metadata().end()) {
+      throw bad_input("checkpoint '" + path + "'", std::string("metadata '") + key + "'", "none");
+    }
+    return found->second;
+  };
+  Checkpoint c;
+  try {
+    c.step = std::stoll(text("step"));
+    c.train_seconds = std::stod(text("train_seconds"));
+  } catch (const std::logic_error&) {
+    throw bad_input("checkpoint '" + path + "'", "numbers in its metadata", "others");
+  }
+  c.fingerprint = text("fingerprint");
+  for (const auto& [name, view] : file.tensors()) {
+    if (view.dtype != io::DType::F32) {
+      throw bad_input("checkpoint '" + path + "' tensor '" + name + "'", "F32",
+                      io::name_of(view.dtype));
+    }
+    at::Tensor t = at::empty(view.shape, at::kFloat);
+    if (view.size_bytes) std::memcpy(t.mutable_data_ptr(), view.data, view.size_bytes);
+    c.tensors[name] = t;
+  }
+  return c;
+}
+
+void write_weights(const std::string& path, const std::map<std::string, at::Tensor>& weights,
+                   at::ScalarType dtype) {
+  std::map<std::string, at::Tensor> converted;
+  for (const auto& [name, t] : weights) converted[name] = t.cpu().to(dtype).contiguous();
+  write_tensors(path, converted, {{"format", "pt"}});
+}
+
+}  // namespace pangu::train

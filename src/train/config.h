@@ -1,0 +1,134 @@
+// What a training run is: one flat TOML file with the key names that trainers already know (kohya's
+// sd-scripts, diffusers). Defaults are here and nowhere else. docs/training.md has the table.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/fields.h"
+
+namespace pangu::train {
+
+struct TrainConfig {
+  std::string task = "denoiser";
+  std::string output_dir;
+  std::vector<std::string> train_data_dir;
+  std::string network_config;
+  std::string model_dir;
+  std::string perceptual_weights;
+  std::string cache_dir;
+
+  std::string data_part = "all";
+  int64_t resolution = 256;
+  int64_t min_image_size = 0;
+  bool enable_bucket = false;
+  int64_t bucket_reso_steps = 64;
+  int64_t scene_count = 0;
+  double background_probability = 0.2;
+  int64_t latent_crop = 0;
+  double latent_downscale_probability = 0.0;
+
+  std::string prediction_type = "v_prediction";
+  std::string beta_schedule = "scaled_linear";
+  int64_t min_timestep = 0;
+  int64_t max_timestep = 1000;
+  std::string loss_weighting = "min_snr";
+  double snr_gamma = 5.0;
+  double noise_offset = 0.0;
+  double caption_dropout_rate = 0.1;
+  int64_t max_token_length = 48;
+
+  double kl_weight = 1e-6;
+  double perceptual_weight = 0.1;
+  double equivariance_probability = 0.3;
+
+  int64_t train_batch_size = 64;
+  int64_t gradient_accumulation_steps = 1;
+  int64_t max_train_steps = 10000;
+  double time_budget_minutes = 0;
+  double learning_rate = 5e-4;
+  std::string lr_scheduler = "cosine";
+  int64_t lr_warmup_steps = 200;
+  double adam_beta1 = 0.9;
+  double adam_beta2 = 0.99;
+  double adam_weight_decay = 0.01;
+  double max_grad_norm = 1.0;
+  bool use_ema = true;
+  double ema_decay = 0.999;
+  std::string mixed_precision = "bf16";
+  std::string device = "cpu";
+  int64_t replicas = 0;
+  int64_t seed = 0;
+  double save_every_minutes = 4;
+  int64_t sample_every_n_steps = 1000;
+  int64_t log_every_n_steps = 20;
+  std::vector<std::string> sample_prompts;
+
+  template <class V>
+  void visit_fields(V& v) {
+    v("task", task, "`autoencoder` or `denoiser`");
+    v("output_dir", output_dir, "where checkpoints, logs, samples and the model go");
+    v("train_data_dir", train_data_dir, "dataset folders or `.tar` shards");
+    v("network_config", network_config, "JSON with diffusers' configuration of the network");
+    v("model_dir", model_dir, "folder with vae/, text_encoder/, tokenizer/ (task denoiser)");
+    v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
+    v("cache_dir", cache_dir, "latents and caption states; empty: output_dir/cache");
+    v("data_part", data_part, "`all`, `high` or `low`: which part of the data");
+    v("resolution", resolution, "side in pixels; training area with buckets", Limits{8, 8192});
+    v("min_image_size", min_image_size, "leave out pictures with a shorter side", Limits{0, 65536});
+    v("enable_bucket", enable_bucket, "keep aspect ratios, batches of equal shape");
+    v("bucket_reso_steps", bucket_reso_steps, "bucket sides are multiples of this", Limits{8, 512});
+    v("scene_count", scene_count, "composed scenes added to the pictures", Limits{0, 1e7});
+    v("background_probability", background_probability,
+      "cut-outs put on a colour instead of white", Limits{0, 1});
+    v("latent_crop", latent_crop, "side of random crops of cached latents; 0 is off",
+      Limits{0, 1024});
+    v("latent_downscale_probability", latent_downscale_probability,
+      "share of whole pictures at the crop's size instead of crops", Limits{0, 1});
+    v("prediction_type", prediction_type,
+      "`epsilon`, `v_prediction`, `sample` or `flow_prediction`");
+    v("beta_schedule", beta_schedule, "`scaled_linear`, `linear`, `squaredcos_cap_v2` or `flow`");
+    v("min_timestep", min_timestep, "first time index trained", Limits{0, 1e6});
+    v("max_timestep", max_timestep, "one past the last time index trained", Limits{1, 1e6});
+    v("loss_weighting", loss_weighting, "`min_snr`, `epsilon` or `none`");
+    v("snr_gamma", snr_gamma, "of min-SNR weighting", Limits{1e-6, 1e6});
+    v("noise_offset", noise_offset, "0 is off", Limits{0, 1});
+    v("caption_dropout_rate", caption_dropout_rate, "share of empty captions, for guidance",
+      Limits{0, 1});
+    v("max_token_length", max_token_length, "captions are cut to this many tokens",
+      Limits{2, 512});
+    v("kl_weight", kl_weight, "of the posterior's KL to N(0,1)", Limits{0, 1e3});
+    v("perceptual_weight", perceptual_weight, "of the VGG feature distance", Limits{0, 1e3});
+    v("equivariance_probability", equivariance_probability,
+      "share of batches whose halved latents must decode to halved pictures", Limits{0, 1});
+    v("train_batch_size", train_batch_size, "samples a step, over all replicas", Limits{1, 65536});
+    v("gradient_accumulation_steps", gradient_accumulation_steps, "batches a step",
+      Limits{1, 4096});
+    v("max_train_steps", max_train_steps, "end of the run and of the cosine", Limits{1, 1e9});
+    v("time_budget_minutes", time_budget_minutes, "stop with a checkpoint after this; 0 is off",
+      Limits{0, 1e6});
+    v("learning_rate", learning_rate, "peak", Limits{0, 1});
+    v("lr_scheduler", lr_scheduler, "`cosine` or `constant`");
+    v("lr_warmup_steps", lr_warmup_steps, "linear warm-up", Limits{0, 1e9});
+    v("adam_beta1", adam_beta1, "first moment", Limits{0, 0.9999999});
+    v("adam_beta2", adam_beta2, "second moment", Limits{0, 0.9999999});
+    v("adam_weight_decay", adam_weight_decay, "decoupled, not on norms and biases", Limits{0, 1});
+    v("max_grad_norm", max_grad_norm, "clipping; 0 is off", Limits{0, 1e9});
+    v("use_ema", use_ema, "average the weights; the average is what is exported");
+    v("ema_decay", ema_decay, "grows towards this as (1 + step) / (10 + step)", Limits{0, 1});
+    v("mixed_precision", mixed_precision, "`bf16` or `no`; master weights are f32 in both");
+    v("device", device, "`cpu` or `cuda`");
+    v("replicas", replicas, "batch slices computed side by side; 0: one a core", Limits{0, 256});
+    v("seed", seed, "of weights, order, noise and captions", Limits{0, 9e15});
+    v("save_every_minutes", save_every_minutes, "between checkpoints", Limits{0, 1e6});
+    v("sample_every_n_steps", sample_every_n_steps, "grid of sample pictures; 0 is off",
+      Limits{0, 1e9});
+    v("log_every_n_steps", log_every_n_steps, "lines of metrics.jsonl", Limits{1, 1e9});
+    v("sample_prompts", sample_prompts, "prompts of the sample grid");
+  }
+
+  // Reads FILE, applies "key=value" assignments, validates. Error kBadInput names file, line, key.
+  static TrainConfig open(const std::string& path, const std::vector<std::string>& assignments);
+};
+
+}  // namespace pangu::train

@@ -1,0 +1,169 @@
+#include "train/denoiser_loss.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+
+namespace pangu::train {
+namespace {
+
+// Streams of Philox, far enough apart that sample counters never meet.
+constexpr uint64_t kNoiseStream = 1ull << 56;
+constexpr uint64_t kChoiceStream = 2ull << 56;
+constexpr uint64_t kTimeStream = 3ull << 56;
+constexpr uint64_t kOffsetStream = 4ull << 56;
+
+at::Tensor normals(uint64_t seed, uint64_t stream, at::IntArrayRef shape) {
+  at::Tensor t = at::empty(shape);
+  fill_normal(seed, stream, 0, t.data_ptr<float>(), static_cast<size_t>(t.numel()));
+  return t;
+}
+
+struct Loss {
+  TrainConfig config;
+  diffusion::Schedule schedule;
+  diffusion::LossConfig loss_config;
+  std::vector<DenoiserCall> replicas;
+  std::shared_ptr<LatentSet> set;
+  BatchOrder order;
+  uint64_t seed;
+
+  // A crop, or the whole picture at the crop's size. [C,s,s]
+  at::Tensor view_of(const LatentItem& item, Rng& rng) const {
+    const int64_t side = config.latent_crop;
+    if (side == 0) return item.latent;
+    if (item.small_latent.defined() && rng.uniform() < config.latent_downscale_probability) {
+      return item.small_latent;
+    }
+    const int64_t h = item.latent.size(1), w = item.latent.size(2);
+    const int64_t y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
+    const int64_t x = static_cast<int64_t>(rng.below(static_cast<uint64_t>(w - side + 1)));
+    return item.latent.slice(1, y, y + side).slice(2, x, x + side);
+  }
+
+  int64_t caption_of(const LatentItem& item, Rng& rng) const {
+    if (rng.uniform() < config.caption_dropout_rate) return 0;
+    std::vector<const std::vector<int32_t>*> languages;
+    for (const auto& l : item.captions) {
+      if (!l.empty()) languages.push_back(&l);
+    }
+    if (languages.empty()) return 0;
+    const auto& captions = *languages[rng.below(languages.size())];
+    return captions[rng.below(captions.size())];
+  }
+
+  // One draw a batch, cut into equal parts: the loss of a batch varies less (see
+  // diffusion::draw_t_index_stratified); here every slice must find its own part.
+  int64_t t_of(int64_t batch, int64_t position) const {
+    Rng rng(seed, kTimeStream + static_cast<uint64_t>(batch));
+    const double u = rng.uniform();
+    const double range = double(loss_config.max_timestep - loss_config.min_timestep);
+    const double part = (double(position) + u) / double(config.train_batch_size);
+    return loss_config.min_timestep + std::min<int64_t>(int64_t(range) - 1, int64_t(part * range));
+  }
+
+  at::Tensor operator()(const Slice& slice) {
+    const std::vector<int64_t> batch = order.at(slice.batch);
+    std::vector<at::Tensor> latents, noises, offsets;
+    std::vector<int64_t> captions, times;
+    for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
+      const uint64_t sample = static_cast<uint64_t>(slice.batch * config.train_batch_size + i);
+      const LatentItem& item = set->items[static_cast<size_t>(batch[static_cast<size_t>(i)])];
+      Rng rng(seed, kChoiceStream + sample);
+      latents.push_back(view_of(item, rng));
+      captions.push_back(caption_of(item, rng));
+      times.push_back(t_of(slice.batch, i));
+      noises.push_back(normals(seed, kNoiseStream + sample, latents.back().sizes()));
+      if (config.noise_offset > 0) {
+        offsets.push_back(normals(seed, kOffsetStream + sample, {latents.back().size(0), 1, 1}));
+      }
+    }
+    const at::Device device(config.device);
+    const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+    const at::Tensor x0 = at::stack(latents).to(device, at::kFloat);
+    at::Tensor noise = at::stack(noises).to(device);
+    if (!offsets.empty()) {
+      noise = diffusion::offset_noise(noise, at::stack(offsets).to(device), config.noise_offset);
+    }
+    const at::Tensor t = at::tensor(times, at::kLong);
+    const auto [context, mask] = gather_captions(set->captions, captions);
+    const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule)
+                                 .to(dtype)
+                                 .contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor prediction =
+        replicas[static_cast<size_t>(slice.replica)](input, t.to(device, at::kFloat),
+                                                     context.to(device, dtype), mask.to(device));
+    const at::Tensor wanted =
+        diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
+    return diffusion::loss_per_sample(prediction.to(at::kFloat), wanted, t, schedule, loss_config)
+        .sum();
+  }
+};
+
+}  // namespace
+
+std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
+                                                  const std::vector<int64_t>& indices) {
+  int64_t longest = 1;
+  const auto length = [&](int64_t i) {
+    return captions.offsets[static_cast<size_t>(i) + 1] - captions.offsets[static_cast<size_t>(i)];
+  };
+  for (const int64_t i : indices) longest = std::max(longest, length(i));
+  const int64_t batch = static_cast<int64_t>(indices.size());
+  at::Tensor context = at::zeros({batch, longest, captions.states.size(1)}, at::kBFloat16);
+  at::Tensor mask = at::zeros({batch, longest}, at::kBool);
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t i = indices[static_cast<size_t>(b)], n = length(i);
+    const int64_t first = captions.offsets[static_cast<size_t>(i)];
+    context[b].slice(0, 0, n).copy_(captions.states.slice(0, first, first + n));
+    mask[b].slice(0, 0, n).fill_(true);
+  }
+  return {context, mask};
+}
+
+LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
+                           const diffusion::LossConfig& loss_config,
+                           std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set) {
+  loss_config.validate(schedule);
+  const uint64_t seed = static_cast<uint64_t>(config.seed);
+  std::shared_ptr<Loss> loss(new Loss{config, schedule, loss_config, std::move(replicas), set,
+                                      BatchOrder(*set, config.train_batch_size, seed), seed});
+  return [loss](const Slice& slice) { return (*loss)(slice); };
+}
+
+std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
+                              const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                              const LatentSet& set, const std::vector<int64_t>& t_indices,
+                              int64_t count) {
+  const at::NoGradGuard no_grad;
+  std::vector<at::Tensor> latents, noises;
+  std::vector<int64_t> captions;
+  for (const LatentItem& item : set.items) {
+    if (static_cast<int64_t>(latents.size()) == count) break;
+    if (!latents.empty() && item.latent.sizes() != latents.front().sizes()) continue;
+    noises.push_back(normals(static_cast<uint64_t>(config.seed), kNoiseStream + latents.size(),
+                             item.latent.sizes()));
+    latents.push_back(item.latent);
+    captions.push_back(item.captions.empty() || item.captions[0].empty() ? 0 : item.captions[0][0]);
+  }
+  diffusion::LossConfig plain = loss_config;
+  plain.weighting = diffusion::LossWeighting::kNone;
+  const at::Tensor x0 = at::stack(latents).to(at::kFloat), noise = at::stack(noises);
+  const auto [context, mask] = gather_captions(set.captions, captions);
+  std::vector<double> losses;
+  for (const int64_t t_index : t_indices) {
+    const at::Tensor t = at::full({x0.size(0)}, t_index, at::kLong);
+    const at::Tensor prediction =
+        net(diffusion::noisy_input(x0, t, noise, schedule).contiguous(at::MemoryFormat::ChannelsLast),
+            t.to(at::kFloat), context.to(at::kFloat), mask);
+    losses.push_back(
+        diffusion::loss_per_sample(
+            prediction, diffusion::target(x0, t, noise, schedule, plain.parameterisation), t,
+            schedule, plain)
+            .mean()
+            .item<double>());
+  }
+  return losses;
+}
+
+}  // namespace pangu::train

@@ -1,0 +1,35 @@
+// The training loss of a denoiser on cached latents: draw t in the expert's range, mix in noise,
+// call the network, weigh its error. Time-decoupled training (PanGu-Draw) is three settings of this
+// one function: the range of t, the size of the latents, the part of the data.
+#pragma once
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "diffusion/loss.h"
+#include "train/latent_set.h"
+#include "train/trainer.h"
+
+namespace pangu::train {
+
+// One replica's network. x: [B,C,h,w] in the training dtype, channels-last, t_index: [B] f32,
+// context: [B,L,D], mask: [B,L] bool. Returns the prediction [B,C,h,w].
+using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
+                                              const at::Tensor& context, const at::Tensor& mask)>;
+
+// Captions as a padded batch; true where a token stands.
+std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
+                                                  const std::vector<int64_t>& indices);
+
+LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
+                           const diffusion::LossConfig& loss_config,
+                           std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set);
+
+// Mean unweighted loss of the prediction at each t of `t_indices`, over the first `count` items
+// with their first caption and one fixed noise each. For curves of loss by sigma.
+std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
+                              const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                              const LatentSet& set, const std::vector<int64_t>& t_indices,
+                              int64_t count);
+
+}  // namespace pangu::train

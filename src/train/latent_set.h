@@ -1,0 +1,58 @@
+// What a denoiser trains on: latents of pictures and states of their captions, in memory, and the
+// order in which batches are drawn from them. Filled by the application; knows no encoder.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace pangu::train {
+
+// Token states of captions, one after another. Caption 0 is the empty one.
+struct CaptionStates {
+  at::Tensor states;             // [T,D] bf16
+  std::vector<int64_t> offsets;  // caption i is rows offsets[i] .. offsets[i+1]
+  int64_t count() const { return static_cast<int64_t>(offsets.size()) - 1; }
+};
+
+// One picture: its latents (scaled, as a denoiser sees them) and its captions by language.
+struct LatentItem {
+  at::Tensor latent;        // [C,h,w] bf16
+  at::Tensor small_latent;  // the whole picture at the crop's size [C,s,s], or undefined
+  std::vector<std::vector<int32_t>> captions;  // [language][i], indices into CaptionStates
+};
+
+struct LatentSet {
+  std::vector<LatentItem> items;
+  CaptionStates captions;
+};
+
+// Saves to and loads from one safetensors file; the fingerprint says what it was made of. Loading
+// returns nothing if the file is absent or was made of something else.
+void save_latent_set(const std::string& path, const LatentSet& set, const std::string& fingerprint);
+std::unique_ptr<LatentSet> load_latent_set(const std::string& path, const std::string& fingerprint);
+
+// Batches of items whose latents have one shape; a new shuffle every epoch, a pure function of
+// (seed, epoch). Every epoch has the same number of batches; what does not fill a batch sits out.
+class BatchOrder {
+ public:
+  // Error kBadInput if no shape has at least one item; a shape with fewer items than batch_size
+  // repeats them to make one batch.
+  BatchOrder(const LatentSet& set, int64_t batch_size, uint64_t seed);
+  // Item indices of batch number `batch` (0, 1, 2, ... over the whole run). Thread-safe.
+  std::vector<int64_t> at(int64_t batch);
+  int64_t batches_per_epoch() const { return batches_per_epoch_; }
+
+ private:
+  std::vector<std::vector<int64_t>> shapes_;  // items of each shape
+  int64_t batch_size_, batches_per_epoch_ = 0;
+  uint64_t seed_;
+  std::mutex mutex_;
+  std::map<int64_t, std::vector<std::vector<int64_t>>> epochs_;
+};
+
+}  // namespace pangu::train

@@ -1,0 +1,183 @@
+#include "train/replicas.h"
+
+#include <ATen/record_function.h>
+#include <torch/torch.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+
+namespace pangu::train {
+namespace {
+
+std::atomic<int64_t> g_flop{0};  // written only while count_flop() runs
+
+int64_t product(at::IntArrayRef sizes) {
+  int64_t p = 1;
+  for (const int64_t s : sizes) p *= s;
+  return p;
+}
+
+// Floating-point operations of one call of the operators that carry the work.
+int64_t flop_of(const at::RecordFunction& fn) {
+  const std::string_view name = fn.name();
+  const auto inputs = fn.inputs();
+  const auto tensor = [&](size_t i) {
+    return i < inputs.size() && inputs[i].isTensor() ? inputs[i].toTensor() : at::Tensor();
+  };
+  if (name == "aten::mm" || name == "aten::bmm" || name == "aten::addmm") {
+    const size_t at = name == "aten::addmm" ? 1 : 0;
+    const at::Tensor a = tensor(at), b = tensor(at + 1);
+    if (a.defined() && b.defined()) return 2 * product(a.sizes()) * b.size(-1);
+  }
+  // Each output position takes (weight elements / output channels) multiply-adds a channel.
+  if (name == "aten::mkldnn_convolution" || name == "aten::cudnn_convolution") {
+    const at::Tensor x = tensor(0), w = tensor(1);
+    if (!x.defined() || !w.defined() || x.dim() != 4) return 0;
+    const auto stride = inputs[name == "aten::cudnn_convolution" ? 3 : 4].toIntVector();
+    const int64_t s = stride.empty() ? 1 : stride[0];
+    return 2 * x.size(0) * (x.size(2) / s) * (x.size(3) / s) * product(w.sizes());
+  }
+  if (name == "aten::convolution_backward") {
+    const at::Tensor grad = tensor(0), w = tensor(2);
+    if (!grad.defined() || !w.defined() || grad.dim() != 4) return 0;
+    return 4 * grad.size(0) * grad.size(2) * grad.size(3) * product(w.sizes());
+  }
+  return 0;
+}
+
+std::unique_ptr<at::ObserverContext> on_operator(const at::RecordFunction& fn) {
+  g_flop += flop_of(fn);
+  return nullptr;
+}
+
+}  // namespace
+
+struct Replicas::Impl {
+  std::vector<std::vector<at::Tensor>> params;  // [replica][parameter], leaves
+  NamedTensors named;
+  int threads = 1;
+
+  std::vector<std::thread> workers;
+  std::mutex mutex;
+  std::condition_variable wake, done;
+  uint64_t generation = 0;
+  int running = 0;
+  bool quit = false;
+  const LossFunction* loss = nullptr;
+  int64_t batch = 0, batch_size = 0;
+  double scale = 1;
+  std::vector<double> losses;
+  std::exception_ptr error;
+
+  void work(int replica) {
+    const int64_t n = static_cast<int64_t>(params.size());
+    const int64_t first = batch_size * replica / n, last = batch_size * (replica + 1) / n;
+    losses[replica] = 0;
+    if (first == last) return;
+    const at::Tensor sum = (*loss)({replica, batch, first, last - first});
+    (sum * scale).backward();
+    losses[replica] = sum.detach().to(at::kDouble).item<double>();
+  }
+
+  void loop(int replica) {
+    at::set_num_threads(threads);
+    uint64_t seen = 0;
+    for (;;) {
+      {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, [&] { return quit || generation != seen; });
+        if (quit) return;
+        seen = generation;
+      }
+      std::exception_ptr failed;
+      try {
+        work(replica);
+      } catch (...) {
+        failed = std::current_exception();
+      }
+      const std::lock_guard lock(mutex);
+      if (failed && !error) error = failed;
+      if (--running == 0) done.notify_all();
+    }
+  }
+};
+
+Replicas::Replicas(const std::vector<std::shared_ptr<torch::nn::Module>>& modules, int threads)
+    : impl_(std::make_unique<Impl>()) {
+  impl_->threads = threads;
+  for (const auto& item : modules.front()->named_parameters()) {
+    impl_->named.emplace_back(item.key(), item.value());
+  }
+  for (size_t r = 0; r < modules.size(); ++r) {
+    std::vector<at::Tensor> leaves;
+    for (at::Tensor& p : modules[r]->parameters()) {
+      if (r > 0) p.set_data(impl_->named[leaves.size()].second.detach());
+      leaves.push_back(p);
+    }
+    impl_->params.push_back(std::move(leaves));
+  }
+  impl_->losses.resize(modules.size());
+  for (size_t r = 0; r < modules.size(); ++r) {
+    impl_->workers.emplace_back([this, r] { impl_->loop(static_cast<int>(r)); });
+  }
+}
+
+Replicas::~Replicas() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->quit = true;
+  }
+  impl_->wake.notify_all();
+  for (std::thread& worker : impl_->workers) worker.join();
+}
+
+double Replicas::run(const LossFunction& loss, int64_t batch, int64_t batch_size, double scale) {
+  std::unique_lock lock(impl_->mutex);
+  impl_->loss = &loss;
+  impl_->batch = batch;
+  impl_->batch_size = batch_size;
+  impl_->scale = scale;
+  impl_->error = nullptr;
+  impl_->running = static_cast<int>(impl_->workers.size());
+  ++impl_->generation;
+  impl_->wake.notify_all();
+  impl_->done.wait(lock, [&] { return impl_->running == 0; });
+  if (impl_->error) std::rethrow_exception(impl_->error);
+  double sum = 0;
+  for (const double l : impl_->losses) sum += l;
+  return sum;
+}
+
+double Replicas::count_flop(const LossFunction& loss, int64_t batch, int64_t batch_size,
+                            double scale, double* sum) {
+  g_flop = 0;
+  const auto handle = at::addGlobalCallback(
+      at::RecordFunctionCallback(on_operator).needsInputs(true).scopes(
+          {at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+  *sum = run(loss, batch, batch_size, scale);
+  at::removeCallback(handle);
+  return static_cast<double>(g_flop.load());
+}
+
+NamedTensors Replicas::parameters() const { return impl_->named; }
+
+std::vector<std::vector<at::Tensor>> Replicas::gradients() const {
+  std::vector<std::vector<at::Tensor>> all;
+  for (const auto& leaves : impl_->params) {
+    std::vector<at::Tensor> grads;
+    for (const at::Tensor& p : leaves) grads.push_back(p.grad());
+    all.push_back(std::move(grads));
+  }
+  return all;
+}
+
+void Replicas::clear_gradients() {
+  for (auto& leaves : impl_->params) {
+    for (at::Tensor& p : leaves) p.mutable_grad() = at::Tensor();
+  }
+}
+
+}  // namespace pangu::train

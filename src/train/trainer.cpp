@@ -1,0 +1,187 @@
+#include "train/trainer.h"
+
+#include <torch/torch.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "core/error.h"
+#include "train/checkpoint.h"
+#include "train/replicas.h"
+
+namespace pangu::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// What a checkpoint must agree with: everything that changes the weights' course, but not what only
+// says where files are or how long and how often.
+std::string fingerprint_of(TrainConfig config) {
+  JsonFieldWriter writer;
+  config.visit_fields(writer);
+  for (const char* free : {"output_dir", "train_data_dir", "network_config", "model_dir",
+                           "perceptual_weights", "cache_dir", "time_budget_minutes", "device",
+                           "save_every_minutes", "sample_every_n_steps", "log_every_n_steps",
+                           "sample_prompts", "max_train_steps", "learning_rate", "lr_scheduler"}) {
+    writer.json.erase(free);
+  }
+  return writer.json.dump();
+}
+
+// Lines of metrics.jsonl that an interrupted run wrote after its last checkpoint are dropped.
+void cut_metrics(const std::string& path, int64_t step) {
+  std::ifstream in(path);
+  if (!in) return;
+  std::string kept, line;
+  while (std::getline(in, line)) {
+    const nlohmann::json entry = nlohmann::json::parse(line, nullptr, false);
+    if (!entry.is_discarded() && entry.value("step", int64_t{0}) <= step) kept += line + "\n";
+  }
+  in.close();
+  std::ofstream(path, std::ios::trunc) << kept;
+}
+
+void append_metrics(const std::string& path, const StepReport& r) {
+  const nlohmann::json entry = {{"step", r.step},
+                                {"loss", r.loss},
+                                {"learning_rate", r.learning_rate},
+                                {"grad_norm", r.grad_norm},
+                                {"samples_per_second", r.samples_per_second},
+                                {"gflop_per_second", r.gflop_per_second},
+                                {"seconds", r.seconds},
+                                {"skipped", r.skipped}};
+  std::ofstream(path, std::ios::app) << entry.dump() << "\n";
+}
+
+int64_t core_count() { return std::max<int64_t>(1, std::thread::hardware_concurrency()); }
+
+void prepare(const TrainConfig& config,
+             const std::vector<std::shared_ptr<torch::nn::Module>>& modules) {
+  const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  for (const auto& module : modules) {
+    module->to(at::Device(config.device), dtype);
+    module->train();
+  }
+}
+
+}  // namespace
+
+int64_t replica_count(const TrainConfig& config) {
+  if (config.replicas > 0) return config.replicas;
+  return config.device == "cpu" ? core_count() : 1;
+}
+
+TrainResult train(const TrainConfig& config,
+                  const std::vector<std::shared_ptr<torch::nn::Module>>& modules,
+                  const LossFunction& loss, const TrainHooks& hooks, bool resume) {
+  std::filesystem::create_directories(config.output_dir);
+  const std::string checkpoint_path = config.output_dir + "/checkpoint.safetensors";
+  const std::string metrics_path = config.output_dir + "/metrics.jsonl";
+  prepare(config, modules);
+  const int64_t n = static_cast<int64_t>(modules.size());
+  Replicas replicas(modules, static_cast<int>(std::max<int64_t>(1, core_count() / n)));
+
+  AdamWOptions options;
+  options.beta1 = config.adam_beta1;
+  options.beta2 = config.adam_beta2;
+  options.weight_decay = config.adam_weight_decay;
+  options.max_grad_norm = config.max_grad_norm;
+  options.use_ema = config.use_ema;
+  AdamW optimizer(replicas.parameters(), options);
+
+  int64_t step = 0;
+  double seconds_before = 0;
+  const std::string fingerprint = fingerprint_of(config);
+  if (resume) {
+    if (auto checkpoint = load_checkpoint(checkpoint_path)) {
+      if (checkpoint->fingerprint != fingerprint) {
+        throw bad_input("checkpoint '" + checkpoint_path + "'",
+                        "the settings it was written with: " + checkpoint->fingerprint, fingerprint,
+                        "start with an empty output_dir or pass --fresh");
+      }
+      optimizer.load_state(checkpoint->tensors);
+      step = checkpoint->step;
+      seconds_before = checkpoint->train_seconds;
+    }
+  }
+  if (step == 0) std::filesystem::remove(metrics_path);
+  cut_metrics(metrics_path, step);
+
+  const auto start = Clock::now();
+  auto last_save = start, last_log = start;
+  const auto save = [&] {
+    save_checkpoint(checkpoint_path, {step, seconds_before + seconds_since(start), fingerprint,
+                                      optimizer.state()});
+    last_save = Clock::now();
+  };
+
+  const int64_t accumulation = config.gradient_accumulation_steps;
+  const double samples_a_step = double(config.train_batch_size * accumulation);
+  const double scale = 1.0 / samples_a_step;
+  StepReport report;
+  report.max_steps = config.max_train_steps;
+  double loss_sum = 0, flop_a_batch = 0;
+  int64_t logged_step = step;
+  bool out_of_time = false;
+  const int64_t first_step = step;
+  while (step < config.max_train_steps && !out_of_time) {
+    for (int64_t a = 0; a < accumulation; ++a) {
+      const int64_t batch = step * accumulation + a;
+      // The first batch of a run warms kernels up, the second is counted.
+      const bool count = flop_a_batch == 0 && step > first_step;
+      double sum;
+      if (count) {
+        flop_a_batch = replicas.count_flop(loss, batch, config.train_batch_size, scale, &sum);
+      } else {
+        sum = replicas.run(loss, batch, config.train_batch_size, scale);
+      }
+      loss_sum += sum;
+      optimizer.add_gradients(replicas.gradients());
+      replicas.clear_gradients();
+    }
+    report.learning_rate =
+        learning_rate_at(config.lr_scheduler, config.learning_rate, step, config.lr_warmup_steps,
+                         config.max_train_steps);
+    const double ema_decay = std::min(config.ema_decay, double(1 + step) / double(10 + step));
+    report.grad_norm = optimizer.step(report.learning_rate, ema_decay, step + 1);
+    if (!std::isfinite(report.grad_norm)) ++report.skipped;
+    ++step;
+
+    const double budget = config.time_budget_minutes * 60, spent = seconds_since(start);
+    out_of_time = (budget > 0 && spent >= budget) || (hooks.stop && hooks.stop());
+    const bool last = out_of_time || step == config.max_train_steps;
+    if (last || step % config.log_every_n_steps == 0) {
+      const double interval = seconds_since(last_log);
+      const double steps_done = double(step - logged_step);
+      report.step = step;
+      report.loss = loss_sum / (steps_done * samples_a_step);
+      report.samples_per_second = steps_done * samples_a_step / interval;
+      report.gflop_per_second = flop_a_batch * accumulation * steps_done / interval * 1e-9;
+      report.seconds = seconds_before + spent;
+      report.seconds_left = (config.max_train_steps - step) * interval / steps_done;
+      if (budget > 0) report.seconds_left = std::min(report.seconds_left, budget - spent);
+      append_metrics(metrics_path, report);
+      if (hooks.on_log) hooks.on_log(report);
+      loss_sum = 0;
+      logged_step = step;
+      last_log = Clock::now();
+    }
+    if (last || seconds_since(last_save) >= config.save_every_minutes * 60) save();
+    const int64_t every = config.sample_every_n_steps;
+    if (hooks.on_sample && every > 0 && (last || step % every == 0)) {
+      hooks.on_sample(step, optimizer.averaged());
+      last_log = Clock::now();
+    }
+  }
+  return {step, step >= config.max_train_steps, optimizer.averaged()};
+}
+
+}  // namespace pangu::train

@@ -1,0 +1,68 @@
+// The loop around one loss: slices of a batch on replicas that share their weights, one optimiser
+// step, checkpoints, metrics. Knows no network and no data: both are behind the loss callable.
+//
+// On a CPU a small network gains little from many threads inside one operator, so every core runs
+// its own replica (forward and backward on a slice of the batch, one thread each); gradients are
+// summed in replica order, so that the result does not depend on timing.
+#pragma once
+#include <torch/nn/module.h>
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "train/config.h"
+#include "train/optimizer.h"
+
+namespace pangu::train {
+
+// Samples [first, first + count) of micro-batch `batch` (0, 1, 2, ... over the whole run).
+struct Slice {
+  int replica;
+  int64_t batch;
+  int64_t first;
+  int64_t count;
+};
+
+// Returns the SUM of the losses of the slice's samples, a scalar that reaches the replica's
+// parameters. Must be a pure function of the slice, the seed and the weights. Called from several
+// threads at once, each with its own replica.
+using LossFunction = std::function<at::Tensor(const Slice& slice)>;
+
+struct StepReport {
+  int64_t step = 0, max_steps = 0;  // steps done
+  double loss = 0;                  // mean a sample since the last report
+  double learning_rate = 0, grad_norm = 0;
+  double samples_per_second = 0;
+  double gflop_per_second = 0;  // convolutions and matrix products, forward and backward
+  double seconds = 0;           // of training, over all runs
+  double seconds_left = 0;      // to the last step or the end of the budget, whichever is nearer
+  int64_t skipped = 0;          // steps whose gradient was not finite
+};
+
+struct TrainHooks {
+  std::function<void(const StepReport&)> on_log;  // every log_every_n_steps
+  // Every sample_every_n_steps and at the end, with the averaged weights by name, f32.
+  std::function<void(int64_t step, const std::map<std::string, at::Tensor>&)> on_sample;
+  std::function<bool()> stop;  // asked after each step: true ends the run with a checkpoint
+};
+
+struct TrainResult {
+  int64_t step = 0;
+  bool finished = false;  // max_train_steps reached
+  std::map<std::string, at::Tensor> weights;  // averaged, f32
+};
+
+// How many replicas a run has: config.replicas, or one a core on the CPU, one on a GPU.
+int64_t replica_count(const TrainConfig& config);
+
+// modules: `replica_count` networks of one shape. They are made to share the first one's weights,
+// converted to the training precision and device. Goes on from output_dir's checkpoint if there is
+// one and `resume`. Writes checkpoint.safetensors and metrics.jsonl.
+TrainResult train(const TrainConfig& config,
+                  const std::vector<std::shared_ptr<torch::nn::Module>>& modules,
+                  const LossFunction& loss, const TrainHooks& hooks, bool resume = true);
+
+}  // namespace pangu::train
