@@ -12,6 +12,7 @@
 #include "core/hash.h"
 #include "core/progress.h"
 #include "data/buckets.h"
+#include "data/scenes.h"
 #include "nn/autoencoder_kl.h"
 #include "nn/text_encoder.h"
 #include "nn/weights.h"
@@ -120,103 +121,173 @@ std::vector<at::Tensor> encode_pictures(nn::AutoencoderKL& vae,
   return latents;
 }
 
-std::string fingerprint_of(const train::TrainConfig& config, const std::vector<data::Item>& items) {
-  std::string text = std::to_string(config.resolution) + "," + std::to_string(config.latent_crop) +
-                     "," + std::to_string(config.scene_count) + "," +
-                     std::to_string(config.enable_bucket) + "," +
-                     std::to_string(config.bucket_reso_steps) + "," +
-                     std::to_string(config.max_token_length);
+// One training picture: how to draw it, and what it says.
+struct Job {
+  std::function<image::Image()> draw;
+  int width = 0, height = 0;  // of the latent's picture
+  std::vector<std::vector<int32_t>> captions;
+};
+
+// Shapes that scenes are composed in, in turn: mostly square.
+std::vector<data::Bucket> scene_shapes(const train::TrainConfig& config) {
+  const int side = static_cast<int>(config.resolution);
+  std::vector<data::Bucket> shapes(4, {side, side});
+  if (config.enable_bucket) {
+    shapes.insert(shapes.end(), {{side * 3 / 4, side * 5 / 4}, {side * 5 / 4, side * 3 / 4}});
+  }
+  return shapes;
+}
+
+std::vector<data::Bucket> picture_buckets(const train::TrainConfig& config) {
+  const int side = static_cast<int>(config.resolution);
+  if (!config.enable_bucket) return {{side, side}};
+  data::BucketOptions options;
+  options.resolution_px = side;
+  options.min_side_px = side / 2;
+  options.max_side_px = side * 2;
+  options.step_px = static_cast<int>(config.bucket_reso_steps);
+  return data::make_buckets(options);
+}
+
+std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<data::Item>& items,
+                           data::Report& report, CaptionBook& book) {
+  const auto numbers = [&](const std::vector<std::string>& texts) {
+    std::vector<int32_t> list;
+    for (const std::string& t : texts) list.push_back(book.number_of(t));
+    return list;
+  };
+  std::vector<Job> jobs;
+  const std::vector<data::Bucket> buckets = picture_buckets(config);
   for (const data::Item& item : items) {
-    text += "\n" + item.id;
-    for (const auto* captions : {&item.captions_en, &item.captions_zh}) {
-      for (const std::string& c : *captions) text += "|" + c;
+    const data::Bucket b = buckets[data::assign_bucket(buckets, item.width, item.height)];
+    jobs.push_back({[&item, &report] {
+                      auto picture = data::try_load_image(item, report);
+                      return picture ? std::move(*picture) : image::Image();
+                    },
+                    b.width, b.height,
+                    {numbers(item.captions_en), numbers(item.captions_zh)}});
+  }
+  const std::vector<data::Bucket> shapes = scene_shapes(config);
+  for (size_t shape = 0; shape < shapes.size() && config.scene_count > 0; ++shape) {
+    data::SceneOptions options;
+    options.width_px = shapes[shape].width;
+    options.height_px = shapes[shape].height;
+    const auto scenes = std::make_shared<data::SceneBook>(items, options);
+    for (size_t i = shape; i < static_cast<size_t>(config.scene_count); i += shapes.size()) {
+      const auto plan = std::make_shared<data::ScenePlan>(
+          scenes->training_scene(static_cast<uint64_t>(config.seed), i));
+      jobs.push_back({[plan, &items] {
+                        return data::draw_scene(*plan, [&](size_t item) {
+                                 return data::load_image(items[item]);
+                               }).picture;
+                      },
+                      options.width_px, options.height_px,
+                      {numbers(plan->captions_en), numbers(plan->captions_zh)}});
     }
   }
-  for (const char* file : {"/vae/diffusion_pytorch_model.safetensors", "/vae/config.json",
-                           "/text_encoder/model.safetensors", "/tokenizer/tokenizer.json"}) {
-    text += read_text_file(config.model_dir + file, "model_dir");
+  return jobs;
+}
+
+std::vector<train::LatentItem> encode_jobs(const train::TrainConfig& config,
+                                           nn::AutoencoderKL& vae, const std::vector<Job>& jobs,
+                                           ProgressBar* bar) {
+  const int small_side = static_cast<int>(config.latent_crop) * vae.config().downscale();
+  struct Pending {
+    std::vector<at::Tensor> pictures, small;
+    std::vector<const Job*> jobs;
+  };
+  std::map<std::pair<int, int>, Pending> pending;
+  std::vector<train::LatentItem> items;
+  const auto flush = [&](Pending& p) {
+    if (p.jobs.empty()) return;
+    const auto latents = encode_pictures(vae, p.pictures);
+    const auto small = p.small.empty() ? latents : encode_pictures(vae, p.small);
+    for (size_t i = 0; i < p.jobs.size(); ++i) {
+      items.push_back(
+          {latents[i], p.small.empty() ? at::Tensor() : small[i], p.jobs[i]->captions});
+    }
+    p = {};
+  };
+  int64_t done = 0;
+  for (const Job& job : jobs) {
+    const image::Image picture = job.draw();
+    ++done;
+    if (picture.empty()) continue;
+    Pending& p = pending[{job.width, job.height}];
+    p.pictures.push_back(pixels_of(data::render_picture(picture, job.width, job.height)));
+    if (small_side > 0) {
+      p.small.push_back(pixels_of(data::render_picture(picture, small_side, small_side)));
+    }
+    p.jobs.push_back(&job);
+    if (static_cast<int64_t>(p.jobs.size()) == kEncodeBatch) {
+      flush(p);
+      if (bar) {
+        (*bar)({.done = done, .total = int64_t(jobs.size()), .unit = "pictures", .text = ""});
+      }
+    }
   }
-  return sha256_hex(text);
+  for (auto& [size, p] : pending) flush(p);
+  return items;
+}
+
+std::string model_bytes(const train::TrainConfig& config, std::initializer_list<const char*> files) {
+  std::string bytes;
+  for (const char* file : files) bytes += read_text_file(config.model_dir + file, "model_dir");
+  return bytes;
 }
 
 }  // namespace
 
 std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& config, bool quiet) {
-  const std::vector<data::Item> items = training_items(config);
-  const std::string path = config.cache_dir + "/latents.safetensors";
-  const std::string fingerprint = fingerprint_of(config, items);
-  if (auto cached = train::load_latent_set(path, fingerprint)) return {std::move(cached)};
-
   const at::NoGradGuard no_grad;
-  const Encoders e = load_encoders(config.model_dir);
-  const int64_t downscale = e.vae->config().downscale();
-  auto set = std::make_shared<train::LatentSet>();
-  CaptionBook book;
+  const std::vector<data::Item> items = training_items(config);
   data::Report report;
-
-  std::vector<data::Bucket> buckets = {{int(config.resolution), int(config.resolution)}};
-  if (config.enable_bucket) {
-    data::BucketOptions options;
-    options.resolution_px = static_cast<int>(config.resolution);
-    options.min_side_px = static_cast<int>(config.resolution / 2);
-    options.max_side_px = static_cast<int>(config.resolution * 2);
-    options.step_px = static_cast<int>(config.bucket_reso_steps);
-    buckets = data::make_buckets(options);
-  }
-  struct Pending {
-    std::vector<at::Tensor> pictures, small;
-    std::vector<size_t> items;
+  CaptionBook book;
+  const std::vector<Job> jobs = make_jobs(config, items, report, book);
+  const auto bar = [&](const char* label) {
+    return std::unique_ptr<ProgressBar>(quiet ? nullptr : new ProgressBar(label));
   };
-  std::map<std::pair<int, int>, Pending> pending;
-  const auto flush = [&](Pending& p) {
-    if (p.pictures.empty()) return;
-    const auto latents = encode_pictures(*e.vae, p.pictures);
-    std::vector<at::Tensor> small;
-    if (!p.small.empty()) small = encode_pictures(*e.vae, p.small);
-    for (size_t i = 0; i < latents.size(); ++i) {
-      set->items[p.items[i]].latent = latents[i];
-      if (!small.empty()) set->items[p.items[i]].small_latent = small[i];
-    }
-    p = {};
-  };
-  const auto add = [&](const image::Image& picture, const std::vector<std::string>& en,
-                       const std::vector<std::string>& zh) {
-    const auto& bucket = buckets[data::assign_bucket(buckets, picture.width, picture.height)];
-    train::LatentItem item;
-    for (const auto* captions : {&en, &zh}) {
-      item.captions.emplace_back();
-      for (const std::string& c : *captions) item.captions.back().push_back(book.number_of(c));
-    }
-    Pending& p = pending[{bucket.width, bucket.height}];
-    p.pictures.push_back(pixels_of(data::render_picture(picture, bucket.width, bucket.height)));
-    if (config.latent_crop > 0) {
-      const int side = static_cast<int>(config.latent_crop * downscale);
-      p.small.push_back(pixels_of(data::render_picture(picture, side, side)));
-    }
-    p.items.push_back(set->items.size());
-    set->items.push_back(std::move(item));
-    if (static_cast<int64_t>(p.pictures.size()) == kEncodeBatch) flush(p);
-  };
-
-  {
-    std::unique_ptr<ProgressBar> bar(quiet ? nullptr : new ProgressBar("latents"));
-    int64_t done = 0;
-    for (const data::Item& item : items) {
-      if (const auto picture = data::try_load_image(item, report)) {
-        add(*picture, item.captions_en, item.captions_zh);
-      }
-      if (bar) (*bar)({.done = ++done, .total = int64_t(items.size()), .unit = "pictures", .text = ""});
-    }
-    for (auto& [size, p] : pending) flush(p);
-  }
-  if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
-  {
-    std::unique_ptr<ProgressBar> bar(quiet ? nullptr : new ProgressBar("captions"));
-    set->captions = encode_captions(e, book.texts(), static_cast<size_t>(config.max_token_length),
-                                    bar.get());
-  }
   std::filesystem::create_directories(config.cache_dir);
-  train::save_latent_set(path, *set, fingerprint);
+  auto set = std::make_shared<train::LatentSet>();
+  Encoders e;
+
+  std::string texts = std::to_string(config.max_token_length);
+  for (const std::string& t : book.texts()) texts += "\n" + t;
+  const std::string caption_mark =
+      sha256_hex(texts + model_bytes(config, {"/text_encoder/model.safetensors",
+                                              "/text_encoder/config.json",
+                                              "/tokenizer/tokenizer.json"}));
+  const std::string caption_path = config.cache_dir + "/captions.safetensors";
+  if (auto cached = train::load_captions(caption_path, caption_mark)) {
+    set->captions = std::move(*cached);
+  } else {
+    e = load_encoders(config.model_dir);
+    set->captions = encode_captions(e, book.texts(), static_cast<size_t>(config.max_token_length),
+                                    bar("captions").get());
+    train::save_captions(caption_path, set->captions, caption_mark);
+  }
+
+  std::string pictures = std::to_string(config.seed) + "," + std::to_string(config.latent_crop);
+  for (const Job& job : jobs) {
+    pictures += "\n" + std::to_string(job.width) + "x" + std::to_string(job.height);
+    for (const auto& language : job.captions) {
+      for (const int32_t c : language) pictures += "," + std::to_string(c);
+    }
+  }
+  for (const data::Item& item : items) pictures += "\n" + item.id;
+  const std::string latent_mark =
+      sha256_hex(pictures + caption_mark +
+                 model_bytes(config, {"/vae/diffusion_pytorch_model.safetensors",
+                                      "/vae/config.json"}));
+  const std::string latent_path = config.cache_dir + "/latents.safetensors";
+  if (auto cached = train::load_latents(latent_path, latent_mark)) {
+    set->items = std::move(*cached);
+  } else {
+    if (!e.vae) e = load_encoders(config.model_dir);
+    set->items = encode_jobs(config, *e.vae, jobs, bar("latents").get());
+    if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+    train::save_latents(latent_path, set->items, latent_mark);
+  }
   return set;
 }
 

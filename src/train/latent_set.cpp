@@ -31,6 +31,15 @@ at::Tensor tensor_of(const io::TensorView& view, at::ScalarType type) {
   return t;
 }
 
+std::optional<io::SafetensorsFile> open_if_made_of(const std::string& path,
+                                                   const std::string& fingerprint) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  io::SafetensorsFile file = io::SafetensorsFile::open(path);
+  const auto found = file.metadata().find("fingerprint");
+  if (found == file.metadata().end() || found->second != fingerprint) return std::nullopt;
+  return file;
+}
+
 template <class T>
 void shuffle(std::vector<T>& values, Rng& rng) {
   for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[rng.below(i)]);
@@ -38,15 +47,14 @@ void shuffle(std::vector<T>& values, Rng& rng) {
 
 }  // namespace
 
-// Layout: latent/I and small/I [C,h,w] BF16; captions BF16 [T,D]; offsets I64; links I64 rows of
-// (item, language, caption).
-void save_latent_set(const std::string& path, const LatentSet& set,
-                     const std::string& fingerprint) {
+// Layout: latent/I and small/I [C,h,w] BF16; links I64 rows of (item, language, caption).
+void save_latents(const std::string& path, const std::vector<LatentItem>& items,
+                  const std::string& fingerprint) {
   io::TensorViews views;
   std::vector<at::Tensor> kept;
   std::vector<int64_t> links;
-  for (size_t i = 0; i < set.items.size(); ++i) {
-    const LatentItem& item = set.items[i];
+  for (size_t i = 0; i < items.size(); ++i) {
+    const LatentItem& item = items[i];
     kept.push_back(item.latent.contiguous());
     views["latent/" + std::to_string(i)] = view_of(kept.back(), io::DType::BF16);
     if (item.small_latent.defined()) {
@@ -59,44 +67,56 @@ void save_latent_set(const std::string& path, const LatentSet& set,
       }
     }
   }
-  const at::Tensor states = set.captions.states.contiguous();
-  const at::Tensor offsets = at::tensor(set.captions.offsets, at::kLong);
   const at::Tensor rows = at::tensor(links, at::kLong).view({-1, 3});
-  views["captions"] = view_of(states, io::DType::BF16);
-  views["offsets"] = view_of(offsets, io::DType::I64);
   views["links"] = view_of(rows, io::DType::I64);
   io::write_safetensors(path, views,
-                        {{"fingerprint", fingerprint}, {"items", std::to_string(set.items.size())}});
+                        {{"fingerprint", fingerprint}, {"items", std::to_string(items.size())}});
 }
 
-std::unique_ptr<LatentSet> load_latent_set(const std::string& path,
-                                           const std::string& fingerprint) {
-  if (!std::filesystem::exists(path)) return nullptr;
-  const io::SafetensorsFile file = io::SafetensorsFile::open(path);
-  const auto found = file.metadata().find("fingerprint");
-  if (found == file.metadata().end() || found->second != fingerprint) return nullptr;
-  auto set = std::make_unique<LatentSet>();
-  set->items.resize(std::stoul(file.metadata().at("items")));
-  for (const auto& [name, view] : file.tensors()) {
+std::optional<std::vector<LatentItem>> load_latents(const std::string& path,
+                                                    const std::string& fingerprint) {
+  const auto file = open_if_made_of(path, fingerprint);
+  if (!file) return std::nullopt;
+  std::vector<LatentItem> items(std::stoul(file->metadata().at("items")));
+  for (const auto& [name, view] : file->tensors()) {
     if (name.starts_with("latent/")) {
-      set->items.at(std::stoul(name.substr(7))).latent = tensor_of(view, at::kBFloat16);
+      items.at(std::stoul(name.substr(7))).latent = tensor_of(view, at::kBFloat16);
     } else if (name.starts_with("small/")) {
-      set->items.at(std::stoul(name.substr(6))).small_latent = tensor_of(view, at::kBFloat16);
+      items.at(std::stoul(name.substr(6))).small_latent = tensor_of(view, at::kBFloat16);
     }
   }
-  set->captions.states = tensor_of(file.tensors().at("captions"), at::kBFloat16);
-  const at::Tensor offsets = tensor_of(file.tensors().at("offsets"), at::kLong);
-  const auto* o = offsets.const_data_ptr<int64_t>();
-  set->captions.offsets.assign(o, o + offsets.numel());
-  const at::Tensor links = tensor_of(file.tensors().at("links"), at::kLong);
+  const at::Tensor links = tensor_of(file->tensors().at("links"), at::kLong);
   const auto* l = links.const_data_ptr<int64_t>();
   for (int64_t row = 0; row < links.size(0); ++row, l += 3) {
-    auto& languages = set->items.at(static_cast<size_t>(l[0])).captions;
+    auto& languages = items.at(static_cast<size_t>(l[0])).captions;
     const size_t language = static_cast<size_t>(l[1]);
     if (languages.size() <= language) languages.resize(language + 1);
     languages[language].push_back(static_cast<int32_t>(l[2]));
   }
-  return set;
+  return items;
+}
+
+// Layout: states BF16 [T,D]; offsets I64.
+void save_captions(const std::string& path, const CaptionStates& captions,
+                   const std::string& fingerprint) {
+  const at::Tensor states = captions.states.contiguous();
+  const at::Tensor offsets = at::tensor(captions.offsets, at::kLong);
+  io::write_safetensors(path,
+                        {{"states", view_of(states, io::DType::BF16)},
+                         {"offsets", view_of(offsets, io::DType::I64)}},
+                        {{"fingerprint", fingerprint}});
+}
+
+std::optional<CaptionStates> load_captions(const std::string& path,
+                                           const std::string& fingerprint) {
+  const auto file = open_if_made_of(path, fingerprint);
+  if (!file) return std::nullopt;
+  CaptionStates captions;
+  captions.states = tensor_of(file->tensors().at("states"), at::kBFloat16);
+  const at::Tensor offsets = tensor_of(file->tensors().at("offsets"), at::kLong);
+  const auto* o = offsets.const_data_ptr<int64_t>();
+  captions.offsets.assign(o, o + offsets.numel());
+  return captions;
 }
 
 BatchOrder::BatchOrder(const LatentSet& set, int64_t batch_size, uint64_t seed)

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,15 @@ struct LatentSet {
   CaptionStates captions;
 };
 
-// Saves to and loads from one safetensors file; the fingerprint says what it was made of. Loading
-// returns nothing if the file is absent or was made of something else.
-void save_latent_set(const std::string& path, const LatentSet& set, const std::string& fingerprint);
-std::unique_ptr<LatentSet> load_latent_set(const std::string& path, const std::string& fingerprint);
+// Both parts are kept in safetensors files of their own, each with a fingerprint that says what it
+// was made of. Loading returns nothing if the file is absent or was made of something else.
+void save_latents(const std::string& path, const std::vector<LatentItem>& items,
+                  const std::string& fingerprint);
+std::optional<std::vector<LatentItem>> load_latents(const std::string& path,
+                                                    const std::string& fingerprint);
+void save_captions(const std::string& path, const CaptionStates& captions,
+                   const std::string& fingerprint);
+std::optional<CaptionStates> load_captions(const std::string& path, const std::string& fingerprint);
 
 // Batches of items whose latents have one shape; a new shuffle every epoch, a pure function of
 // (seed, epoch). Every epoch has the same number of batches; what does not fill a batch sits out.
