@@ -15,6 +15,7 @@
 #include "data/scenes.h"
 #include "nn/autoencoder_kl.h"
 #include "nn/text_encoder.h"
+#include "nn/unet.h"
 #include "nn/weights.h"
 #include "text/unigram.h"
 
@@ -24,25 +25,15 @@ namespace {
 constexpr int64_t kEncodeBatch = 16;
 constexpr int64_t kCaptionBatch = 32;
 
-struct Encoders {
-  std::shared_ptr<nn::AutoencoderKL> vae;
-  std::unique_ptr<nn::TextEncoder> text;
-  std::unique_ptr<text::UnigramTokenizer> tokenizer;
-};
-
-Encoders load_encoders(const std::string& folder) {
-  Encoders e;
+std::shared_ptr<nn::AutoencoderKL> load_autoencoder(const std::string& folder) {
   const auto json = nlohmann::json::parse(
-      read_text_file(folder + "/vae/config.json", "autoencoder config"), nullptr, false);
-  if (json.is_discarded()) throw bad_input("'" + folder + "/vae/config.json'", "JSON");
-  e.vae = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
-  nn::load_into(*e.vae, nn::load_safetensors(folder + "/vae/diffusion_pytorch_model.safetensors"));
-  e.vae->eval();
-  e.text = std::make_unique<nn::TextEncoder>(
-      nn::TextEncoder::from_folder(folder + "/text_encoder"));
-  e.tokenizer = std::make_unique<text::UnigramTokenizer>(
-      text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json"));
-  return e;
+      read_text_file(folder + "/config.json", "autoencoder config"), nullptr, false);
+  if (json.is_discarded()) throw bad_input("'" + folder + "/config.json'", "JSON");
+  auto vae = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
+  nn::load_into(*vae, nn::load_safetensors(folder + "/diffusion_pytorch_model.safetensors"));
+  nn::weights_to_channels_last(*vae);
+  vae->eval();
+  return vae;
 }
 
 // Assigns every distinct caption a number; the empty one is 0.
@@ -61,48 +52,63 @@ class CaptionBook {
   std::vector<std::string> texts_;
 };
 
-train::CaptionStates encode_captions(const Encoders& e, const std::vector<std::string>& texts,
-                                     size_t max_tokens, ProgressBar* bar) {
-  // Captions of like length share a batch, so that little is padding.
-  std::vector<std::vector<int32_t>> ids;
-  for (const std::string& t : texts) {
-    ids.push_back(e.tokenizer->encode(e.text->config().prompt_prefix + t, max_tokens));
+// Computes what the cache misses. Captions of like length share a batch, so that little is padding.
+train::CaptionStates caption_states(const std::string& model_dir,
+                                    const std::vector<std::string>& texts, int64_t max_tokens,
+                                    train::TensorCache& cache, ProgressBar* bar) {
+  const auto key_of = [&](const std::string& text) {
+    return std::to_string(max_tokens) + " " + sha256_hex(text);
+  };
+  std::vector<size_t> missing;
+  for (size_t i = 0; i < texts.size(); ++i) {
+    if (!cache.find(key_of(texts[i])).defined()) missing.push_back(i);
   }
-  std::vector<size_t> order(texts.size());
-  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return ids[a].size() < ids[b].size(); });
-  train::CaptionStates states;
-  states.offsets.assign(1, 0);
-  for (const auto& row : ids) {
-    states.offsets.push_back(states.offsets.back() + static_cast<int64_t>(row.size()));
-  }
-  for (size_t begin = 0; begin < order.size(); begin += kCaptionBatch) {
-    const size_t end = std::min(order.size(), begin + kCaptionBatch);
-    const int64_t rows = static_cast<int64_t>(end - begin);
-    const int64_t length = static_cast<int64_t>(ids[order[end - 1]].size());
-    at::Tensor batch = at::full({rows, length}, e.tokenizer->pad(), at::kLong);
-    at::Tensor mask = at::zeros({rows, length}, at::kLong);
-    for (int64_t r = 0; r < rows; ++r) {
-      const auto& row = ids[order[begin + static_cast<size_t>(r)]];
-      for (size_t k = 0; k < row.size(); ++k) {
-        batch[r][static_cast<int64_t>(k)] = row[k];
-        mask[r][static_cast<int64_t>(k)] = 1;
+  if (!missing.empty()) {
+    const auto encoder = nn::TextEncoder::from_folder(model_dir + "/text_encoder");
+    const auto tokenizer =
+        text::UnigramTokenizer::from_file(model_dir + "/tokenizer/tokenizer.json");
+    std::vector<std::vector<int32_t>> ids(texts.size());
+    for (const size_t i : missing) {
+      ids[i] = tokenizer.encode(encoder.config().prompt_prefix + texts[i],
+                                static_cast<size_t>(max_tokens));
+    }
+    std::stable_sort(missing.begin(), missing.end(),
+                     [&](size_t a, size_t b) { return ids[a].size() < ids[b].size(); });
+    for (size_t begin = 0; begin < missing.size(); begin += kCaptionBatch) {
+      const size_t end = std::min(missing.size(), begin + kCaptionBatch);
+      const int64_t rows = static_cast<int64_t>(end - begin);
+      const int64_t length = static_cast<int64_t>(ids[missing[end - 1]].size());
+      at::Tensor batch = at::full({rows, length}, tokenizer.pad(), at::kLong);
+      at::Tensor mask = at::zeros({rows, length}, at::kLong);
+      for (int64_t r = 0; r < rows; ++r) {
+        const auto& row = ids[missing[begin + static_cast<size_t>(r)]];
+        for (size_t k = 0; k < row.size(); ++k) {
+          batch[r][static_cast<int64_t>(k)] = row[k];
+          mask[r][static_cast<int64_t>(k)] = 1;
+        }
+      }
+      const at::Tensor states = encoder.encode(batch, mask).to(at::kBFloat16);
+      for (int64_t r = 0; r < rows; ++r) {
+        const size_t i = missing[begin + static_cast<size_t>(r)];
+        cache.put(key_of(texts[i]),
+                  states[r].slice(0, 0, static_cast<int64_t>(ids[i].size())).clone());
+      }
+      if (bar) {
+        (*bar)({.done = int64_t(end), .total = int64_t(missing.size()), .unit = "captions",
+                .text = ""});
       }
     }
-    const at::Tensor encoded = e.text->encode(batch, mask);
-    if (!states.states.defined()) {
-      states.states = at::empty({states.offsets.back(), encoded.size(2)}, at::kBFloat16);
-    }
-    for (int64_t r = 0; r < rows; ++r) {
-      const size_t i = order[begin + static_cast<size_t>(r)];
-      states.states.slice(0, states.offsets[i], states.offsets[i + 1])
-          .copy_(encoded[r].slice(0, 0, static_cast<int64_t>(ids[i].size())));
-    }
-    if (bar) (*bar)({.done = static_cast<int64_t>(end), .total = int64_t(order.size()),
-                     .unit = "captions", .text = ""});
+    cache.save();
   }
-  return states;
+  train::CaptionStates captions;
+  captions.offsets.assign(1, 0);
+  std::vector<at::Tensor> parts;
+  for (const std::string& text : texts) {
+    parts.push_back(cache.find(key_of(text)));
+    captions.offsets.push_back(captions.offsets.back() + parts.back().size(0));
+  }
+  captions.states = at::cat(parts);
+  return captions;
 }
 
 at::Tensor pixels_of(const image::Image& rgb) {
@@ -111,18 +117,9 @@ at::Tensor pixels_of(const image::Image& rgb) {
   return bytes.permute({2, 0, 1}).to(at::kFloat).div_(127.5f).sub_(1.0f);
 }
 
-// Latents of equally large pictures, [C,h,w] bf16 each, scaled.
-std::vector<at::Tensor> encode_pictures(nn::AutoencoderKL& vae,
-                                        const std::vector<at::Tensor>& pictures) {
-  std::vector<at::Tensor> latents;
-  const at::Tensor z = vae.scale(
-      vae.encode(at::stack(pictures).contiguous(at::MemoryFormat::ChannelsLast)).first);
-  for (int64_t i = 0; i < z.size(0); ++i) latents.push_back(z[i].to(at::kBFloat16).contiguous());
-  return latents;
-}
-
 // One training picture: how to draw it, and what it says.
 struct Job {
+  std::string key;  // of the picture, whatever its size
   std::function<image::Image()> draw;
   int width = 0, height = 0;  // of the latent's picture
   std::vector<std::vector<int32_t>> captions;
@@ -160,7 +157,8 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
   const std::vector<data::Bucket> buckets = picture_buckets(config);
   for (const data::Item& item : items) {
     const data::Bucket b = buckets[data::assign_bucket(buckets, item.width, item.height)];
-    jobs.push_back({[&item, &report] {
+    jobs.push_back({sha256_hex(item.id + " " + item.source),
+                    [&item, &report] {
                       auto picture = data::try_load_image(item, report);
                       return picture ? std::move(*picture) : image::Image();
                     },
@@ -168,6 +166,9 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
                     {numbers(item.captions_en), numbers(item.captions_zh)}});
   }
   const std::vector<data::Bucket> shapes = scene_shapes(config);
+  std::string scene_mark;  // scenes depend on all the items
+  for (const data::Item& item : items) scene_mark += item.id + "\n";
+  scene_mark = sha256_hex(scene_mark) + " ";
   for (size_t shape = 0; shape < shapes.size() && config.scene_count > 0; ++shape) {
     data::SceneOptions options;
     options.width_px = shapes[shape].width;
@@ -176,7 +177,8 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
     for (size_t i = shape; i < static_cast<size_t>(config.scene_count); i += shapes.size()) {
       const auto plan = std::make_shared<data::ScenePlan>(
           scenes->training_scene(static_cast<uint64_t>(config.seed), i));
-      jobs.push_back({[plan, &items] {
+      jobs.push_back({"scene " + scene_mark + std::to_string(config.seed) + " " + std::to_string(i),
+                      [plan, &items] {
                         return data::draw_scene(*plan, [&](size_t item) {
                                  return data::load_image(items[item]);
                                }).picture;
@@ -188,45 +190,79 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
   return jobs;
 }
 
-std::vector<train::LatentItem> encode_jobs(const train::TrainConfig& config,
-                                           nn::AutoencoderKL& vae, const std::vector<Job>& jobs,
-                                           ProgressBar* bar) {
-  const int small_side = static_cast<int>(config.latent_crop) * vae.config().downscale();
+// Pictures of one size waiting for the encoder.
+class EncodeQueue {
+ public:
+  EncodeQueue(nn::AutoencoderKL& vae, train::TensorCache& cache) : vae_(vae), cache_(cache) {}
+
+  void add(const std::string& key, const image::Image& picture) {
+    Pending& p = pending_[{picture.width, picture.height}];
+    p.keys.push_back(key);
+    p.pictures.push_back(pixels_of(picture));
+    if (static_cast<int64_t>(p.keys.size()) == kEncodeBatch) flush(p);
+  }
+  void flush() {
+    for (auto& [size, p] : pending_) flush(p);
+  }
+
+ private:
   struct Pending {
-    std::vector<at::Tensor> pictures, small;
-    std::vector<const Job*> jobs;
+    std::vector<std::string> keys;
+    std::vector<at::Tensor> pictures;
   };
-  std::map<std::pair<int, int>, Pending> pending;
-  std::vector<train::LatentItem> items;
-  const auto flush = [&](Pending& p) {
-    if (p.jobs.empty()) return;
-    const auto latents = encode_pictures(vae, p.pictures);
-    const auto small = p.small.empty() ? latents : encode_pictures(vae, p.small);
-    for (size_t i = 0; i < p.jobs.size(); ++i) {
-      items.push_back(
-          {latents[i], p.small.empty() ? at::Tensor() : small[i], p.jobs[i]->captions});
+  void flush(Pending& p) {
+    if (p.keys.empty()) return;
+    const at::Tensor z = vae_.scale(
+        vae_.encode(at::stack(p.pictures).contiguous(at::MemoryFormat::ChannelsLast)).first);
+    for (size_t i = 0; i < p.keys.size(); ++i) {
+      cache_.put(p.keys[i], z[static_cast<int64_t>(i)].to(at::kBFloat16));
     }
     p = {};
+  }
+
+  nn::AutoencoderKL& vae_;
+  train::TensorCache& cache_;
+  std::map<std::pair<int, int>, Pending> pending_;
+};
+
+std::vector<train::LatentItem> latent_items(const train::TrainConfig& config,
+                                            const std::vector<Job>& jobs,
+                                            train::TensorCache& cache, ProgressBar* bar) {
+  const std::shared_ptr<nn::AutoencoderKL> vae = load_autoencoder(config.model_dir + "/vae");
+  const int small = static_cast<int>(config.latent_crop) * vae->config().downscale();
+  const auto key_of = [](const Job& job, int width, int height) {
+    return std::to_string(width) + "x" + std::to_string(height) + " " + job.key;
   };
+  EncodeQueue queue(*vae, cache);
   int64_t done = 0;
   for (const Job& job : jobs) {
-    const image::Image picture = job.draw();
-    ++done;
-    if (picture.empty()) continue;
-    Pending& p = pending[{job.width, job.height}];
-    p.pictures.push_back(pixels_of(data::render_picture(picture, job.width, job.height)));
-    if (small_side > 0) {
-      p.small.push_back(pixels_of(data::render_picture(picture, small_side, small_side)));
-    }
-    p.jobs.push_back(&job);
-    if (static_cast<int64_t>(p.jobs.size()) == kEncodeBatch) {
-      flush(p);
-      if (bar) {
-        (*bar)({.done = done, .total = int64_t(jobs.size()), .unit = "pictures", .text = ""});
+    std::vector<data::Bucket> sizes = {{job.width, job.height}};
+    if (small > 0) sizes.push_back({small, small});
+    image::Image picture;
+    bool drawn = false;
+    for (const data::Bucket& size : sizes) {
+      const std::string key = key_of(job, size.width, size.height);
+      if (cache.find(key).defined()) continue;
+      if (!drawn) picture = job.draw();
+      drawn = true;
+      if (!picture.empty()) {
+        queue.add(key, data::render_picture(picture, size.width, size.height));
       }
     }
+    ++done;
+    if (bar && drawn) {
+      (*bar)({.done = done, .total = int64_t(jobs.size()), .unit = "pictures", .text = ""});
+    }
   }
-  for (auto& [size, p] : pending) flush(p);
+  queue.flush();
+  cache.save();
+  std::vector<train::LatentItem> items;
+  for (const Job& job : jobs) {
+    const at::Tensor latent = cache.find(key_of(job, job.width, job.height));
+    if (!latent.defined()) continue;
+    items.push_back({latent, small > 0 ? cache.find(key_of(job, small, small)) : at::Tensor(),
+                     job.captions});
+  }
   return items;
 }
 
@@ -249,45 +285,18 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
   };
   std::filesystem::create_directories(config.cache_dir);
   auto set = std::make_shared<train::LatentSet>();
-  Encoders e;
-
-  std::string texts = std::to_string(config.max_token_length);
-  for (const std::string& t : book.texts()) texts += "\n" + t;
-  const std::string caption_mark =
-      sha256_hex(texts + model_bytes(config, {"/text_encoder/model.safetensors",
-                                              "/text_encoder/config.json",
-                                              "/tokenizer/tokenizer.json"}));
-  const std::string caption_path = config.cache_dir + "/captions.safetensors";
-  if (auto cached = train::load_captions(caption_path, caption_mark)) {
-    set->captions = std::move(*cached);
-  } else {
-    e = load_encoders(config.model_dir);
-    set->captions = encode_captions(e, book.texts(), static_cast<size_t>(config.max_token_length),
-                                    bar("captions").get());
-    train::save_captions(caption_path, set->captions, caption_mark);
-  }
-
-  std::string pictures = std::to_string(config.seed) + "," + std::to_string(config.latent_crop);
-  for (const Job& job : jobs) {
-    pictures += "\n" + std::to_string(job.width) + "x" + std::to_string(job.height);
-    for (const auto& language : job.captions) {
-      for (const int32_t c : language) pictures += "," + std::to_string(c);
-    }
-  }
-  for (const data::Item& item : items) pictures += "\n" + item.id;
-  const std::string latent_mark =
-      sha256_hex(pictures + caption_mark +
-                 model_bytes(config, {"/vae/diffusion_pytorch_model.safetensors",
-                                      "/vae/config.json"}));
-  const std::string latent_path = config.cache_dir + "/latents.safetensors";
-  if (auto cached = train::load_latents(latent_path, latent_mark)) {
-    set->items = std::move(*cached);
-  } else {
-    if (!e.vae) e = load_encoders(config.model_dir);
-    set->items = encode_jobs(config, *e.vae, jobs, bar("latents").get());
-    if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
-    train::save_latents(latent_path, set->items, latent_mark);
-  }
+  train::TensorCache captions(
+      config.cache_dir + "/captions.safetensors",
+      sha256_hex(model_bytes(config, {"/text_encoder/model.safetensors",
+                                      "/text_encoder/config.json", "/tokenizer/tokenizer.json"})));
+  set->captions = caption_states(config.model_dir, book.texts(), config.max_token_length, captions,
+                                 bar("captions").get());
+  train::TensorCache latents(
+      config.cache_dir + "/latents.safetensors",
+      sha256_hex(model_bytes(config,
+                             {"/vae/diffusion_pytorch_model.safetensors", "/vae/config.json"})));
+  set->items = latent_items(config, jobs, latents, bar("latents").get());
+  if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   return set;
 }
 

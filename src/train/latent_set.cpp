@@ -15,31 +15,6 @@ namespace {
 constexpr uint64_t kBatchOrderStream = 0x626f7264;
 constexpr size_t kEpochsKept = 3;
 
-io::TensorView view_of(const at::Tensor& t, io::DType dtype) {
-  io::TensorView view;
-  view.dtype = dtype;
-  view.shape.assign(t.sizes().begin(), t.sizes().end());
-  view.data = static_cast<const std::byte*>(t.const_data_ptr());
-  view.size_bytes = t.nbytes();
-  return view;
-}
-
-at::Tensor tensor_of(const io::TensorView& view, at::ScalarType type) {
-  at::Tensor t = at::empty(view.shape, type);
-  if (t.nbytes() != view.size_bytes) throw Error(ErrorCode::kInternal, "latent cache: wrong dtype");
-  if (view.size_bytes) std::memcpy(t.mutable_data_ptr(), view.data, view.size_bytes);
-  return t;
-}
-
-std::optional<io::SafetensorsFile> open_if_made_of(const std::string& path,
-                                                   const std::string& fingerprint) {
-  if (!std::filesystem::exists(path)) return std::nullopt;
-  io::SafetensorsFile file = io::SafetensorsFile::open(path);
-  const auto found = file.metadata().find("fingerprint");
-  if (found == file.metadata().end() || found->second != fingerprint) return std::nullopt;
-  return file;
-}
-
 template <class T>
 void shuffle(std::vector<T>& values, Rng& rng) {
   for (size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[rng.below(i)]);
@@ -47,76 +22,43 @@ void shuffle(std::vector<T>& values, Rng& rng) {
 
 }  // namespace
 
-// Layout: latent/I and small/I [C,h,w] BF16; links I64 rows of (item, language, caption).
-void save_latents(const std::string& path, const std::vector<LatentItem>& items,
-                  const std::string& fingerprint) {
+TensorCache::TensorCache(std::string path, std::string maker)
+    : path_(std::move(path)), maker_(std::move(maker)) {
+  if (!std::filesystem::exists(path_)) return;
+  const io::SafetensorsFile file = io::SafetensorsFile::open(path_);
+  const auto found = file.metadata().find("maker");
+  if (found == file.metadata().end() || found->second != maker_) return;
+  for (const auto& [key, view] : file.tensors()) {
+    at::Tensor t = at::empty(view.shape, at::kBFloat16);
+    if (view.dtype != io::DType::BF16) continue;
+    if (view.size_bytes) std::memcpy(t.mutable_data_ptr(), view.data, view.size_bytes);
+    tensors_[key] = t;
+  }
+}
+
+at::Tensor TensorCache::find(const std::string& key) const {
+  const auto found = tensors_.find(key);
+  return found == tensors_.end() ? at::Tensor() : found->second;
+}
+
+void TensorCache::put(const std::string& key, const at::Tensor& bf16) {
+  tensors_[key] = bf16.contiguous();
+  changed_ = true;
+}
+
+void TensorCache::save() {
+  if (!changed_) return;
   io::TensorViews views;
-  std::vector<at::Tensor> kept;
-  std::vector<int64_t> links;
-  for (size_t i = 0; i < items.size(); ++i) {
-    const LatentItem& item = items[i];
-    kept.push_back(item.latent.contiguous());
-    views["latent/" + std::to_string(i)] = view_of(kept.back(), io::DType::BF16);
-    if (item.small_latent.defined()) {
-      kept.push_back(item.small_latent.contiguous());
-      views["small/" + std::to_string(i)] = view_of(kept.back(), io::DType::BF16);
-    }
-    for (size_t language = 0; language < item.captions.size(); ++language) {
-      for (const int32_t caption : item.captions[language]) {
-        links.insert(links.end(), {int64_t(i), int64_t(language), int64_t(caption)});
-      }
-    }
+  for (const auto& [key, t] : tensors_) {
+    io::TensorView view;
+    view.dtype = io::DType::BF16;
+    view.shape.assign(t.sizes().begin(), t.sizes().end());
+    view.data = static_cast<const std::byte*>(t.const_data_ptr());
+    view.size_bytes = t.nbytes();
+    views[key] = view;
   }
-  const at::Tensor rows = at::tensor(links, at::kLong).view({-1, 3});
-  views["links"] = view_of(rows, io::DType::I64);
-  io::write_safetensors(path, views,
-                        {{"fingerprint", fingerprint}, {"items", std::to_string(items.size())}});
-}
-
-std::optional<std::vector<LatentItem>> load_latents(const std::string& path,
-                                                    const std::string& fingerprint) {
-  const auto file = open_if_made_of(path, fingerprint);
-  if (!file) return std::nullopt;
-  std::vector<LatentItem> items(std::stoul(file->metadata().at("items")));
-  for (const auto& [name, view] : file->tensors()) {
-    if (name.starts_with("latent/")) {
-      items.at(std::stoul(name.substr(7))).latent = tensor_of(view, at::kBFloat16);
-    } else if (name.starts_with("small/")) {
-      items.at(std::stoul(name.substr(6))).small_latent = tensor_of(view, at::kBFloat16);
-    }
-  }
-  const at::Tensor links = tensor_of(file->tensors().at("links"), at::kLong);
-  const auto* l = links.const_data_ptr<int64_t>();
-  for (int64_t row = 0; row < links.size(0); ++row, l += 3) {
-    auto& languages = items.at(static_cast<size_t>(l[0])).captions;
-    const size_t language = static_cast<size_t>(l[1]);
-    if (languages.size() <= language) languages.resize(language + 1);
-    languages[language].push_back(static_cast<int32_t>(l[2]));
-  }
-  return items;
-}
-
-// Layout: states BF16 [T,D]; offsets I64.
-void save_captions(const std::string& path, const CaptionStates& captions,
-                   const std::string& fingerprint) {
-  const at::Tensor states = captions.states.contiguous();
-  const at::Tensor offsets = at::tensor(captions.offsets, at::kLong);
-  io::write_safetensors(path,
-                        {{"states", view_of(states, io::DType::BF16)},
-                         {"offsets", view_of(offsets, io::DType::I64)}},
-                        {{"fingerprint", fingerprint}});
-}
-
-std::optional<CaptionStates> load_captions(const std::string& path,
-                                           const std::string& fingerprint) {
-  const auto file = open_if_made_of(path, fingerprint);
-  if (!file) return std::nullopt;
-  CaptionStates captions;
-  captions.states = tensor_of(file->tensors().at("states"), at::kBFloat16);
-  const at::Tensor offsets = tensor_of(file->tensors().at("offsets"), at::kLong);
-  const auto* o = offsets.const_data_ptr<int64_t>();
-  captions.offsets.assign(o, o + offsets.numel());
-  return captions;
+  io::write_safetensors(path_, views, {{"maker", maker_}});
+  changed_ = false;
 }
 
 BatchOrder::BatchOrder(const LatentSet& set, int64_t batch_size, uint64_t seed)

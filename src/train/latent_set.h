@@ -5,10 +5,9 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace pangu::train {
@@ -32,15 +31,24 @@ struct LatentSet {
   CaptionStates captions;
 };
 
-// Both parts are kept in safetensors files of their own, each with a fingerprint that says what it
-// was made of. Loading returns nothing if the file is absent or was made of something else.
-void save_latents(const std::string& path, const std::vector<LatentItem>& items,
-                  const std::string& fingerprint);
-std::optional<std::vector<LatentItem>> load_latents(const std::string& path,
-                                                    const std::string& fingerprint);
-void save_captions(const std::string& path, const CaptionStates& captions,
-                   const std::string& fingerprint);
-std::optional<CaptionStates> load_captions(const std::string& path, const std::string& fingerprint);
+// Tensors by key in one safetensors file, for what is slow to compute and never changes: a key says
+// what a tensor was made of (a hash of the caption, or of the picture and its size), `maker` what it
+// was made with. Several runs may share the file; each adds what it misses.
+class TensorCache {
+ public:
+  // An absent file, or one of another maker, is an empty cache.
+  TensorCache(std::string path, std::string maker);
+  // An undefined tensor if the key is not there.
+  at::Tensor find(const std::string& key) const;
+  void put(const std::string& key, const at::Tensor& bf16);
+  // Writes the file, atomically, if anything was put since.
+  void save();
+
+ private:
+  std::string path_, maker_;
+  std::unordered_map<std::string, at::Tensor> tensors_;
+  bool changed_ = false;
+};
 
 // Batches of items whose latents have one shape; a new shuffle every epoch, a pure function of
 // (seed, epoch). Every epoch has the same number of batches; what does not fill a batch sits out.
