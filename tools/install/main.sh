@@ -110,5 +110,6 @@ launcher_test() {
   compile release all
   write_stamp "$root/build/begun"
   say "tests"
-  exec ctest --test-dir "$root/build/release" --output-on-failure --no-tests=error "${select[@]}"
+  exec ctest --test-dir "$root/build/release" --output-on-failure --no-tests=error \
+    -j 2 "${select[@]}"
 }
