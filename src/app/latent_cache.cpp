@@ -94,7 +94,9 @@ train::CaptionStates caption_states(const std::string& model_dir,
                   states[r].slice(0, 0, static_cast<int64_t>(ids[i].size())).clone());
       }
       if (bar) {
-        (*bar)({.done = int64_t(end), .total = int64_t(missing.size()), .unit = "captions",
+        (*bar)({.done = int64_t(end),
+                .total = int64_t(missing.size()),
+                .unit = "captions",
                 .text = ""});
       }
     }
@@ -162,7 +164,8 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
                       auto picture = data::try_load_image(item, report);
                       return picture ? std::move(*picture) : image::Image();
                     },
-                    b.width, b.height,
+                    b.width,
+                    b.height,
                     {numbers(item.captions_en), numbers(item.captions_zh)}});
   }
   const std::vector<data::Bucket> shapes = scene_shapes(config);
@@ -179,11 +182,13 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
           scenes->training_scene(static_cast<uint64_t>(config.seed), i));
       jobs.push_back({"scene " + scene_mark + std::to_string(config.seed) + " " + std::to_string(i),
                       [plan, &items] {
-                        return data::draw_scene(*plan, [&](size_t item) {
-                                 return data::load_image(items[item]);
-                               }).picture;
+                        return data::draw_scene(
+                                   *plan,
+                                   [&](size_t item) { return data::load_image(items[item]); })
+                            .picture;
                       },
-                      options.width_px, options.height_px,
+                      options.width_px,
+                      options.height_px,
                       {numbers(plan->captions_en), numbers(plan->captions_zh)}});
     }
   }
@@ -226,8 +231,8 @@ class EncodeQueue {
 };
 
 std::vector<train::LatentItem> latent_items(const train::TrainConfig& config,
-                                            const std::vector<Job>& jobs,
-                                            train::TensorCache& cache, ProgressBar* bar) {
+                                            const std::vector<Job>& jobs, train::TensorCache& cache,
+                                            ProgressBar* bar) {
   const std::shared_ptr<nn::AutoencoderKL> vae = load_autoencoder(config.model_dir + "/vae");
   const int small = static_cast<int>(config.latent_crop) * vae->config().downscale();
   const auto key_of = [](const Job& job, int width, int height) {
@@ -260,13 +265,14 @@ std::vector<train::LatentItem> latent_items(const train::TrainConfig& config,
   for (const Job& job : jobs) {
     const at::Tensor latent = cache.find(key_of(job, job.width, job.height));
     if (!latent.defined()) continue;
-    items.push_back({latent, small > 0 ? cache.find(key_of(job, small, small)) : at::Tensor(),
-                     job.captions});
+    items.push_back(
+        {latent, small > 0 ? cache.find(key_of(job, small, small)) : at::Tensor(), job.captions});
   }
   return items;
 }
 
-std::string model_bytes(const train::TrainConfig& config, std::initializer_list<const char*> files) {
+std::string model_bytes(const train::TrainConfig& config,
+                        std::initializer_list<const char*> files) {
   std::string bytes;
   for (const char* file : files) bytes += read_text_file(config.model_dir + file, "model_dir");
   return bytes;
@@ -293,8 +299,8 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
                                  bar("captions").get());
   train::TensorCache latents(
       config.cache_dir + "/latents.safetensors",
-      sha256_hex(model_bytes(config,
-                             {"/vae/diffusion_pytorch_model.safetensors", "/vae/config.json"})));
+      sha256_hex(
+          model_bytes(config, {"/vae/diffusion_pytorch_model.safetensors", "/vae/config.json"})));
   set->items = latent_items(config, jobs, latents, bar("latents").get());
   if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   return set;

@@ -27,8 +27,7 @@ constexpr double kSampleGuidance = 4.0;
 constexpr int64_t kSamplePictures = 16;
 
 nn::UNetConfig read_unet_config(const std::string& path) {
-  const auto json =
-      nlohmann::json::parse(read_text_file(path, "network_config"), nullptr, false);
+  const auto json = nlohmann::json::parse(read_text_file(path, "network_config"), nullptr, false);
   if (json.is_discarded()) throw bad_input("network_config '" + path + "'", "JSON");
   return nn::unet_config_from_json(json);
 }
@@ -77,8 +76,8 @@ class SampleGrid {
     const auto json = nlohmann::json::parse(
         read_text_file(config.model_dir + "/vae/config.json", "autoencoder config"));
     vae_ = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
-    nn::load_into(*vae_, nn::load_safetensors(config.model_dir +
-                                              "/vae/diffusion_pytorch_model.safetensors"));
+    nn::load_into(
+        *vae_, nn::load_safetensors(config.model_dir + "/vae/diffusion_pytorch_model.safetensors"));
   }
 
   void write(const std::string& path) {
@@ -156,16 +155,15 @@ void train_denoiser(const TrainingRun& run) {
     std::filesystem::create_directories(folder);
     grid.write(folder + "/step" + std::to_string(step) + ".png");
   };
-  const train::TrainResult result = train::train(
-      config, modules, train::denoiser_loss(config, schedule, loss_config, calls, set), hooks,
-      run.resume);
+  const train::TrainResult result =
+      train::train(config, modules, train::denoiser_loss(config, schedule, loss_config, calls, set),
+                   hooks, run.resume);
 
   nn::load_into(*judge, result.weights);
   const at::NoGradGuard no_grad;
   std::vector<int64_t> times;
   for (int64_t i = 0; i <= 10; ++i) {
-    times.push_back(config.min_timestep +
-                    (config.max_timestep - 1 - config.min_timestep) * i / 10);
+    times.push_back(config.min_timestep + (config.max_timestep - 1 - config.min_timestep) * i / 10);
   }
   const std::vector<double> losses =
       train::loss_by_t(config, schedule, loss_config, call_of(judge), *set, times, 64);

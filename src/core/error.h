@@ -13,7 +13,8 @@ enum class ErrorCode {
   kInternal,     // our own mistake; CLI exit code 1
 };
 
-// Message form: "WHAT: expected E, found F. Hint: H" (see bad_input). Layers add "while ..." in front.
+// Message form: "WHAT: expected E, found F. Hint: H" (see bad_input). Layers add "while ..." in
+// front.
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}

@@ -89,10 +89,10 @@ struct TomlReader::State {
 
   void check(const char* key, double value, Limits limits, const char* what) {
     if (!(value >= limits.low && value <= limits.high)) {
-      throw bad_input(where(key),
-                      std::string(what) + number_text(limits.low) + " to " +
-                          number_text(limits.high),
-                      number_text(value));
+      throw bad_input(
+          where(key),
+          std::string(what) + number_text(limits.low) + " to " + number_text(limits.high),
+          number_text(value));
     }
   }
 };
@@ -185,8 +185,7 @@ void TomlReader::operator()(const char* key, std::vector<int64_t>& field, const 
   field = std::move(values);
 }
 
-void TomlReader::operator()(const char* key, std::vector<std::string>& field, const char*,
-                            Limits) {
+void TomlReader::operator()(const char* key, std::vector<std::string>& field, const char*, Limits) {
   const toml::node* node = state_->find(key);
   if (!node) return;
   if (!node->is_array()) state_->wrong_type(key, "a list of texts", *node);
@@ -209,9 +208,9 @@ void TomlReader::finish() const {
       const size_t distance = edit_distance(name, known);
       if (distance < best) best = distance, nearest = known;
     }
-    throw bad_input(state_->where(name) + ": unknown key", "", "",
-                    nearest.empty() ? "docs/training.md lists the keys"
-                                    : "did you mean '" + nearest + "'?");
+    throw bad_input(
+        state_->where(name) + ": unknown key", "", "",
+        nearest.empty() ? "docs/training.md lists the keys" : "did you mean '" + nearest + "'?");
   }
 }
 

@@ -1,5 +1,6 @@
 // Configuration structs name their fields once:
-//   template <class V> void visit_fields(V& v) { v("learning_rate", learning_rate, "doc", {0, 1}); }
+//   template <class V> void visit_fields(V& v) { v("learning_rate", learning_rate, "doc", {0, 1});
+//   }
 // and this one list serves the TOML reader below, the JSON writer and the table in the docs.
 // Defaults live in the struct's initialisers and nowhere else.
 #pragma once
@@ -61,8 +62,8 @@ class DocFieldWriter {
  public:
   template <class T>
   void operator()(const char* key, T& field, const char* doc, Limits = {}) {
-    table += std::string("| `") + key + "` | `" + nlohmann::json(field).dump() + "` | " + doc +
-             " |\n";
+    table +=
+        std::string("| `") + key + "` | `" + nlohmann::json(field).dump() + "` | " + doc + " |\n";
   }
   std::string table = "| key | default | meaning |\n|---|---|---|\n";
 };

@@ -15,9 +15,8 @@ double open_unit(uint32_t bits) { return (bits + 1.0) * 0x1p-32; }
 }  // namespace
 
 std::array<uint32_t, 4> philox4x32(uint64_t seed, uint64_t stream, uint64_t block) {
-  std::array<uint32_t, 4> c = {
-      static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
-      static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
+  std::array<uint32_t, 4> c = {static_cast<uint32_t>(block), static_cast<uint32_t>(block >> 32),
+                               static_cast<uint32_t>(stream), static_cast<uint32_t>(stream >> 32)};
   uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
   for (int round = 0; round < 10; ++round) {
     const uint64_t p0 = static_cast<uint64_t>(kMul0) * c[0];

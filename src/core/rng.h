@@ -1,6 +1,6 @@
-// Counter-based random numbers (Philox4x32-10, Salmon et al., SC 2011): the n-th number of a stream is
-// a pure function of (seed, stream, n). Nothing is ever saved or restored to repeat a run: sampling
-// keys a stream by the image, training by the sample counter.
+// Counter-based random numbers (Philox4x32-10, Salmon et al., SC 2011): the n-th number of a stream
+// is a pure function of (seed, stream, n). Nothing is ever saved or restored to repeat a run:
+// sampling keys a stream by the image, training by the sample counter.
 #pragma once
 #include <array>
 #include <cstddef>

@@ -115,8 +115,7 @@ struct Level : torch::nn::Module {
     resnets = register_module("resnets", torch::nn::ModuleList());
     for (int i = 0; i < layers; ++i) resnets->push_back(ResnetBlock(i ? out : in, out, groups));
     if (resample) {
-      resamplers =
-          register_module(down ? "downsamplers" : "upsamplers", torch::nn::ModuleList());
+      resamplers = register_module(down ? "downsamplers" : "upsamplers", torch::nn::ModuleList());
       resamplers->push_back(Resampler(out, down));
     }
   }

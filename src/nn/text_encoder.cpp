@@ -114,6 +114,10 @@ TextEncoder::TextEncoder(const TextEncoderConfig& config, const TensorMap& tenso
       types[0];
   norm_weight_ = weights.get("embeddings.LayerNorm.weight", {c});
   norm_bias_ = weights.get("embeddings.LayerNorm.bias", {c});
+  if (weights.find("context_norm.mean").defined()) {
+    context_mean_ = weights.get("context_norm.mean", {c});
+    context_scale_ = weights.get("context_norm.scale", {1}).item<double>();
+  }
   for (int index = 0; index < config.num_hidden_layers; ++index) {
     const std::string at_layer = "encoder.layer." + std::to_string(index) + ".";
     const auto weight = [&](const std::string& name, int64_t out, int64_t in) {
@@ -162,7 +166,7 @@ TextEncoder TextEncoder::from_folder(const std::string& folder) {
 }
 
 void TextEncoder::to(at::Device device) {
-  for (at::Tensor* tensor : {&words_, &positions_, &norm_weight_, &norm_bias_}) {
+  for (at::Tensor* tensor : {&words_, &positions_, &norm_weight_, &norm_bias_, &context_mean_}) {
     if (tensor->defined()) *tensor = tensor->to(device);
   }
   for (Layer& layer : layers_) {
@@ -244,7 +248,7 @@ void TextEncoder::forward(const at::Tensor& ids, const at::Tensor& mask, Visit v
 at::Tensor TextEncoder::encode(const at::Tensor& ids, const at::Tensor& mask) const {
   at::Tensor last;
   forward(ids, mask, [&](const at::Tensor& x) { last = x; });
-  return last;
+  return context_mean_.defined() ? (last - context_mean_) * context_scale_ : last;
 }
 
 std::vector<at::Tensor> TextEncoder::hidden_states(const at::Tensor& ids,

@@ -42,6 +42,9 @@ class TextEncoder {
 
   // ids: [B,L] int64, L <= max_position_embeddings. mask: [B,L], any dtype, non-zero where a token
   // counts. Returns last hidden state [B,L,hidden] f32. Rows under mask 0 hold numbers of no use.
+  // Where the file holds context_norm.mean [hidden] and context_norm.scale [1] (ours, not
+  // transformers'), the states come as (state - mean) * scale: e5's lie far from zero mean, which
+  // cross-attention learns from slowly. hidden_states() never has this.
   // Error kBadInput for ids outside the vocabulary or too long an L.
   at::Tensor encode(const at::Tensor& ids, const at::Tensor& mask) const;
 
@@ -66,6 +69,8 @@ class TextEncoder {
   at::Tensor words_, word_codes_, word_scales_;  // either f32 [V,hidden], or the packed pair
   at::Tensor positions_;                         // [P,hidden], token type 0 already added
   at::Tensor norm_weight_, norm_bias_;
+  at::Tensor context_mean_;  // undefined: states as they are
+  double context_scale_ = 1.0;
   std::vector<Layer> layers_;
 };
 

@@ -50,7 +50,7 @@ TEST_CASE("tensors of every dtype come back equal, copied or mapped") {
     REQUIRE(read.size() == wrote.size());
     for (const auto& [name, tensor] : wrote) {
       CAPTURE(name);
-      CHECK(read.at(name).scalar_type() == tensor.scalar_type());
+      CHECK((read.at(name).scalar_type() == tensor.scalar_type()));
       CHECK(at::equal(read.at(name), tensor));
     }
   }

@@ -10,10 +10,10 @@
 namespace pangu::train {
 namespace {
 
-constexpr uint64_t kSampleStream = 0x766165;      // crops and backgrounds of sample i: stream + i
-constexpr uint64_t kPosteriorStream = 0x7a7a7a;   // posterior noise
-constexpr uint64_t kBatchStream = 0x626174;       // choices that hold for a whole batch
-constexpr int64_t kPerceptualWindow = 64;         // px a side of the window VGG looks at
+constexpr uint64_t kSampleStream = 0x766165;     // crops and backgrounds of sample i: stream + i
+constexpr uint64_t kPosteriorStream = 0x7a7a7a;  // posterior noise
+constexpr uint64_t kBatchStream = 0x626174;      // choices that hold for a whole batch
+constexpr int64_t kPerceptualWindow = 64;        // px a side of the window VGG looks at
 
 struct Loss {
   TrainConfig config;
@@ -32,7 +32,8 @@ struct Loss {
 
   // [3,R,R] in [-1,1]
   at::Tensor sample(int64_t index) {
-    Rng rng(static_cast<uint64_t>(config.seed), kSampleStream + (static_cast<uint64_t>(index) << 24));
+    Rng rng(static_cast<uint64_t>(config.seed),
+            kSampleStream + (static_cast<uint64_t>(index) << 24));
     const at::Tensor& picture = pictures[static_cast<size_t>(order.at(index))];
     double colour[3];
     draw_background(rng, config.background_probability, colour);
@@ -102,8 +103,7 @@ LossFunction autoencoder_loss(const TrainConfig& config, std::vector<Autoencoder
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 
-at::Tensor perceptual_distance(const std::vector<at::Tensor>& a,
-                               const std::vector<at::Tensor>& b) {
+at::Tensor perceptual_distance(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b) {
   at::Tensor sum;
   for (size_t i = 0; i < a.size(); ++i) {
     const auto unit = [](const at::Tensor& t) {

@@ -79,8 +79,8 @@ struct TrainConfig {
     v("enable_bucket", enable_bucket, "keep aspect ratios, batches of equal shape");
     v("bucket_reso_steps", bucket_reso_steps, "bucket sides are multiples of this", Limits{8, 512});
     v("scene_count", scene_count, "composed scenes added to the pictures", Limits{0, 1e7});
-    v("background_probability", background_probability,
-      "cut-outs put on a colour instead of white", Limits{0, 1});
+    v("background_probability", background_probability, "cut-outs put on a colour instead of white",
+      Limits{0, 1});
     v("latent_crop", latent_crop, "side of random crops of cached latents; 0 is off",
       Limits{0, 1024});
     v("latent_downscale_probability", latent_downscale_probability,
@@ -95,8 +95,7 @@ struct TrainConfig {
     v("noise_offset", noise_offset, "0 is off", Limits{0, 1});
     v("caption_dropout_rate", caption_dropout_rate, "share of empty captions, for guidance",
       Limits{0, 1});
-    v("max_token_length", max_token_length, "captions are cut to this many tokens",
-      Limits{2, 512});
+    v("max_token_length", max_token_length, "captions are cut to this many tokens", Limits{2, 512});
     v("kl_weight", kl_weight, "of the posterior's KL to N(0,1)", Limits{0, 1e3});
     v("perceptual_weight", perceptual_weight, "of the VGG feature distance", Limits{0, 1e3});
     v("equivariance_probability", equivariance_probability,

@@ -90,9 +90,8 @@ struct Loss {
     const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule)
                                  .to(dtype)
                                  .contiguous(at::MemoryFormat::ChannelsLast);
-    const at::Tensor prediction =
-        replicas[static_cast<size_t>(slice.replica)](input, t.to(device, at::kFloat),
-                                                     context.to(device, dtype), mask.to(device));
+    const at::Tensor prediction = replicas[static_cast<size_t>(slice.replica)](
+        input, t.to(device, at::kFloat), context.to(device, dtype), mask.to(device));
     const at::Tensor wanted =
         diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
     return diffusion::loss_per_sample(prediction.to(at::kFloat), wanted, t, schedule, loss_config)
@@ -153,15 +152,15 @@ std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedu
   std::vector<double> losses;
   for (const int64_t t_index : t_indices) {
     const at::Tensor t = at::full({x0.size(0)}, t_index, at::kLong);
-    const at::Tensor prediction =
-        net(diffusion::noisy_input(x0, t, noise, schedule).contiguous(at::MemoryFormat::ChannelsLast),
-            t.to(at::kFloat), context.to(at::kFloat), mask);
-    losses.push_back(
-        diffusion::loss_per_sample(
-            prediction, diffusion::target(x0, t, noise, schedule, plain.parameterisation), t,
-            schedule, plain)
-            .mean()
-            .item<double>());
+    const at::Tensor prediction = net(
+        diffusion::noisy_input(x0, t, noise, schedule).contiguous(at::MemoryFormat::ChannelsLast),
+        t.to(at::kFloat), context.to(at::kFloat), mask);
+    losses.push_back(diffusion::loss_per_sample(
+                         prediction,
+                         diffusion::target(x0, t, noise, schedule, plain.parameterisation), t,
+                         schedule, plain)
+                         .mean()
+                         .item<double>());
   }
   return losses;
 }

@@ -32,8 +32,8 @@ struct LatentSet {
 };
 
 // Tensors by key in one safetensors file, for what is slow to compute and never changes: a key says
-// what a tensor was made of (a hash of the caption, or of the picture and its size), `maker` what it
-// was made with. Several runs may share the file; each adds what it misses.
+// what a tensor was made of (a hash of the caption, or of the picture and its size), `maker` what
+// it was made with. Several runs may share the file; each adds what it misses.
 class TensorCache {
  public:
   // An absent file, or one of another maker, is an empty cache.

@@ -119,8 +119,8 @@ double AdamW::step(double learning_rate, double ema_decay, int64_t step_index) {
     Slot& s = slots_[i];
     c.decay = s.decay ? static_cast<float>(options_.weight_decay) : 0.0f;
     const auto on_cpu = [&](auto* param) {
-      update_on_cpu(param, s.master.data_ptr<float>(), s.m.data_ptr<float>(),
-                    s.v.data_ptr<float>(), s.ema.defined() ? s.ema.data_ptr<float>() : nullptr,
+      update_on_cpu(param, s.master.data_ptr<float>(), s.m.data_ptr<float>(), s.v.data_ptr<float>(),
+                    s.ema.defined() ? s.ema.data_ptr<float>() : nullptr,
                     summed_[i].data_ptr<float>(), s.param.numel(), c);
     };
     if (s.param.is_cpu() && s.param.scalar_type() == at::kFloat) {

@@ -27,8 +27,8 @@ class AdamW {
   // params: the working parameters, dense in any layout; they are overwritten by step().
   AdamW(const NamedTensors& params, const AdamWOptions& options);
 
-  // Adds gradients[r][i], d loss / d params[i] of replica r (undefined for none), in f32. Called once
-  // or, to accumulate over micro-batches, several times before step().
+  // Adds gradients[r][i], d loss / d params[i] of replica r (undefined for none), in f32. Called
+  // once or, to accumulate over micro-batches, several times before step().
   void add_gradients(const std::vector<std::vector<at::Tensor>>& gradients);
 
   // Uses up what was added. step_index counts from 1. Returns the gradient's norm before clipping;

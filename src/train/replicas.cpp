@@ -155,8 +155,9 @@ double Replicas::count_flop(const LossFunction& loss, int64_t batch, int64_t bat
                             double scale, double* sum) {
   g_flop = 0;
   const auto handle = at::addGlobalCallback(
-      at::RecordFunctionCallback(on_operator).needsInputs(true).scopes(
-          {at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+      at::RecordFunctionCallback(on_operator)
+          .needsInputs(true)
+          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
   *sum = run(loss, batch, batch_size, scale);
   at::removeCallback(handle);
   return static_cast<double>(g_flop.load());

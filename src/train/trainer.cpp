@@ -118,8 +118,8 @@ TrainResult train(const TrainConfig& config,
   const auto start = Clock::now();
   auto last_save = start, last_log = start;
   const auto save = [&] {
-    save_checkpoint(checkpoint_path, {step, seconds_before + seconds_since(start), fingerprint,
-                                      optimizer.state()});
+    save_checkpoint(checkpoint_path,
+                    {step, seconds_before + seconds_since(start), fingerprint, optimizer.state()});
     last_save = Clock::now();
   };
 
@@ -147,9 +147,8 @@ TrainResult train(const TrainConfig& config,
       optimizer.add_gradients(replicas.gradients());
       replicas.clear_gradients();
     }
-    report.learning_rate =
-        learning_rate_at(config.lr_scheduler, config.learning_rate, step, config.lr_warmup_steps,
-                         config.max_train_steps);
+    report.learning_rate = learning_rate_at(config.lr_scheduler, config.learning_rate, step,
+                                            config.lr_warmup_steps, config.max_train_steps);
     const double ema_decay = std::min(config.ema_decay, double(1 + step) / double(10 + step));
     report.grad_norm = optimizer.step(report.learning_rate, ema_decay, step + 1);
     if (!std::isfinite(report.grad_norm)) ++report.skipped;

@@ -51,7 +51,7 @@ struct TrainHooks {
 
 struct TrainResult {
   int64_t step = 0;
-  bool finished = false;  // max_train_steps reached
+  bool finished = false;                      // max_train_steps reached
   std::map<std::string, at::Tensor> weights;  // averaged, f32
 };
 

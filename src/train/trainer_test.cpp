@@ -1,0 +1,199 @@
+// The loop on a toy regression: what must hold whatever the network.
+#include "train/trainer.h"
+
+#include <doctest/doctest.h>
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "core/error.h"
+#include "core/rng.h"
+#include "io/safetensors.h"
+#include "train/checkpoint.h"
+#include "train/latent_set.h"
+
+using namespace pangu;
+using namespace pangu::train;
+
+namespace {
+
+struct Folder {
+  std::string path;
+  Folder() {
+    char pattern[] = "/tmp/pangu_trainXXXXXX";
+    path = ::mkdtemp(pattern);
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+};
+
+TrainConfig config_in(const std::string& folder) {
+  TrainConfig c;
+  c.output_dir = folder;
+  c.train_batch_size = 12;
+  c.max_train_steps = 20;
+  c.learning_rate = 1e-2;
+  c.lr_warmup_steps = 2;
+  c.log_every_n_steps = 5;
+  c.sample_every_n_steps = 0;
+  c.replicas = 2;
+  c.seed = 3;
+  return c;
+}
+
+// Learns y = sum(x) of counter-keyed random x; hooks may stop it early.
+TrainResult run(const TrainConfig& config, const TrainHooks& hooks = {}, bool resume = true) {
+  std::vector<std::shared_ptr<torch::nn::Module>> modules;
+  std::vector<torch::nn::Sequential> nets;
+  for (int64_t r = 0; r < replica_count(config); ++r) {
+    torch::manual_seed(5);
+    nets.push_back(torch::nn::Sequential(torch::nn::Linear(4, 16), torch::nn::SiLU(),
+                                         torch::nn::Linear(16, 1)));
+    modules.push_back(nets.back().ptr());
+  }
+  const auto loss = [&](const Slice& slice) {
+    std::vector<float> x(static_cast<size_t>(slice.count * 4));
+    fill_normal(9, 0,
+                static_cast<uint64_t>((slice.batch * config.train_batch_size + slice.first) * 4),
+                x.data(), x.size());
+    const at::Tensor input = at::tensor(x).view({slice.count, 4});
+    const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+    const at::Tensor out =
+        nets[static_cast<size_t>(slice.replica)]->forward(input.to(dtype)).to(at::kFloat);
+    return (out.squeeze(1) - input.sum(1)).square().sum();
+  };
+  return pangu::train::train(config, modules, loss, hooks, resume);
+}
+
+bool equal(const std::map<std::string, at::Tensor>& a, const std::map<std::string, at::Tensor>& b) {
+  if (a.size() != b.size()) return false;
+  for (const auto& [name, t] : a) {
+    if (!b.count(name) || !at::equal(t, b.at(name))) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("a run cut anywhere and resumed ends with the same bits as an uninterrupted one") {
+  for (const char* precision : {"bf16", "no"}) {
+    Folder whole, cut;
+    TrainConfig c = config_in(whole.path);
+    c.mixed_precision = precision;
+    run(c);
+    TrainConfig d = c;
+    d.output_dir = cut.path;
+    for (const int stop_after : {1, 6, 3, 100}) {
+      int steps = 0;
+      TrainHooks hooks;
+      hooks.stop = [&] { return ++steps >= stop_after; };
+      run(d, hooks);
+    }
+    const auto a = load_checkpoint(whole.path + "/checkpoint.safetensors");
+    const auto b = load_checkpoint(cut.path + "/checkpoint.safetensors");
+    REQUIRE(a);
+    REQUIRE(b);
+    CHECK(a->step == 20);
+    CHECK(b->step == 20);
+    CHECK(equal(a->tensors, b->tensors));
+  }
+}
+
+TEST_CASE("one replica and two see the same samples and learn alike") {
+  Folder one, two;
+  TrainConfig c = config_in(one.path);
+  c.mixed_precision = "no";
+  c.replicas = 1;
+  const TrainResult a = run(c);
+  c.output_dir = two.path;
+  c.replicas = 2;
+  const TrainResult b = run(c);
+  for (const auto& [name, t] : a.weights) {
+    CHECK((t - b.weights.at(name)).abs().max().item<double>() < 1e-4);
+  }
+}
+
+TEST_CASE("accumulated micro-batches step once") {
+  Folder folder;
+  TrainConfig c = config_in(folder.path);
+  c.gradient_accumulation_steps = 3;
+  CHECK(run(c).step == 20);
+}
+
+TEST_CASE("the loss of the toy falls and is logged") {
+  Folder folder;
+  TrainConfig c = config_in(folder.path);
+  c.max_train_steps = 400;
+  std::vector<double> losses;
+  TrainHooks hooks;
+  hooks.on_log = [&](const StepReport& r) { losses.push_back(r.loss); };
+  run(c, hooks);
+  REQUIRE(losses.size() == 80);
+  CHECK(losses.back() < 0.1 * losses.front());
+  std::ifstream metrics(folder.path + "/metrics.jsonl");
+  CHECK(std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') == 80);
+}
+
+TEST_CASE("a checkpoint of other settings is refused") {
+  Folder folder;
+  TrainConfig c = config_in(folder.path);
+  run(c);
+  c.train_batch_size = 13;
+  CHECK_THROWS_WITH_AS(run(c), doctest::Contains("--fresh"), Error);
+  CHECK_NOTHROW(run(c, {}, /*resume=*/false));
+}
+
+TEST_CASE("an error inside a replica reaches the caller") {
+  Folder folder;
+  TrainConfig c = config_in(folder.path);
+  auto module = std::make_shared<torch::nn::LinearImpl>(2, 2);
+  auto other = std::make_shared<torch::nn::LinearImpl>(2, 2);
+  const LossFunction loss = [](const Slice& slice) -> at::Tensor {
+    if (slice.replica == 1) throw bad_input("broken picture");
+    return torch::zeros({}, torch::requires_grad());
+  };
+  CHECK_THROWS_WITH_AS(pangu::train::train(c, {module, other}, loss, {}),
+                       doctest::Contains("broken picture"), Error);
+}
+
+TEST_CASE("a checkpoint that cannot be written leaves the last one") {
+  Folder folder;
+  TrainConfig c = config_in(folder.path);
+  run(c);
+  const auto before = load_checkpoint(folder.path + "/checkpoint.safetensors");
+  // A folder that is no longer there stands in for a disk that takes no more.
+  CHECK_THROWS_AS(save_checkpoint(folder.path + "/gone/checkpoint.safetensors", *before), Error);
+  const auto after = load_checkpoint(folder.path + "/checkpoint.safetensors");
+  REQUIRE(after);
+  CHECK(equal(before->tensors, after->tensors));
+}
+
+TEST_CASE("batches hold one shape and an epoch every full batch of items once") {
+  LatentSet set;
+  for (int i = 0; i < 10; ++i) set.items.push_back({torch::zeros({1, 4, i < 7 ? 4 : 2}), {}, {}});
+  BatchOrder order(set, 2, 1);
+  CHECK(order.batches_per_epoch() == 4);  // 3 of seven items, 1 of three
+  std::vector<int> seen(10);
+  for (int64_t b = 0; b < 4; ++b) {
+    const auto batch = order.at(b);
+    REQUIRE(batch.size() == 2);
+    CHECK((batch[0] < 7) == (batch[1] < 7));
+    for (const int64_t i : batch) ++seen[static_cast<size_t>(i)];
+  }
+  for (const int count : seen) CHECK(count <= 1);
+  const auto again = BatchOrder(set, 2, 1).at(5);
+  CHECK(order.at(5) == again);
+}
+
+TEST_CASE("a tensor cache gives back what was put and forgets what another maker made") {
+  Folder folder;
+  const at::Tensor t = torch::randn({3, 2}).to(at::kBFloat16);
+  {
+    TensorCache cache(folder.path + "/c.safetensors", "vae 1");
+    CHECK(!cache.find("a").defined());
+    cache.put("a", t);
+    cache.save();
+  }
+  CHECK(at::equal(TensorCache(folder.path + "/c.safetensors", "vae 1").find("a"), t));
+  CHECK(!TensorCache(folder.path + "/c.safetensors", "vae 2").find("a").defined());
+}
