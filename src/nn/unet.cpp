@@ -8,6 +8,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "nn/fused_norm.h"
 
 namespace pangu::nn {
 namespace {
@@ -284,7 +285,7 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
   for (size_t i = 0; i < up_blocks_.size(); ++i) {
     x = up_blocks_[i]->forward(x, conditions, skips, root.in("up_blocks", i));
   }
-  x = at::silu(root.in("conv_norm_out").out(norm_out_(x)));
+  x = group_norm(x, norm_out_, AfterNorm::kSilu);
   return root.in("conv_out").out(conv_out_(x));
 }
 

@@ -6,6 +6,9 @@
 
 #include <cmath>
 
+#include "nn/fused_geglu.h"
+#include "nn/fused_norm.h"
+
 namespace pangu::nn {
 namespace {
 
@@ -126,10 +129,7 @@ FeedForwardImpl::FeedForwardImpl(int64_t channels) {
   register_module("net", net);
 }
 
-at::Tensor FeedForwardImpl::forward(const at::Tensor& x) {
-  const auto halves = proj_(x).chunk(2, -1);
-  return out_(halves[0] * at::gelu(halves[1]));
-}
+at::Tensor FeedForwardImpl::forward(const at::Tensor& x) { return out_(geglu(proj_(x))); }
 
 BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerShape& shape)
     : only_cross_attention_(shape.only_cross_attention) {
@@ -187,7 +187,7 @@ Transformer2DModelImpl::Transformer2DModelImpl(const TransformerShape& shape) {
 
 at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const UNetConditions& conditions,
                                            const Scope& scope) {
-  at::Tensor tokens = proj_in_.forward(to_tokens(norm_(x)));
+  at::Tensor tokens = proj_in_.forward(to_tokens(group_norm(x, norm_, AfterNorm::kNothing)));
   for (size_t i = 0; i < blocks_.size(); ++i) {
     tokens = blocks_[i]->forward(tokens, conditions, scope.in("transformer_blocks", i));
   }

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "nn/fused_norm.h"
+
 namespace pangu::nn {
 namespace {
 
@@ -56,9 +58,8 @@ ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& s) {
 }
 
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time_act) {
-  at::Tensor h = conv1_(at::silu(norm1_(x)));
-  h = h + time_(time_act).unsqueeze(-1).unsqueeze(-1);
-  h = conv2_(at::silu(norm2_(h)));
+  at::Tensor h = conv1_(group_norm(x, norm1_, AfterNorm::kSilu));
+  h = conv2_(group_norm(h, norm2_, AfterNorm::kSilu, time_(time_act)));
   return (shortcut_ ? shortcut_(x) : x) + h;
 }
 
