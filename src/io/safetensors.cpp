@@ -255,8 +255,9 @@ Layout layout_of(const TensorViews& tensors, const Metadata& metadata) {
     }
     layout.order.push_back(&item);
   }
-  std::stable_sort(layout.order.begin(), layout.order.end(), [](const auto* a, const auto* b) {
-    return size_of(a->second.dtype) > size_of(b->second.dtype);
+  std::sort(layout.order.begin(), layout.order.end(), [](const auto* a, const auto* b) {
+    const size_t size_a = size_of(a->second.dtype), size_b = size_of(b->second.dtype);
+    return size_a != size_b ? size_a > size_b : a->first < b->first;
   });
   nlohmann::ordered_json json = nlohmann::ordered_json::object();
   if (!metadata.empty()) json[kMetadataKey] = metadata;
