@@ -1,7 +1,5 @@
 // AutoencoderKL against diffusers' class of that name, random weights, f32; and the files of the
 // embedded model, which diffusers must load and compute to the same numbers.
-#include "nn/autoencoder_kl.h"
-
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -9,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "nn/autoencoder_kl.h"
 #include "nn/unet.h"
 #include "nn/weights.h"
 #include "reference.h"
@@ -43,8 +42,7 @@ struct Dump {
 
 bool skipped(const char* what) {
   if (parity::python_has("diffusers")) return false;
-  std::printf("SKIPPED: %s, because %s cannot import diffusers\n", what,
-              parity::python().c_str());
+  std::printf("SKIPPED: %s, because %s cannot import diffusers\n", what, parity::python().c_str());
   MESSAGE("SKIPPED: needs a Python with diffusers (set PANGU_PYTHON)");
   return true;
 }
@@ -79,19 +77,18 @@ TEST_CASE("diffusers loads the embedded model and computes the same") {
   const TensorMap t = load_safetensors(file);
   for (const char* part : {"unet", "unet_texture"}) {
     UNet2DConditionModel unet(unet_config_from_json(read_json(model / part / "config.json")));
-    load_into(unet, load_safetensors(
-                        (model / part / "diffusion_pytorch_model.safetensors").string()));
+    load_into(unet,
+              load_safetensors((model / part / "diffusion_pytorch_model.safetensors").string()));
     UNetExtras extras;
     extras.context_mask = t.at("mask").to(at::kBool);
     report(std::string("models/mini ") + part,
-           parity::relative(
-               unet.forward(t.at("sample"), t.at("t_index"), t.at("context"), extras),
-               t.at(part)));
+           parity::relative(unet.forward(t.at("sample"), t.at("t_index"), t.at("context"), extras),
+                            t.at(part)));
   }
   AutoencoderKL vae(AutoencoderKLConfig::from_json(read_json(model / "vae/config.json")));
-  load_into(vae,
-            load_safetensors((model / "vae/diffusion_pytorch_model.safetensors").string()));
-  report("models/mini vae encoder", parity::relative(vae.encode(t.at("image")).first, t.at("mean")));
+  load_into(vae, load_safetensors((model / "vae/diffusion_pytorch_model.safetensors").string()));
+  report("models/mini vae encoder",
+         parity::relative(vae.encode(t.at("image")).first, t.at("mean")));
   report("models/mini vae decoder", parity::relative(vae.decode(t.at("mean")), t.at("decoded")));
 }
 

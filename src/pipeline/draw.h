@@ -1,0 +1,44 @@
+// Prompt -> pictures, the one way: plan, noise, guided and routed denoiser, sampler, decoder, and
+// the text that goes into the PNG. Knows no file layout (model.h) and no flag.
+#pragma once
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "diffusion/experts.h"
+#include "image/image.h"
+#include "pipeline/model.h"
+#include "pipeline/request.h"
+
+namespace pangu::pipeline {
+
+struct DrawHooks {
+  // Before the first and after every step of the sampler, over all batches; false cancels.
+  std::function<bool(int step, int step_count)> on_step;
+};
+
+// Seconds by phase, in order of first use: "load text encoder", "text encoder", "load structure",
+// "structure", ..., "decode".
+using Timings = std::vector<std::pair<std::string, double>>;
+
+struct Drawing {
+  std::vector<image::Image> pictures;  // request.count of them, fewer if cancelled
+  Timings timings;
+};
+
+// request: resolved. Which expert serves which sigma; draws nothing.
+diffusion::Plan plan_of(const Model& model, const Request& request);
+
+// request: resolved (request.h), else Error kInternal. Picture i has the seed request.seed + i and
+// does not depend on how many are drawn with it.
+Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks = {});
+
+// What a PNG of picture `index` carries: "parameters", as A1111's web UI writes it, and
+// "pangu-draw", the request of this one picture with the model's name and fingerprint, as JSON.
+std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index);
+
+// The request inside a PNG of this program. Error kBadInput if there is none.
+Request request_of_png(const std::string& path);
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,230 @@
+// Checks of a request, and its JSON by one list of fields that serves both directions.
+#include "pipeline/request.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <utility>
+
+#include "core/error.h"
+#include "core/utf8.h"
+#include "diffusion/samplers.h"
+
+namespace pangu::pipeline {
+namespace {
+
+using nlohmann::json;
+
+constexpr double kMaxScale = 100.0;
+constexpr size_t kMaxStyles = 8;
+
+template <class Self, class Visit>
+void visit_fields(Self& self, Visit&& visit) {
+  visit("prompt", self.prompt);
+  visit("negative", self.negative);
+  visit("styles", self.styles);
+  visit("style_scale", self.style_scale);
+  visit("width", self.width);
+  visit("height", self.height);
+  visit("steps", self.steps);
+  visit("guidance", self.guidance);
+  visit("guidance_rescale", self.guidance_rescale);
+  visit("guidance_low", self.guidance_low);
+  visit("guidance_high", self.guidance_high);
+  visit("sampler", self.sampler);
+  visit("schedule", self.schedule);
+  visit("seed", self.seed);
+  visit("count", self.count);
+}
+
+template <class T>
+json written(const T& value) {
+  if constexpr (std::is_same_v<T, double>) {
+    if (!std::isfinite(value)) return nullptr;
+  }
+  return value;
+}
+template <class T>
+json written(const std::optional<T>& value) {
+  return value ? written(*value) : json(nullptr);
+}
+
+const char* kind_of(const std::string&) { return "a text"; }
+const char* kind_of(const std::vector<std::string>&) { return "a list of texts"; }
+const char* kind_of(double) { return "a number"; }
+const char* kind_of(int) { return "a whole number"; }
+const char* kind_of(uint64_t) { return "a whole number of 0 or more"; }
+
+bool fits(const json& value, const std::string&) { return value.is_string(); }
+bool fits(const json& value, const std::vector<std::string>&) {
+  return value.is_array() &&
+         std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_string(); });
+}
+bool fits(const json& value, double) { return value.is_number(); }
+// Numbers above 2^31 must not wrap around.
+bool fits(const json& value, int) {
+  return value.is_number_integer() && value == json(value.get<int>());
+}
+bool fits(const json& value, uint64_t) { return value.is_number_unsigned(); }
+
+template <class T>
+void read(const char* key, const json& value, T& field) {
+  if (!fits(value, field)) {
+    throw bad_input(std::string("request, key '") + key + "'", kind_of(field),
+                    value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80));
+  }
+  value.get_to(field);
+}
+template <class T>
+void read(const char* key, const json& value, std::optional<T>& field) {
+  T filled{};
+  read(key, value, filled);
+  field = std::move(filled);
+}
+
+void check_range(const char* what, double value, double low, double high, const char* hint = "") {
+  if (value >= low && value <= high) return;
+  const auto text = [](double number) { return json(number).dump(); };
+  throw bad_input(what, text(low) + " to " + text(high), text(value), hint);
+}
+
+void check_whole(const char* what, int value, int low, int high) {
+  if (value >= low && value <= high) return;
+  throw bad_input(what, std::to_string(low) + " to " + std::to_string(high),
+                  std::to_string(value));
+}
+
+void check_text(const std::string& what, const std::string& text) {
+  if (!is_utf8(text)) throw bad_input(what, "UTF-8", "other bytes", "is the terminal's locale UTF-8?");
+  if (text.size() > kMaxPromptBytes) {
+    throw bad_input(what, "at most " + std::to_string(kMaxPromptBytes) + " bytes",
+                    std::to_string(text.size()));
+  }
+}
+
+void check_side(const char* what, int side, const RequestRules& rules) {
+  const int unit = rules.size_multiple;
+  const int low = (rules.min_side_px + unit - 1) / unit * unit, high = rules.max_side_px / unit * unit;
+  if (side >= low && side <= high && side % unit == 0) return;
+  const std::string expected = "a multiple of " + std::to_string(unit) + " from " +
+                               std::to_string(low) + " to " + std::to_string(high);
+  const int below = std::clamp(side / unit * unit, low, high);
+  const int above = std::min(below + unit, high);
+  std::string hint = "the nearest is " + std::to_string(side < low ? low : high);
+  if (side > low && side < high) {
+    hint = "the nearest are " + std::to_string(below) + " and " + std::to_string(above);
+  }
+  throw bad_input(what, expected, std::to_string(side), hint);
+}
+
+template <class T>
+const T& said(const std::optional<T>& field, const char* name) {
+  if (!field) throw Error(ErrorCode::kInternal, std::string("request: ") + name + " is not set");
+  return *field;
+}
+
+}  // namespace
+
+void validate(const Request& request, const RequestRules& rules) {
+  if (request.prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+    throw bad_input("prompt", "what to draw", "nothing");
+  }
+  check_text("prompt", request.prompt);
+  check_text("negative prompt", request.negative);
+  if (request.styles.size() > kMaxStyles) {
+    throw bad_input("styles", "at most " + std::to_string(kMaxStyles),
+                    std::to_string(request.styles.size()));
+  }
+  for (const std::string& style : request.styles) {
+    check_text("style", style);
+    if (style.empty()) throw bad_input("style", "a name or words", "nothing");
+  }
+  check_range("style scale", request.style_scale, -kMaxScale, kMaxScale);
+  check_side("width", said(request.width, "width"), rules);
+  check_side("height", said(request.height, "height"), rules);
+  check_whole("steps", said(request.steps, "steps"), 1, rules.max_steps);
+  check_range("guidance", said(request.guidance, "guidance"), -kMaxScale, kMaxScale,
+              "1 is without guidance, 3 to 8 is usual");
+  check_range("guidance rescale", request.guidance_rescale, 0.0, 1.0);
+  if (!(request.guidance_low >= 0.0 && request.guidance_low <= request.guidance_high)) {
+    throw bad_input("guidance interval", "0 <= guidance_low <= guidance_high",
+                    json(request.guidance_low).dump() + " to " +
+                        json(request.guidance_high).dump());
+  }
+  diffusion::find_sampler(said(request.sampler, "sampler"));
+  const auto lists = diffusion::sigma_list_names();
+  if (std::find(lists.begin(), lists.end(), said(request.schedule, "schedule")) == lists.end()) {
+    std::string known;
+    for (const std::string& list : lists) known += (known.empty() ? "one of " : ", ") + list;
+    throw bad_input("schedule", known, *request.schedule);
+  }
+  check_whole("count", request.count, 1, kMaxCount);
+  const uint64_t last = std::numeric_limits<uint64_t>::max() - static_cast<uint64_t>(kMaxCount);
+  if (said(request.seed, "seed") > last) {
+    throw bad_input("seed", "0 to " + std::to_string(last), std::to_string(*request.seed));
+  }
+}
+
+Request resolved(Request request, const RequestRules& rules, uint64_t fresh_seed) {
+  const auto fill = [](auto& field, const auto& fallback) {
+    if (!field) field = fallback;
+  };
+  const Request& defaults = rules.defaults;
+  // One side alone makes a square: the other side's default may be far from it.
+  if (request.width && !request.height) request.height = request.width;
+  if (request.height && !request.width) request.width = request.height;
+  fill(request.width, defaults.width);
+  fill(request.height, defaults.height);
+  fill(request.steps, defaults.steps);
+  fill(request.guidance, defaults.guidance);
+  fill(request.sampler, defaults.sampler);
+  fill(request.schedule, defaults.schedule);
+  fill(request.seed, std::optional<uint64_t>(fresh_seed));
+  validate(request, rules);
+  return request;
+}
+
+std::pair<int, int> size_from(const std::string& text) {
+  const auto number = [&](std::string_view part) {
+    int value = 0;
+    const auto [end, failed] = std::from_chars(part.data(), part.data() + part.size(), value);
+    if (failed != std::errc() || end != part.data() + part.size() || value <= 0) {
+      throw bad_input("size", "WIDTHxHEIGHT in pixels, or one number for a square",
+                      "\"" + text + "\"", "for example 256x256");
+    }
+    return value;
+  };
+  const std::string_view whole = text;
+  const size_t cross = whole.find_first_of("xX*");
+  if (cross == std::string_view::npos) return {number(whole), number(whole)};
+  return {number(whole.substr(0, cross)), number(whole.substr(cross + 1))};
+}
+
+json to_json(const Request& request) {
+  json object = json::object();
+  visit_fields(request,
+               [&](const char* key, const auto& field) { object[key] = written(field); });
+  return object;
+}
+
+Request request_from_json(const json& object) {
+  if (!object.is_object()) throw bad_input("request", "a JSON object", object.type_name());
+  Request request;
+  std::set<std::string> known;
+  visit_fields(request, [&](const char* key, auto& field) {
+    known.insert(key);
+    const auto found = object.find(key);
+    if (found != object.end() && !found->is_null()) read(key, *found, field);
+  });
+  for (const auto& [key, value] : object.items()) {
+    if (known.count(key)) continue;
+    std::string list;
+    for (const std::string& name : known) list += (list.empty() ? "one of " : ", ") + name;
+    throw bad_input("request, key", list, "'" + key + "'");
+  }
+  return request;
+}
+
+}  // namespace pangu::pipeline
