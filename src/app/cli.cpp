@@ -112,19 +112,6 @@ void add_data(CLI::App& app, DataArgs& args) {
   scenes->add_flag("--heldout", args.heldout, "The held-out scenes instead of training scenes");
 }
 
-void add_eval(CLI::App& app, EvalArgs& args) {
-  CLI::App* cmd = app.add_subcommand("eval", "Score a model");
-  cmd->add_option("parts", args.parts, "probe, frechet, scenes, loss, languages (default: all)");
-  cmd->add_option("--model", args.model, "Model folder (default: the embedded model)");
-  cmd->add_option("--data", args.data, "Dataset folder with the real pictures");
-  cmd->add_option("-o,--out", args.out, "Folder for tables and pictures");
-  cmd->add_option("--count", args.count, "Pictures a score");
-  cmd->add_option("--seed", args.seed, "Seed");
-  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
-  cmd->add_flag("--json", args.json, "Print JSON");
-}
-
 void add_inspect(CLI::App& app, InspectArgs& args) {
   CLI::App* cmd = app.add_subcommand("inspect", "Say what a weight file, model or picture holds");
   cmd->add_option("path", args.path, "A .safetensors file, a model folder or a PNG")->required();
@@ -144,13 +131,11 @@ int run(int argc, const char* const* argv) {
   DrawArgs draw;
   TrainArgs train;
   DataArgs data;
-  EvalArgs eval;
   InspectArgs inspect;
   DoctorArgs doctor;
   add_draw(app, draw);
   add_train(app, train);
   add_data(app, data);
-  add_eval(app, eval);
   add_inspect(app, inspect);
   add_doctor(app, doctor);
   try {
@@ -166,7 +151,6 @@ int run(int argc, const char* const* argv) {
   if (name == "train" && train.config.empty()) throw bad_input("train", "a TOML file", "none");
   if (name == "train") return run_train(train);
   if (name == "data") return run_data(data);
-  if (name == "eval") return run_eval(eval);
   if (name == "inspect") return run_inspect(inspect);
   return run_doctor(doctor);
 }

@@ -69,18 +69,6 @@ struct DataArgs {
   bool quiet = false;
 };
 
-struct EvalArgs {
-  std::string model;
-  std::string data;
-  std::string out;
-  std::vector<std::string> parts;  // probe, frechet, scenes, loss, languages; empty: all
-  std::optional<int> count;
-  std::optional<uint64_t> seed;
-  int threads = 0;
-  std::string device = "cpu";
-  bool json = false;
-};
-
 struct InspectArgs {
   std::string path;  // safetensors file, model folder or PNG of this program
   bool json = false;
@@ -97,7 +85,6 @@ int run_train(const TrainArgs& args);
 int print_training_keys();
 int run_data(const DataArgs& args);
 int compose_scenes(const DataArgs& args);
-int run_eval(const EvalArgs& args);
 int run_inspect(const InspectArgs& args);
 int run_doctor(const DoctorArgs& args);
 

@@ -1,0 +1,131 @@
+"""Draws with the embedded model through the built program, as a user would.
+
+Usage: draw_test.py PROGRAM
+"""
+
+import json
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import unittest
+import zlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = sys.argv.pop(1)
+# Few steps: these tests ask whether it draws, not how well.
+FAST = ["--steps", "4", "--quiet"]
+
+
+def run(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
+                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
+
+
+def chunks(path):
+    data = pathlib.Path(path).read_bytes()
+    at = 8
+    while at < len(data):
+        size, kind = struct.unpack(">I4s", data[at : at + 8])
+        yield kind, data[at + 8 : at + 8 + size]
+        at += 12 + size
+
+
+def pixels(path):
+    """Width, height and the unpacked (still filtered) rows: equal for equal pictures."""
+    header, rows = None, b""
+    for kind, body in chunks(path):
+        if kind == b"IHDR":
+            header = struct.unpack(">II", body[:8])
+        if kind == b"IDAT":
+            rows += body
+    return header, zlib.decompress(rows)
+
+
+class Draw(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+
+    def path(self, name):
+        return pathlib.Path(self.folder.name) / name
+
+    def draw(self, name, *arguments):
+        done = run("draw", *arguments, *FAST, "--out", self.path(name))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return self.path(name)
+
+    def test_both_languages_give_a_picture_that_is_not_blank(self):
+        for name, prompt in (("en.png", "a red apple, 3D render"), ("zh.png", "蓝色的鲸鱼,扁平图标")):
+            size, rows = pixels(self.draw(name, prompt, "--seed", 1))
+            self.assertEqual(size, (256, 256))
+            self.assertGreater(len(set(rows)), 32)
+
+    def test_every_shape_of_the_model_card(self):
+        for size in ((192, 320), (320, 192), (384, 384)):
+            found, _ = pixels(self.draw("s.png", "a cat", "--size", f"{size[0]}x{size[1]}", "--seed", 1))
+            self.assertEqual(found, size)
+
+    def test_a_picture_repeats_from_its_own_file_and_at_any_place_of_a_count(self):
+        self.draw("many.png", "a dog", "--seed", 7, "--count", 3)
+        alone = self.draw("alone.png", "a dog", "--seed", 9)
+        self.assertEqual(pixels(self.path("many-2.png")), pixels(alone))
+        done = run("draw", "--from", self.path("many-2.png"), "--quiet", "--out", self.path("again.png"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.path("again.png").read_bytes(), alone.read_bytes())
+
+    def test_prompt_negative_style_and_seed_each_change_the_picture(self):
+        base = pixels(self.draw("a.png", "a dog", "--seed", 1))
+        for extra in (["a cat", "--seed", 1], ["a dog", "--seed", 2], ["a dog", "--seed", 1, "--negative", "fur"],
+                      ["a dog", "--seed", 1, "--style", "flat"]):
+            self.assertNotEqual(base, pixels(self.draw("b.png", *extra)), extra)
+
+    def test_the_request_is_inside_the_file(self):
+        texts = [body for kind, body in chunks(self.draw("a.png", "一只猫", "--seed", 5)) if kind in (b"tEXt", b"iTXt")]
+        self.assertTrue(any(b"parameters" in t and "一只猫".encode() in t for t in texts))
+        self.assertTrue(any(b"Seed: 5" in t for t in texts))
+
+    def test_the_plan_gives_the_noisy_half_to_the_structure_generator(self):
+        done = run("draw", "a cat", "--plan", "--json", "--steps", 10)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        steps = json.loads(done.stdout)["steps"]
+        self.assertEqual(len(steps), 10)
+        for step in steps:
+            self.assertEqual(step["expert"], "structure" if step["t_index"] >= 500 else "texture")
+
+    def test_json_names_the_file_and_the_seconds(self):
+        done = run("draw", "a cat", *FAST, "--json", "--seed", 3, "--out", self.path("j.png"))
+        found = json.loads(done.stdout)
+        self.assertEqual(found["files"][0]["seed"], 3)
+        self.assertIn("structure", found["seconds"])
+
+    def test_wrong_input_exits_with_2_and_says_what_and_why(self):
+        for arguments, words in (
+            (["a cat", "--size", "100x90"], ["size", "96", "128"]),
+            (["a cat", "--size", "big"], ["size"]),
+            (["a cat", "--steps", "0"], ["steps"]),
+            (["a cat", "--sampler", "magic"], ["sampler", "euler"]),
+            (["a cat", "--model", self.folder.name], ["model_index.json"]),
+            (["a cat", "--out", "x.gif"], [".png"]),
+            (["a cat", "--no-such-flag"], ["no-such-flag"]),
+            (["--from", PROGRAM], []),
+            ([], []),
+        ):
+            done = run("draw", *arguments, "--quiet")
+            self.assertEqual(done.returncode, 2, f"{arguments}: {done.stderr}")
+            for word in words:
+                self.assertIn(word, done.stderr, arguments)
+
+    def test_a_damaged_model_is_an_error_not_a_crash(self):
+        broken = self.path("broken")
+        subprocess.run(["cp", "-r", ROOT / "models/mini", broken], check=True)
+        weights = broken / "unet/diffusion_pytorch_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:1000])
+        done = run("draw", "a cat", *FAST, "--model", broken, "--out", self.path("x.png"))
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertFalse(self.path("x.png").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
