@@ -1,6 +1,6 @@
 # Debian packages of ./pangu-draw. Sourced by main.sh.
 run_packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv nlohmann-json3-dev
-  libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev)
+  libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev libmimalloc-dev)
 # The compiler of the fuzzers and the formatter are pinned: another version formats otherwise.
 test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git)
 
