@@ -1,0 +1,163 @@
+// Drawing with a model made of closed forms: the callables stand in for networks.
+#include "pipeline/draw.h"
+
+#include <doctest/doctest.h>
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "diffusion/samplers.h"
+
+using namespace pangu;
+using namespace pangu::pipeline;
+
+namespace {
+
+// Two experts that guess a constant clean latent: the number of letters of the prompt, as the one
+// context feature says. Pixels are latents enlarged by 8.
+struct Toy {
+  std::vector<std::pair<std::string, double>> calls;  // expert, t_index
+  Model model;
+
+  Toy() {
+    model.name = "toy";
+    model.latent_channels = 3;
+    model.downscale = 8;
+    model.parameterisation = diffusion::Parameterisation::kX0;
+    model.boundaries = {model.schedule.sigma_of_t(500)};
+    model.rules.defaults.width = 64;
+    model.rules.defaults.height = 64;
+    model.rules.defaults.steps = 10;
+    model.rules.defaults.guidance = 3.0;
+    model.rules.defaults.sampler = "euler";
+    model.rules.defaults.schedule = "normal";
+    model.styles = {{"flat", {{"en", "flat icon"}, {"zh", "扁平图标"}}}};
+    model.load_text = model.load_decoder = [] {};
+    for (const char* name : {"structure", "texture"}) {
+      model.experts.push_back({name, [] {},
+                               [this, name](const at::Tensor& x, double t, const Conditions& c) {
+                                 calls.emplace_back(name, t);
+                                 REQUIRE(c.context.size(0) == x.size(0));
+                                 // A little of the noise stays, so that seeds differ.
+                                 return c.context.view({-1, 1, 1, 1}).expand_as(x) * 0.01 +
+                                        0.05 * x;
+                               }});
+    }
+    model.encode = [](const std::vector<std::string>& prompts) {
+      std::vector<float> lengths;
+      for (const auto& p : prompts) lengths.push_back(float(p.size()));
+      const int64_t n = int64_t(prompts.size());
+      return Conditions{at::tensor(lengths).view({n, 1, 1}), at::ones({n, 1}, at::kBool)};
+    };
+    model.decode = [](const at::Tensor& z) {
+      return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
+    };
+  }
+
+  Request request(const std::string& prompt, uint64_t seed = 1) {
+    Request r;
+    r.prompt = prompt;
+    return resolved(r, model.rules, seed);
+  }
+};
+
+double mean(const image::Image& picture) {
+  double sum = 0;
+  for (const uint8_t p : picture.pixels) sum += p;
+  return sum / double(picture.pixels.size());
+}
+
+}  // namespace
+
+TEST_CASE("each step is served by the expert that the plan names") {
+  Toy toy;
+  const Request r = toy.request("cat");
+  const diffusion::Plan plan = plan_of(toy.model, r);
+  draw(toy.model, r);
+  REQUIRE(toy.calls.size() == plan.steps.size());
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    CHECK(toy.calls[i].first == toy.model.experts[plan.steps[i].expert].name);
+    CHECK((plan.steps[i].expert == 0) == (plan.steps[i].t_index >= 500));
+  }
+}
+
+TEST_CASE("a picture does not depend on how many are drawn with it, for every sampler") {
+  for (const auto& sampler : diffusion::samplers()) {
+    Toy toy;
+    Request many = toy.request("cat", 5);
+    many.sampler = sampler.name;
+    many.count = 3;
+    toy.model.latent_pixels_a_forward = 1 << 20;
+    const auto together = draw(toy.model, many).pictures;
+    REQUIRE(together.size() == 3);
+    Request one = many;
+    one.count = 1;
+    one.seed = 7;
+    CHECK(draw(toy.model, one).pictures[0] == together[2]);
+    CHECK(!(together[0] == together[1]));
+  }
+}
+
+TEST_CASE("guidance leans away from the negative prompt and styles pull towards theirs") {
+  Toy toy;
+  Request r = toy.request("a long prompt");
+  const double base = mean(draw(toy.model, r).pictures[0]);
+  r.negative = "no";
+  CHECK(mean(draw(toy.model, r).pictures[0]) < base);
+  r.negative = "";
+  r.styles = {"flat"};
+  CHECK(mean(draw(toy.model, r).pictures[0]) > base);
+}
+
+TEST_CASE("a style is a name in the prompt's own language, or words") {
+  Toy toy;
+  CHECK(styled_prompt(toy.model, "flat", "a cat").find("flat icon") != std::string::npos);
+  CHECK(styled_prompt(toy.model, "flat", "猫").find("扁平图标") != std::string::npos);
+  CHECK(styled_prompt(toy.model, "oil painting", "a cat").find("oil painting") !=
+        std::string::npos);
+}
+
+TEST_CASE("the hook sees every step and may cancel") {
+  Toy toy;
+  Request r = toy.request("cat");
+  std::vector<int> seen;
+  DrawHooks hooks;
+  hooks.on_step = [&](int step, int count) {
+    CHECK(count == 10);
+    seen.push_back(step);
+    return step < 4;
+  };
+  CHECK(draw(toy.model, r, hooks).pictures.empty());
+  CHECK(seen == std::vector<int>{0, 1, 2, 3, 4});
+}
+
+TEST_CASE("the text of a PNG holds the request of that one picture") {
+  Toy toy;
+  Request r = toy.request("一只猫", 10);
+  r.count = 4;
+  const auto text = png_text(toy.model, r, 2);
+  CHECK(text.at("parameters").find("Seed: 12") != std::string::npos);
+  const Request back = request_from_json(nlohmann::json::parse(text.at("pangu-draw"))["request"]);
+  CHECK(back.seed == 12);
+  CHECK(back.count == 1);
+  CHECK(back.prompt == "一只猫");
+}
+
+TEST_CASE("what a model does not allow is refused by name") {
+  Toy toy;
+  const auto with = [&](auto change) {
+    Request r;
+    r.prompt = "cat";
+    change(r);
+    return [=, rules = toy.model.rules] { resolved(r, rules, 1); };
+  };
+  CHECK_THROWS_WITH_AS(with([](Request& r) { r.width = 100; })(), doctest::Contains("96"), Error);
+  CHECK_THROWS_WITH_AS(with([](Request& r) { r.width = 100; })(), doctest::Contains("104"), Error);
+  CHECK_THROWS_WITH_AS(with([](Request& r) { r.steps = 0; })(), doctest::Contains("steps"), Error);
+  CHECK_THROWS_WITH_AS(with([](Request& r) { r.sampler = "magic"; })(), doctest::Contains("euler"),
+                       Error);
+  CHECK_THROWS_AS(size_from("12x"), Error);
+  CHECK(size_from("256x192") == std::pair{256, 192});
+  CHECK(size_from("256") == std::pair{256, 256});
+}
