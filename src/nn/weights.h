@@ -14,11 +14,12 @@ namespace pangu::nn {
 
 using TensorMap = std::map<std::string, at::Tensor>;
 
-// Reads every tensor of a safetensors file (f32, f16, bf16, integers). With `copy` false the tensors
-// are views of the mapped file, which they keep alive, and must not be written.
+// Reads every tensor of a safetensors file (f32, f16, bf16, integers). With `copy` false the
+// tensors are views of the mapped file, which they keep alive, and must not be written.
 TensorMap load_safetensors(const std::string& path, bool copy = true);
 
-// Writes atomically (a temporary beside `path`, then rename). Tensors are made contiguous CPU first.
+// Writes atomically (a temporary beside `path`, then rename). Tensors are made contiguous CPU
+// first.
 void save_safetensors(const std::string& path, const TensorMap& tensors,
                       const std::map<std::string, std::string>& metadata = {});
 

@@ -92,12 +92,12 @@ void check_range(const char* what, double value, double low, double high, const 
 
 void check_whole(const char* what, int value, int low, int high) {
   if (value >= low && value <= high) return;
-  throw bad_input(what, std::to_string(low) + " to " + std::to_string(high),
-                  std::to_string(value));
+  throw bad_input(what, std::to_string(low) + " to " + std::to_string(high), std::to_string(value));
 }
 
 void check_text(const std::string& what, const std::string& text) {
-  if (!is_utf8(text)) throw bad_input(what, "UTF-8", "other bytes", "is the terminal's locale UTF-8?");
+  if (!is_utf8(text))
+    throw bad_input(what, "UTF-8", "other bytes", "is the terminal's locale UTF-8?");
   if (text.size() > kMaxPromptBytes) {
     throw bad_input(what, "at most " + std::to_string(kMaxPromptBytes) + " bytes",
                     std::to_string(text.size()));
@@ -106,7 +106,8 @@ void check_text(const std::string& what, const std::string& text) {
 
 void check_side(const char* what, int side, const RequestRules& rules) {
   const int unit = rules.size_multiple;
-  const int low = (rules.min_side_px + unit - 1) / unit * unit, high = rules.max_side_px / unit * unit;
+  const int low = (rules.min_side_px + unit - 1) / unit * unit,
+            high = rules.max_side_px / unit * unit;
   if (side >= low && side <= high && side % unit == 0) return;
   const std::string expected = "a multiple of " + std::to_string(unit) + " from " +
                                std::to_string(low) + " to " + std::to_string(high);
@@ -149,9 +150,9 @@ void validate(const Request& request, const RequestRules& rules) {
               "1 is without guidance, 3 to 8 is usual");
   check_range("guidance rescale", request.guidance_rescale, 0.0, 1.0);
   if (!(request.guidance_low >= 0.0 && request.guidance_low <= request.guidance_high)) {
-    throw bad_input("guidance interval", "0 <= guidance_low <= guidance_high",
-                    json(request.guidance_low).dump() + " to " +
-                        json(request.guidance_high).dump());
+    throw bad_input(
+        "guidance interval", "0 <= guidance_low <= guidance_high",
+        json(request.guidance_low).dump() + " to " + json(request.guidance_high).dump());
   }
   diffusion::find_sampler(said(request.sampler, "sampler"));
   const auto lists = diffusion::sigma_list_names();
@@ -204,8 +205,7 @@ std::pair<int, int> size_from(const std::string& text) {
 
 json to_json(const Request& request) {
   json object = json::object();
-  visit_fields(request,
-               [&](const char* key, const auto& field) { object[key] = written(field); });
+  visit_fields(request, [&](const char* key, const auto& field) { object[key] = written(field); });
   return object;
 }
 

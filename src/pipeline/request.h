@@ -14,10 +14,10 @@ namespace pangu::pipeline {
 struct Request {
   std::string prompt;    // UTF-8, any language the model's text encoder knows
   std::string negative;  // the unconditional side of guidance; "" is the empty prompt
-  // Style guidance e(c_style_j) - e(c), one forward row each: names out of the model's style_prompts
-  // or words to put before the prompt.
+  // Style guidance e(c_style_j) - e(c), one forward row each: names out of the model's
+  // style_prompts or words to put before the prompt.
   std::vector<std::string> styles;
-  double style_scale = 2.0;  // of every style; PanGu-Draw 3 uses 4 beside guidance 6
+  double style_scale = 2.0;          // of every style; PanGu-Draw 3 uses 4 beside guidance 6
   std::optional<int> width, height;  // pixels
   std::optional<int> steps;
   std::optional<double> guidance;  // classifier-free scale; 1 is off
@@ -55,7 +55,8 @@ void validate(const Request& request, const RequestRules& rules);
 // "256x192" or "256" (a square) -> width, height. Error kBadInput for anything else.
 std::pair<int, int> size_from(const std::string& text);
 
-// One flat object, keys as the fields above; an infinite guidance_high and fields not said are null.
+// One flat object, keys as the fields above; an infinite guidance_high and fields not said are
+// null.
 nlohmann::json to_json(const Request& request);
 // Missing keys and nulls keep their defaults. Error kBadInput names an unknown key or one of the
 // wrong type.
