@@ -102,6 +102,20 @@ TEST_CASE("a packed word table gives what the same table dequantised gives") {
                   TextEncoder(tiny.config, tiny.weights).encode(ids, mask)));
 }
 
+TEST_CASE("states are centred and scaled where the file says so, hidden states never") {
+  const Tiny tiny;
+  TensorMap weights = tiny.weights;
+  const at::Tensor mean = at::randn({tiny.config.hidden_size});
+  weights["context_norm.mean"] = mean;
+  weights["context_norm.scale"] = at::full({1}, 4.0);
+  const at::Tensor ids = at::tensor({0, 5, 6, 2}, at::kLong).view({1, 4});
+  const at::Tensor mask = at::ones({1, 4}, at::kLong);
+  const TextEncoder plain(tiny.config, tiny.weights), centred(tiny.config, weights);
+  const at::Tensor want = (plain.encode(ids, mask) - mean) * 4.0;
+  CHECK(at::allclose(centred.encode(ids, mask), want, 1e-5, 1e-5));
+  CHECK(at::equal(centred.hidden_states(ids, mask).back(), plain.encode(ids, mask)));
+}
+
 TEST_CASE("the pooled vector is the mean over the mask, zero where nothing counts") {
   const at::Tensor states = at::arange(12, at::kFloat).view({2, 3, 2});
   const at::Tensor mask = at::tensor({1, 0, 1, 0, 0, 0}).view({2, 3});
