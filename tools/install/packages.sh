@@ -41,8 +41,13 @@ install_packages() { # [test]
     "${as_root[@]}" true || lacks "sudo refused; as root, run: $by_hand"
   fi
   say "apt-get install ${missing[*]}"
-  "${as_root[@]}" apt-get update -qq >&2 || warn "apt-get update failed, trying with the old lists"
+  local log=$root/build/apt.log
+  mkdir -p "$root/build"
+  "${as_root[@]}" apt-get update -qq >"$log" 2>&1 ||
+    warn "apt-get update failed, trying with the old lists"
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2 ||
+    apt-get install -y -qq --no-install-recommends "${missing[@]}" >>"$log" 2>&1 || {
+    cat "$log" >&2
     lacks "apt-get could not install ${missing[*]}"
+  }
 }
