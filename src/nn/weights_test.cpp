@@ -75,7 +75,7 @@ TEST_CASE("a module's state is loaded under a prefix with its dtype converted") 
   load_into(*second, named, "unet.");
   CHECK(at::equal(first->weight, second->weight));
   CHECK(at::equal(first->bias, second->bias));
-  CHECK(second->weight.scalar_type() == at::kFloat);
+  CHECK((second->weight.scalar_type() == at::kFloat));
 }
 
 TEST_CASE("missing, unexpected and misshapen tensors are named and nothing is written") {
