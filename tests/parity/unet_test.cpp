@@ -17,10 +17,7 @@
 #include <string>
 
 #include "nn/weights.h"
-
-#ifndef PANGU_PYTHON
-#define PANGU_PYTHON "python3"
-#endif
+#include "reference.h"
 
 namespace pangu::nn {
 namespace {
@@ -29,11 +26,6 @@ namespace fs = std::filesystem;
 
 // f32 sums in another order, through up to 300 layers.
 constexpr double kBound = 1e-4;
-
-double relative(const at::Tensor& got, const at::Tensor& want) {
-  const double scale = std::max(want.abs().max().item<double>(), 1e-12);
-  return (got - want).abs().max().item<double>() / scale;
-}
 
 at::Tensor input(const TensorMap& tensors, const std::string& name) {
   const auto it = tensors.find("in/" + name);
@@ -58,7 +50,13 @@ void compare(const fs::path& folder) {
   const at::NoGradGuard no_grad;
   std::ifstream file(folder / "config.json");
   UNet2DConditionModel unet(unet_config_from_json(nlohmann::json::parse(file)));
-  load_into(unet, load_safetensors((folder / "weights.safetensors").string(), false));
+  TensorMap weights;
+  for (const auto& part : fs::directory_iterator(folder)) {
+    if (!part.path().filename().string().starts_with("weights")) continue;
+    weights.merge(load_safetensors(part.path().string(), false));
+  }
+  load_into(unet, weights);
+  weights.clear();
   const TensorMap tensors = load_safetensors((folder / "tensors.safetensors").string());
 
   TensorMap outputs;
@@ -78,7 +76,7 @@ void compare(const fs::path& folder) {
     ++layers;
     REQUIRE_MESSAGE(outputs.count(layer) == 1, layer, " is not reported by the model");
     REQUIRE_MESSAGE(outputs[layer].sizes() == want.sizes(), layer, " has another shape");
-    const double difference = relative(outputs[layer], want);
+    const double difference = parity::relative(outputs[layer], want);
     worst = std::max(worst, difference);
     if (first_off.empty() && !(difference <= kBound)) first_off = layer;
   }
@@ -90,23 +88,17 @@ void compare(const fs::path& folder) {
   CHECK_MESSAGE(first_off.empty(), folder.filename().string(), ": first layer off: ", first_off);
 }
 
-std::string python() {
-  const char* from_environment = std::getenv("PANGU_PYTHON");
-  return from_environment ? from_environment : PANGU_PYTHON;
-}
-
 TEST_CASE("every layer of the UNet equals diffusers' to 1e-4, for the topology of every model") {
   const char* given = std::getenv("PANGU_UNET_PARITY");
   const fs::path folder = given ? fs::path(given) : fs::temp_directory_path() / "pangu_unet_parity";
   if (!given) {
-    if (std::system((python() + " -c 'import diffusers' 2>/dev/null").c_str()) != 0) {
-      std::printf("SKIPPED: UNet parity, because %s cannot import diffusers\n", python().c_str());
+    if (!parity::python_has("diffusers")) {
+      std::printf("SKIPPED: UNet parity, because %s cannot import diffusers\n",
+                  parity::python().c_str());
       MESSAGE("SKIPPED: UNet parity needs a Python with diffusers (set PANGU_PYTHON)");
       return;
     }
-    const std::string command = python() + " " PANGU_SOURCE_DIR "/tools/parity/dump_unet.py " +
-                                folder.string() + " >/dev/null";
-    REQUIRE(std::system(command.c_str()) == 0);
+    REQUIRE(parity::run_tool("dump_unet.py", folder.string()));
   }
   size_t cases = 0;
   for (const auto& entry : fs::directory_iterator(folder)) {

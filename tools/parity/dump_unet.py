@@ -2,7 +2,7 @@
 
   dump_unet.py OUT_DIR [--case NAME ...] [--full-sdxl]
 
-For every case: OUT_DIR/NAME/{config.json, weights.safetensors, tensors.safetensors}. The weights are random with a
+For every case: OUT_DIR/NAME/{config.json, weights-NN.safetensors, tensors.safetensors}. The weights are random with a
 fixed seed, the widths tiny, the topology that of the model the case is named after. In tensors.safetensors,
 "in/NAME" are inputs and "out/0007/LAYER" is the output of a layer, numbered in the order of computation.
 """
@@ -78,6 +78,9 @@ CASES = {
 FULL_SDXL = dict(
     SDXL, block_out_channels=[320, 640, 1280], attention_head_dim=[5, 10, 20], cross_attention_dim=2048
 )
+
+
+SHARD_BYTES = 1 << 29
 
 
 def randomise_norms(model, generator):
@@ -161,6 +164,19 @@ def run(model, found):
     return outputs
 
 
+def save_in_shards(state, folder):
+    """save_file holds a second copy of what it writes, which would be too much for a whole large model."""
+    shards, size = [{}], 0
+    for key, value in state.items():
+        if size > SHARD_BYTES:
+            shards.append({})
+            size = 0
+        shards[-1][key] = value
+        size += value.nbytes
+    for i, shard in enumerate(shards):
+        save_file(shard, os.path.join(folder, f"weights-{i:02d}.safetensors"))
+
+
 @torch.no_grad()
 def dump(name, config, height, width, what, folder):
     torch.manual_seed(1234)
@@ -172,7 +188,7 @@ def dump(name, config, height, width, what, folder):
         controlnet_residuals(model, found, generator)
     os.makedirs(os.path.join(folder, name), exist_ok=True)
     model.save_config(os.path.join(folder, name))
-    save_file(model.state_dict(), os.path.join(folder, name, "weights.safetensors"))
+    save_in_shards(model.state_dict(), os.path.join(folder, name))
     tensors = run(model, found)
     tensors.update({f"in/{key}": value for key, value in found.items()})
     save_file(tensors, os.path.join(folder, name, "tensors.safetensors"))
