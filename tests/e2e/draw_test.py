@@ -102,7 +102,7 @@ class Draw(unittest.TestCase):
 
     def test_wrong_input_exits_with_2_and_says_what_and_why(self):
         for arguments, words in (
-            (["a cat", "--size", "100x90"], ["size", "96", "128"]),
+            (["a cat", "--size", "100x90"], ["width", "64", "128"]),
             (["a cat", "--size", "big"], ["size"]),
             (["a cat", "--steps", "0"], ["steps"]),
             (["a cat", "--sampler", "magic"], ["sampler", "euler"]),
