@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/toml_text.h"
 
 namespace pangu {
 namespace {
@@ -53,6 +54,7 @@ toml::table parse_toml(std::string_view text, const std::string& name) {
     throw bad_input(name, "at most 1 MiB of TOML", std::to_string(text.size()) + " bytes");
   }
   check_nesting(text, name);
+  check_toml_characters(text, name);
   try {
     return toml::parse(text, name);
   } catch (const toml::parse_error& e) {

@@ -1,0 +1,73 @@
+// A scanner of TOML's strings and comments (TOML 1.0, "Comment" and "String"), and nothing else of
+// it.
+#include "core/toml_text.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+
+namespace pangu {
+namespace {
+
+// Where a comment or a string of one line ends at the latest. More than TOML's own line ends: a
+// scanner that ends a comment too early is only stricter than the parser.
+bool ends_line(std::string_view text, size_t at) {
+  const std::string_view rest = text.substr(at);
+  return rest[0] == '\n' || rest[0] == '\r' || rest[0] == '\v' || rest[0] == '\f' ||
+         rest.substr(0, 2) == "\xC2\x85" || rest.substr(0, 3) == "\xE2\x80\xA8" ||
+         rest.substr(0, 3) == "\xE2\x80\xA9";
+}
+
+size_t after_line(std::string_view text, size_t at) {
+  while (at < text.size() && !ends_line(text, at)) ++at;
+  return at;
+}
+
+// Behind the string that opens at `at`, or at the point where it cannot go on.
+size_t after_string(std::string_view text, size_t at) {
+  const char quote = text[at];
+  const bool escapes = quote == '"';
+  const std::string three(3, quote);
+  const bool lines = text.substr(at, 3) == three;
+  for (at += lines ? 3 : 1; at < text.size(); ++at) {
+    if (escapes && text[at] == '\\') {
+      ++at;
+    } else if (lines && text.substr(at, 3) == three) {
+      at += 3;
+      // Up to two quotes may stand before the closing three.
+      for (int extra = 0; extra < 2 && at < text.size() && text[at] == quote; ++extra) ++at;
+      return at;
+    } else if (!lines && (text[at] == quote || ends_line(text, at))) {
+      return text[at] == quote ? at + 1 : at;
+    }
+  }
+  return text.size();
+}
+
+// The UTF-8 character at `at`, as far as its lead byte promises.
+std::string character_at(std::string_view text, size_t at) {
+  const auto lead = static_cast<unsigned char>(text[at]);
+  return std::string(text.substr(at, lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2));
+}
+
+}  // namespace
+
+void check_toml_characters(std::string_view text, const std::string& name) {
+  size_t at = text.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0;  // byte order mark
+  while (at < text.size()) {
+    if (text[at] == '#') {
+      at = after_line(text, at);
+    } else if (text[at] == '"' || text[at] == '\'') {
+      at = after_string(text, at);
+    } else if (static_cast<unsigned char>(text[at]) >= 0x80) {
+      const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(at), '\n');
+      throw bad_input(name + ":" + std::to_string(line), "ASCII outside of quotes and comments",
+                      "'" + character_at(text, at) + "'",
+                      "put text in quotes; commas and quotes of a Chinese keyboard are others");
+    } else {
+      ++at;
+    }
+  }
+}
+
+}  // namespace pangu
