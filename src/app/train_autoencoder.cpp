@@ -31,6 +31,11 @@ std::shared_ptr<nn::AutoencoderKL> make_network(const train::TrainConfig& config
     throw bad_input("network_config '" + config.network_config + "'", "JSON");
   torch::manual_seed(static_cast<uint64_t>(config.seed));
   auto network = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
+  if (config.initial_weights.empty()) {
+    nn::init_linear_path(*network);
+  } else {
+    nn::load_into(*network, nn::load_safetensors(config.initial_weights));
+  }
   nn::weights_to_channels_last(*network);
   return network;
 }

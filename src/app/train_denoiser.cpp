@@ -33,10 +33,14 @@ nn::UNetConfig read_unet_config(const std::string& path) {
 }
 
 std::shared_ptr<nn::UNet2DConditionModel> make_network(const nn::UNetConfig& unet_config,
-                                                       int64_t seed) {
-  torch::manual_seed(static_cast<uint64_t>(seed));
+                                                       const train::TrainConfig& config) {
+  torch::manual_seed(static_cast<uint64_t>(config.seed));
   auto network = std::make_shared<nn::UNet2DConditionModel>(unet_config);
-  nn::zero_init_output(*network);
+  if (config.initial_weights.empty()) {
+    nn::zero_init_output(*network);
+  } else {
+    nn::load_into(*network, nn::load_safetensors(config.initial_weights));
+  }
   nn::weights_to_channels_last(*network);
   return network;
 }
@@ -139,13 +143,13 @@ void train_denoiser(const TrainingRun& run) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::DenoiserCall> calls;
   for (int64_t r = 0; r < train::replica_count(config); ++r) {
-    auto network = make_network(unet_config, config.seed);
+    auto network = make_network(unet_config, config);
     calls.push_back(call_of(network));
     modules.push_back(network);
   }
   if (run.dry_run) return;
 
-  auto judge = make_network(unet_config, config.seed);  // f32, with averaged weights
+  auto judge = make_network(unet_config, config);  // f32, with averaged weights
   judge->eval();
   SampleGrid grid(config, schedule, judge, *set);
   train::TrainHooks hooks = run.hooks;

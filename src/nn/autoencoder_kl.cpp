@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "nn/fused_norm.h"
 
 namespace pangu::nn {
 namespace {
@@ -21,7 +22,7 @@ torch::nn::Conv2d conv1x1(int in, int out) {
   return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
 }
 
-torch::nn::GroupNorm group_norm(int groups, int channels) {
+torch::nn::GroupNorm norm_of(int groups, int channels) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(kNormEps));
 }
 
@@ -31,16 +32,16 @@ struct ResnetBlock : torch::nn::Module {
   torch::nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv_shortcut{nullptr};
 
   ResnetBlock(int in, int out, int groups) {
-    norm1 = register_module("norm1", group_norm(groups, in));
+    norm1 = register_module("norm1", norm_of(groups, in));
     conv1 = register_module("conv1", conv3x3(in, out));
-    norm2 = register_module("norm2", group_norm(groups, out));
+    norm2 = register_module("norm2", norm_of(groups, out));
     conv2 = register_module("conv2", conv3x3(out, out));
     if (in != out) conv_shortcut = register_module("conv_shortcut", conv1x1(in, out));
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor h = conv1(at::silu(norm1(x)));
-    h = conv2(at::silu(norm2(h)));
+    at::Tensor h = conv1(group_norm(x, norm1, AfterNorm::kSilu));
+    h = conv2(group_norm(h, norm2, AfterNorm::kSilu));
     return (conv_shortcut ? conv_shortcut(x) : x) + h;
   }
 };
@@ -52,7 +53,7 @@ struct Attention : torch::nn::Module {
   torch::nn::ModuleList to_out{nullptr};
 
   Attention(int channels, int groups) {
-    norm = register_module("group_norm", group_norm(groups, channels));
+    norm = register_module("group_norm", norm_of(groups, channels));
     to_q = register_module("to_q", torch::nn::Linear(channels, channels));
     to_k = register_module("to_k", torch::nn::Linear(channels, channels));
     to_v = register_module("to_v", torch::nn::Linear(channels, channels));
@@ -63,7 +64,8 @@ struct Attention : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) {
     const auto b = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
     // [B,C,H,W] channels-last -> [B,HW,C] is a view.
-    const at::Tensor tokens = norm(x).permute({0, 2, 3, 1}).reshape({b, h * w, c});
+    const at::Tensor tokens =
+        group_norm(x, norm, AfterNorm::kNothing).permute({0, 2, 3, 1}).reshape({b, h * w, c});
     const at::Tensor q = to_q(tokens).unsqueeze(1), k = to_k(tokens).unsqueeze(1);
     at::Tensor out = at::scaled_dot_product_attention(q, k, to_v(tokens).unsqueeze(1)).squeeze(1);
     out = to_out[0]->as<torch::nn::Linear>()->forward(out);
@@ -143,14 +145,14 @@ struct Encoder : torch::nn::Module {
     mid_block = register_module(
         "mid_block",
         std::make_shared<MidBlock>(widths.back(), c.norm_num_groups, c.mid_block_add_attention));
-    conv_norm_out = register_module("conv_norm_out", group_norm(c.norm_num_groups, widths.back()));
+    conv_norm_out = register_module("conv_norm_out", norm_of(c.norm_num_groups, widths.back()));
     conv_out = register_module("conv_out", conv3x3(widths.back(), 2 * c.latent_channels));
   }
 
   at::Tensor forward(const at::Tensor& image) {
     at::Tensor h = conv_in(image);
     for (const auto& level : *down_blocks) h = level->as<Level>()->forward(h);
-    return conv_out(at::silu(conv_norm_out(mid_block->forward(h))));
+    return conv_out(group_norm(mid_block->forward(h), conv_norm_out, AfterNorm::kSilu));
   }
 };
 
@@ -171,14 +173,14 @@ struct Decoder : torch::nn::Module {
       up_blocks->push_back(Level(widths[i ? i - 1 : 0], widths[i], c.layers_per_block + 1,
                                  c.norm_num_groups, i + 1 < widths.size(), false));
     }
-    conv_norm_out = register_module("conv_norm_out", group_norm(c.norm_num_groups, widths.back()));
+    conv_norm_out = register_module("conv_norm_out", norm_of(c.norm_num_groups, widths.back()));
     conv_out = register_module("conv_out", conv3x3(widths.back(), c.out_channels));
   }
 
   at::Tensor forward(const at::Tensor& latent) {
     at::Tensor h = mid_block->forward(conv_in(latent));
     for (const auto& level : *up_blocks) h = level->as<Level>()->forward(h);
-    return conv_out(at::silu(conv_norm_out(h)));
+    return conv_out(group_norm(h, conv_norm_out, AfterNorm::kSilu));
   }
 };
 
@@ -301,6 +303,21 @@ at::Tensor AutoencoderKL::scale(const at::Tensor& latent) const {
 
 at::Tensor AutoencoderKL::unscale(const at::Tensor& latent) const {
   return latent / config_.scaling_factor + config_.shift_factor;
+}
+
+void init_linear_path(AutoencoderKL& network) {
+  const at::NoGradGuard no_grad;
+  for (const auto& item : network.named_parameters()) {
+    const std::string& name = item.key();
+    at::Tensor weight = item.value();
+    const bool branch_end =
+        name.find(".conv2.") != std::string::npos || name.find(".to_out.") != std::string::npos;
+    if (branch_end) {
+      weight.zero_();
+    } else if (weight.dim() == 4 && name.find(".conv1.") == std::string::npos) {
+      torch::nn::init::orthogonal_(weight);
+    }
+  }
 }
 
 }  // namespace pangu::nn

@@ -54,4 +54,9 @@ class AutoencoderKL : public torch::nn::Module {
   std::shared_ptr<torch::nn::Module> encoder_, decoder_, quant_conv_, post_quant_conv_;
 };
 
+// Start of training: every residual branch ends in zero, and what remains, the path of plain
+// convolutions through the network, keeps norms (orthogonal kernels: Saxe et al. 2014), so that
+// pictures and gradients pass all levels from the first step.
+void init_linear_path(AutoencoderKL& network);
+
 }  // namespace pangu::nn

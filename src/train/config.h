@@ -15,6 +15,7 @@ struct TrainConfig {
   std::vector<std::string> train_data_dir;
   std::string network_config;
   std::string model_dir;
+  std::string initial_weights;
   std::string perceptual_weights;
   std::string cache_dir;
 
@@ -71,6 +72,7 @@ struct TrainConfig {
     v("train_data_dir", train_data_dir, "dataset folders or `.tar` shards");
     v("network_config", network_config, "JSON with diffusers' configuration of the network");
     v("model_dir", model_dir, "folder with vae/, text_encoder/, tokenizer/ (task denoiser)");
+    v("initial_weights", initial_weights, "safetensors to start from instead of random weights");
     v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
     v("cache_dir", cache_dir, "latents and caption states; empty: output_dir/cache");
     v("data_part", data_part, "`all`, `high` or `low`: which part of the data");

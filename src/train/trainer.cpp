@@ -27,10 +27,11 @@ double seconds_since(Clock::time_point start) {
 std::string fingerprint_of(TrainConfig config) {
   JsonFieldWriter writer;
   config.visit_fields(writer);
-  for (const char* free : {"output_dir", "train_data_dir", "network_config", "model_dir",
-                           "perceptual_weights", "cache_dir", "time_budget_minutes", "device",
-                           "save_every_minutes", "sample_every_n_steps", "log_every_n_steps",
-                           "sample_prompts", "max_train_steps", "learning_rate", "lr_scheduler"}) {
+  for (const char* free :
+       {"output_dir", "train_data_dir", "network_config", "model_dir", "initial_weights",
+        "perceptual_weights", "cache_dir", "time_budget_minutes", "device", "save_every_minutes",
+        "sample_every_n_steps", "log_every_n_steps", "sample_prompts", "max_train_steps",
+        "learning_rate", "lr_scheduler"}) {
     writer.json.erase(free);
   }
   return writer.json.dump();
