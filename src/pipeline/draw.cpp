@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <sstream>
 
 #include "core/error.h"
@@ -68,12 +69,25 @@ diffusion::Guidance guidance_of(const Request& request) {
   return g;
 }
 
-// The conditions of chosen rows, each repeated for every image of the batch.
-Conditions rows_of(const Conditions& all, const std::vector<int>& rows, int64_t batch) {
+// The conditions of chosen rows (guidance.h), of one row for every image of the batch.
+using RowConditions = std::function<Conditions(const std::vector<int>& rows)>;
+
+// One prompt for all: each row is repeated for every image.
+Conditions repeated_rows(const Conditions& all, const std::vector<int>& rows, int64_t batch) {
   std::vector<at::Tensor> context, mask;
   for (const int row : rows) {
     context.push_back(all.context[row].unsqueeze(0).expand({batch, -1, -1}));
     mask.push_back(all.context_mask[row].unsqueeze(0).expand({batch, -1}));
+  }
+  return {at::cat(context), at::cat(mask)};
+}
+
+// A prompt for each: row r of image i is all[r * batch + i].
+Conditions own_rows(const Conditions& all, const std::vector<int>& rows, int64_t batch) {
+  std::vector<at::Tensor> context, mask;
+  for (const int row : rows) {
+    context.push_back(all.context.narrow(0, row * batch, batch));
+    mask.push_back(all.context_mask.narrow(0, row * batch, batch));
   }
   return {at::cat(context), at::cat(mask)};
 }
@@ -91,6 +105,60 @@ image::Image to_picture(const at::Tensor& chw) {
   return picture;
 }
 
+// Latents of one batch, or nothing if on_step cancelled. Steps are counted from first_step.
+std::optional<at::Tensor> sample_batch(const Model& model, const Request& request,
+                                       const diffusion::Plan& plan,
+                                       const std::vector<uint64_t>& seeds,
+                                       const RowConditions& conditions, Stopwatch& timed,
+                                       const std::function<bool(int step_of_batch)>& on_step) {
+  std::vector<diffusion::Denoiser> experts;
+  for (const Expert& expert : model.experts) {
+    experts.push_back(diffusion::guide(
+        [&](const at::Tensor& x_net, double t, const std::vector<int>& chosen) {
+          return timed(expert.name, [&] {
+            const int64_t r = static_cast<int64_t>(chosen.size());
+            return expert.predict(x_net.repeat({r, 1, 1, 1}), t, conditions(chosen));
+          });
+        },
+        model.parameterisation, model.schedule, guidance_of(request)));
+  }
+  const auto denoise =
+      experts.size() == 1 ? experts.front() : diffusion::route_by_sigma(experts, plan.boundaries);
+  const int64_t h = *request.height / model.downscale, w = *request.width / model.downscale;
+  const diffusion::SigmaList sigmas = plan.sigmas();
+  const diffusion::Latents x(diffusion::image_noise(seeds, {model.latent_channels, h, w}) *
+                             sigmas.front());
+  bool cancelled = !on_step(0);
+  if (cancelled) return std::nullopt;
+  const diffusion::Latents result = diffusion::find_sampler(*request.sampler)
+                                        .sample(denoise, x, sigmas, diffusion::step_noise(seeds, x),
+                                                [&](const diffusion::StepInfo& info) {
+                                                  cancelled =
+                                                      !on_step(static_cast<int>(info.step) + 1);
+                                                  return !cancelled;
+                                                });
+  if (cancelled) return std::nullopt;
+  return result.one();
+}
+
+void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed) {
+  timed("load text encoder", [&] { model.load_text(); });
+  for (size_t e = 0; e < model.experts.size(); ++e) {
+    if (plan.steps_of(e) > 0) timed("load " + model.experts[e].name, model.experts[e].load);
+  }
+}
+
+// One picture at a time, so that its last bits do not depend on its neighbours.
+void decode_all(const Model& model, const at::Tensor& latents, Stopwatch& timed,
+                std::vector<image::Image>& pictures_) {
+  timed("load decoder", [&] { model.load_decoder(); });
+  for (int64_t i = 0; i < latents.size(0); ++i) {
+    const at::Tensor pixels =
+        timed("decode", [&] { return model.decode(latents.slice(0, i, i + 1)); });
+    pictures_.push_back(to_picture(pixels[0]));
+  }
+}
+
 }  // namespace
 
 diffusion::Plan plan_of(const Model& model, const Request& request) {
@@ -105,15 +173,9 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks)
   Drawing drawing;
   Stopwatch timed(drawing.timings);
   const diffusion::Plan plan = plan_of(model, request);
-  const diffusion::Sampler& sampler = diffusion::find_sampler(*request.sampler);
-  const diffusion::Guidance guidance = guidance_of(request);
-
-  timed("load text encoder", [&] { model.load_text(); });
+  load_for(model, plan, timed);
   const Conditions conditions =
       timed("text encoder", [&] { return model.encode(prompts_of(model, request)); });
-  for (size_t e = 0; e < model.experts.size(); ++e) {
-    if (plan.steps_of(e) > 0) timed("load " + model.experts[e].name, model.experts[e].load);
-  }
 
   const int64_t h = *request.height / model.downscale, w = *request.width / model.downscale;
   const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());
@@ -128,40 +190,53 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks)
     for (int64_t i = 0; i < count; ++i) {
       seeds.push_back(*request.seed + static_cast<uint64_t>(first + i));
     }
-    std::vector<diffusion::Denoiser> experts;
-    for (const Expert& expert : model.experts) {
-      experts.push_back(diffusion::guide(
-          [&, count](const at::Tensor& x_net, double t, const std::vector<int>& chosen) {
-            return timed(expert.name, [&] {
-              const int64_t r = static_cast<int64_t>(chosen.size());
-              return expert.predict(x_net.repeat({r, 1, 1, 1}), t,
-                                    rows_of(conditions, chosen, count));
-            });
-          },
-          model.parameterisation, model.schedule, guidance));
-    }
-    const auto denoise =
-        experts.size() == 1 ? experts.front() : diffusion::route_by_sigma(experts, plan.boundaries);
-    const diffusion::SigmaList sigmas = plan.sigmas();
-    const diffusion::Latents x(diffusion::image_noise(seeds, {model.latent_channels, h, w}) *
-                               sigmas.front());
-    bool cancelled = hooks.on_step && !hooks.on_step(batch * step_count, batches * step_count);
-    if (cancelled) break;
-    const diffusion::Latents result = sampler.sample(
-        denoise, x, sigmas, diffusion::step_noise(seeds, x), [&](const diffusion::StepInfo& info) {
-          if (!hooks.on_step) return true;
-          cancelled = !hooks.on_step(batch * step_count + static_cast<int>(info.step) + 1,
-                                     batches * step_count);
-          return !cancelled;
+    const auto latents = sample_batch(
+        model, request, plan, seeds,
+        [&](const std::vector<int>& chosen) { return repeated_rows(conditions, chosen, count); },
+        timed,
+        [&](int step) {
+          return !hooks.on_step || hooks.on_step(batch * step_count + step, batches * step_count);
         });
-    if (cancelled) break;
-    timed("load decoder", [&] { model.load_decoder(); });
-    // One picture at a time, so that its last bits do not depend on its neighbours.
-    for (int64_t i = 0; i < count; ++i) {
-      const at::Tensor pixels =
-          timed("decode", [&] { return model.decode(result.one().slice(0, i, i + 1)); });
-      drawing.pictures.push_back(to_picture(pixels[0]));
+    if (!latents) break;
+    decode_all(model, *latents, timed, drawing.pictures);
+  }
+  return drawing;
+}
+
+Drawing draw_each(const Model& model, const Request& shared, const std::vector<Wish>& wishes,
+                  int at_once, const DrawHooks& hooks) {
+  validate(shared, model.rules);
+  const at::NoGradGuard no_grad;
+  Drawing drawing;
+  Stopwatch timed(drawing.timings);
+  const diffusion::Plan plan = plan_of(model, shared);
+  load_for(model, plan, timed);
+  const int step_count = *shared.steps, all = static_cast<int>(wishes.size());
+  const int group = std::max(1, at_once), batches = (all + group - 1) / group;
+  for (int batch = 0; batch < batches; ++batch) {
+    const int first = batch * group, count = std::min(group, all - first);
+    std::vector<uint64_t> seeds;
+    std::vector<std::vector<std::string>> of_each;
+    for (int i = first; i < first + count; ++i) {
+      Request one = shared;
+      one.prompt = wishes[i].prompt;
+      validate(one, model.rules);
+      of_each.push_back(prompts_of(model, one));
+      seeds.push_back(wishes[i].seed);
     }
+    std::vector<std::string> prompts;
+    for (size_t row = 0; row < of_each.front().size(); ++row) {
+      for (const auto& own : of_each) prompts.push_back(own[row]);
+    }
+    const Conditions conditions = timed("text encoder", [&] { return model.encode(prompts); });
+    const auto latents = sample_batch(
+        model, shared, plan, seeds,
+        [&](const std::vector<int>& chosen) { return own_rows(conditions, chosen, count); }, timed,
+        [&](int step) {
+          return !hooks.on_step || hooks.on_step(batch * step_count + step, batches * step_count);
+        });
+    if (!latents) break;
+    decode_all(model, *latents, timed, drawing.pictures);
   }
   return drawing;
 }

@@ -34,6 +34,19 @@ diffusion::Plan plan_of(const Model& model, const Request& request);
 // does not depend on how many are drawn with it.
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks = {});
 
+// A picture of its own prompt.
+struct Wish {
+  std::string prompt;
+  uint64_t seed = 0;
+};
+
+// A picture for every wish, in their order, `at_once` of them in one forward: many small pictures
+// of different prompts cost less together. `shared` (resolved) says all the rest; its prompt, seed
+// and count are not read. Picture i is `draw`'s of the same prompt and seed, up to the rounding of
+// larger batches; its last bits may depend on its neighbours. Fewer pictures if cancelled.
+Drawing draw_each(const Model& model, const Request& shared, const std::vector<Wish>& wishes,
+                  int at_once, const DrawHooks& hooks = {});
+
 // What a PNG of picture `index` carries: "parameters", as A1111's web UI writes it, and
 // "pangu-draw", the request of this one picture with the model's name and fingerprint, as JSON.
 std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index);

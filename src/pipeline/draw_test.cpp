@@ -161,3 +161,20 @@ TEST_CASE("what a model does not allow is refused by name") {
   CHECK(size_from("256x192") == std::pair{256, 192});
   CHECK(size_from("256") == std::pair{256, 256});
 }
+
+TEST_CASE("pictures of many prompts in one forward are those that each prompt gives alone") {
+  Toy toy;
+  Request shared = toy.request("not read");
+  shared.styles = {"flat"};
+  const std::vector<Wish> wishes = {{"cat", 3}, {"a very long prompt", 4}, {"dog in fog", 3}};
+  for (const int at_once : {1, 2, 8}) {
+    const Drawing together = draw_each(toy.model, shared, wishes, at_once);
+    REQUIRE(together.pictures.size() == wishes.size());
+    for (size_t i = 0; i < wishes.size(); ++i) {
+      Request alone = toy.request(wishes[i].prompt, wishes[i].seed);
+      alone.styles = shared.styles;
+      CHECK(together.pictures[i] == draw(toy.model, alone).pictures[0]);
+    }
+  }
+  CHECK(draw_each(toy.model, shared, {}, 4).pictures.empty());
+}
