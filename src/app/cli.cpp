@@ -54,6 +54,13 @@ void add_train(CLI::App& app, TrainArgs& args) {
   cmd->add_option("--minutes", args.minutes, "Stop after this long, with a checkpoint");
   cmd->add_option("--device", args.device, "cpu or cuda (default: the file's)");
   cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  CLI::Option* exported = cmd->add_option("--export-state", args.export_state,
+                                          "Write the run's state into this folder, and stop");
+  cmd->add_option("--import-state", args.import_state, "Read it back into output_dir, and stop")
+      ->excludes(exported);
+  cmd->add_option("--piece-mb", args.piece_megabytes, "Most that a file of --export-state has")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100000));
   cmd->add_flag("--fresh", args.fresh, "Begin anew, do not resume from the last checkpoint");
   cmd->add_flag("--keys", args.keys, "Print the table of configuration keys");
   cmd->add_flag("--dry-run", args.dry_run, "Check configuration and data, train nothing");

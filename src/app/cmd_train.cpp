@@ -4,28 +4,31 @@
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <nlohmann/json.hpp>
 
 #include "app/commands.h"
 #include "app/training.h"
+#include "app/training_state.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "io/mapped_file.h"
 
 namespace pangu::app {
 namespace {
 
+constexpr int kSignalExit = 128;  // plus the signal's number, as shells say it
+
 volatile std::sig_atomic_t g_stop = 0;
-void on_signal(int) { g_stop = 1; }
+void on_signal(int number) { g_stop = number; }
 
 }  // namespace
 
-std::string read_text_file(const std::string& path, const char* what) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw bad_input(what, "a readable file", "'" + path + "'");
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
+nlohmann::json read_json_file(const std::string& path, const char* what) {
+  const std::string name = std::string(what) + " '" + path + "'";
+  if (!std::filesystem::exists(path)) throw bad_input(name, "a file", "none");
+  nlohmann::json json = nlohmann::json::parse(io::read_text_file(path), nullptr, false);
+  if (json.is_discarded()) throw bad_input(name, "JSON", "something else");
+  return json;
 }
 
 image::Image to_image(const at::Tensor& chw) {
@@ -48,6 +51,14 @@ int run_train(const TrainArgs& args) {
     assignments.push_back("time_budget_minutes=" + std::to_string(*args.minutes));
   }
   run.config = train::TrainConfig::open(args.config, assignments);
+  if (!args.export_state.empty()) {
+    export_state(run.config, args.export_state, size_t(args.piece_megabytes) * 1'000'000);
+    return 0;
+  }
+  if (!args.import_state.empty()) {
+    import_state(run.config, args.import_state, args.fresh);
+    return 0;
+  }
   run.resume = !args.fresh;
   run.dry_run = args.dry_run;
   run.quiet = args.quiet;
@@ -70,7 +81,8 @@ int run_train(const TrainArgs& args) {
     bar(progress);
   };
   run.hooks.stop = [] { return g_stop != 0; };
-  // The first Ctrl-C ends the run with a checkpoint, a second one kills it.
+  // The first Ctrl-C ends the run with a checkpoint, or the filling of a cache with what is there;
+  // a second one kills it.
   struct sigaction action{};
   action.sa_handler = on_signal;
   action.sa_flags = SA_RESETHAND;
@@ -82,7 +94,10 @@ int run_train(const TrainArgs& args) {
   } else {
     train_denoiser(run);
   }
-  return 0;
+  if (g_stop == 0) return 0;
+  bar.finish();
+  std::fprintf(stderr, "stopped; the same command goes on from here\n");
+  return kSignalExit + g_stop;
 }
 
 }  // namespace pangu::app

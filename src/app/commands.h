@@ -39,9 +39,12 @@ struct TrainArgs {
   std::string device;             // empty: the file's
   std::optional<double> minutes;  // stop, with a checkpoint, after this long
   int threads = 0;
-  bool fresh = false;    // do not resume from the last checkpoint
-  bool keys = false;     // print the table of configuration keys, train nothing
-  bool dry_run = false;  // validate configuration and data, train nothing
+  bool fresh = false;        // do not resume from the last checkpoint
+  std::string export_state;  // write the run's state into this folder, train nothing
+  std::string import_state;  // read it back, train nothing
+  int piece_megabytes = 15;  // of export_state
+  bool keys = false;         // print the table of configuration keys, train nothing
+  bool dry_run = false;      // validate configuration and data, train nothing
   bool quiet = false;
 };
 

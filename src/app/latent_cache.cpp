@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <unordered_map>
 
 #include "app/training.h"
@@ -13,6 +14,7 @@
 #include "core/progress.h"
 #include "data/buckets.h"
 #include "data/scenes.h"
+#include "io/mapped_file.h"
 #include "nn/autoencoder_kl.h"
 #include "nn/text_encoder.h"
 #include "nn/unet.h"
@@ -22,13 +24,13 @@
 namespace pangu::app {
 namespace {
 
+using Stop = std::function<bool()>;
+
 constexpr int64_t kEncodeBatch = 16;
 constexpr int64_t kCaptionBatch = 32;
 
 std::shared_ptr<nn::AutoencoderKL> load_autoencoder(const std::string& folder) {
-  const auto json = nlohmann::json::parse(
-      read_text_file(folder + "/config.json", "autoencoder config"), nullptr, false);
-  if (json.is_discarded()) throw bad_input("'" + folder + "/config.json'", "JSON");
+  const auto json = read_json_file(folder + "/config.json", "autoencoder");
   auto vae = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
   nn::load_into(*vae, nn::load_safetensors(folder + "/diffusion_pytorch_model.safetensors"));
   nn::weights_to_channels_last(*vae);
@@ -52,10 +54,22 @@ class CaptionBook {
   std::vector<std::string> texts_;
 };
 
+// A cache that the run has no time to fill is saved as far as it is.
+bool stopped(const Stop& stop, const char* what, size_t done, size_t total,
+             train::TensorCache& cache, ProgressBar* bar) {
+  if (!stop || !stop()) return false;
+  cache.save();
+  if (bar) bar->finish();
+  std::fprintf(stderr, "%s: stopped after %zu of %zu; these are kept\n", what, done, total);
+  return true;
+}
+
 // Computes what the cache misses. Captions of like length share a batch, so that little is padding.
-train::CaptionStates caption_states(const std::string& model_dir,
-                                    const std::vector<std::string>& texts, int64_t max_tokens,
-                                    train::TensorCache& cache, ProgressBar* bar) {
+// Nothing if stopped.
+std::optional<train::CaptionStates> caption_states(const std::string& model_dir,
+                                                   const std::vector<std::string>& texts,
+                                                   int64_t max_tokens, train::TensorCache& cache,
+                                                   const Stop& stop, ProgressBar* bar) {
   const auto key_of = [&](const std::string& text) {
     return std::to_string(max_tokens) + " " + sha256_hex(text);
   };
@@ -75,6 +89,7 @@ train::CaptionStates caption_states(const std::string& model_dir,
     std::stable_sort(missing.begin(), missing.end(),
                      [&](size_t a, size_t b) { return ids[a].size() < ids[b].size(); });
     for (size_t begin = 0; begin < missing.size(); begin += kCaptionBatch) {
+      if (stopped(stop, "captions", begin, missing.size(), cache, bar)) return std::nullopt;
       const size_t end = std::min(missing.size(), begin + kCaptionBatch);
       const int64_t rows = static_cast<int64_t>(end - begin);
       const int64_t length = static_cast<int64_t>(ids[missing[end - 1]].size());
@@ -230,9 +245,11 @@ class EncodeQueue {
   std::map<std::pair<int, int>, Pending> pending_;
 };
 
-std::vector<train::LatentItem> latent_items(const train::TrainConfig& config,
-                                            const std::vector<Job>& jobs, train::TensorCache& cache,
-                                            ProgressBar* bar) {
+// Nothing if stopped.
+std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainConfig& config,
+                                                           const std::vector<Job>& jobs,
+                                                           train::TensorCache& cache,
+                                                           const Stop& stop, ProgressBar* bar) {
   const std::shared_ptr<nn::AutoencoderKL> vae = load_autoencoder(config.model_dir + "/vae");
   const int small = static_cast<int>(config.latent_crop) * vae->config().downscale();
   const auto key_of = [](const Job& job, int width, int height) {
@@ -248,6 +265,11 @@ std::vector<train::LatentItem> latent_items(const train::TrainConfig& config,
     for (const data::Bucket& size : sizes) {
       const std::string key = key_of(job, size.width, size.height);
       if (cache.find(key).defined()) continue;
+      if (!drawn && stop && stop()) {
+        queue.flush();
+        stopped(stop, "latents", size_t(done), jobs.size(), cache, bar);
+        return std::nullopt;
+      }
       if (!drawn) picture = job.draw();
       drawn = true;
       if (!picture.empty()) {
@@ -274,13 +296,14 @@ std::vector<train::LatentItem> latent_items(const train::TrainConfig& config,
 std::string model_bytes(const train::TrainConfig& config,
                         std::initializer_list<const char*> files) {
   std::string bytes;
-  for (const char* file : files) bytes += read_text_file(config.model_dir + file, "model_dir");
+  for (const char* file : files) bytes += io::read_text_file(config.model_dir + file);
   return bytes;
 }
 
 }  // namespace
 
-std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& config, bool quiet) {
+std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& config, bool quiet,
+                                                 const Stop& stop) {
   const at::NoGradGuard no_grad;
   const std::vector<data::Item> items = training_items(config);
   data::Report report;
@@ -295,14 +318,18 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
       config.cache_dir + "/captions.safetensors",
       sha256_hex(model_bytes(config, {"/text_encoder/model.safetensors",
                                       "/text_encoder/config.json", "/tokenizer/tokenizer.json"})));
-  set->captions = caption_states(config.model_dir, book.texts(), config.max_token_length, captions,
-                                 bar("captions").get());
+  auto states = caption_states(config.model_dir, book.texts(), config.max_token_length, captions,
+                               stop, bar("captions").get());
+  if (!states) return nullptr;
+  set->captions = std::move(*states);
   train::TensorCache latents(
       config.cache_dir + "/latents.safetensors",
       sha256_hex(
           model_bytes(config, {"/vae/diffusion_pytorch_model.safetensors", "/vae/config.json"})));
-  set->items = latent_items(config, jobs, latents, bar("latents").get());
+  auto latent_list = latent_items(config, jobs, latents, stop, bar("latents").get());
   if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+  if (!latent_list) return nullptr;
+  set->items = std::move(*latent_list);
   return set;
 }
 

@@ -25,10 +25,7 @@ constexpr int64_t kSamplePictures = 12;
 constexpr int64_t kStatisticsPictures = 256;
 
 std::shared_ptr<nn::AutoencoderKL> make_network(const train::TrainConfig& config) {
-  const auto json = nlohmann::json::parse(read_text_file(config.network_config, "network_config"),
-                                          nullptr, false);
-  if (json.is_discarded())
-    throw bad_input("network_config '" + config.network_config + "'", "JSON");
+  const auto json = read_json_file(config.network_config, "network_config");
   torch::manual_seed(static_cast<uint64_t>(config.seed));
   auto network = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
   if (config.initial_weights.empty()) {
@@ -95,7 +92,9 @@ Statistics measure(nn::AutoencoderKL& network, const std::vector<at::Tensor>& pi
 
 void train_autoencoder(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
-  const std::vector<at::Tensor> pictures = load_training_pictures(config, config.resolution * 2);
+  const std::vector<at::Tensor> pictures =
+      load_training_pictures(config, config.resolution * 2, run.hooks.stop);
+  if (pictures.empty()) return;  // stopped
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::AutoencoderCalls> calls;
   for (int64_t r = 0; r < train::replica_count(config); ++r) {

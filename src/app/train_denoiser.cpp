@@ -27,9 +27,7 @@ constexpr double kSampleGuidance = 4.0;
 constexpr int64_t kSamplePictures = 16;
 
 nn::UNetConfig read_unet_config(const std::string& path) {
-  const auto json = nlohmann::json::parse(read_text_file(path, "network_config"), nullptr, false);
-  if (json.is_discarded()) throw bad_input("network_config '" + path + "'", "JSON");
-  return nn::unet_config_from_json(json);
+  return nn::unet_config_from_json(read_json_file(path, "network_config"));
 }
 
 std::shared_ptr<nn::UNet2DConditionModel> make_network(const nn::UNetConfig& unet_config,
@@ -77,8 +75,7 @@ class SampleGrid {
     std::vector<int64_t> rows(latents.size(), 0);
     rows.insert(rows.end(), captions.begin(), captions.end());
     std::tie(context_, mask_) = train::gather_captions(set.captions, rows);
-    const auto json = nlohmann::json::parse(
-        read_text_file(config.model_dir + "/vae/config.json", "autoencoder config"));
+    const auto json = read_json_file(config.model_dir + "/vae/config.json", "autoencoder");
     vae_ = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
     nn::load_into(
         *vae_, nn::load_safetensors(config.model_dir + "/vae/diffusion_pytorch_model.safetensors"));
@@ -139,7 +136,8 @@ void train_denoiser(const TrainingRun& run) {
   loss_config.noise_offset = config.noise_offset;
   loss_config.validate(schedule);
 
-  const auto set = latent_set_for(config, run.quiet);
+  const auto set = latent_set_for(config, run.quiet, run.hooks.stop);
+  if (!set) return;  // stopped
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::DenoiserCall> calls;
   for (int64_t r = 0; r < train::replica_count(config); ++r) {

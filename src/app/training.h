@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -25,8 +26,8 @@ void train_autoencoder(const TrainingRun& run);
 // Trains a denoiser and writes OUTPUT_DIR/unet/.
 void train_denoiser(const TrainingRun& run);
 
-// The JSON of config.network_config. Error kBadInput naming the file.
-std::string read_text_file(const std::string& path, const char* what);
+// Error kBadInput naming `what` and the file if it is missing or no JSON.
+nlohmann::json read_json_file(const std::string& path, const char* what);
 
 // [3,H,W] in [-1,1] -> 8-bit RGB, clipped and rounded.
 image::Image to_image(const at::Tensor& chw);

@@ -45,10 +45,12 @@ std::vector<data::Item> training_items(const train::TrainConfig& config) {
   return items;
 }
 
-std::vector<at::Tensor> load_training_pictures(const train::TrainConfig& config, int64_t side_px) {
+std::vector<at::Tensor> load_training_pictures(const train::TrainConfig& config, int64_t side_px,
+                                               const std::function<bool()>& stop) {
   data::Report report;
   std::vector<at::Tensor> pictures;
   for (const data::Item& item : training_items(config)) {
+    if (stop && stop()) return {};
     if (const auto picture = data::try_load_image(item, report)) {
       pictures.push_back(fit(*picture, static_cast<int>(side_px)));
     }

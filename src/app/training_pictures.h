@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <vector>
 
 #include "data/dataset.h"
@@ -14,7 +15,8 @@ namespace pangu::app {
 std::vector<data::Item> training_items(const train::TrainConfig& config);
 
 // The same as [S,S,4] u8 with S = side_px: smaller pictures enlarged (Lanczos), others shrunk,
-// centred on transparency.
-std::vector<at::Tensor> load_training_pictures(const train::TrainConfig& config, int64_t side_px);
+// centred on transparency. None if stop() says so meanwhile; stop may be empty.
+std::vector<at::Tensor> load_training_pictures(const train::TrainConfig& config, int64_t side_px,
+                                               const std::function<bool()>& stop);
 
 }  // namespace pangu::app

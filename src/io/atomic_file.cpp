@@ -2,12 +2,16 @@
 #include "io/atomic_file.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <utility>
+#include <vector>
 
 #include "core/error.h"
 
@@ -86,6 +90,21 @@ void AtomicWriter::commit() {
     (void)::fsync(directory);
     ::close(directory);
   }
+}
+
+void remove_stale_temporaries(const std::string& path) {
+  namespace fs = std::filesystem;
+  const std::string begin = fs::path(path).filename().string() + ".tmp-";
+  std::error_code ignored;  // a temporary that stays only takes room
+  std::vector<fs::path> stale;
+  for (const auto& entry : fs::directory_iterator(directory_of(path), ignored)) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with(begin)) continue;
+    const long owner = std::strtol(name.c_str() + begin.size(), nullptr, 10);
+    const bool gone = owner > 0 && ::kill(static_cast<pid_t>(owner), 0) != 0 && errno == ESRCH;
+    if (gone) stale.push_back(entry.path());
+  }
+  for (const fs::path& file : stale) fs::remove(file, ignored);
 }
 
 void write_file_atomic(const std::string& path, std::span<const std::byte> bytes) {

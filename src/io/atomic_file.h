@@ -39,6 +39,10 @@ class AtomicWriter {
   size_t size_bytes_ = 0;
 };
 
+// Removes what writers of `path` left beside it when their process was killed; those of processes
+// that still run are left alone.
+void remove_stale_temporaries(const std::string& path);
+
 // The whole of `bytes` as the file `path`, atomically.
 void write_file_atomic(const std::string& path, std::span<const std::byte> bytes);
 void write_file_atomic(const std::string& path, std::string_view text);

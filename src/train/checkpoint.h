@@ -13,7 +13,7 @@ namespace pangu::train {
 struct Checkpoint {
   int64_t step = 0;          // optimiser steps done
   double train_seconds = 0;  // spent so far, over all runs
-  std::string fingerprint;   // of what must not change between runs; see fingerprint_of
+  std::string fingerprint;   // of what must not change between runs; see train/fingerprint.h
   std::map<std::string, at::Tensor> tensors;
 };
 

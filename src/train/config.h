@@ -63,6 +63,7 @@ struct TrainConfig {
   double save_every_minutes = 4;
   int64_t sample_every_n_steps = 1000;
   int64_t log_every_n_steps = 20;
+  int64_t save_every_n_steps = 0;
   std::vector<std::string> sample_prompts;
 
   template <class V>
@@ -129,6 +130,8 @@ struct TrainConfig {
   }
 
   // Reads FILE, applies "key=value" assignments, validates. Error kBadInput names file, line, key.
+    v("save_every_n_steps", save_every_n_steps,
+      "checkpoints by number, beside those by time; 0 is off", Limits{0, 1e9});
   static TrainConfig open(const std::string& path, const std::vector<std::string>& assignments);
 };
 

@@ -10,7 +10,11 @@
 #include <thread>
 
 #include "core/error.h"
+#include "io/atomic_file.h"
+#include "io/mapped_file.h"
 #include "train/checkpoint.h"
+#include "train/fingerprint.h"
+#include "train/metrics_page.h"
 #include "train/replicas.h"
 
 namespace pangu::train {
@@ -20,21 +24,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-// What a checkpoint must agree with: everything that changes the weights' course, but not what only
-// says where files are or how long and how often.
-std::string fingerprint_of(TrainConfig config) {
-  JsonFieldWriter writer;
-  config.visit_fields(writer);
-  for (const char* free :
-       {"output_dir", "train_data_dir", "network_config", "model_dir", "initial_weights",
-        "perceptual_weights", "cache_dir", "time_budget_minutes", "device", "save_every_minutes",
-        "sample_every_n_steps", "log_every_n_steps", "sample_prompts", "max_train_steps",
-        "learning_rate", "lr_scheduler"}) {
-    writer.json.erase(free);
-  }
-  return writer.json.dump();
 }
 
 // Lines of metrics.jsonl that an interrupted run wrote after its last checkpoint are dropped.
@@ -47,7 +36,7 @@ void cut_metrics(const std::string& path, int64_t step) {
     if (!entry.is_discarded() && entry.value("step", int64_t{0}) <= step) kept += line + "\n";
   }
   in.close();
-  std::ofstream(path, std::ios::trunc) << kept;
+  io::write_file_atomic(path, kept);
 }
 
 void append_metrics(const std::string& path, const StepReport& r) {
@@ -60,6 +49,12 @@ void append_metrics(const std::string& path, const StepReport& r) {
                                 {"seconds", r.seconds},
                                 {"skipped", r.skipped}};
   std::ofstream(path, std::ios::app) << entry.dump() << "\n";
+}
+
+void write_page(const TrainConfig& config, const std::string& metrics_path) {
+  if (!std::filesystem::exists(metrics_path)) return;
+  io::write_file_atomic(config.output_dir + "/metrics.html",
+                        metrics_page(config.output_dir, io::read_text_file(metrics_path)));
 }
 
 int64_t core_count() { return std::max<int64_t>(1, std::thread::hardware_concurrency()); }
@@ -103,10 +98,10 @@ TrainResult train(const TrainConfig& config,
   const std::string fingerprint = fingerprint_of(config);
   if (resume) {
     if (auto checkpoint = load_checkpoint(checkpoint_path)) {
-      if (checkpoint->fingerprint != fingerprint) {
-        throw bad_input("checkpoint '" + checkpoint_path + "'",
-                        "the settings it was written with: " + checkpoint->fingerprint, fingerprint,
-                        "start with an empty output_dir or pass --fresh");
+      const std::string difference = difference_of(checkpoint->fingerprint, fingerprint);
+      if (!difference.empty()) {
+        throw bad_input("checkpoint '" + checkpoint_path + "'", "the settings it was written with",
+                        difference, "start with an empty output_dir or pass --fresh");
       }
       optimizer.load_state(checkpoint->tensors);
       step = checkpoint->step;
@@ -115,6 +110,7 @@ TrainResult train(const TrainConfig& config,
   }
   if (step == 0) std::filesystem::remove(metrics_path);
   cut_metrics(metrics_path, step);
+  io::remove_stale_temporaries(checkpoint_path);  // of runs that were killed while they saved
 
   const auto start = Clock::now();
   auto last_save = start, last_log = start;
@@ -174,12 +170,16 @@ TrainResult train(const TrainConfig& config,
       logged_step = step;
       last_log = Clock::now();
     }
-    if (last || seconds_since(last_save) >= config.save_every_minutes * 60) save();
-    const int64_t every = config.sample_every_n_steps;
-    if (hooks.on_sample && every > 0 && (last || step % every == 0)) {
-      hooks.on_sample(step, optimizer.averaged());
-      last_log = Clock::now();
+    const int64_t by_number = config.save_every_n_steps;
+    if (last || seconds_since(last_save) >= config.save_every_minutes * 60 ||
+        (by_number > 0 && step % by_number == 0)) {
+      save();
     }
+    const int64_t every = config.sample_every_n_steps;
+    const bool sample = every > 0 && (last || step % every == 0);
+    if (sample || last) write_page(config, metrics_path);
+    if (sample && hooks.on_sample) hooks.on_sample(step, optimizer.averaged());
+    if (sample) last_log = Clock::now();
   }
   return {step, step >= config.max_train_steps, optimizer.averaged()};
 }

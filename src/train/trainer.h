@@ -60,7 +60,8 @@ int64_t replica_count(const TrainConfig& config);
 
 // modules: `replica_count` networks of one shape. They are made to share the first one's weights,
 // converted to the training precision and device. Goes on from output_dir's checkpoint if there is
-// one and `resume`. Writes checkpoint.safetensors and metrics.jsonl.
+// one and `resume`. Writes checkpoint.safetensors, metrics.jsonl and, at every sample
+// interval and at the end, metrics.html.
 TrainResult train(const TrainConfig& config,
                   const std::vector<std::shared_ptr<torch::nn::Module>>& modules,
                   const LossFunction& loss, const TrainHooks& hooks, bool resume = true);

@@ -11,6 +11,7 @@
 #include "core/rng.h"
 #include "io/safetensors.h"
 #include "train/checkpoint.h"
+#include "train/fingerprint.h"
 #include "train/latent_set.h"
 
 using namespace pangu;
@@ -132,6 +133,7 @@ TEST_CASE("the loss of the toy falls and is logged") {
   CHECK(losses.back() < 0.1 * losses.front());
   std::ifstream metrics(folder.path + "/metrics.jsonl");
   CHECK(std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') == 80);
+  CHECK(std::filesystem::file_size(folder.path + "/metrics.html") > 2000);
 }
 
 TEST_CASE("a checkpoint of other settings is refused") {
@@ -140,7 +142,22 @@ TEST_CASE("a checkpoint of other settings is refused") {
   run(c);
   c.train_batch_size = 13;
   CHECK_THROWS_WITH_AS(run(c), doctest::Contains("--fresh"), Error);
+  CHECK_THROWS_WITH_AS(run(c), doctest::Contains("train_batch_size 12, now 13"), Error);
   CHECK_NOTHROW(run(c, {}, /*resume=*/false));
+}
+
+TEST_CASE("a setting that a checkpoint does not know yet has its default") {
+  TrainConfig c;
+  const std::string now = fingerprint_of(c);
+  std::string before = now;
+  const size_t at = before.find("\"seed\":0");
+  REQUIRE(at != std::string::npos);
+  before.replace(at, 8, "\"x\":0");
+  CHECK(difference_of(before, now) == "");
+  c.seed = 4;
+  c.output_dir = "elsewhere";
+  CHECK(difference_of(before, fingerprint_of(c)) == "seed 0, now 4");
+  CHECK(difference_of("broken", now) != "");
 }
 
 TEST_CASE("an error inside a replica reaches the caller") {

@@ -1,0 +1,26 @@
+#include "io/atomic_file.h"
+
+#include <doctest/doctest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+
+using namespace pangu::io;
+namespace fs = std::filesystem;
+
+TEST_CASE("temporaries of writers that are gone are removed, those of running ones stay") {
+  std::string pattern = (fs::temp_directory_path() / "pangu-atomic-XXXXXX").string();
+  const std::string folder = ::mkdtemp(pattern.data());
+  {
+    AtomicWriter ours(folder + "/a");
+    write_file_atomic(folder + "/a.tmp-999999999-0",
+                      "of a process number that no system gives out");
+    write_file_atomic(folder + "/b.tmp-999999999-0", "of another file");
+    remove_stale_temporaries(folder + "/a");
+    CHECK(!fs::exists(folder + "/a.tmp-999999999-0"));
+    CHECK(fs::exists(folder + "/b.tmp-999999999-0"));
+    CHECK_NOTHROW(ours.commit());
+  }
+  CHECK(fs::exists(folder + "/a"));
+  fs::remove_all(folder);
+}

@@ -1,0 +1,208 @@
+"""Trains tiny networks through the built program: kills, stops, moves between folders, shards.
+
+Usage: train_test.py PROGRAM
+"""
+
+import json
+import pathlib
+import random
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import zlib
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = sys.argv.pop(1)
+STEPS = 120
+AUTOENCODER = {
+    "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
+    "block_out_channels": [8, 40], "layers_per_block": 1, "norm_num_groups": 4,
+    "mid_block_add_attention": False, "use_quant_conv": True, "use_post_quant_conv": True,
+}
+LATENT_CHANNELS = json.loads((ROOT / "models/mini/vae/config.json").read_text())["latent_channels"]
+UNET = {
+    "_class_name": "UNet2DConditionModel", "sample_size": 4,
+    "in_channels": LATENT_CHANNELS, "out_channels": LATENT_CHANNELS,
+    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
+    "mid_block_type": "UNetMidBlock2DCrossAttn",
+    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "block_out_channels": [16, 16],
+    "layers_per_block": 1, "transformer_layers_per_block": 1, "attention_head_dim": [1, 1],
+    "cross_attention_dim": 384, "use_linear_projection": True, "norm_num_groups": 4,
+    "flip_sin_to_cos": True, "freq_shift": 0,
+}
+
+
+def png(side, seed):
+    """A disc of one colour on another."""
+    draw = random.Random(seed)
+    inside, outside = (bytes(draw.randrange(256) for _ in range(3)) for _ in range(2))
+    x0, y0, r = draw.uniform(0.3, 0.7) * side, draw.uniform(0.3, 0.7) * side, side * 0.25
+    rows = b"".join(b"\0" + b"".join(inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside
+                                     for x in range(side)) for y in range(side))
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+
+
+def handles_interrupt(process):
+    """The program has put its own handler of SIGINT in place."""
+    try:
+        status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+    caught = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(caught, 16) >> (signal.SIGINT - 1) & 1)
+
+
+class Train(unittest.TestCase):
+    def setUp(self):
+        self.scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(self.scratch.cleanup)
+        self.folder = pathlib.Path(self.scratch.name)
+        (self.folder / "vae.json").write_text(json.dumps(AUTOENCODER))
+        (self.folder / "unet.json").write_text(json.dumps(UNET))
+
+    def pictures(self, count, side):
+        folder = self.folder / "pictures"
+        folder.mkdir()
+        for i in range(count):
+            (folder / f"{i:04}.png").write_bytes(png(side, i))
+            (folder / f"{i:04}.txt").write_text(f"disc number {i}\n第{i}个圆\n")
+        return folder
+
+    def config(self, name, output, **keys):
+        values = {"output_dir": str(self.folder / output), "seed": 5, "replicas": 2,
+                  "sample_every_n_steps": 0, "log_every_n_steps": 10, "lr_scheduler": "constant",
+                  "lr_warmup_steps": 10, **keys}
+        path = self.folder / name
+        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+        return path
+
+    def autoencoder(self, output, data, **keys):
+        return self.config(f"{output}.toml", output, task="autoencoder", train_data_dir=[str(data)],
+                           network_config=str(self.folder / "vae.json"), resolution=8,
+                           train_batch_size=4, max_train_steps=STEPS, save_every_n_steps=3, **keys)
+
+    def denoiser(self, output, data, **keys):
+        return self.config(f"{output}.toml", output, task="denoiser", train_data_dir=[str(data)],
+                           network_config=str(self.folder / "unet.json"),
+                           model_dir=str(ROOT / "models/mini"), train_batch_size=4, **keys)
+
+    def start(self, *arguments):
+        return subprocess.Popen([PROGRAM, "train", *map(str, arguments), "--quiet"],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def train(self, *arguments, code=0):
+        process = self.start(*arguments)
+        out, err = process.communicate()
+        self.assertEqual(process.returncode, code, (arguments, out, err))
+        return out + err
+
+    def weights(self, output, part="vae"):
+        return (self.folder / output / part / "diffusion_pytorch_model.safetensors").read_bytes()
+
+    def wait(self, process, condition):
+        while process.poll() is None and not condition():
+            time.sleep(0.005)
+
+    def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(self):
+        data = self.pictures(6, 24)
+        self.train(self.autoencoder("whole", data))
+        config, draw = self.autoencoder("killed", data), random.Random()
+        checkpoint = self.folder / "killed/checkpoint.safetensors"
+        steps = []
+        for kill in range(5):
+            before = checkpoint.stat().st_ino if checkpoint.exists() else None
+            process = self.start(config)
+            # The first one dies anywhere; the others after they have saved something.
+            if kill > 0:
+                self.wait(process, lambda: checkpoint.exists() and checkpoint.stat().st_ino != before)
+            time.sleep(draw.uniform(0, 0.1 if kill > 0 else 0.4))
+            process.kill()
+            process.communicate()
+            self.assertEqual(process.returncode, -signal.SIGKILL, "it ended before it was killed")
+            if checkpoint.exists():
+                found = subprocess.run([PROGRAM, "inspect", checkpoint, "--json"], check=True,
+                                       capture_output=True, text=True).stdout
+                steps.append(int(json.loads(found)["metadata"]["step"]))
+        self.assertEqual(steps, sorted(set(steps)), "each run must get further")
+        self.assertLess(steps[-1], STEPS)
+        self.train(config)
+        self.assertEqual(self.weights("killed"), self.weights("whole"), f"killed after {steps}")
+        self.assertEqual(list((self.folder / "killed").glob("*.tmp-*")), [])
+        metrics = (self.folder / "killed/metrics.jsonl").read_text().splitlines()
+        lines = [json.loads(line)["step"] for line in metrics]
+        self.assertEqual(lines, sorted(set(lines)))
+        self.assertIn("<svg", (self.folder / "killed/metrics.html").read_text())
+
+    def test_a_run_that_moves_in_small_files_goes_on_with_the_same_bits(self):
+        data = self.pictures(6, 24)
+        self.train(self.autoencoder("whole", data))
+        here, there = self.autoencoder("here", data), self.autoencoder("there", data)
+        state = self.folder / "state"
+        self.train(there, "--export-state", state, code=2)  # nothing to export yet
+        self.train(here, "--set", f"max_train_steps={STEPS // 2}")
+        said = self.train(here, "--export-state", state, "--piece-mb", "1")
+        self.assertIn(f"step {STEPS // 2}", said)
+        pieces = sorted(state.glob("*.bin"))
+        self.assertGreater(len(pieces), 1)
+        self.assertLessEqual(max(path.stat().st_size for path in pieces), 1_000_000)
+
+        whole = pieces[1].read_bytes()
+        pieces[1].write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        self.assertIn(pieces[1].name, self.train(there, "--import-state", state, code=2))
+        pieces[1].unlink()
+        self.assertIn(pieces[1].name, self.train(there, "--import-state", state, code=2))
+        self.assertFalse((self.folder / "there/checkpoint.safetensors").exists())
+        pieces[1].write_bytes(whole)
+
+        self.train(there, "--import-state", state)
+        self.train(there)
+        self.assertEqual(self.weights("there"), self.weights("whole"))
+        # An older state does not replace a newer run unless it is asked to.
+        before = (self.folder / "there/checkpoint.safetensors").read_bytes()
+        self.assertIn("--fresh", self.train(there, "--import-state", state, code=2))
+        self.assertEqual((self.folder / "there/checkpoint.safetensors").read_bytes(), before)
+        self.train(there, "--import-state", state, "--fresh")
+        self.assertNotEqual((self.folder / "there/checkpoint.safetensors").read_bytes(), before)
+
+    def test_a_stop_while_caching_keeps_what_is_cached_and_training_goes_on_from_it(self):
+        data = self.pictures(120, 24)
+        config = self.denoiser("unet", data, resolution=128, max_train_steps=2)
+        cache = self.folder / "unet/cache"
+
+        process = self.start(config)
+        self.wait(process, lambda: handles_interrupt(process))
+        process.send_signal(signal.SIGINT)
+        err = process.communicate()[1]
+        self.assertEqual(process.returncode, 130, err)
+        self.assertRegex(err, r"captions: stopped after \d+ of 241")
+
+        process = self.start(config)
+        self.wait(process, (cache / "captions.safetensors").exists)
+        process.send_signal(signal.SIGTERM)
+        err = process.communicate()[1]
+        self.assertEqual(process.returncode, 143, err)
+        self.assertRegex(err, r"latents: stopped after \d+ of 120")
+
+        self.train(config)
+        self.assertTrue(self.weights("unet", "unet"))
+
+    def test_a_folder_and_the_shards_packed_of_it_train_to_the_same_bits(self):
+        data, shards = self.pictures(6, 24), self.folder / "shards"
+        subprocess.run([PROGRAM, "data", "pack", data, "--out", shards, "-q"], check=True,
+                       capture_output=True)
+        for output, source in (("folder", data), ("tar", shards)):
+            self.train(self.denoiser(output, source, resolution=64, max_train_steps=3))
+        self.assertEqual(self.weights("tar", "unet"), self.weights("folder", "unet"))
+
+
+if __name__ == "__main__":
+    unittest.main()
