@@ -1,65 +1,133 @@
 #!/usr/bin/env bash
 # Trains the embedded model from nothing, or goes on where it stopped: dataset, autoencoder, latent
-# cache, structure generator, texture generator, export to models/mini.
+# cache, structure generator, texture generator, export, scores.
 #
-#   tools/train_mini.sh --minutes N [--device cpu|cuda] [--work DIR] [--vae-share P] [--keep-vae]
+#   tools/train_mini.sh --minutes N [--piece M] [--device cpu|cuda] [--data DIR] [--work DIR]
+#                       [--model DIR] [--vae-share P] [--no-scores]
+#   tools/train_mini.sh --export DIR | --import DIR [--work DIR]
 #
-# N is the time for the three trainings together, split by --vae-share (percent for the
-# autoencoder, default 30; the structure generator gets two thirds of the rest). Every part resumes
-# from its checkpoint, so the run may be cut into pieces of any length; --keep-vae leaves the
-# autoencoder as it is, which keeps cached latents and both generators valid.
+# N is the training time of the three networks together: the autoencoder gets --vae-share percent of
+# it (default 30; 0 takes the one of --model), the structure generator two thirds of the rest. How long
+# a network has been trained is read from its metrics, so that the same command goes on where it
+# stopped, and a larger N trains the generators on; an autoencoder that has had its share stays as it
+# is, because cached latents and both generators depend on it. --piece stops after about M minutes, with exit
+# code 75 while there is more to do:
+#   until tools/train_mini.sh --minutes 120 --piece 10; do [ $? = 75 ] || break; done
+# --data is a dataset folder, or one of shards by `pangu-draw data pack`. --export writes the state of
+# the three trainings in files of at most 15 MB, --import reads it back.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-minutes="" device=cpu work=out/mini vae_share=30 keep_vae=0
+readonly more_to_do=75
+minutes="" piece=1000000 device=cpu work=out/mini data="" model=models/mini vae_share=30 scores=1
+export_to="" import_from=""
+fail() { echo "train_mini: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
-    --minutes) minutes=$2; shift 2 ;;
-    --device) device=$2; shift 2 ;;
-    --work) work=$2; shift 2 ;;
-    --vae-share) vae_share=$2; shift 2 ;;
-    --keep-vae) keep_vae=1; shift ;;
-    *) echo "train_mini: unknown option '$1' (expected --minutes, --device, --work, --vae-share, --keep-vae)" >&2
-       exit 2 ;;
+    --no-scores) scores=0; shift; continue ;;
+    --minutes|--piece|--device|--work|--data|--model|--vae-share|--export|--import) ;;
+    *) fail "unknown option '$1'; the file $0 begins with those it knows" ;;
   esac
+  [ $# -ge 2 ] || fail "$1: expected a value, found none"
+  case $1 in
+    --minutes) minutes=$2 ;; --piece) piece=$2 ;; --device) device=$2 ;; --work) work=$2 ;;
+    --data) data=$2 ;; --model) model=$2 ;; --vae-share) vae_share=$2 ;;
+    --export) export_to=$2 ;; --import) import_from=$2 ;;
+  esac
+  shift 2
 done
-case $minutes in
-  ''|*[!0-9]*) echo "train_mini: --minutes: expected a whole number, found '$minutes'" >&2; exit 2 ;;
-esac
+program=${PANGU_DRAW:-./pangu-draw} python=${PANGU_PYTHON:-.venv/bin/python}
+data=${data:-$work/dataset}
 
-program=${PANGU_DRAW:-./pangu-draw}
-python=${PANGU_PYTHON:-.venv/bin/python}
-mkdir -p "$work"
-
-if [ ! -e "$work/dataset/manifest.jsonl" ]; then
-  "$python" tools/mini_dataset.py --out "$work/dataset"
-fi
-if [ ! -e "$work/weights/vgg16.safetensors" ]; then
-  mkdir -p "$work/weights"
-  "$python" tools/export_vgg.py --out "$work/weights/vgg16.safetensors"
-fi
-if [ ! -e "$work/model/text_encoder/model.safetensors" ]; then
-  mkdir -p "$work/model"
-  cp -r models/mini/text_encoder models/mini/tokenizer "$work/model/"
-fi
-
-# run CONFIG MINUTES OUTPUT_DIR: one training for so long.
-run() {
-  local config=$1 part_minutes=$2 output=$3
-  "$program" train "$config" --minutes "$part_minutes" --device "$device" \
-    --set output_dir="$output" --set train_data_dir="[\"$work/dataset\"]" \
-    --set perceptual_weights="$work/weights/vgg16.safetensors" \
+declare -A output=([vae]=vae_run [structure]=structure [texture]=texture)
+# Sets `command` to `pangu-draw train` of PART, with the folders of this run and further OPTIONS.
+command_for() {
+  local part=$1
+  shift
+  command=("$program" train "configs/mini/$part.toml" --device "$device" "$@"
+    --set output_dir="$work/${output[$part]}" --set train_data_dir="[\"$data\"]"
     --set model_dir="$work/model" --set cache_dir="$work/cache"
+    --set perceptual_weights="$work/weights/vgg16.safetensors")
+}
+adopt_vae() { # FOLDER: from now on the generators depend on it
+  mkdir -p "$work/model"
+  rm -rf "$work/model/vae"
+  cp -r "$1" "$work/model/vae"
 }
 
-rest=$minutes
-if [ "$keep_vae" = 0 ]; then
-  vae_minutes=$((minutes * vae_share / 100))
-  rest=$((minutes - vae_minutes))
-  run configs/mini/vae.toml "$vae_minutes" "$work/vae_run"
-  rm -rf "$work/model/vae"
-  cp -r "$work/vae_run/vae" "$work/model/vae"
+if [ -n "$export_to$import_from" ]; then
+  for part in vae structure texture; do
+    if [ -n "$export_to" ] && [ -e "$work/${output[$part]}/checkpoint.safetensors" ]; then
+      command_for "$part" --export-state "$export_to/$part" && "${command[@]}"
+    elif [ -n "$import_from" ] && [ -e "$import_from/$part/pieces.json" ]; then
+      command_for "$part" --import-state "$import_from/$part" && "${command[@]}"
+    fi
+  done
+  # With a generator begun, the autoencoder was done.
+  if [ -n "$import_from" ] && [ -e "$import_from/structure/pieces.json" ] && [ -e "$work/vae_run/vae" ]; then
+    adopt_vae "$work/vae_run/vae"
+  fi
+  exit
 fi
-run configs/mini/structure.toml $((rest * 2 / 3)) "$work/structure"
-run configs/mini/texture.toml $((rest - rest * 2 / 3)) "$work/texture"
-tools/export_mini.sh "$work" models/mini
+
+for number in "$minutes" "$piece" "$vae_share"; do
+  case $number in
+    ''|*[!0-9]*) fail "--minutes, --piece, --vae-share: expected whole numbers, found '$number'" ;;
+  esac
+done
+[ "$vae_share" -le 100 ] || fail "--vae-share: expected 0 to 100, found $vae_share"
+mkdir -p "$work/weights" "$work/model"
+if [ "$data" = "$work/dataset" ] && [ ! -e "$data/manifest.jsonl" ]; then
+  "$python" tools/mini_dataset.py --out "$data"
+fi
+for name in vgg inception; do
+  file=$work/weights/${name/vgg/vgg16}.safetensors
+  [ -e "$file" ] || "$python" "tools/export_$name.py" --out "$file"
+done
+for part in text_encoder tokenizer; do
+  [ -e "$work/model/$part" ] || cp -r "models/mini/$part" "$work/model/$part"
+done
+
+spent() { # PART: seconds that it has been trained, out of the last line of its metrics
+  local lines=$work/${output[$1]}/metrics.jsonl
+  if [ -s "$lines" ]; then tail -n 1 "$lines" | sed -E 's/.*"seconds":([0-9]+).*/\1/'; else echo 0; fi
+}
+# PART SECONDS: trains it until it has had that much, or ends this piece.
+train_until() {
+  local wanted=$(($2 - $(spent "$1"))) left=$((piece * 60 - SECONDS)) code=0
+  [ "$wanted" -gt 0 ] || return 0
+  [ "$left" -gt 0 ] || piece_ends "$1"
+  local now=$((wanted < left ? wanted : left))
+  command_for "$1" --minutes "$((now / 60)).$(printf %03d $((now % 60 * 1000 / 60)))"
+  # Training minds the time itself; the interrupt is for a piece that ends while latents are cached.
+  timeout --foreground --preserve-status -s INT $((left + 30)) "${command[@]}" || code=$?
+  [ "$code" = 0 ] || { [ "$code" = 130 ] && [ $((piece * 60 - SECONDS)) -le 0 ]; } || exit "$code"
+  # A second or two is less than a start costs.
+  [ $(($2 - $(spent "$1"))) -le 2 ] || piece_ends "$1"
+}
+piece_ends() {
+  local part all=0
+  for part in vae structure texture; do all=$((all + $(spent "$part"))); done
+  echo "train_mini: in $1, $(((all + 30) / 60)) of $minutes minutes done; the same command goes on"
+  exit $more_to_do
+}
+
+vae_seconds=$((minutes * 60 * vae_share / 100)) rest=$((minutes * 60 * (100 - vae_share) / 100))
+if [ ! -e "$work/model/vae" ]; then
+  if [ "$vae_share" = 0 ]; then
+    adopt_vae "$model/vae"
+  else
+    train_until vae "$vae_seconds"
+    adopt_vae "$work/vae_run/vae"
+  fi
+fi
+train_until structure $((rest * 2 / 3))
+train_until texture $((rest - rest * 2 / 3))
+tools/export_mini.sh "$work" "$model"
+if [ "$scores" = 1 ]; then
+  page=$model/scores.md
+  [ "$model" != models/mini ] || page=docs/mini-model.md
+  "$program" eval --model "$model" --data "$data" --inception "$work/weights/inception.safetensors" \
+    --runs "$work" --out "$page"
+fi
+echo "train_mini: done, $model"

@@ -17,7 +17,7 @@ import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = sys.argv.pop(1)
-STEPS = 120
+STEPS = 80
 AUTOENCODER = {
     "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
     "block_out_channels": [8, 40], "layers_per_block": 1, "norm_num_groups": 4,
@@ -174,8 +174,8 @@ class Train(unittest.TestCase):
         self.assertNotEqual((self.folder / "there/checkpoint.safetensors").read_bytes(), before)
 
     def test_a_stop_while_caching_keeps_what_is_cached_and_training_goes_on_from_it(self):
-        data = self.pictures(120, 24)
-        config = self.denoiser("unet", data, resolution=128, max_train_steps=2)
+        data = self.pictures(80, 24)
+        config = self.denoiser("unet", data, resolution=64, max_train_steps=2)
         cache = self.folder / "unet/cache"
 
         process = self.start(config)
@@ -183,14 +183,14 @@ class Train(unittest.TestCase):
         process.send_signal(signal.SIGINT)
         err = process.communicate()[1]
         self.assertEqual(process.returncode, 130, err)
-        self.assertRegex(err, r"captions: stopped after \d+ of 241")
+        self.assertRegex(err, r"captions: stopped after \d+ of 161")
 
         process = self.start(config)
         self.wait(process, (cache / "captions.safetensors").exists)
         process.send_signal(signal.SIGTERM)
         err = process.communicate()[1]
         self.assertEqual(process.returncode, 143, err)
-        self.assertRegex(err, r"latents: stopped after \d+ of 120")
+        self.assertRegex(err, r"latents: stopped after \d+ of 80")
 
         self.train(config)
         self.assertTrue(self.weights("unet", "unet"))
