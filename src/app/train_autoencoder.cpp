@@ -92,8 +92,9 @@ Statistics measure(nn::AutoencoderKL& network, const std::vector<at::Tensor>& pi
 
 void train_autoencoder(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
-  const std::vector<at::Tensor> pictures =
-      load_training_pictures(config, config.resolution * 2, run.hooks.stop);
+  // Room for crops, where there are any.
+  const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
+  const std::vector<at::Tensor> pictures = load_training_pictures(config, side, run.hooks.stop);
   if (pictures.empty()) return;  // stopped
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::AutoencoderCalls> calls;
@@ -132,8 +133,10 @@ void train_autoencoder(const TrainingRun& run) {
   nn::load_into(*judge, result.weights);
   const Statistics statistics = measure(*judge, pictures);
   nn::AutoencoderKLConfig exported = judge->config();
-  exported.scaling_factor = 1 / statistics.standard_deviation;
-  exported.shift_factor = statistics.mean;
+  if (config.train_encoder) {  // else models trained on these latents go by the old numbers
+    exported.scaling_factor = 1 / statistics.standard_deviation;
+    exported.shift_factor = statistics.mean;
+  }
   nlohmann::json json = exported.to_json();
   json["training"] = {{"steps", result.step}, {"psnr_db", statistics.psnr_db}};
   const std::string folder = config.output_dir + "/vae";

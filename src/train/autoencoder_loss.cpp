@@ -39,7 +39,7 @@ struct Loss {
     draw_background(rng, config.background_probability, colour);
     const at::Tensor x = over_colour(picture, colour);
     const int64_t side = config.resolution, h = x.size(1), w = x.size(2);
-    if (rng.uniform() < 0.5) {
+    if (rng.uniform() < config.whole_picture_probability) {
       return at::adaptive_avg_pool2d(x.unsqueeze(0), {side, side}).squeeze(0);
     }
     const int64_t y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
@@ -56,7 +56,11 @@ struct Loss {
         at::stack(rows).to(at::Device(config.device)).contiguous(at::MemoryFormat::ChannelsLast);
 
     const AutoencoderCalls& net = replicas[static_cast<size_t>(slice.replica)];
-    const auto [mean, logvar] = net.encode(image.to(dtype));
+    at::Tensor mean, logvar;
+    {
+      const at::AutoGradMode grad(config.train_encoder);
+      std::tie(mean, logvar) = net.encode(image.to(dtype));
+    }
     at::Tensor noise = at::empty(mean.sizes());
     const int64_t latent_size = mean[0].numel();
     fill_normal(static_cast<uint64_t>(config.seed), kPosteriorStream,
@@ -87,6 +91,7 @@ struct Loss {
       }
       loss = loss + perceptual_distance(look(decoded), wanted).sum() * config.perceptual_weight;
     }
+    if (!config.train_encoder) return loss;
     const at::Tensor mu = mean.to(at::kFloat), lv = logvar.to(at::kFloat);
     const at::Tensor kl = 0.5 * (mu.square() + lv.exp() - 1 - lv);
     return loss + kl.mean() * (config.kl_weight * double(slice.count));

@@ -19,8 +19,9 @@ struct AutoencoderCalls {
 // Features of [B,3,H,W] in [-1,1], fine to coarse; gradients flow to the image.
 using PerceptualFeatures = std::function<std::vector<at::Tensor>(const at::Tensor& image)>;
 
-// pictures: [H,W,4] u8 each, any sizes of at least config.resolution a side. Half of the samples
-// are crops of config.resolution, half whole pictures shrunk to it. `perceptual` may be empty.
+// pictures: [H,W,4] u8 each, any sizes of at least config.resolution a side. A share of
+// config.whole_picture_probability of the samples are whole pictures shrunk to config.resolution,
+// the rest crops of it. `perceptual` may be empty.
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
                               PerceptualFeatures perceptual, std::vector<at::Tensor> pictures);
 

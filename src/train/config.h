@@ -41,6 +41,8 @@ struct TrainConfig {
 
   double kl_weight = 1e-6;
   double perceptual_weight = 0.1;
+  bool train_encoder = true;
+  double whole_picture_probability = 0.5;
   double equivariance_probability = 0.3;
 
   int64_t train_batch_size = 64;
@@ -61,9 +63,9 @@ struct TrainConfig {
   int64_t replicas = 0;
   int64_t seed = 0;
   double save_every_minutes = 4;
+  int64_t save_every_n_steps = 0;
   int64_t sample_every_n_steps = 1000;
   int64_t log_every_n_steps = 20;
-  int64_t save_every_n_steps = 0;
   std::vector<std::string> sample_prompts;
 
   template <class V>
@@ -101,6 +103,11 @@ struct TrainConfig {
     v("max_token_length", max_token_length, "captions are cut to this many tokens", Limits{2, 512});
     v("kl_weight", kl_weight, "of the posterior's KL to N(0,1)", Limits{0, 1e3});
     v("perceptual_weight", perceptual_weight, "of the VGG feature distance", Limits{0, 1e3});
+    v("whole_picture_probability", whole_picture_probability,
+      "share of whole pictures, shrunk to resolution; the rest are crops (task autoencoder)",
+      Limits{0, 1});
+    v("train_encoder", train_encoder,
+      "false: the latents stay as they are, only the decoder learns (task autoencoder)");
     v("equivariance_probability", equivariance_probability,
       "share of batches whose halved latents must decode to halved pictures", Limits{0, 1});
     v("train_batch_size", train_batch_size, "samples a step, over all replicas", Limits{1, 65536});
@@ -123,6 +130,8 @@ struct TrainConfig {
     v("replicas", replicas, "batch slices computed side by side; 0: one a core", Limits{0, 256});
     v("seed", seed, "of weights, order, noise and captions", Limits{0, 9e15});
     v("save_every_minutes", save_every_minutes, "between checkpoints", Limits{0, 1e6});
+    v("save_every_n_steps", save_every_n_steps,
+      "checkpoints by number, beside those by time; 0 is off", Limits{0, 1e9});
     v("sample_every_n_steps", sample_every_n_steps, "grid of sample pictures; 0 is off",
       Limits{0, 1e9});
     v("log_every_n_steps", log_every_n_steps, "lines of metrics.jsonl", Limits{1, 1e9});
@@ -130,8 +139,6 @@ struct TrainConfig {
   }
 
   // Reads FILE, applies "key=value" assignments, validates. Error kBadInput names file, line, key.
-    v("save_every_n_steps", save_every_n_steps,
-      "checkpoints by number, beside those by time; 0 is off", Limits{0, 1e9});
   static TrainConfig open(const std::string& path, const std::vector<std::string>& assignments);
 };
 
