@@ -119,6 +119,35 @@ void add_data(CLI::App& app, DataArgs& args) {
   scenes->add_flag("--heldout", args.heldout, "The held-out scenes instead of training scenes");
 }
 
+void add_eval(CLI::App& app, EvalArgs& args) {
+  CLI::App* cmd = app.add_subcommand("eval", "Score a model, and write the page of its scores");
+  cmd->add_option("--model", args.model, "Model folder (default: the embedded model)");
+  cmd->add_option("--data", args.data, "Dataset folder of `data build`, with the real pictures");
+  cmd->add_option("--inception", args.inception, "Weights that tools/export_inception.py writes");
+  cmd->add_option("--runs", args.runs, "Folder of trainings, for their losses");
+  cmd->add_option("-o,--out", args.out, "Page to write (.md); pictures go into images/ beside it");
+  cmd->add_option("--json", args.json, "File to write the scores to");
+  cmd->add_option("--cache", args.cache,
+                  "Keeps the features of real pictures (default: in the temporary folder)");
+  cmd->add_option("--only", args.only, "Some of probe,frechet,scenes,loss (default: all)");
+  cmd->add_option("--prompts", args.prompts, "Pictures of each group in each language")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 10000));
+  cmd->add_option("--scenes", args.scenes, "Scene prompts in each language")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 500));
+  cmd->add_option("--batch", args.batch, "Prompts in one forward")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  cmd->add_option("--steps", args.steps, "Steps of the sampler (default: the model's)");
+  cmd->add_option("--guidance", args.guidance, "Guidance scale (default: the model's)");
+  cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
+  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
+  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
 void add_inspect(CLI::App& app, InspectArgs& args) {
   CLI::App* cmd = app.add_subcommand("inspect", "Say what a weight file, model or picture holds");
   cmd->add_option("path", args.path, "A .safetensors file, a model folder or a PNG")->required();
@@ -138,11 +167,13 @@ int run(int argc, const char* const* argv) {
   DrawArgs draw;
   TrainArgs train;
   DataArgs data;
+  EvalArgs eval;
   InspectArgs inspect;
   DoctorArgs doctor;
   add_draw(app, draw);
   add_train(app, train);
   add_data(app, data);
+  add_eval(app, eval);
   add_inspect(app, inspect);
   add_doctor(app, doctor);
   try {
@@ -158,6 +189,7 @@ int run(int argc, const char* const* argv) {
   if (name == "train" && train.config.empty()) throw bad_input("train", "a TOML file", "none");
   if (name == "train") return run_train(train);
   if (name == "data") return run_data(data);
+  if (name == "eval") return run_eval(eval);
   if (name == "inspect") return run_inspect(inspect);
   return run_doctor(doctor);
 }

@@ -72,6 +72,27 @@ struct DataArgs {
   bool quiet = false;
 };
 
+struct EvalArgs {
+  std::string model;      // folder; empty: the embedded model
+  std::string data;       // dataset folder with concepts and styles
+  std::string inception;  // weights of the feature extractor
+  std::string runs;       // folder of trainings; empty: no losses
+  std::string out;        // page (.md) to write; empty: only print
+  std::string json;       // file of scores; empty: none
+  std::string cache;      // features of real pictures; empty: a file in the temporary folder
+  std::string only;       // "probe,frechet,scenes,loss"; empty: all that the paths allow
+  int prompts = 100;      // of each group
+  int scenes = 50;
+  int batch = 16;  // prompts a forward
+  std::optional<int> steps;
+  std::optional<double> guidance;
+  uint64_t seed = 0;
+  std::string device = "cpu";
+  std::string dtype;
+  int threads = 0;
+  bool quiet = false;
+};
+
 struct InspectArgs {
   std::string path;  // safetensors file, model folder or PNG of this program
   bool json = false;
@@ -88,6 +109,7 @@ int run_train(const TrainArgs& args);
 int print_training_keys();
 int run_data(const DataArgs& args);
 int compose_scenes(const DataArgs& args);
+int run_eval(const EvalArgs& args);
 int run_inspect(const InspectArgs& args);
 int run_doctor(const DoctorArgs& args);
 

@@ -35,7 +35,7 @@ def refused(code: int, *arguments) -> str:
 
 
 def help_and_version():
-    names = ("draw", "train", "data", "inspect", "doctor")
+    names = ("draw", "train", "data", "eval", "inspect", "doctor")
     text = run("--help")
     assert text.returncode == 0 and all(name in text.stdout for name in names), text
     for name in names:

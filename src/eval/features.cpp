@@ -1,0 +1,173 @@
+#include "eval/features.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "core/rng.h"
+#include "data/dataset.h"
+#include "image/resize.h"
+#include "io/mapped_file.h"
+#include "io/safetensors.h"
+#include "nn/inception.h"
+#include "nn/weights.h"
+
+namespace pangu::eval {
+namespace {
+
+constexpr size_t kBatch = 8;
+constexpr const char* kMadeOf = "made_of";
+constexpr const char* kRecipe = "views 2";  // changes when `softened` or the layout of rows does
+
+// -> [1,3,H,W] f32 in [-1,1]
+at::Tensor to_tensor(const image::Image& picture) {
+  return at::from_blob(const_cast<uint8_t*>(picture.pixels.data()),
+                       {picture.height, picture.width, 3}, at::kByte)
+                 .to(at::kFloat)
+                 .permute({2, 0, 1})
+                 .unsqueeze(0) /
+             127.5 -
+         1.0;
+}
+
+nn::TensorMap read_weights(const std::string& path) {
+  try {
+    return nn::load_safetensors(path);
+  } catch (const Error& problem) {
+    throw while_doing("reading the feature extractor (--inception)", problem);
+  }
+}
+
+std::string file_fingerprint(const std::string& path) {
+  const io::MappedFile file(path);
+  const auto digest = Sha256().update(file.bytes()).digest();
+  return hex_of(digest).substr(0, 16);
+}
+
+std::string made_of(const FeatureSource& source, const std::vector<data::Item>& items) {
+  Sha256 hash;
+  hash.update(std::string(kRecipe) + source.fingerprint);
+  for (const data::Item& item : items) {
+    const image::Bytes bytes = data::read_bytes(item);
+    hash.update(item.id + "\n").update(std::as_bytes(std::span(bytes)));
+  }
+  return hex_of(hash.digest());
+}
+
+}  // namespace
+
+Features Features::rows(const at::Tensor& index) const {
+  return {mixed6.index_select(0, index), final.defined() ? final.index_select(0, index) : final};
+}
+
+Features cat(const std::vector<Features>& parts) {
+  std::vector<at::Tensor> mixed6, final;
+  for (const Features& part : parts) {
+    mixed6.push_back(part.mixed6);
+    if (part.final.defined()) final.push_back(part.final);
+  }
+  return {at::cat(mixed6), final.empty() ? at::Tensor() : at::cat(final)};
+}
+
+namespace {
+
+Features features_of(const nn::Inception& network, const std::vector<image::Image>& pictures,
+                     const OnProgress& progress) {
+  std::vector<Features> parts;
+  for (size_t first = 0; first < pictures.size();) {
+    // Pictures of one size make a batch.
+    std::vector<at::Tensor> batch;
+    size_t i = first;
+    while (i < pictures.size() && batch.size() < kBatch &&
+           pictures[i].width == pictures[first].width &&
+           pictures[i].height == pictures[first].height) {
+      batch.push_back(to_tensor(pictures[i++]));
+    }
+    const nn::InceptionFeatures found =
+        network.features(at::cat(batch).contiguous(at::MemoryFormat::ChannelsLast));
+    parts.push_back({found.mixed6, found.final});
+    first = i;
+    if (progress) {
+      Progress done;
+      done.done = int64_t(i);
+      done.total = int64_t(pictures.size());
+      done.unit = "pictures";
+      progress(done);
+    }
+  }
+  return cat(parts);
+}
+
+}  // namespace
+
+FeatureSource inception_features(const std::string& weights_path) {
+  const nn::TensorMap weights = read_weights(weights_path);
+  const auto whole = std::make_shared<nn::Inception>(nn::InceptionConfig{}, weights);
+  const auto early =
+      std::make_shared<nn::Inception>(nn::InceptionConfig{.stop_at_mixed6 = true}, weights);
+  return {file_fingerprint(weights_path),
+          [whole, early](const std::vector<image::Image>& pictures, bool with_final,
+                         const OnProgress& progress) {
+            return features_of(with_final ? *whole : *early, pictures, progress);
+          }};
+}
+
+image::Image softened(const image::Image& picture, const std::string& key) {
+  constexpr int kLowPx = 64, kHighPx = 128;         // of the blur
+  constexpr double kLowScale = 0.9, kShift = 0.04;  // of the side
+  Rng rng(stable_hash(key), 0);
+  const int small = kLowPx + int(rng.below(kHighPx - kLowPx + 1));
+  const double scale = rng.uniform(kLowScale, 2 - kLowScale);
+  const int width = int(picture.width * scale), height = int(picture.height * scale);
+  const auto moved = [&](int side, int room) {
+    return (room - side) / 2 + int(rng.uniform(-kShift, kShift) * room);
+  };
+  const int x = moved(width, picture.width), y = moved(height, picture.height);
+  image::Image soft = image::resize(picture, small, small, image::Filter::kBilinear);
+  soft = image::resize(soft, width, height, image::Filter::kBicubic);
+  image::Image canvas = image::filled(picture.width, picture.height, {});
+  image::paste(canvas, soft, {x, y, width, height});
+  return rng.below(2) ? image::flip_horizontal(canvas) : canvas;
+}
+
+Features real_features(const FeatureSource& source, const std::vector<data::Item>& items,
+                       const std::string& cache, const OnProgress& progress) {
+  const std::string key = made_of(source, items);
+  if (std::filesystem::exists(cache)) {
+    try {
+      if (io::SafetensorsFile::open(cache).metadata().count(kMadeOf) &&
+          io::SafetensorsFile::open(cache).metadata().at(kMadeOf) == key) {
+        const nn::TensorMap kept = nn::load_safetensors(cache);
+        return {kept.at("mixed6"), kept.at("final")};
+      }
+    } catch (const Error&) {
+      // A file that is no longer readable is made again.
+    }
+  }
+  std::vector<Features> parts;
+  for (int view = 0; view < kViews; ++view) {
+    for (size_t first = 0; first < items.size(); first += kBatch) {
+      std::vector<image::Image> pictures;
+      for (size_t i = first; i < std::min(first + kBatch, items.size()); ++i) {
+        const image::Image picture = data::render_item(items[i], kPicturePx);
+        pictures.push_back(view == 0 ? picture : softened(picture, items[i].id));
+      }
+      parts.push_back(source.of(pictures, view == 0, {}));
+      if (!progress) continue;
+      Progress done;
+      done.done = int64_t(size_t(view) * items.size() + first + pictures.size());
+      done.total = int64_t(items.size() * kViews);
+      done.unit = "pictures";
+      progress(done);
+    }
+  }
+  const Features found = cat(parts);
+  nn::save_safetensors(cache, {{"mixed6", found.mixed6}, {"final", found.final}}, {{kMadeOf, key}});
+  return found;
+}
+
+}  // namespace pangu::eval

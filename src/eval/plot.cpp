@@ -1,0 +1,188 @@
+#include "eval/plot.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+namespace pangu::eval {
+namespace {
+
+constexpr int kWidth = 460, kHeight = 320;  // of one plot, pixels
+constexpr int kLeft = 58, kRight = 14, kTop = 34, kBottom = 46;
+constexpr int kLegendLine = 16;
+constexpr const char* kColours[] = {"#1f5fbf", "#c8471b", "#2c8a4b", "#8a3fa8", "#a07a00"};
+constexpr double kMargin = 0.04;  // of the range, beyond the outermost points
+
+struct Axis {
+  double low = 0, high = 1;
+  bool logarithmic = false;
+  double share(double v) const {
+    const auto f = [&](double x) { return logarithmic ? std::log(x) : x; };
+    return (f(v) - f(low)) / (f(high) - f(low));
+  }
+};
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", value);
+  return text;
+}
+
+std::string tick_text(double value) {
+  char text[32];
+  if (value != 0 && std::abs(value) >= 10000) {
+    std::snprintf(text, sizeof text, "%gk", value / 1000);
+  } else {
+    std::snprintf(text, sizeof text, "%.6g", value);
+  }
+  return text;
+}
+
+std::string escaped(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '&') {
+      out += "&amp;";
+    } else if (c == '<') {
+      out += "&lt;";
+    } else if (c == '>') {
+      out += "&gt;";
+    } else if (c == '"') {
+      out += "&quot;";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string label(double x, double y, const std::string& text, const char* anchor,
+                  const std::string& more = "") {
+  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\"" +
+         more + ">" + escaped(text) + "</text>\n";
+}
+
+std::string line(double x1, double y1, double x2, double y2, const char* stroke) {
+  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
+         "\" y2=\"" + number(y2) + "\" stroke=\"" + stroke + "\"/>\n";
+}
+
+// Points that can be drawn, neighbours averaged until they are few enough.
+std::vector<std::pair<double, double>> drawable(const Plot& plot, const Series& series) {
+  std::vector<std::pair<double, double>> kept;
+  for (const auto& [x, y] : series.points) {
+    if (!std::isfinite(x) || !std::isfinite(y)) continue;
+    if ((plot.log_x && x <= 0) || (plot.log_y && y <= 0)) continue;
+    kept.emplace_back(x, y);
+  }
+  const size_t group = (kept.size() + kMaxPlotPoints - 1) / kMaxPlotPoints;
+  if (group <= 1) return kept;
+  std::vector<std::pair<double, double>> means;
+  for (size_t i = 0; i < kept.size(); i += group) {
+    const size_t end = std::min(i + group, kept.size());
+    double x = 0, y = 0;
+    for (size_t k = i; k < end; ++k) x += kept[k].first, y += kept[k].second;
+    means.emplace_back(x / double(end - i), y / double(end - i));
+  }
+  return means;
+}
+
+Axis axis_over(double low, double high, bool logarithmic) {
+  if (low == high) {
+    const double reach = low == 0 ? 1 : std::abs(low) / 2;
+    return {low - reach, high + reach, logarithmic};
+  }
+  if (logarithmic) {
+    const double margin = std::pow(high / low, kMargin);
+    return {low / margin, high * margin, true};
+  }
+  const double margin = (high - low) * kMargin;
+  return {low - margin, high + margin, false};
+}
+
+std::string svg_of(const Plot& plot) {
+  std::vector<std::vector<std::pair<double, double>>> lines;
+  double x_low = std::numeric_limits<double>::infinity(), y_low = x_low;
+  double x_high = -x_low, y_high = -x_low;
+  for (const Series& series : plot.series) {
+    lines.push_back(drawable(plot, series));
+    for (const auto& [x, y] : lines.back()) {
+      x_low = std::min(x_low, x), x_high = std::max(x_high, x);
+      y_low = std::min(y_low, y), y_high = std::max(y_high, y);
+    }
+  }
+  const double right = kWidth - kRight, bottom = kHeight - kBottom;
+  std::string out = label((kLeft + right) / 2, 20, plot.title, "middle", " font-weight=\"bold\"");
+  if (!(x_low <= x_high)) return out + label((kLeft + right) / 2, 160, "no data", "middle");
+  const Axis x_axis = axis_over(x_low, x_high, plot.log_x);
+  const Axis y_axis = axis_over(y_low, y_high, plot.log_y);
+  const auto px = [&](double x) { return kLeft + x_axis.share(x) * (right - kLeft); };
+  const auto py = [&](double y) { return bottom - y_axis.share(y) * (bottom - kTop); };
+  for (const double t : ticks(x_axis.low, x_axis.high, plot.log_x)) {
+    out += line(px(t), kTop, px(t), bottom, "#ddd");
+    out += label(px(t), bottom + 16, tick_text(t), "middle");
+  }
+  for (const double t : ticks(y_axis.low, y_axis.high, plot.log_y)) {
+    out += line(kLeft, py(t), right, py(t), "#ddd");
+    out += label(kLeft - 6, py(t) + 4, tick_text(t), "end");
+  }
+  out += line(kLeft, bottom, right, bottom, "#444") + line(kLeft, kTop, kLeft, bottom, "#444");
+  out += label((kLeft + right) / 2, kHeight - 8, plot.x_label, "middle");
+  out += label(14, (kTop + bottom) / 2, plot.y_label, "middle",
+               " transform=\"rotate(-90 14 " + number((kTop + bottom) / 2) + ")\"");
+  for (size_t i = 0; i < lines.size(); ++i) {
+    const char* colour = kColours[i % std::size(kColours)];
+    std::string points;
+    for (const auto& [x, y] : lines[i]) points += number(px(x)) + "," + number(py(y)) + " ";
+    if (!points.empty()) points.pop_back();
+    out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
+           "\" points=\"" + points + "\"/>\n";
+    const double y = kTop + 12 + double(i) * kLegendLine;
+    out += line(right - 22, y - 4, right - 4, y - 4, colour);
+    out += label(right - 28, y, plot.series[i].name, "end");
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<double> ticks(double low, double high, bool logarithmic) {
+  std::vector<double> found;
+  if (!(low < high) || (logarithmic && low <= 0)) return found;
+  if (logarithmic) {
+    const int first = int(std::floor(std::log10(low))), last = int(std::ceil(std::log10(high)));
+    const bool few = std::log10(high / low) < 2.5;
+    for (int power = first; power <= last; ++power) {
+      for (const double step : {1.0, 2.0, 5.0}) {
+        const double t = step * std::pow(10.0, power);
+        if (t >= low && t <= high && (few || step == 1)) found.push_back(t);
+      }
+    }
+    return found;
+  }
+  constexpr double kAbout = 6;
+  const double rough = (high - low) / kAbout, power = std::pow(10.0, std::floor(std::log10(rough)));
+  double step = 10 * power;
+  for (const double factor : {5.0, 2.0, 1.0}) {
+    if (factor * power >= rough) step = factor * power;
+  }
+  for (double k = std::ceil(low / step); k * step <= high; ++k) found.push_back(k * step);
+  return found;
+}
+
+std::string svg_of(const std::vector<Plot>& plots) {
+  const int width = kWidth * int(std::max<size_t>(1, plots.size()));
+  std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + std::to_string(width) +
+                    "\" height=\"" + std::to_string(kHeight) + "\" viewBox=\"0 0 " +
+                    std::to_string(width) + " " + std::to_string(kHeight) +
+                    "\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#222\">\n"
+                    "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
+  for (size_t i = 0; i < plots.size(); ++i) {
+    out += "<g transform=\"translate(" + std::to_string(int(i) * kWidth) + " 0)\">\n" +
+           svg_of(plots[i]) + "</g>\n";
+  }
+  return out + "</svg>\n";
+}
+
+}  // namespace pangu::eval

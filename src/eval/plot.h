@@ -1,0 +1,31 @@
+// Line charts as SVG text: axes, ticks, a legend. Small enough to read in a diff, no script, no
+// font of its own. Knows nothing of what the numbers mean.
+#pragma once
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pangu::eval {
+
+struct Series {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // x, y; those that are not finite are left out
+};
+
+struct Plot {
+  std::string title, x_label, y_label;
+  bool log_x = false, log_y = false;  // points at or below zero are then left out
+  std::vector<Series> series;
+};
+
+// At most this many points of a series are drawn; more are averaged in groups.
+inline constexpr size_t kMaxPlotPoints = 200;
+
+// The plots side by side, as one SVG document. Plots without a point say so.
+std::string svg_of(const std::vector<Plot>& plots);
+
+// Numbers that a person would choose for ticks: within [low, high], 1, 2 or 5 times a power of ten
+// apart (on a logarithmic axis the powers of ten, with 2 and 5 if they are few).
+std::vector<double> ticks(double low, double high, bool logarithmic);
+
+}  // namespace pangu::eval

@@ -1,0 +1,82 @@
+// What an evaluation found, as plain data: everything that the page says is here or in the runs'
+// files. Shares are kept as counts. Knows no tensor.
+#pragma once
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "eval/probe.h"
+#include "eval/runs.h"
+
+namespace pangu::eval {
+
+// How it was measured.
+struct Setting {
+  std::string command;             // to repeat it
+  std::string model, fingerprint;  // of the model
+  std::string sampler, schedule;
+  int steps = 0, width_px = 0, height_px = 0;
+  double guidance = 0;
+  uint64_t seed = 0;
+  std::string dtype;
+  int threads = 0;
+  int64_t pictures_drawn = 0;
+  double seconds_a_picture = 0;  // of drawing alone, many prompts in one forward
+};
+
+struct ProbeFacts {
+  int64_t pictures = 0, concepts = 0, styles = 0, views = 0;
+  int64_t train_pictures = 0;  // of the probe whose own accuracy is told
+  // Of that probe on the real pictures of held-out pairs: as they are, and softened.
+  Accuracy own_concept, own_style, soft_concept, soft_style;
+};
+
+struct GroupScore {
+  std::string group, language;
+  Accuracy concept_hits, style_hits;
+};
+
+// The same prompts and seeds in both languages: top-5 hits of one language alone.
+struct LanguageScore {
+  std::string group;
+  int64_t count = 0, only_en = 0, only_zh = 0;
+  double top1_points = 0, top5_points = 0, style_points = 0;  // zh minus en
+};
+
+struct FrechetScore {
+  std::string what;
+  int64_t count = 0, reference = 0;  // pictures of either set
+  double mixed6 = 0, final = 0;      // NaN: not measured
+};
+
+struct SceneScore {
+  std::string what;
+  int64_t scenes = 0, things = 0, in_top5 = 0, all_in_top5 = 0, positions = 0, position_fits = 0;
+};
+
+// A contact sheet: its file beside the page's other pictures, and the prompts of its cells.
+struct Grid {
+  std::string file, title;
+  int columns = 8;
+  std::vector<std::string> prompts;
+};
+
+struct Scores {
+  Setting setting;
+  ProbeFacts probe;                // pictures 0: not measured
+  std::vector<GroupScore> groups;  // empty: not measured; so below
+  std::vector<LanguageScore> languages;
+  std::vector<FrechetScore> frechet;
+  std::vector<SceneScore> scenes;
+  std::vector<TrainingRun> runs;
+  std::vector<Grid> grids;
+};
+
+nlohmann::json to_json(const Scores& scores);
+
+// Of groups that were drawn in both languages. `hits_en`, `hits_zh`: top-5 hits case by case.
+LanguageScore compare_languages(const GroupScore& en, const GroupScore& zh,
+                                const std::vector<bool>& hits_en, const std::vector<bool>& hits_zh);
+
+}  // namespace pangu::eval

@@ -1,0 +1,101 @@
+"""`pangu-draw eval` as a person meets it: what it refuses, and the page of losses alone.
+
+With PANGU_WEIGHTS (a folder with inception.safetensors) and PANGU_DATASET (of `data build`) set, a
+small evaluation of the embedded model is run as well.
+
+Usage: eval_test.py PROGRAM
+"""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = sys.argv.pop(1)
+
+
+def run(*arguments, cwd=None):
+    return subprocess.run([PROGRAM, "eval", *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
+                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
+
+
+class Eval(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name)
+
+    def make_runs(self):
+        for name, low in (("structure", 500), ("texture", 0)):
+            folder = self.path / "runs" / name
+            folder.mkdir(parents=True)
+            (folder / "metrics.jsonl").write_text("".join(
+                json.dumps({"step": 10 * i, "loss": 1.0 / i, "seconds": 60.0 * i}) + "\n" for i in range(1, 9)))
+            (folder / "loss_by_t.json").write_text(json.dumps(
+                [{"t_index": low + t, "sigma": 0.1 + t, "loss": 0.25} for t in range(0, 500, 100)]))
+        return self.path / "runs"
+
+    def test_what_is_missing_or_wrong_exits_with_2_and_names_it(self):
+        not_weights = self.path / "weights.safetensors"
+        not_weights.write_bytes(b"\x02\0\0\0\0\0\0\0{}")
+        (self.path / "broken/structure").mkdir(parents=True)
+        (self.path / "broken/structure/metrics.jsonl").write_text('{"step": 1}\n{"loss": 1}\n{}\n')
+        picture = ROOT / "tests/fuzz/corpus/image/rgb.png"
+        own = self.path / "own"
+        own.mkdir()
+        (own / "a.png").write_bytes(picture.read_bytes())
+        (own / "a.txt").write_text("a picture\n")
+        for arguments, words in (
+            ([], ["--data"]),
+            (["--data", own], ["--inception", "export_inception"]),
+            (["--data", self.path / "none", "--inception", not_weights], ["none"]),
+            (["--data", own, "--inception", not_weights], ["conv2d_1"]),
+            (["--data", own, "--inception", own / "a.png"], ["--inception", "a.png"]),
+            (["--only", "beauty"], ["--only", "beauty", "probe"]),
+            (["--only", "loss"], ["--runs"]),
+            (["--only", "loss", "--runs", self.path / "none"], ["--runs"]),
+            (["--only", "loss", "--runs", self.path / "broken"], ["metrics.jsonl", "line 2", "step"]),
+            (["--only", "loss", "--runs", self.path, "--out", "page.html"], [".md"]),
+            (["--only", "loss", "--runs", self.path, "--out", self.path / "no/page.md"], ["folder that exists"]),
+            (["--prompts", "0"], ["--prompts"]),
+            (["--batch", "x"], ["--batch"]),
+            (["--data", own, "--inception", not_weights, "--model", own], ["model_index.json"]),
+            (["--data", own, "--inception", not_weights, "--steps", "0"], ["steps"]),
+        ):
+            done = run(*arguments, "--quiet")
+            self.assertEqual(done.returncode, 2, f"{arguments}: {done.stderr}")
+            for word in words:
+                self.assertIn(word, done.stderr, arguments)
+
+    def test_losses_alone_make_a_page_with_a_drawing_that_is_there(self):
+        runs = self.make_runs()
+        done = run("--only", "loss", "--runs", runs, "--out", "page.md", "--json", "scores.json", "-q", cwd=self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        page = (self.path / "page.md").read_text()
+        self.assertIn("| structure | 700 | 200.100 | 0.2500 |", page)
+        self.assertNotIn(str(self.path), page)
+        for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
+            self.assertTrue((self.path / name).read_text().startswith("<svg"), name)
+        scores = json.loads((self.path / "scores.json").read_text())
+        self.assertEqual([run["name"] for run in scores["runs"]], ["structure", "texture"])
+
+    @unittest.skipUnless(os.environ.get("PANGU_WEIGHTS") and os.environ.get("PANGU_DATASET"),
+                         "PANGU_WEIGHTS and PANGU_DATASET are not set")
+    def test_a_small_evaluation_counts_what_it_drew(self):
+        done = run("--data", os.environ["PANGU_DATASET"], "--inception",
+                   pathlib.Path(os.environ["PANGU_WEIGHTS"]) / "inception.safetensors", "--prompts", 2, "--scenes", 2,
+                   "--steps", 2, "--out", "page.md", "--json", "scores.json", "-q", cwd=self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        scores = json.loads((self.path / "scores.json").read_text())
+        self.assertEqual(len(scores["groups"]), 6)
+        for name in re.findall(r"!\[[^]]*\]\(([^)]+)\)", (self.path / "page.md").read_text()):
+            self.assertLessEqual((self.path / name).stat().st_size, 300_000)
+
+
+if __name__ == "__main__":
+    unittest.main()
