@@ -35,7 +35,7 @@ std::shared_ptr<nn::UNet2DConditionModel> make_network(const nn::UNetConfig& une
   torch::manual_seed(static_cast<uint64_t>(config.seed));
   auto network = std::make_shared<nn::UNet2DConditionModel>(unet_config);
   if (config.initial_weights.empty()) {
-    nn::init_for_training(*network);
+    nn::zero_init_output(*network);
   } else {
     nn::load_into(*network, nn::load_safetensors(config.initial_weights));
   }

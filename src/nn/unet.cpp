@@ -289,18 +289,10 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
   return root.in("conv_out").out(conv_out_(x));
 }
 
-void init_for_training(UNet2DConditionModel& unet) {
+void zero_init_output(UNet2DConditionModel& unet) {
   const at::NoGradGuard no_grad;
   for (const auto& item : unet.named_parameters()) {
-    const std::string& name = item.key();
-    at::Tensor weight = item.value();
-    if (name.starts_with("conv_out.") || name.find(".conv2.") != std::string::npos ||
-        name.find(".proj_out.") != std::string::npos) {
-      weight.zero_();
-    } else if (weight.dim() == 4 && name.find(".conv1.") == std::string::npos &&
-               name.find(".proj_in.") == std::string::npos) {
-      torch::nn::init::orthogonal_(weight);
-    }
+    if (item.key().starts_with("conv_out.")) item.value().zero_();
   }
 }
 

@@ -82,9 +82,8 @@ class UNet2DConditionModel : public torch::nn::Module {
   torch::nn::GroupNorm norm_out_{nullptr};
 };
 
-// Start of training: the output and every residual branch end in zero (Dhariwal and Nichol 2021),
-// and the plain convolutions between them are orthogonal (Saxe et al. 2014). Predicts 0 everywhere.
-void init_for_training(UNet2DConditionModel& unet);
+// Makes a fresh model predict 0 everywhere: a calmer start of training.
+void zero_init_output(UNet2DConditionModel& unet);
 
 // Stores the convolution weights channels-last, the layout of the activations.
 void weights_to_channels_last(torch::nn::Module& module);

@@ -117,12 +117,12 @@ TEST_CASE("a hidden context token has no influence and a seen one has") {
   CHECK_FALSE(unet.forward(in.x, in.t, changed).allclose(plain, 0, 1e-4));
 }
 
-TEST_CASE("init_for_training makes a fresh model predict zero") {
+TEST_CASE("zero_init_output makes a fresh model predict zero") {
   const at::NoGradGuard no_grad;
   UNet2DConditionModel unet(tiny());
   const Inputs in = inputs(1, 8, 8, unet.config());
   CHECK(unet.forward(in.x, in.t, in.context).abs().max().item<float>() > 1e-3f);
-  init_for_training(unet);
+  zero_init_output(unet);
   CHECK(unet.forward(in.x, in.t, in.context).abs().max().item<float>() == 0.0f);
 }
 
