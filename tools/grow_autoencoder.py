@@ -10,9 +10,11 @@ pictures, so that it starts as "shrink, then the old network" and "the old netwo
 Further training is the trainer's (key initial_weights).
 """
 import argparse
+import io
 import json
 import pathlib
 import random
+import tarfile
 
 import numpy as np
 import torch
@@ -21,13 +23,29 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 
+def rows_of(dataset):
+    """Manifest lines of a dataset folder or a folder of shards, each with the bytes of its picture."""
+    if (dataset / "manifest.jsonl").exists():
+        for line in open(dataset / "manifest.jsonl", encoding="utf-8"):
+            row = json.loads(line)
+            yield row, (dataset / row["file"]).read_bytes
+    for path in sorted(dataset.glob("*.tar")):
+        members = {}
+        with tarfile.open(path) as shard:
+            for member in shard:
+                name, kind = member.name.rsplit(".", 1)
+                members.setdefault(name, {})[kind] = shard.extractfile(member).read()
+        for parts in members.values():
+            picture = next(parts[kind] for kind in ("webp", "png", "jpg") if kind in parts)
+            yield json.loads(parts["json"]), lambda picture=picture: picture
+
+
 def pictures(dataset, count, side):
-    rows = [json.loads(line) for line in open(dataset / "manifest.jsonl", encoding="utf-8")]
-    rows = [row for row in rows if min(row["width"], row["height"]) >= side]
+    rows = [row for row in rows_of(dataset) if min(row[0]["width"], row[0]["height"]) >= side]
     random.Random(0).shuffle(rows)
     out = []
-    for i, row in enumerate(rows[:count]):
-        image = Image.open(dataset / row["file"]).convert("RGBA")
+    for i, (_, read) in enumerate(rows[:count]):
+        image = Image.open(io.BytesIO(read())).convert("RGBA")
         colour = (255, 255, 255, 255) if i % 2 else tuple(random.Random(i).choices(range(256), k=3)) + (255,)
         ground = Image.new("RGBA", image.size, colour)
         ground.alpha_composite(image)

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Trains the embedded model from nothing, or goes on where it stopped: dataset, autoencoder, latent
-# cache, structure generator, texture generator, export, scores.
+# Trains the embedded model from nothing, or goes on where it stopped: dataset, autoencoder (at 128 px,
+# then grown, then its decoder at 256 px), latent cache, structure generator, texture generator,
+# export, scores.
 #
 #   tools/train_mini.sh --minutes N [--piece M] [--device cpu|cuda] [--data DIR] [--work DIR]
 #                       [--model DIR] [--vae-share P] [--no-scores]
 #   tools/train_mini.sh --export DIR | --import DIR [--work DIR]
 #
-# N is the training time of the three networks together: the autoencoder gets --vae-share percent of
+# N is the training time of everything together: the autoencoder gets at most --vae-share percent of
 # it (default 30; 0 takes the one of --model), the structure generator two thirds of the rest. How long
 # a network has been trained is read from its metrics, so that the same command goes on where it
 # stopped, and a larger N trains the generators on; an autoencoder that has had its share stays as it
@@ -39,7 +40,8 @@ done
 program=${PANGU_DRAW:-./pangu-draw} python=${PANGU_PYTHON:-.venv/bin/python}
 data=${data:-$work/dataset}
 
-declare -A output=([vae]=vae_run [structure]=structure [texture]=texture)
+readonly parts="vae_half vae structure texture"
+declare -A output=([vae_half]=vae_half [vae]=vae_run [structure]=structure [texture]=texture)
 # Sets `command` to `pangu-draw train` of PART, with the folders of this run and further OPTIONS.
 command_for() {
   local part=$1
@@ -48,6 +50,10 @@ command_for() {
     --set output_dir="$work/${output[$part]}" --set train_data_dir="[\"$data\"]"
     --set model_dir="$work/model" --set cache_dir="$work/cache"
     --set perceptual_weights="$work/weights/vgg16.safetensors")
+  if [ "$part" = vae ]; then
+    command+=(--set network_config="$work/vae_grown/config.json"
+      --set initial_weights="$work/vae_grown/diffusion_pytorch_model.safetensors")
+  fi
 }
 adopt_vae() { # FOLDER: from now on the generators depend on it
   mkdir -p "$work/model"
@@ -56,7 +62,7 @@ adopt_vae() { # FOLDER: from now on the generators depend on it
 }
 
 if [ -n "$export_to$import_from" ]; then
-  for part in vae structure texture; do
+  for part in $parts; do
     if [ -n "$export_to" ] && [ -e "$work/${output[$part]}/checkpoint.safetensors" ]; then
       command_for "$part" --export-state "$export_to/$part" && "${command[@]}"
     elif [ -n "$import_from" ] && [ -e "$import_from/$part/pieces.json" ]; then
@@ -88,14 +94,18 @@ for part in text_encoder tokenizer; do
   [ -e "$work/model/$part" ] || cp -r "models/mini/$part" "$work/model/$part"
 done
 
-spent() { # PART: seconds that it has been trained, out of the last line of its metrics
+last_metric() { # PART KEY: a whole number out of the last line of its metrics
   local lines=$work/${output[$1]}/metrics.jsonl
-  if [ -s "$lines" ]; then tail -n 1 "$lines" | sed -E 's/.*"seconds":([0-9]+).*/\1/'; else echo 0; fi
+  if [ -s "$lines" ]; then tail -n 1 "$lines" | sed -E "s/.*\"$2\":([0-9]+).*/\1/"; else echo 0; fi
 }
-# PART SECONDS: trains it until it has had that much, or ends this piece.
+spent() { last_metric "$1" seconds; }
+all_steps_done() {
+  [ "$(last_metric "$1" step)" -ge "$(sed -n 's/^max_train_steps = //p' "configs/mini/$1.toml")" ]
+}
+# PART SECONDS: trains it until it has had that much or all its steps, or ends this piece.
 train_until() {
   local wanted=$(($2 - $(spent "$1"))) left=$((piece * 60 - SECONDS)) code=0
-  [ "$wanted" -gt 0 ] || return 0
+  if [ "$wanted" -le 0 ] || all_steps_done "$1"; then return 0; fi
   [ "$left" -gt 0 ] || piece_ends "$1"
   local now=$((wanted < left ? wanted : left))
   command_for "$1" --minutes "$((now / 60)).$(printf %03d $((now % 60 * 1000 / 60)))"
@@ -103,24 +113,29 @@ train_until() {
   timeout --foreground --preserve-status -s INT $((left + 30)) "${command[@]}" || code=$?
   [ "$code" = 0 ] || { [ "$code" = 130 ] && [ $((piece * 60 - SECONDS)) -le 0 ]; } || exit "$code"
   # A second or two is less than a start costs.
-  [ $(($2 - $(spent "$1"))) -le 2 ] || piece_ends "$1"
+  [ $(($2 - $(spent "$1"))) -le 2 ] || all_steps_done "$1" || piece_ends "$1"
 }
 piece_ends() {
-  local part all=0
-  for part in vae structure texture; do all=$((all + $(spent "$part"))); done
+  local part="" all=0
+  for part in $parts; do all=$((all + $(spent "$part"))); done
   echo "train_mini: in $1, $(((all + 30) / 60)) of $minutes minutes done; the same command goes on"
   exit $more_to_do
 }
 
-vae_seconds=$((minutes * 60 * vae_share / 100)) rest=$((minutes * 60 * (100 - vae_share) / 100))
+vae_seconds=$((minutes * 60 * vae_share / 100))
 if [ ! -e "$work/model/vae" ]; then
   if [ "$vae_share" = 0 ]; then
     adopt_vae "$model/vae"
   else
-    train_until vae "$vae_seconds"
+    train_until vae_half $((vae_seconds * 6 / 10))
+    if [ ! -e "$work/vae_grown/diffusion_pytorch_model.safetensors" ]; then
+      "$python" tools/grow_autoencoder.py "$work/vae_half/vae" "$work/vae_grown" --pictures "$data"
+    fi
+    train_until vae $((vae_seconds - $(spent vae_half)))
     adopt_vae "$work/vae_run/vae"
   fi
 fi
+rest=$((minutes * 60 - $(spent vae_half) - $(spent vae)))
 train_until structure $((rest * 2 / 3))
 train_until texture $((rest - rest * 2 / 3))
 tools/export_mini.sh "$work" "$model"
