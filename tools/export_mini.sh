@@ -8,7 +8,8 @@ mkdir -p "$model/scheduler"
 rm -rf "$model/unet" "$model/unet_texture" "$model/vae"
 cp -r "$work/structure/unet" "$model/unet"
 cp -r "$work/texture/unet" "$model/unet_texture"
-cp -r "$work/model/vae" "$model/vae"
+# The decoder may have learnt on since the latents were cached; the encoder is the same.
+if [ -e "$work/vae_run/vae" ]; then cp -r "$work/vae_run/vae" "$model/vae"; else cp -r "$work/model/vae" "$model/vae"; fi
 for part in text_encoder tokenizer; do
   if [ ! -e "$model/$part" ]; then cp -r "$work/model/$part" "$model/$part"; fi
 done
