@@ -9,7 +9,7 @@
 #include <array>
 #include <filesystem>
 #include <fstream>
-#include <nlohmann/json.hpp>
+#include <stdexcept>
 
 #include "core/error.h"
 #include "data/dataset.h"
@@ -206,6 +206,25 @@ TEST_CASE("real pictures are looked at once, until one of them changes") {
   CHECK(at::equal(changed.mixed6[5], first.mixed6[0]));
   std::ofstream(cache) << "not a cache";
   CHECK(at::equal(real_features(source, world.items, cache).mixed6, changed.mixed6));
+}
+
+TEST_CASE("features that were interrupted go on where they were") {
+  World world;
+  const std::string cache = (world.folder / "cut.safetensors").string();
+  const auto look = world.source.of;
+  world.source.of = [&](const std::vector<image::Image>& pictures, bool with_final,
+                        const OnProgress& progress) {
+    if (world.pictures_looked_at >= 46) throw std::runtime_error("power cut");
+    return look(pictures, with_final, progress);
+  };
+  CHECK_THROWS_AS(real_features(world.source, world.items, cache, {}, 16), std::runtime_error);
+  const int64_t before = world.pictures_looked_at;
+  world.source.of = look;
+  const Features found = real_features(world.source, world.items, cache, {}, 16);
+  CHECK(world.pictures_looked_at - before < 60 - 30);
+  const Features whole = real_features(world.source, world.items, cache + ".whole");
+  CHECK(at::equal(found.mixed6, whole.mixed6));
+  CHECK(at::equal(found.final, whole.final));
 }
 
 TEST_CASE("a softened view is a function of its key, of the picture's size, and softer") {

@@ -134,39 +134,55 @@ image::Image softened(const image::Image& picture, const std::string& key) {
   return rng.below(2) ? image::flip_horizontal(canvas) : canvas;
 }
 
+namespace {
+
+// What the cache holds of the pictures that `key` stands for; undefined tensors if nothing.
+Features kept_features(const std::string& cache, const std::string& key) {
+  if (!std::filesystem::exists(cache)) return {};
+  try {
+    const io::Metadata said = io::SafetensorsFile::open(cache).metadata();
+    if (!said.count(kMadeOf) || said.at(kMadeOf) != key) return {};
+    const nn::TensorMap kept = nn::load_safetensors(cache);
+    return {kept.at("mixed6"), kept.at("final")};
+  } catch (const Error&) {
+    return {};  // a file that is no longer readable is made again
+  }
+}
+
+}  // namespace
+
 Features real_features(const FeatureSource& source, const std::vector<data::Item>& items,
-                       const std::string& cache, const OnProgress& progress) {
+                       const std::string& cache, const OnProgress& progress, size_t save_every) {
   const std::string key = made_of(source, items);
-  if (std::filesystem::exists(cache)) {
-    try {
-      if (io::SafetensorsFile::open(cache).metadata().count(kMadeOf) &&
-          io::SafetensorsFile::open(cache).metadata().at(kMadeOf) == key) {
-        const nn::TensorMap kept = nn::load_safetensors(cache);
-        return {kept.at("mixed6"), kept.at("final")};
-      }
-    } catch (const Error&) {
-      // A file that is no longer readable is made again.
+  Features found = kept_features(cache, key);
+  const size_t n = items.size(), all = n * kViews;
+  size_t done = found.mixed6.defined() ? size_t(found.mixed6.size(0)) : 0, saved = done;
+  std::vector<Features> fresh;
+  while (done < all) {
+    // A batch ends with its view, because only view 0 asks for `final`.
+    const size_t view = done / n, first = done % n, count = std::min(kBatch, n - first);
+    std::vector<image::Image> pictures;
+    for (size_t i = first; i < first + count; ++i) {
+      const image::Image picture = data::render_item(items[i], kPicturePx);
+      pictures.push_back(view == 0 ? picture : softened(picture, items[i].id));
     }
-  }
-  std::vector<Features> parts;
-  for (int view = 0; view < kViews; ++view) {
-    for (size_t first = 0; first < items.size(); first += kBatch) {
-      std::vector<image::Image> pictures;
-      for (size_t i = first; i < std::min(first + kBatch, items.size()); ++i) {
-        const image::Image picture = data::render_item(items[i], kPicturePx);
-        pictures.push_back(view == 0 ? picture : softened(picture, items[i].id));
-      }
-      parts.push_back(source.of(pictures, view == 0, {}));
-      if (!progress) continue;
-      Progress done;
-      done.done = int64_t(size_t(view) * items.size() + first + pictures.size());
-      done.total = int64_t(items.size() * kViews);
-      done.unit = "pictures";
-      progress(done);
+    fresh.push_back(source.of(pictures, view == 0, {}));
+    done += count;
+    if (done == all || done - saved >= save_every) {
+      if (found.mixed6.defined()) fresh.insert(fresh.begin(), found);
+      found = cat(fresh);
+      fresh.clear();
+      saved = done;
+      nn::save_safetensors(cache, {{"mixed6", found.mixed6}, {"final", found.final}},
+                           {{kMadeOf, key}});
     }
+    if (!progress) continue;
+    Progress now;
+    now.done = int64_t(done);
+    now.total = int64_t(all);
+    now.unit = "pictures";
+    progress(now);
   }
-  const Features found = cat(parts);
-  nn::save_safetensors(cache, {{"mixed6", found.mixed6}, {"final", found.final}}, {{kMadeOf, key}});
   return found;
 }
 

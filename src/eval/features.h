@@ -47,9 +47,11 @@ image::Image softened(const image::Image& picture, const std::string& key);
 
 // Features of every item's views: view v of item i is row v * items + i of mixed6; `final` has the
 // rows of view 0 alone. `cache` is a safetensors
-// file: read if it was made of the same pictures and weights, else made. Error kBadInput or kIo
+// file: read if it was made of the same pictures and weights, else made. It is saved after every
+// `save_every` pictures, so that what was interrupted goes on where it was. Error kBadInput or kIo
 // names a picture that cannot be read.
 Features real_features(const FeatureSource& source, const std::vector<data::Item>& items,
-                       const std::string& cache, const OnProgress& progress = {});
+                       const std::string& cache, const OnProgress& progress = {},
+                       size_t save_every = 400);
 
 }  // namespace pangu::eval

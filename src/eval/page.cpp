@@ -198,8 +198,8 @@ std::vector<Table> tables_of(const Scores& scores) {
 
 std::string loss_svg(const std::vector<TrainingRun>& runs) {
   if (runs.empty()) return "";
-  Plot generators{"Generators: loss in training", "minutes of training", "loss", false, true, {}};
-  Plot others{"Autoencoder: loss in training", "minutes of training", "loss", false, true, {}};
+  Plot generators{"Generators: loss", "minutes of training", "loss", false, true, {}};
+  Plot others{"Other trainings: loss", "minutes of training", "loss", false, true, {}};
   Plot by_sigma{"Loss by sigma, at the end", "sigma", "loss", true, true, {}};
   for (const TrainingRun& run : runs) {
     Series curve{run.name, {}};

@@ -167,7 +167,8 @@ std::vector<double> ticks(double low, double high, bool logarithmic) {
   for (const double factor : {5.0, 2.0, 1.0}) {
     if (factor * power >= rough) step = factor * power;
   }
-  for (double k = std::ceil(low / step); k * step <= high; ++k) found.push_back(k * step);
+  // Adding zero turns -0 into 0.
+  for (double k = std::ceil(low / step); k * step <= high; ++k) found.push_back(k * step + 0.0);
   return found;
 }
 

@@ -97,6 +97,7 @@ TEST_CASE("ticks are round numbers inside the range") {
   CHECK(ticks(0.1, 20, true) == std::vector<double>{0.1, 0.2, 0.5, 1, 2, 5, 10, 20});
   CHECK(ticks(0.01, 100, true).size() == 5);
   CHECK(ticks(1, 1, false).empty());
+  CHECK_FALSE(std::signbit(ticks(-0.5, 10, false).front()));
 }
 
 }  // namespace
