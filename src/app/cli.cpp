@@ -128,7 +128,7 @@ void add_eval(CLI::App& app, EvalArgs& args) {
   cmd->add_option("-o,--out", args.out, "Page to write (.md); pictures go into images/ beside it");
   cmd->add_option("--json", args.json, "File to write the scores to");
   cmd->add_option("--cache", args.cache,
-                  "Keeps the features of real pictures (default: in the temporary folder)");
+                  "File or folder for features of real pictures (default: the temporary folder)");
   cmd->add_option("--only", args.only, "Some of probe,frechet,scenes,loss (default: all)");
   cmd->add_option("--prompts", args.prompts, "Pictures of each group in each language")
       ->capture_default_str()

@@ -173,11 +173,10 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
   options.prompts = static_cast<size_t>(args.prompts);
   options.scenes = static_cast<size_t>(args.scenes);
   options.seed = args.seed;
-  const std::string cache =
-      args.cache.empty() ? (fs::temp_directory_path() / "pangu-draw-features.safetensors").string()
-                         : args.cache;
+  fs::path cache = args.cache.empty() ? fs::temp_directory_path() : fs::path(args.cache);
+  if (fs::is_directory(cache)) cache /= "pangu-draw-features.safetensors";
   eval::Evaluation found =
-      eval::evaluate(items, source, cache, generate, options,
+      eval::evaluate(items, source, cache.string(), generate, options,
                      [&](const std::string& phase, const Progress& p) { bars(phase, p); });
   if (setting.pictures_drawn > 0) setting.seconds_a_picture = seconds / setting.pictures_drawn;
   found.scores.setting = setting;

@@ -79,7 +79,7 @@ struct EvalArgs {
   std::string runs;       // folder of trainings; empty: no losses
   std::string out;        // page (.md) to write; empty: only print
   std::string json;       // file of scores; empty: none
-  std::string cache;      // features of real pictures; empty: a file in the temporary folder
+  std::string cache;      // features of real pictures: a file, or a folder for it; empty: temporary
   std::string only;       // "probe,frechet,scenes,loss"; empty: all that the paths allow
   int prompts = 100;      // of each group
   int scenes = 50;
