@@ -23,6 +23,15 @@ constexpr size_t kBatch = 8;
 constexpr const char* kMadeOf = "made_of";
 constexpr const char* kRecipe = "views 2";  // changes when `softened` or the layout of rows does
 
+void report(const OnProgress& progress, size_t done, size_t total) {
+  if (!progress) return;
+  Progress now;
+  now.done = int64_t(done);
+  now.total = int64_t(total);
+  now.unit = "pictures";
+  progress(now);
+}
+
 // -> [1,3,H,W] f32 in [-1,1]
 at::Tensor to_tensor(const image::Image& picture) {
   return at::from_blob(const_cast<uint8_t*>(picture.pixels.data()),
@@ -78,6 +87,7 @@ namespace {
 Features features_of(const nn::Inception& network, const std::vector<image::Image>& pictures,
                      const OnProgress& progress) {
   std::vector<Features> parts;
+  report(progress, 0, pictures.size());
   for (size_t first = 0; first < pictures.size();) {
     // Pictures of one size make a batch.
     std::vector<at::Tensor> batch;
@@ -91,13 +101,7 @@ Features features_of(const nn::Inception& network, const std::vector<image::Imag
         network.features(at::cat(batch).contiguous(at::MemoryFormat::ChannelsLast));
     parts.push_back({found.mixed6, found.final});
     first = i;
-    if (progress) {
-      Progress done;
-      done.done = int64_t(i);
-      done.total = int64_t(pictures.size());
-      done.unit = "pictures";
-      progress(done);
-    }
+    report(progress, i, pictures.size());
   }
   return cat(parts);
 }
@@ -158,6 +162,7 @@ Features real_features(const FeatureSource& source, const std::vector<data::Item
   const size_t n = items.size(), all = n * kViews;
   size_t done = found.mixed6.defined() ? size_t(found.mixed6.size(0)) : 0, saved = done;
   std::vector<Features> fresh;
+  if (done < all) report(progress, done, all);
   while (done < all) {
     // A batch ends with its view, because only view 0 asks for `final`.
     const size_t view = done / n, first = done % n, count = std::min(kBatch, n - first);
@@ -176,12 +181,7 @@ Features real_features(const FeatureSource& source, const std::vector<data::Item
       nn::save_safetensors(cache, {{"mixed6", found.mixed6}, {"final", found.final}},
                            {{kMadeOf, key}});
     }
-    if (!progress) continue;
-    Progress now;
-    now.done = int64_t(done);
-    now.total = int64_t(all);
-    now.unit = "pictures";
-    progress(now);
+    report(progress, done, all);
   }
   return found;
 }
