@@ -47,6 +47,10 @@ class TomlReader {
   std::unique_ptr<State> state_;
 };
 
+// A TOML file of at most 1 MiB as JSON, for documents with nested tables; dates and times are
+// refused. Errors are kBadInput and name file and line.
+nlohmann::json toml_as_json(const std::string& path);
+
 // {key: value} of all fields.
 class JsonFieldWriter {
  public:

@@ -76,4 +76,10 @@ TEST_CASE("an assignment wins over the file") {
 
 TEST_CASE("deeply nested text is refused, not a crash") {
   CHECK(error_of([] { read("a = " + std::string(100000, '[')); }) != "");
+  std::string key = "a";
+  for (int i = 0; i < 100000; ++i) key += i % 2 ? ".a" : " . 'a'";
+  for (const std::string& text : {key + " = 1", "[" + key + "]", "a = {" + key + " = 1}"}) {
+    CHECK(error_of([&] { read("\n" + text); }).find("x.toml:2: ") == 0);
+  }
+  CHECK(read("name = \"" + std::string(100, '.') + "\"\n").name.size() == 100);
 }

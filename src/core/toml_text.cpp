@@ -9,6 +9,8 @@
 namespace pangu {
 namespace {
 
+constexpr int kMaxDots = 64;
+
 // Where a comment or a string of one line ends at the latest. More than TOML's own line ends: a
 // scanner that ends a comment too early is only stricter than the parser.
 bool ends_line(std::string_view text, size_t at) {
@@ -44,6 +46,10 @@ size_t after_string(std::string_view text, size_t at) {
   return text.size();
 }
 
+long line_of(std::string_view text, size_t at) {
+  return 1 + std::count(text.begin(), text.begin() + static_cast<long>(at), '\n');
+}
+
 // The UTF-8 character at `at`, as far as its lead byte promises.
 std::string character_at(std::string_view text, size_t at) {
   const auto lead = static_cast<unsigned char>(text[at]);
@@ -54,15 +60,24 @@ std::string character_at(std::string_view text, size_t at) {
 
 void check_toml_characters(std::string_view text, const std::string& name) {
   size_t at = text.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0;  // byte order mark
+  int dots = 0;  // since the last line, "=", "," or bracket: of one key
   while (at < text.size()) {
+    if (text[at] == '.') {
+      if (++dots > kMaxDots) {
+        throw bad_input(name + ":" + std::to_string(line_of(text, at)),
+                        "keys of at most " + std::to_string(kMaxDots) + " tables", "more");
+      }
+    } else if (text[at] == '\n' || text[at] == '=' || text[at] == ',' || text[at] == '[' ||
+               text[at] == '{') {
+      dots = 0;
+    }
     if (text[at] == '#') {
       at = after_line(text, at);
     } else if (text[at] == '"' || text[at] == '\'') {
       at = after_string(text, at);
     } else if (static_cast<unsigned char>(text[at]) >= 0x80) {
-      const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<long>(at), '\n');
-      throw bad_input(name + ":" + std::to_string(line), "ASCII outside of quotes and comments",
-                      "'" + character_at(text, at) + "'",
+      throw bad_input(name + ":" + std::to_string(line_of(text, at)),
+                      "ASCII outside of quotes and comments", "'" + character_at(text, at) + "'",
                       "put text in quotes; commas and quotes of a Chinese keyboard are others");
     } else {
       ++at;

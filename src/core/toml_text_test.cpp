@@ -5,19 +5,14 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/testing.h"
 
 using namespace pangu;
 
 namespace {
 
 std::string message_of(const std::string& text) {
-  try {
-    check_toml_characters(text, "x.toml");
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "accepted";
+  return refusal_of([&] { check_toml_characters(text, "x.toml"); });
 }
 
 }  // namespace

@@ -1,0 +1,29 @@
+// The random numbers of numpy.random.RandomState(seed), the generator behind np.random.seed: the
+// released PanGu-Draw 3 draws its noise from it. A sequence, not a function of a counter: for
+// anything new use rng.h. Sources: MT19937, Matsumoto and Nishimura 1998; randn, Marsaglia's polar
+// method as NumPy's "legacy" distributions keep it for reproducibility.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <random>
+
+namespace pangu {
+
+// Copying it forks the same future.
+class NumpyRandom {
+ public:
+  // kBadInput for a seed above 2^32 - 1, which NumPy refuses too.
+  explicit NumpyRandom(uint64_t seed);
+  uint32_t next_u32() { return engine_(); }
+  double uniform();  // RandomState.random_sample: 53 bits, [0, 1)
+  double normal();   // RandomState.randn, which makes numbers in pairs and keeps the second
+  // The next `count` of them, rounded to f32, as randn(...).astype(np.float32).
+  void fill_normal(float* out, size_t count);
+
+ private:
+  std::mt19937 engine_;
+  double kept_ = 0.0;
+  bool has_kept_ = false;
+};
+
+}  // namespace pangu
