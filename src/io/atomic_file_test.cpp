@@ -1,16 +1,17 @@
 #include "io/atomic_file.h"
 
 #include <doctest/doctest.h>
-#include <stdlib.h>
 
 #include <filesystem>
+
+#include "core/testing.h"
 
 using namespace pangu::io;
 namespace fs = std::filesystem;
 
 TEST_CASE("temporaries of writers that are gone are removed, those of running ones stay") {
-  std::string pattern = (fs::temp_directory_path() / "pangu-atomic-XXXXXX").string();
-  const std::string folder = ::mkdtemp(pattern.data());
+  const pangu::TestFolder gone_later;
+  const std::string folder = gone_later.path.string();
   {
     AtomicWriter ours(folder + "/a");
     write_file_atomic(folder + "/a.tmp-999999999-0",
@@ -22,5 +23,4 @@ TEST_CASE("temporaries of writers that are gone are removed, those of running on
     CHECK_NOTHROW(ours.commit());
   }
   CHECK(fs::exists(folder + "/a"));
-  fs::remove_all(folder);
 }

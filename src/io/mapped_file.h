@@ -22,6 +22,10 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
+// Bytes of a mapped file that are not needed again soon: their pages leave this process, and come
+// back from the file if they are read after all.
+void forget_pages(std::span<const std::byte> mapped);
+
 // A small text file as one string. Error kIo if it cannot be read or is above `cap_bytes`.
 std::string read_text_file(const std::string& path, size_t cap_bytes = size_t{256} << 20);
 

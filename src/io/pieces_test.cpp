@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "core/error.h"
+#include "core/testing.h"
 #include "io/atomic_file.h"
 #include "io/mapped_file.h"
 
@@ -16,14 +17,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-struct Folder {
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "pangu-pieces-XXXXXX").string();
-    path = ::mkdtemp(pattern.data());
-  }
-  ~Folder() { fs::remove_all(path); }
-  std::string operator/(const std::string& name) const { return path + "/" + name; }
-  std::string path;
+struct Folder : TestFolder {
+  std::string operator/(const std::string& name) const { return file(name); }
 };
 
 std::string letters(size_t count, int step) {

@@ -240,51 +240,6 @@ void check_tiling(const std::string& file, const TensorViews& tensors,
   }
 }
 
-struct Layout {
-  std::vector<const TensorViews::value_type*> order;
-  std::string header;  // length and JSON, padded
-};
-
-Layout layout_of(const TensorViews& tensors, const Metadata& metadata) {
-  Layout layout;
-  for (const auto& item : tensors) {
-    const auto wanted = byte_count(item.second.dtype, item.second.shape);
-    if (!wanted || *wanted != item.second.size_bytes || item.first == kMetadataKey) {
-      throw Error(ErrorCode::kInternal,
-                  "tensor " + in_quotes(item.first) + " has a size other than its shape's");
-    }
-    layout.order.push_back(&item);
-  }
-  std::sort(layout.order.begin(), layout.order.end(), [](const auto* a, const auto* b) {
-    const size_t size_a = size_of(a->second.dtype), size_b = size_of(b->second.dtype);
-    return size_a != size_b ? size_a > size_b : a->first < b->first;
-  });
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  if (!metadata.empty()) json[kMetadataKey] = metadata;
-  size_t at = 0;
-  for (const auto* item : layout.order) {
-    const TensorView& view = item->second;
-    // push_back on the underlying vector: operator[] would search all names for each name.
-    json.get_ref<nlohmann::ordered_json::object_t&>().push_back(
-        {item->first,
-         {{"dtype", name_of(view.dtype)},
-          {"shape", view.shape},
-          {"data_offsets", std::array<size_t, 2>{at, at + view.size_bytes}}}});
-    at += view.size_bytes;
-  }
-  std::string text;
-  try {
-    text = json.dump();
-  } catch (const nlohmann::json::exception& cause) {
-    throw Error(ErrorCode::kInternal, std::string("names must be UTF-8: ") + cause.what());
-  }
-  text.resize((text.size() + 7) / 8 * 8, ' ');
-  const uint64_t length = text.size();
-  layout.header.assign(reinterpret_cast<const char*>(&length), kLengthBytes);
-  layout.header += text;
-  return layout;
-}
-
 }  // namespace
 
 size_t size_of(DType dtype) { return info_of(dtype).size_bytes; }
@@ -329,9 +284,49 @@ SafetensorsFile SafetensorsFile::open(const std::string& path) {
   return {std::move(file), std::move(content)};
 }
 
+SafetensorsLayout safetensors_layout(const TensorViews& tensors, const Metadata& metadata) {
+  SafetensorsLayout layout;
+  for (const auto& item : tensors) {
+    const auto wanted = byte_count(item.second.dtype, item.second.shape);
+    if (!wanted || *wanted != item.second.size_bytes || item.first == kMetadataKey) {
+      throw Error(ErrorCode::kInternal,
+                  "tensor " + in_quotes(item.first) + " has a size other than its shape's");
+    }
+    layout.order.push_back(&item);
+  }
+  std::sort(layout.order.begin(), layout.order.end(), [](const auto* a, const auto* b) {
+    const size_t size_a = size_of(a->second.dtype), size_b = size_of(b->second.dtype);
+    return size_a != size_b ? size_a > size_b : a->first < b->first;
+  });
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  if (!metadata.empty()) json[kMetadataKey] = metadata;
+  size_t at = 0;
+  for (const auto* item : layout.order) {
+    const TensorView& view = item->second;
+    // push_back on the underlying vector: operator[] would search all names for each name.
+    json.get_ref<nlohmann::ordered_json::object_t&>().push_back(
+        {item->first,
+         {{"dtype", name_of(view.dtype)},
+          {"shape", view.shape},
+          {"data_offsets", std::array<size_t, 2>{at, at + view.size_bytes}}}});
+    at += view.size_bytes;
+  }
+  std::string text;
+  try {
+    text = json.dump();
+  } catch (const nlohmann::json::exception& cause) {
+    throw Error(ErrorCode::kInternal, std::string("names must be UTF-8: ") + cause.what());
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  const uint64_t length = text.size();
+  layout.header.assign(reinterpret_cast<const char*>(&length), kLengthBytes);
+  layout.header += text;
+  return layout;
+}
+
 void write_safetensors(const std::string& path, const TensorViews& tensors,
                        const Metadata& metadata) {
-  const Layout layout = layout_of(tensors, metadata);
+  const SafetensorsLayout layout = safetensors_layout(tensors, metadata);
   AtomicWriter writer(path);
   writer.write(layout.header);
   for (const auto* item : layout.order) {
@@ -341,7 +336,7 @@ void write_safetensors(const std::string& path, const TensorViews& tensors,
 }
 
 std::string safetensors_bytes(const TensorViews& tensors, const Metadata& metadata) {
-  const Layout layout = layout_of(tensors, metadata);
+  const SafetensorsLayout layout = safetensors_layout(tensors, metadata);
   std::string bytes = layout.header;
   for (const auto* item : layout.order) {
     bytes.append(reinterpret_cast<const char*>(item->second.data), item->second.size_bytes);

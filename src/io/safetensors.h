@@ -73,6 +73,14 @@ class SafetensorsFile {
   SafetensorsContent content_;
 };
 
+// What comes before the data, and the order of the data. Points into the tensors it was made of;
+// their `data` is not looked at. Error kInternal as write_safetensors.
+struct SafetensorsLayout {
+  std::vector<const TensorViews::value_type*> order;
+  std::string header;  // length and JSON, padded
+};
+SafetensorsLayout safetensors_layout(const TensorViews& tensors, const Metadata& metadata = {});
+
 // Writes atomically. Tensors are laid out by falling element size, then by name, and the header is
 // padded to 8 bytes, so that every tensor is aligned. Error kInternal if size_bytes contradicts the
 // shape, kIo if the disk is full (the file of that name from before then stays).
