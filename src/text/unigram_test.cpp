@@ -10,13 +10,14 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/testing.h"
 #include "text/utf8.h"
 
 using pangu::text::UnigramTokenizer;
 
 namespace {
 
-const std::string kData = std::string(PANGU_SOURCE_DIR) + "/tests/parity/data/";
+const std::string kData = std::string(kSourceDir) + "/tests/parity/data/";
 
 const UnigramTokenizer& tokenizer() {
   static const auto loaded = UnigramTokenizer::from_file(kData + "unigram_tokenizer.json");

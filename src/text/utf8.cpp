@@ -1,8 +1,10 @@
-// UTF-8 by the table of well-formed byte sequences (Unicode 15, table 3-7); NFKC is utf8proc's.
+// UTF-8 by the table of well-formed byte sequences (Unicode 15, table 3-7); the normal forms are
+// utf8proc's.
 #include "text/utf8.h"
 
 #include <utf8proc.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "core/error.h"
@@ -27,6 +29,24 @@ Lead lead_of(unsigned char byte) {
   if (byte < 0xF4) return {4};
   if (byte == 0xF4) return {4, 0x80, 0x8F};
   return {0};
+}
+
+std::u32string normal_form(std::u32string_view code_points, int kind, bool compose) {
+  const auto decompose =
+      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_DECOMPOSE | kind);
+  const std::string bytes = encode_utf8(code_points);
+  const auto* source = reinterpret_cast<const utf8proc_uint8_t*>(bytes.data());
+  const auto size = static_cast<utf8proc_ssize_t>(bytes.size());
+  // A first call with no room counts; the second also puts combining marks in canonical order.
+  utf8proc_ssize_t count = utf8proc_decompose(source, size, nullptr, 0, decompose);
+  std::vector<utf8proc_int32_t> buffer(static_cast<size_t>(count < 0 ? 0 : count) + 1);
+  if (count >= 0) count = utf8proc_decompose(source, size, buffer.data(), count, decompose);
+  const auto recompose = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  if (count >= 0 && compose) count = utf8proc_normalize_utf32(buffer.data(), count, recompose);
+  if (count < 0) {
+    throw Error(ErrorCode::kInternal, std::string("normal form: ") + utf8proc_errmsg(count));
+  }
+  return {buffer.begin(), buffer.begin() + count};
 }
 
 }  // namespace
@@ -65,19 +85,19 @@ std::string encode_utf8(std::u32string_view code_points) {
 }
 
 std::u32string to_nfkc(std::u32string_view code_points) {
-  const auto decompose =
-      static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPAT | UTF8PROC_DECOMPOSE);
-  const std::string bytes = encode_utf8(code_points);
-  const auto* source = reinterpret_cast<const utf8proc_uint8_t*>(bytes.data());
-  const auto size = static_cast<utf8proc_ssize_t>(bytes.size());
-  // A first call with no room counts; the second also puts combining marks in canonical order.
-  utf8proc_ssize_t count = utf8proc_decompose(source, size, nullptr, 0, decompose);
-  std::vector<utf8proc_int32_t> buffer(static_cast<size_t>(count < 0 ? 0 : count) + 1);
-  if (count >= 0) count = utf8proc_decompose(source, size, buffer.data(), count, decompose);
-  const auto compose = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-  if (count >= 0) count = utf8proc_normalize_utf32(buffer.data(), count, compose);
-  if (count < 0) throw Error(ErrorCode::kInternal, std::string("NFKC: ") + utf8proc_errmsg(count));
-  return {buffer.begin(), buffer.begin() + count};
+  return normal_form(code_points, UTF8PROC_COMPAT, true);
+}
+
+std::u32string to_nfc(std::u32string_view code_points) {
+  // Below the first combining mark every text is in NFC already.
+  if (std::all_of(code_points.begin(), code_points.end(), [](char32_t c) { return c < 0x300; })) {
+    return std::u32string(code_points);
+  }
+  return normal_form(code_points, 0, true);
+}
+
+std::u32string to_nfd(std::u32string_view code_points) {
+  return normal_form(code_points, 0, false);
 }
 
 }  // namespace pangu::text
