@@ -194,6 +194,22 @@ Image resize(const Image& image, int width, int height, Filter filter) {
   return image_of(plane);
 }
 
+std::vector<float> resampling_matrix(Filter filter, int old_size, int new_size) {
+  require(old_size >= 1 && new_size >= 1, "resampling of or to nothing");
+  std::vector<float> matrix(static_cast<size_t>(old_size) * new_size);
+  const Taps taps = filter == Filter::kNearest ? Taps{} : taps_of(filter, old_size, new_size);
+  for (int i = 0; i < new_size; ++i) {
+    float* row = matrix.data() + static_cast<size_t>(i) * old_size;
+    if (filter == Filter::kNearest) {
+      row[static_cast<int>((i + 0.5) * old_size / new_size)] = 1;
+      continue;
+    }
+    const float* weights = taps.weights.data() + static_cast<size_t>(i) * taps.stride;
+    std::copy(weights, weights + taps.count[i], row + taps.first[i]);
+  }
+  return matrix;
+}
+
 Image crop(const Image& image, int x, int y, int width, int height) {
   require(x >= 0 && y >= 0 && width >= 1 && height >= 1 && width <= image.width - x &&
               height <= image.height - y,

@@ -1,6 +1,8 @@
 // Geometry of pictures: resize, crop, flip, laying one over another. Pure functions, except paste.
 // Colours are mixed as stored (sRGB values, as Pillow does); alpha is multiplied in while mixing.
 #pragma once
+#include <vector>
+
 #include "image/image.h"
 
 namespace pangu::image {
@@ -16,6 +18,10 @@ enum class Filter {
 // Separable resampling. When shrinking, the filter is stretched to cover the area of the new pixel,
 // so nothing aliases. REQUIRES: both sizes >= 1, else Error kInternal.
 Image resize(const Image& image, int width, int height, Filter filter = Filter::kLanczos3);
+
+// The weights of one axis, row-major [new_size, old_size]: every new pixel as a mean of old ones,
+// for pixels that are no bytes. REQUIRES: both sizes >= 1.
+std::vector<float> resampling_matrix(Filter filter, int old_size, int new_size);
 
 // The part [x, x+width) x [y, y+height), which must lie inside, else Error kInternal.
 Image crop(const Image& image, int x, int y, int width, int height);
