@@ -5,9 +5,9 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/testing.h"
 #include "data/pack.h"
 #include "data/tar.h"
-#include "data/test_folder.h"
 
 using namespace pangu;
 using namespace pangu::data;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/testing.h"
 
 using namespace pangu;
 using namespace pangu::data;
@@ -12,17 +13,7 @@ using namespace pangu::data;
 namespace {
 
 std::string refusal(const std::string& line) {
-  try {
-    parse_manifest_line(line);
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "accepted";
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
+  return refusal_of([&] { parse_manifest_line(line); });
 }
 
 const std::string kLine =

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/testing.h"
 
 using namespace pangu;
 using namespace pangu::data;
@@ -61,10 +62,6 @@ image::Image cutout(size_t) {
     }
   }
   return picture;
-}
-
-bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
 }
 
 ThingWords words(const std::string& en, const std::string& zh, const std::string& measure,

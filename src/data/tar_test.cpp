@@ -8,7 +8,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "data/test_folder.h"
+#include "core/testing.h"
 #include "io/mapped_file.h"
 
 using namespace pangu;
@@ -72,7 +72,7 @@ TEST_CASE("any contents survive") {
 
 TEST_CASE("archives of GNU tar and Python are read: long names, pax, prefixes, folders and links") {
   // Made by tools/make_tar_fixtures.py.
-  const std::string folder = std::string(PANGU_SOURCE_DIR) + "/tests/fuzz/corpus/tar/";
+  const std::string folder = std::string(kSourceDir) + "/tests/fuzz/corpus/tar/";
   const std::string deep = std::string(60, 'd') + "/" + std::string(80, 'f') + ".txt";
   const std::string longest = std::string(120, 'e') + "/" + std::string(140, 'g') + ".txt";
   for (const char* kind : {"ustar.tar", "gnu.tar", "pax.tar"}) {
