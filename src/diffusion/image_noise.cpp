@@ -2,16 +2,25 @@
 #include "diffusion/image_noise.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 
+#include <algorithm>
 #include <bit>
-#include <string>
+#include <functional>
 #include <utility>
 
-#include "core/error.h"
 #include "core/rng.h"
+#include "core/rng_numpy.h"
+#include "diffusion/enum_names.h"
 
 namespace pangu::diffusion {
 namespace {
+
+constexpr EnumName<NoiseKind> kNoiseKindNames[] = {
+    {NoiseKind::kPhilox, "philox"},
+    {NoiseKind::kNumpy, "numpy"},
+    {NoiseKind::kTorchCpu, "torch-cpu"},
+};
 
 // Start noise takes the streams below 2^32, so that stream number and space number are one and the
 // same.
@@ -44,7 +53,114 @@ at::Tensor filled(const std::vector<uint64_t>& seeds, const std::vector<int64_t>
   return noise;
 }
 
+// What a source must know of the latents that it serves.
+struct Part {
+  std::vector<int64_t> shape_chw;
+  at::TensorOptions options;
+  size_t twin;  // the first part of the same shape, whose noise it shares; itself for that one
+};
+
+// The first of `shapes` that equals shapes[k].
+size_t twin_of(const std::vector<std::vector<int64_t>>& shapes, size_t k) {
+  return static_cast<size_t>(std::find(shapes.begin(), shapes.end(), shapes[k]) - shapes.begin());
+}
+
+// make(k) for the parts that are their own twins; the others' are the same numbers.
+template <class Make>
+Latents with_twins(const std::vector<Part>& parts, const Make& make) {
+  std::vector<at::Tensor> own(parts.size());
+  Latents noise;
+  for (size_t k = 0; k < parts.size(); ++k) {
+    if (parts[k].twin == k) own[k] = make(k);
+    noise.parts.push_back(own[parts[k].twin].to(parts[k].options));
+  }
+  return noise;
+}
+
+std::vector<Part> parts_of(const Latents& like, size_t images) {
+  std::vector<Part> parts;
+  std::vector<std::vector<int64_t>> shapes;
+  for (const at::Tensor& part : like.parts) {
+    if (part.dim() < 1 || part.size(0) != static_cast<int64_t>(images)) {
+      throw Error(ErrorCode::kInternal,
+                  "noise: expected a batch of " + std::to_string(images) + " images, one per seed");
+    }
+    shapes.push_back(part.sizes().slice(1).vec());
+    parts.push_back({shapes.back(), part.options(), twin_of(shapes, shapes.size() - 1)});
+  }
+  return parts;
+}
+
+// The next numbers of one image's sequence, [shape...] f32.
+using Stream = std::function<at::Tensor(const std::vector<int64_t>& shape_chw)>;
+
+Stream stream_of(NoiseKind kind, uint64_t seed) {
+  if (kind == NoiseKind::kNumpy) {
+    return [random = NumpyRandom(seed)](const std::vector<int64_t>& shape_chw) mutable {
+      at::Tensor noise = at::empty(shape_chw, at::kFloat);
+      random.fill_normal(noise.mutable_data_ptr<float>(), static_cast<size_t>(noise.numel()));
+      return noise;
+    };
+  }
+  // torch's own: its blocks of 16 and its vectorised logarithm are not ours to repeat.
+  return [generator = at::make_generator<at::CPUGeneratorImpl>(seed)](
+             const std::vector<int64_t>& shape_chw) {
+    return at::randn(shape_chw, generator, at::TensorOptions(at::kFloat));
+  };
+}
+
 }  // namespace
+
+NoiseKind noise_kind_from(const std::string& name) {
+  return enum_from(kNoiseKindNames, "noise", name);
+}
+std::string to_string(NoiseKind kind) { return enum_name(kNoiseKindNames, kind); }
+std::vector<std::string> noise_kind_names() {
+  std::vector<std::string> names;
+  for (const auto& entry : kNoiseKindNames) names.push_back(entry.name);
+  return names;
+}
+
+struct ImageNoise::State {
+  std::vector<uint64_t> seeds;
+  std::vector<Stream> streams;  // one an image; none for philox
+  uint64_t draws = 0;           // of `next`, philox only
+
+  at::Tensor next(const std::vector<int64_t>& shape_chw) {
+    if (streams.empty()) return image_noise(seeds, shape_chw, draws++);
+    std::vector<at::Tensor> images;
+    for (const Stream& stream : streams) images.push_back(stream(shape_chw));
+    return at::stack(images);
+  }
+};
+
+ImageNoise::ImageNoise(NoiseKind kind, const std::vector<uint64_t>& seeds)
+    : state_(std::make_shared<State>()) {
+  if (seeds.empty()) throw Error(ErrorCode::kInternal, "noise: expected a seed for every image");
+  state_->seeds = seeds;
+  if (kind == NoiseKind::kPhilox) return;
+  for (const uint64_t seed : seeds) state_->streams.push_back(stream_of(kind, seed));
+}
+
+at::Tensor ImageNoise::next(const std::vector<int64_t>& shape_chw) {
+  return state_->next(shape_chw);
+}
+
+Latents ImageNoise::next_tuple(const std::vector<std::vector<int64_t>>& shapes_chw) {
+  Latents noise;
+  for (size_t k = 0; k < shapes_chw.size(); ++k) {
+    const size_t twin = twin_of(shapes_chw, k);
+    noise.parts.push_back(twin < k ? noise[twin] : next(shapes_chw[k]));
+  }
+  return noise;
+}
+
+NoiseSource ImageNoise::steps(const Latents& like) const {
+  if (state_->streams.empty()) return step_noise(state_->seeds, like);
+  return [state = state_, parts = parts_of(like, state_->seeds.size())](double, double) {
+    return with_twins(parts, [&](size_t k) { return state->next(parts[k].shape_chw); });
+  };
+}
 
 at::Tensor image_noise(const std::vector<uint64_t>& seeds, const std::vector<int64_t>& shape_chw,
                        uint64_t space) {
@@ -58,25 +174,11 @@ at::Tensor image_step_noise(const std::vector<uint64_t>& seeds,
 }
 
 NoiseSource step_noise(std::vector<uint64_t> seeds, const Latents& like) {
-  struct Part {
-    std::vector<int64_t> shape_chw;
-    at::TensorOptions options;
-  };
-  std::vector<Part> parts;
-  for (const at::Tensor& part : like.parts) {
-    if (part.dim() < 1 || part.size(0) != static_cast<int64_t>(seeds.size())) {
-      throw Error(ErrorCode::kInternal, "noise: expected a batch of " +
-                                            std::to_string(seeds.size()) + " images, one per seed");
-    }
-    parts.push_back({part.sizes().slice(1).vec(), part.options()});
-  }
+  std::vector<Part> parts = parts_of(like, seeds.size());
   return [seeds = std::move(seeds), parts = std::move(parts)](double sigma, double sigma_next) {
-    Latents noise;
-    for (size_t k = 0; k < parts.size(); ++k) {
-      noise.parts.push_back(
-          image_step_noise(seeds, parts[k].shape_chw, sigma, sigma_next, k).to(parts[k].options));
-    }
-    return noise;
+    return with_twins(parts, [&](size_t k) {
+      return image_step_noise(seeds, parts[k].shape_chw, sigma, sigma_next, k);
+    });
   };
 }
 

@@ -1,25 +1,61 @@
 // Noise of drawing: one stream per image, made on the host, so that a seed gives the same image at
-// any batch size, in any place of the batch and on any device. Pure functions: a draw is named by
-// its seed, its latent space and its step, never by how many draws came before. Numbers from
-// core/rng.h (Philox).
+// any batch size, in any place of the batch and on any device. By default pure functions: a draw is
+// named by its seed, its latent space and its step, never by how many draws came before (Philox,
+// core/rng.h). The generators of other programs, for the same pictures as theirs, are sequences.
 #pragma once
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "diffusion/samplers.h"
 
 namespace pangu::diffusion {
 
-// Standard normals [B,shape...] f32 on the host, B = seeds.size(). space: which part of a tuple.
+enum class NoiseKind {
+  kPhilox,    // "philox"     ours
+  kNumpy,     // "numpy"      np.random.RandomState(seed).randn, PanGu-Draw 3's; seeds to 2^32 - 1
+  kTorchCpu,  // "torch-cpu"  torch.randn with torch.Generator("cpu").manual_seed(seed): diffusers
+              //              and most web UIs. The generator uses the seed's lowest 32 bits.
+};
+NoiseKind noise_kind_from(const std::string& name);  // kBadInput names the known ones
+std::string to_string(NoiseKind kind);
+std::vector<std::string> noise_kind_names();
+
+// The noise of one drawing of a batch. A numpy or torch-cpu sequence goes on from draw to draw:
+// first what `next` was asked for, then the steps', each of shape [1,C,H,W] in f32, as diffusers
+// does with one generator an image. It lives as long as this object or a source made from it;
+// copies share it. Philox numbers the draws of `next` from 0, so that the first is
+// image_noise(seeds, shape), and names those of steps by their sigmas.
+class ImageNoise {
+ public:
+  // kBadInput for a seed that the kind does not know.
+  ImageNoise(NoiseKind kind, const std::vector<uint64_t>& seeds);
+
+  // Standard normals [B,shape...] f32 on the host, B = seeds.size().
+  at::Tensor next(const std::vector<int64_t>& shape_chw);
+  // For a tuple of latents. Parts of equal shape share their noise (Coop-Diffusion begins with z'_T
+  // = z_T); others have numbers of their own. The first part's are those of next(its shape).
+  Latents next_tuple(const std::vector<std::vector<int64_t>>& shapes_chw);
+  // For stochastic samplers, in the shapes, dtypes and devices of `like`, whose batch must be
+  // seeds.size() (kInternal error otherwise). Parts of equal shape share their noise; within a step
+  // a sequence serves the others in order.
+  NoiseSource steps(const Latents& like) const;
+
+ private:
+  struct State;
+  std::shared_ptr<State> state_;
+};
+
+// Philox noise. Standard normals [B,shape...] f32 on the host, B = seeds.size(). space: which part
+// of a tuple.
 at::Tensor image_noise(const std::vector<uint64_t>& seeds, const std::vector<int64_t>& shape_chw,
                        uint64_t space = 0);
 // The same for the step from sigma to sigma_next: other numbers for every (sigma, sigma_next).
 at::Tensor image_step_noise(const std::vector<uint64_t>& seeds,
                             const std::vector<int64_t>& shape_chw, double sigma, double sigma_next,
                             uint64_t space = 0);
-
-// A noise source for stochastic samplers, in the shapes, dtypes and devices of `like`, whose batch
-// must be seeds.size() (kInternal error otherwise).
+// ImageNoise(kPhilox, seeds).steps(like).
 NoiseSource step_noise(std::vector<uint64_t> seeds, const Latents& like);
 
 }  // namespace pangu::diffusion

@@ -1,65 +1,65 @@
-// Each sampler is the loop of its paper. mix(x0, x, r) moves x along its ray from x0 to r times the
-// noise, which is the Euler step of the probability flow from sigma to r * sigma.
+// The deterministic one-step samplers, and the table of all. mix(x0, x, r) moves x along its ray
+// from x0 to r times the noise, which is the Euler step of the probability flow from sigma to r *
+// sigma.
 #include "diffusion/samplers.h"
 
-#include <algorithm>
 #include <cmath>
-#include <optional>
 
-#include "core/error.h"
+#include "diffusion/sampler_steps.h"
 
 namespace pangu::diffusion {
-namespace {
+namespace steps {
 
-void check_sigmas(const SigmaList& sigmas) {
+void check(const SigmaList& sigmas, const SamplerOptions& options) {
   bool valid = sigmas.size() >= 2 && std::isfinite(sigmas.front()) && sigmas.back() >= 0.0;
   for (size_t i = 1; i < sigmas.size(); ++i) valid = valid && sigmas[i] < sigmas[i - 1];
   if (!valid) {
     throw bad_input("sigmas", "2 or more, strictly decreasing, the last 0 or more",
                     to_string(sigmas));
   }
+  options.validate();
 }
 
-// Tells the caller about step i; true if it wants to go on.
-bool goes_on(const OnStep& on_step, const SigmaList& sigmas, size_t i, const Latents& x,
-             const Latents& x0) {
-  return !on_step || on_step({i, sigmas.size() - 1, sigmas[i], sigmas[i + 1], x, x0});
+int order_of(const SamplerOptions& options, int standard, int most) {
+  const int order = options.order.value_or(standard);
+  if (order < 1 || order > most) {
+    throw bad_input("order of the sampler", "1 to " + std::to_string(most), std::to_string(order));
+  }
+  return order;
 }
 
-}  // namespace
+Latents add_noise(const Latents& x, const NoiseSource& noise, double sigma, double next,
+                  double scale) {
+  if (!noise) throw Error(ErrorCode::kInternal, "sampler: a noise source is needed");
+  return x + noise(sigma, next) * scale;
+}
+
+}  // namespace steps
+
+void SamplerOptions::validate() const {
+  const double given = eta.value_or(0.0);
+  if (!(given >= 0.0 && std::isfinite(given))) {
+    throw bad_input("eta", "a number of 0 or more", std::to_string(given));
+  }
+  if (!(s_noise >= 0.0 && std::isfinite(s_noise))) {
+    throw bad_input("s_noise", "a number of 0 or more", std::to_string(s_noise));
+  }
+}
 
 Latents sample_euler(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
-                     const OnStep& on_step) {
-  check_sigmas(sigmas);
+                     const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const Latents x0 = D(x, sigmas[i]);
     x = mix(x0, x, sigmas[i + 1] / sigmas[i]);
-    if (!goes_on(on_step, sigmas, i, x, x0)) break;
-  }
-  return x;
-}
-
-Latents sample_euler_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
-                               const NoiseSource& noise, const OnStep& on_step) {
-  check_sigmas(sigmas);
-  if (!noise) throw Error(ErrorCode::kInternal, "euler_a: a noise source is needed");
-  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
-    const double sigma = sigmas[i], next = sigmas[i + 1];
-    const Latents x0 = D(x, sigma);
-    // Down to sigma_down without noise, then up to `next` with fresh noise: the variance of the
-    // exact posterior q(x_next | x, x0), and sigma_down^2 + sigma_up^2 = next^2.
-    const double sigma_up = next * std::sqrt(1.0 - next * next / (sigma * sigma));
-    const double sigma_down = next * next / sigma;
-    x = mix(x0, x, sigma_down / sigma);
-    if (sigma_up > 0.0) x = x + noise(sigma, next) * sigma_up;
-    if (!goes_on(on_step, sigmas, i, x, x0)) break;
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;
 }
 
 Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
-                    const OnStep& on_step) {
-  check_sigmas(sigmas);
+                    const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const double sigma = sigmas[i], next = sigmas[i + 1];
     const Latents x0 = D(x, sigma);
@@ -71,40 +71,54 @@ Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const
       const Latents slope_next = (predicted - D(predicted, next)) * (1.0 / next);
       x = x + (slope + slope_next) * (0.5 * (next - sigma));
     }
-    if (!goes_on(on_step, sigmas, i, x, x0)) break;
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;
 }
 
-Latents sample_dpmpp_2m(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
-                        const OnStep& on_step) {
-  check_sigmas(sigmas);
-  std::optional<Latents> x0_before;
-  double h_before = 0.0;
+Latents sample_dpm2(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
+                    const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
-    const Latents x0 = D(x, sigmas[i]);
-    const double ratio = sigmas[i + 1] / sigmas[i];
-    const double h = -std::log(ratio);  // the step in lambda = -log(sigma); infinite in the last
-    Latents x0_ahead = x0;
-    // First order at the start, for want of a past, and at the end, where h / h_before is infinite.
-    if (x0_before && sigmas[i + 1] > 0.0) {
-      x0_ahead = x0 + (x0 - *x0_before) * (h / (2.0 * h_before));
+    const double sigma = sigmas[i], next = sigmas[i + 1];
+    const Latents x0 = D(x, sigma);
+    if (next == 0.0) {
+      x = x0;
+    } else {
+      const double middle = std::sqrt(sigma * next);
+      const Latents between = mix(x0, x, middle / sigma);
+      x = x + (between - D(between, middle)) * ((next - sigma) / middle);
     }
-    x = mix(x0_ahead, x, ratio);
-    if (!goes_on(on_step, sigmas, i, x, x0)) break;
-    x0_before = x0;
-    h_before = h;
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;
 }
 
 const std::vector<Sampler>& samplers() {
+  using enum TimestepRule;
   static const std::vector<Sampler> all = {
-      {"euler", "first order, deterministic", sample_euler, 1, false},
-      {"euler_a", "first order with fresh noise at every step", sample_euler_ancestral, 1, true},
-      {"heun", "second order, two network calls a step", sample_heun, 2, false},
+      {"euler", "first order, deterministic", sample_euler, 1, false, kEuler},
+      {"euler_a", "first order with fresh noise at every step", sample_euler_ancestral, 1, true,
+       kEuler},
+      {"heun", "second order, two network calls a step", sample_heun, 2, false, kEuler},
+      {"dpm2", "second order by the geometric middle, two network calls a step", sample_dpm2, 2,
+       false, kEuler},
+      {"dpm2_a", "dpm2 with fresh noise at every step", sample_dpm2_ancestral, 2, true, kEuler},
+      {"dpmpp_2s_a", "second order in one step, two network calls, fresh noise",
+       sample_dpmpp_2s_ancestral, 2, true, kDpmSolver},
       {"dpmpp_2m", "second order from the step before, one network call a step", sample_dpmpp_2m, 1,
-       false},
+       false, kDpmSolver},
+      {"dpmpp_sde", "second order on the reverse SDE, two network calls a step", sample_dpmpp_sde,
+       2, true, kEuler},
+      {"dpmpp_2m_sde", "dpmpp_2m on the reverse SDE", sample_dpmpp_2m_sde, 1, true, kDpmSolver},
+      {"dpmpp_3m_sde", "third order from two steps before on the reverse SDE", sample_dpmpp_3m_sde,
+       1, true, kDpmSolver},
+      {"lms", "fourth order from the slopes of the steps before", sample_lms, 1, false, kEuler},
+      {"ddim", "euler unless eta is given", sample_ddim, 1, false, kDdim},
+      {"ddpm", "the posterior of every step, as in training", sample_ddpm, 1, true, kDdim},
+      {"unipc", "second or third order predictor and corrector, one network call a step",
+       sample_unipc, 1, false, kDpmSolver},
+      {"lcm", "for consistency models, 1 to 8 steps", sample_lcm, 1, true, kDdim},
   };
   return all;
 }

@@ -1,9 +1,15 @@
 // Samplers: short functions of (D, x, sigmas) that know nothing of networks, guidance or experts
-// and work on tuples of latents as they are. Sources: Euler, Heun and ancestral steps, Karras et
-// al. 2022 and k-diffusion; DPM-Solver++(2M), Lu et al. 2022.
+// and work on tuples of latents as they are. Names and definitions are those of k-diffusion and the
+// web UIs; where diffusers does otherwise, it is said at the sampler. Sources: Euler, Heun, Karras
+// et al. 2022; DPM2, DPM-Solver-2 of Lu et al. 2022a in Karras' variables; DPM++ 2S, 2M, Lu et al.
+// 2022b; DPM++ SDE, 2M SDE, 3M SDE, the same solvers on the reverse SDE (k-diffusion, Crowson);
+// LMS, Adams-Bashforth on the slopes (k-diffusion); DDIM, Song et al. 2021; DDPM, Ho et al. 2020;
+// UniPC, Zhao et al. 2023; LCM, Luo et al. 2023.
 #pragma once
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "diffusion/denoiser.h"
@@ -11,8 +17,9 @@
 
 namespace pangu::diffusion {
 
-// Standard normal latents for the step from sigma to sigma_next; one stream per image
-// (image_noise.h).
+// Standard normal latents for the way from sigma to sigma_next; one stream per image
+// (image_noise.h). Samplers ask for disjoint intervals from most noise to least, so that answers
+// may be independent of each other and a pure function of the interval.
 using NoiseSource = std::function<Latents(double sigma, double sigma_next)>;
 
 struct StepInfo {
@@ -20,34 +27,123 @@ struct StepInfo {
   size_t step_count;
   double sigma, sigma_next;
   const Latents& x;   // after the step, at sigma_next
-  const Latents& x0;  // the step's guess of the clean latent, for previews
+  const Latents& x0;  // the step's first guess of the clean latent, for previews
 };
 // Called after every step; false stops the sampling.
 using OnStep = std::function<bool(const StepInfo&)>;
 
-// x: noisy latents at sigmas.front(), VE scale (pure noise times sigmas.front() to begin with).
-// sigmas: strictly decreasing, 2 values at least, the last 0 or more (kBadInput otherwise). Returns
-// the latents at sigmas.back(), or, if on_step said stop, those of the step just done. D is never
-// called at 0. The same call gives the same result: no state survives it.
+struct SamplerOptions {
+  // How much of the exact posterior's noise: 0 is the deterministic sampler, 1 the full one. The
+  // sampler's own default unless given: 1, for ddim 0. Ignored by the deterministic ones and lcm.
+  std::optional<double> eta = {};
+  double s_noise = 1.0;           // factor of the noise that is added in a step
+  std::optional<int> order = {};  // lms 1 to 4, by default 4; unipc 1 to 3, by default 2
+  // kBadInput if eta or s_noise is negative or not finite.
+  void validate() const;
+  bool operator==(const SamplerOptions&) const = default;
+};
+
+// Common to all. x: noisy latents at sigmas.front(), VE scale (pure noise times sigmas.front() to
+// begin with). sigmas: strictly decreasing, 2 values at least, the last 0 or more (kBadInput
+// otherwise). Returns the latents at sigmas.back(), or, if on_step said stop, those of the step
+// just done. D is never called at 0. The same call gives the same result: no state survives it.
+// A step that adds noise needs a noise source (kInternal error without).
+
+// x <- x0 + (next / sigma) (x - x0), the straight line of the probability flow.
 Latents sample_euler(const Denoiser& D, Latents x, const SigmaList& sigmas,
-                     const NoiseSource& noise = {}, const OnStep& on_step = {});
-// eta = 1. Needs noise (kInternal error without).
-Latents sample_euler_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
-                               const NoiseSource& noise, const OnStep& on_step = {});
-// Two calls of D a step, but one in the step to sigma 0.
+                     const NoiseSource& noise = {}, const OnStep& on_step = {},
+                     const SamplerOptions& options = {});
+// Trapezoid of the slopes at both ends; two calls of D a step, but one in the step to sigma 0.
 Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas,
-                    const NoiseSource& noise = {}, const OnStep& on_step = {});
+                    const NoiseSource& noise = {}, const OnStep& on_step = {},
+                    const SamplerOptions& options = {});
+// Slope of the geometric middle sqrt(sigma next); calls as heun.
+Latents sample_dpm2(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                    const NoiseSource& noise = {}, const OnStep& on_step = {},
+                    const SamplerOptions& options = {});
+
+// The ancestral samplers step down to sigma_down without noise and come up to `next` with fresh
+// noise: sigma_up = min(next, eta next sqrt(1 - next^2 / sigma^2)), sigma_down^2 + sigma_up^2 =
+// next^2. With eta 1 that is the exact posterior q(x_next | x, x0).
+Latents sample_euler_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                               const NoiseSource& noise, const OnStep& on_step = {},
+                               const SamplerOptions& options = {});
+Latents sample_dpm2_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                              const NoiseSource& noise, const OnStep& on_step = {},
+                              const SamplerOptions& options = {});
+// A second-order exponential step to sigma_down through sqrt(sigma sigma_down).
+Latents sample_dpmpp_2s_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                                  const NoiseSource& noise, const OnStep& on_step = {},
+                                  const SamplerOptions& options = {});
+
+// In the VE scale DDIM is Euler ancestral with eta 0 by default: the variance of its equation 16 is
+// eta^2 sigma_up^2, and at eta 0 it is Euler. DDPM's posterior (variance "fixed_small") between two
+// visited sigmas is Euler ancestral with eta 1, whatever the schedule of training. So both take
+// their discretisation from `sigmas` alone; diffusers' DDIM steps to t - floor(N / n) even where
+// its next timestep is another, which is the same for leading spacing and for n that divides N.
+Latents sample_ddim(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                    const NoiseSource& noise = {}, const OnStep& on_step = {},
+                    const SamplerOptions& options = {});
+Latents sample_ddpm(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
+                    const OnStep& on_step = {}, const SamplerOptions& options = {});
+// x <- x0 + next * noise. D: a consistency model, with its boundary condition (consistency.h).
+Latents sample_lcm(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
+                   const OnStep& on_step = {}, const SamplerOptions& options = {});
+
+// Two calls of D a step, at sigma and at the middle sqrt(sigma next), each followed by an ancestral
+// step from sigma. Both steps see one Brownian path W whose clock is sigma, as k-diffusion's and
+// diffusers' trees: `noise` is asked for the two halves of a step, and the whole step's noise is
+// their sum, weighted by sqrt of the halves' lengths. Independent noise for half and whole would
+// lose variance (a tenth and more of it at 40 steps).
+Latents sample_dpmpp_sde(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                         const NoiseSource& noise, const OnStep& on_step = {},
+                         const SamplerOptions& options = {});
+// From the guess of the step before (and of two before), exact in the noise: with h = log(sigma /
+// next), x shrinks by exp(-(1 + eta) h) and noise of deviation next sqrt(1 - exp(-2 eta h)) comes
+// in. 2M is the midpoint form. 3M takes the second difference with half of its exact weight, as all
+// reference codes do: exact for guesses that are linear in log(sigma), not for quadratic ones. (In
+// diffusers 0.42 that term of "sde-dpmsolver++" has moreover the wrong sign of a 1/2 and does not
+// vanish with h; this is k-diffusion's.)
+Latents sample_dpmpp_2m_sde(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                            const NoiseSource& noise, const OnStep& on_step = {},
+                            const SamplerOptions& options = {});
+Latents sample_dpmpp_3m_sde(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                            const NoiseSource& noise, const OnStep& on_step = {},
+                            const SamplerOptions& options = {});
+
+// First order in the first step, and in the last one if it goes to 0. diffusers lowers the order of
+// the last of fewer than 15 steps also where it ends above 0; a list that ends there is a piece of
+// a longer one here, and keeps its order.
 Latents sample_dpmpp_2m(const Denoiser& D, Latents x, const SigmaList& sigmas,
-                        const NoiseSource& noise = {}, const OnStep& on_step = {});
+                        const NoiseSource& noise = {}, const OnStep& on_step = {},
+                        const SamplerOptions& options = {});
+// The polynomial through the last `order` slopes, integrated over the step, also the step to 0.
+Latents sample_lms(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                   const NoiseSource& noise = {}, const OnStep& on_step = {},
+                   const SamplerOptions& options = {});
+// B(h) = exp(h) - 1 ("bh2"), data prediction. Predicts with `order` guesses and corrects with the
+// one that the next step needs anyway; what on_step sees is not corrected yet. Towards sigma 0 the
+// order falls to 1 as in diffusers, towards an end above 0 it stays, as in dpmpp_2m.
+Latents sample_unipc(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                     const NoiseSource& noise = {}, const OnStep& on_step = {},
+                     const SamplerOptions& options = {});
 
 struct Sampler {
   std::string name;  // as web UIs and configs say it
   std::string summary;
-  Latents (*sample)(const Denoiser&, Latents, const SigmaList&, const NoiseSource&, const OnStep&);
+  Latents (*run)(const Denoiser&, Latents, const SigmaList&, const NoiseSource&, const OnStep&,
+                 const SamplerOptions&);
   int calls_per_step;
-  bool needs_noise;
+  bool needs_noise;            // with its default eta
+  TimestepRule timestep_rule;  // where diffusers' scheduler of that name places its timesteps
+
+  Latents sample(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
+                 const OnStep& on_step, const SamplerOptions& options = {}) const {
+    return run(D, std::move(x), sigmas, noise, on_step, options);
+  }
 };
-// "euler", "euler_a", "heun", "dpmpp_2m".
+// "euler", "euler_a", "heun", "dpm2", "dpm2_a", "dpmpp_2s_a", "dpmpp_2m", "dpmpp_sde",
+// "dpmpp_2m_sde", "dpmpp_3m_sde", "lms", "ddim", "ddpm", "unipc", "lcm".
 const std::vector<Sampler>& samplers();
 // kBadInput lists the names.
 const Sampler& find_sampler(const std::string& name);

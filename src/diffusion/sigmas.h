@@ -1,6 +1,8 @@
 // The list of noise levels that a sampler visits, from most noise to none: plain data, built once,
-// printed, golden-tested. Sources: spacings, Lin et al. 2023 table 2; karras / EDM, Karras et al.
-// 2022 equation 5; legacy_ddpm, the discretisation of SDXL's and PanGu-Draw 3's reference samplers.
+// printed, golden-tested. Sources: spacings, Lin et al. 2023 table 2 and diffusers; karras / EDM,
+// Karras et al. 2022 equation 5; polyexponential, k-diffusion; sgm_uniform, simple, ddim_uniform,
+// ComfyUI and A1111's web UI; beta, Lee et al. 2024; align_your_steps, Sabour et al. 2024; lcm, Luo
+// et al. 2023; legacy_ddpm, the discretisation of SDXL's and PanGu-Draw 3's reference samplers.
 #pragma once
 #include <optional>
 #include <string>
@@ -15,40 +17,90 @@ using SigmaList = std::vector<double>;
 
 enum class Spacing {
   kLeading,     // t = i * floor(N / n) + steps_offset
-  kLinspace,    // n values from N - 1 to 0, both ends included
+  kLinspace,    // n values from N - 1 to 0, both ends included (one alone: N - 1)
   kTrailing,    // t = round(N - i * N / n) - 1
   kLegacyDdpm,  // t = floor(linspace(N - 1, 0, n, without the end))
 };
+// The same spacing is three things in diffusers, by the family of the scheduler (Sampler::
+// timestep_rule). Rounding is half to even.
+enum class TimestepRule {
+  kEuler,      // as written above; linspace is not rounded
+  kDdim,       // linspace is rounded
+  kDpmSolver,  // leading and linspace as kDdim for n + 1 steps, without the last
+};
+// Where the last step ends; names of diffusers' final_sigmas_type.
+enum class FinalSigma {
+  kZero,      // "zero"
+  kSigmaMin,  // "sigma_min", also DDIM's set_alpha_to_one = false. A list that is there already is
+              // not made longer, and so has one step less.
+};
+// Tables of align_your_steps.
+enum class AlignYourSteps { kSd15, kSdxl };
+
 // Field-standard names of the lists that make_sigmas knows:
-//   "normal"       the schedule's own sigmas at the t of `spacing`
-//   "karras"       rho-spaced between sigma_max and sigma_min, rho 7 by default
-//   "exponential"  geometric between them
-//   "edm"          as karras with sigma_min 0.002, sigma_max 80, rho 7 unless given
+//   "normal"            the schedule's own sigmas at the t of `spacing`
+//   "karras"            rho-spaced between sigma_max and sigma_min, rho 7 by default
+//   "exponential"       geometric between them
+//   "polyexponential"   as exponential, bent by rho, 1 by default: no bend
+//   "sgm_uniform"       n + 1 equal parts of t from N - 1 to 0, without the last
+//   "simple"            every (N / n)-th sigma of the table from its end
+//   "ddim_uniform"      every floor(N / n)-th sigma of the table from t 1 up. Where n does not
+//                       divide N these may be more than n, as in the web UIs: 31 steps for 30.
+//   "beta"              quantiles of Beta(0.6, 0.6) between sigma_min and sigma_max, as A1111's web
+//                       UI and diffusers (ComfyUI takes the quantiles of t instead)
+//   "align_your_steps"  the published ten steps, log-linear between them for other counts
+//   "lcm"               every k-th of the 50 timesteps of distillation; up to 50 steps
+//   "edm"               as karras with sigma_min 0.002, sigma_max 80, rho 7 unless given
 std::vector<std::string> sigma_list_names();
 
 struct SigmaOptions {
   Spacing spacing = Spacing::kLinspace;
-  int64_t steps_offset = 1;  // kLeading only; 1 for Stable Diffusion
-  bool linear_interpolation =
-      false;         // between table entries: sigma, not log(sigma), is linear in t
-  double rho = 7.0;  // karras, edm
-  std::optional<double> sigma_min,
-      sigma_max;  // karras, exponential: the schedule's ends unless given
+  TimestepRule timestep_rule = TimestepRule::kEuler;
+  int64_t steps_offset = 1;  // kLeading only; 1 for Stable Diffusion; less where t would leave N
+  // Between table entries: sigma, not log(sigma), is linear in t.
+  bool linear_interpolation = false;
+  std::optional<double> rho;  // karras, edm: 7; polyexponential: 1
+  // karras, exponential, polyexponential, beta: the schedule's ends unless given, or, as diffusers'
+  // schedulers of the Euler family, the sigmas of the first and last timestep of `spacing`.
+  std::optional<double> sigma_min, sigma_max;
+  bool ends_of_timesteps = false;
+  FinalSigma final_sigma = FinalSigma::kZero;
+  AlignYourSteps align_your_steps = AlignYourSteps::kSd15;
+  int64_t original_inference_steps = 50;  // lcm
 };
 
-// kBadInput for an unknown name, steps outside [1, N] ("normal") or [1, 10000], or a range that is
+// kBadInput for an unknown name, steps outside [1, N] (lists that visit timesteps: [1, N - 1] with
+// kDpmSolver, [1, original_inference_steps] for lcm) or [1, 10000] (the others), or a range that is
 // empty.
 SigmaList make_sigmas(const std::string& name, const Schedule& schedule, int64_t steps,
                       const SigmaOptions& options = {});
 
+// The steps of an image-to-image drawing: the last min(int(n strength), n) of n, as diffusers'
+// get_timesteps. kBadInput unless 0 <= strength <= 1 and a step is left.
+SigmaList tail_of(const SigmaList& sigmas, double strength);
+
 // The t_index of each step of "normal" (n values, decreasing); for flow, shifted by flow_shift.
 std::vector<double> spaced_timesteps(const Schedule& schedule, int64_t steps,
                                      const SigmaOptions& options = {});
+// Of "lcm": n of the first int(original_steps * strength) multiples of floor(N / original_steps),
+// less 1.
+std::vector<double> lcm_timesteps(const Schedule& schedule, int64_t steps,
+                                  int64_t original_steps = 50, double strength = 1.0);
+
+// n values from sigma_max to sigma_min (one step: sigma_max alone), then 0.
 SigmaList karras_sigmas(int64_t steps, double sigma_min, double sigma_max, double rho = 7.0);
 SigmaList exponential_sigmas(int64_t steps, double sigma_min, double sigma_max);
+SigmaList polyexponential_sigmas(int64_t steps, double sigma_min, double sigma_max,
+                                 double rho = 1.0);
+SigmaList beta_sigmas(int64_t steps, double sigma_min, double sigma_max, double alpha = 0.6,
+                      double beta = 0.6);
+// The published 11 levels of a table, or as many between them as asked for; the last becomes 0.
+SigmaList align_your_steps_sigmas(int64_t steps, AlignYourSteps table);
 
 Spacing spacing_from(const std::string& name);  // "leading", "linspace", "trailing", "legacy_ddpm"
 std::string to_string(Spacing spacing);
+FinalSigma final_sigma_from(const std::string& name);  // "zero", "sigma_min"
+std::string to_string(FinalSigma final_sigma);
 std::string to_string(const SigmaList& sigmas);  // "14.6146 10.7468 ... 0"
 
 }  // namespace pangu::diffusion
