@@ -71,9 +71,17 @@ at::Tensor FrozenWeights::get(const std::string& name, const std::vector<int64_t
     const at::Tensor range = find(name + "_range");
     if (!range.defined()) throw bad_input("tensor '" + name + "_range'", "F32 [2]", "nothing");
     require(name + "_u8", bytes, shape, at::kByte);
-    require(name + "_range", range, {2}, at::kFloat);
-    const auto* limits = range.const_data_ptr<float>();
-    return bytes.to(at::kFloat).mul_(limits[0]).add_(limits[1]).contiguous();
+    if (range.dim() != 2) {
+      require(name + "_range", range, {2}, at::kFloat);
+      const auto* limits = range.const_data_ptr<float>();
+      return bytes.to(at::kFloat).mul_(limits[0]).add_(limits[1]).contiguous();
+    }
+    require(name + "_range", range, {shape.empty() ? 1 : shape[0], 2}, at::kFloat);
+    std::vector<int64_t> each(shape.size(), 1);
+    if (!each.empty()) each[0] = shape[0];
+    const at::Tensor scale = range.select(1, 0).reshape(each),
+                     least = range.select(1, 1).reshape(each);
+    return bytes.to(at::kFloat).mul_(scale).add_(least).contiguous();
   }
   throw bad_input("tensor '" + name + "'", "shape " + text_of(shape), "no such tensor",
                   "are these weights of another network or version?");

@@ -1,7 +1,7 @@
 // Weights of the frozen networks (text encoder, VGG16, Inception V3) by name, checked against the
 // shape that the network expects and dequantised to f32. Not for networks that are trained.
 // Forms of a weight X: X itself (any float dtype); X_packed and X_scale (4-bit, below); X_u8 and
-// X_range (f32 [2] = scale, minimum; weight = byte * scale + minimum).
+// X_range (f32 [2] = scale, minimum, or [out,2] for each row; weight = byte * scale + minimum).
 #pragma once
 #include <ATen/core/Tensor.h>
 

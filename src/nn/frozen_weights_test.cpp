@@ -35,6 +35,10 @@ TEST_CASE("each stored form reads as f32 of the expected shape") {
   const FrozenWeights weights(map);
   CHECK(at::equal(weights.get("plain", {2, 3}), at::full({2, 3}, 1.5F)));
   CHECK(at::equal(weights.get("bytes", {3}), at::tensor({-1.0F, 4.0F, 126.5F})));
+  map["rows_u8"] = at::tensor({0, 10, 255, 2}, at::kByte).view({2, 1, 2});
+  map["rows_range"] = at::tensor({0.5F, -1.0F, 2.0F, 3.0F}).view({2, 2});
+  CHECK(at::equal(weights.get("rows", {2, 1, 2}),
+                  at::tensor({-1.0F, 4.0F, 513.0F, 7.0F}).view({2, 1, 2})));
   CHECK(at::equal(weights.get("blocks", {1, 32}), at::full({1, 32}, 2.0F)));
 }
 
@@ -51,6 +55,9 @@ TEST_CASE("a missing or misshapen tensor is named with what was expected and fou
                        Error);
   CHECK_THROWS_WITH_AS(weights.get("c", {1, 32}),
                        "tensor 'c_scale': expected Half [1,1], found Half [1,2]", Error);
+  map["b_range"] = at::zeros({3, 2});
+  CHECK_THROWS_WITH_AS(weights.get("b", {4}),
+                       "tensor 'b_range': expected Float [4,2], found Float [3,2]", Error);
   CHECK_THROWS_AS(weights.get("nothing", {1}), Error);
 }
 

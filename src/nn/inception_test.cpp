@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/testing.h"
 
 namespace pangu::nn {
 namespace {
@@ -20,14 +21,14 @@ double relative_error(const at::Tensor& found, const at::Tensor& expected) {
 TEST_CASE("the exported weights give the features of the package's own graph") {
   const char* folder = std::getenv("PANGU_WEIGHTS");
   const std::string path =
-      (folder ? std::string(folder) : std::string(PANGU_SOURCE_DIR) + "/models/eval") +
+      (folder ? std::string(folder) : std::string(kSourceDir) + "/models/eval") +
       "/inception.safetensors";
   if (!std::filesystem::exists(path)) {
     MESSAGE("SKIPPED: no weights at " << path << "; PANGU_WEIGHTS names another folder");
     return;
   }
   const TensorMap reference = load_safetensors(
-      std::string(PANGU_SOURCE_DIR) + "/tests/parity/data/inception_reference.safetensors");
+      std::string(kSourceDir) + "/tests/parity/data/inception_reference.safetensors");
   const at::Tensor picture = reference
                                      .at("picture")  // every third pixel of 299 x 299
                                      .repeat_interleave(3, 1)

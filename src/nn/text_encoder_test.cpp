@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/testing.h"
 #include "io/mapped_file.h"
 
 namespace pangu::nn {
@@ -17,7 +18,7 @@ namespace {
 
 // f32 in another order of summation; the accumulated error of 12 layers stays below this.
 constexpr double kRelativeError = 1e-4;
-const std::string kData = std::string(PANGU_SOURCE_DIR) + "/tests/parity/data/";
+const std::string kData = std::string(kSourceDir) + "/tests/parity/data/";
 
 nlohmann::json tiny_json() {
   return nlohmann::json::parse(io::read_text_file(kData + "text_encoder_tiny.json"));
@@ -61,7 +62,7 @@ TEST_CASE("a tiny random BERT gives transformers' states at every layer") {
 TEST_CASE("the shipped weights give transformers' states at every layer") {
   const char* folder = std::getenv("PANGU_WEIGHTS");
   const std::string path =
-      (folder ? std::string(folder) : std::string(PANGU_SOURCE_DIR) + "/models/mini") +
+      (folder ? std::string(folder) : std::string(kSourceDir) + "/models/mini") +
       "/text_encoder";
   if (!std::filesystem::exists(path)) {
     MESSAGE("SKIPPED: no weights at " << path << "; PANGU_WEIGHTS names another folder");

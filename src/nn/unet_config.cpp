@@ -2,11 +2,10 @@
 // refused by name.
 #include "nn/unet_config.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "core/error.h"
+#include "nn/config_reader.h"
 
 namespace pangu::nn {
 namespace {
@@ -18,104 +17,6 @@ const char kWhat[] = "unet/config.json";
 Error field_error(const std::string& key, const std::string& expected, const std::string& found) {
   return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
 }
-
-template <typename T>
-const char* type_name();
-template <>
-const char* type_name<int64_t>() {
-  return "an integer";
-}
-template <>
-const char* type_name<double>() {
-  return "a number";
-}
-template <>
-const char* type_name<bool>() {
-  return "true or false";
-}
-template <>
-const char* type_name<std::string>() {
-  return "a string";
-}
-
-template <typename T>
-bool has_type(const json& value) {
-  if constexpr (std::is_same_v<T, int64_t>) return value.is_number_integer();
-  if constexpr (std::is_same_v<T, double>) return value.is_number();
-  if constexpr (std::is_same_v<T, bool>) return value.is_boolean();
-  if constexpr (std::is_same_v<T, std::string>) return value.is_string();
-}
-
-// Reads keys of one object and remembers which, so that what is left over can be judged.
-class Reader {
- public:
-  explicit Reader(const json& object) : object_(object) {
-    if (!object.is_object()) throw bad_input(kWhat, "a JSON object", object.type_name());
-  }
-
-  // Null or absent leaves the default.
-  template <typename T>
-  void read(const char* key, T& field) {
-    if (const json* value = find(key)) field = get<T>(key, *value);
-  }
-
-  // Null means "none"; absent leaves the default.
-  template <typename T>
-  void read(const char* key, std::optional<T>& field) {
-    seen_.insert(key);
-    const auto it = object_.find(key);
-    if (it == object_.end()) return;
-    field = it->is_null() ? std::nullopt : std::optional<T>(get<T>(key, *it));
-  }
-
-  // A list, or one value for every level.
-  template <typename T>
-  void read(const char* key, std::vector<T>& field) {
-    const json* value = find(key);
-    if (!value) return;
-    field.clear();
-    if (!value->is_array()) {
-      field.push_back(get<T>(key, *value));
-      return;
-    }
-    for (const json& entry : *value) field.push_back(get<T>(key, entry));
-  }
-
-  // A key that may be there with this one value (or null) only.
-  void only(const char* key, const std::vector<json>& allowed) {
-    const json* value = find(key);
-    if (!value) return;
-    if (std::find(allowed.begin(), allowed.end(), *value) != allowed.end()) return;
-    throw field_error(
-        key, allowed.empty() ? "null" : allowed.front().dump() + " (nothing else is supported)",
-        value->dump());
-  }
-
-  void refuse_leftovers() const {
-    for (const auto& [key, value] : object_.items()) {
-      const bool harmless = key.starts_with('_') || value.is_null() || value == false;
-      if (!harmless && !seen_.contains(key)) {
-        throw bad_input(std::string(kWhat) + ", key '" + key + "'", "a known key", value.dump());
-      }
-    }
-  }
-
- private:
-  const json* find(const char* key) {
-    seen_.insert(key);
-    const auto it = object_.find(key);
-    return it == object_.end() || it->is_null() ? nullptr : &*it;
-  }
-
-  template <typename T>
-  T get(const char* key, const json& value) const {
-    if (!has_type<T>(value)) throw field_error(key, type_name<T>(), value.dump());
-    return value.get<T>();
-  }
-
-  const json& object_;
-  std::set<std::string> seen_;
-};
 
 void require(bool holds, const std::string& key, const std::string& expected,
              const std::string& found) {
@@ -231,7 +132,7 @@ void UNetConfig::validate() const {
 
 UNetConfig unet_config_from_json(const json& object) {
   UNetConfig c;
-  Reader reader(object);
+  ConfigReader reader(kWhat, object);
   reader.read("sample_size", c.sample_size);
   reader.read("in_channels", c.in_channels);
   reader.read("out_channels", c.out_channels);

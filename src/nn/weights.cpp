@@ -63,6 +63,29 @@ std::string text_of(at::IntArrayRef shape) {
   return text + "]";
 }
 
+// Everything is known to fit before anything is written.
+void check_fit(const TensorMap& targets, const TensorMap& tensors, const std::string& prefix) {
+  for (const auto& [name, target] : targets) {
+    const auto found = tensors.find(prefix + name);
+    if (found == tensors.end()) {
+      throw bad_input("weights", "a tensor '" + prefix + name + "' " + text_of(target.sizes()),
+                      "none of that name", "the configuration describes another network");
+    }
+    if (found->second.sizes() != target.sizes()) {
+      throw bad_input("tensor '" + prefix + name + "'", "shape " + text_of(target.sizes()),
+                      text_of(found->second.sizes()),
+                      "the configuration describes another network");
+    }
+  }
+  for (auto it = tensors.lower_bound(prefix); it != tensors.end(); ++it) {
+    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+    if (!targets.count(it->first.substr(prefix.size()))) {
+      throw bad_input("weights", "only tensors of the network", "'" + it->first + "'",
+                      "the configuration describes another network");
+    }
+  }
+}
+
 }  // namespace
 
 TensorMap load_safetensors(const std::string& path, bool copy) {
@@ -102,27 +125,35 @@ void save_safetensors(const std::string& path, const TensorMap& tensors,
 void load_into(torch::nn::Module& module, const TensorMap& tensors, const std::string& prefix) {
   const at::NoGradGuard no_grad;
   TensorMap targets = state_of(module);
-  for (auto& [name, target] : targets) {
-    const auto found = tensors.find(prefix + name);
-    if (found == tensors.end()) {
-      throw bad_input("weights", "a tensor '" + prefix + name + "' " + text_of(target.sizes()),
-                      "none of that name", "the configuration describes another network");
-    }
-    if (found->second.sizes() != target.sizes()) {
-      throw bad_input("tensor '" + prefix + name + "'", "shape " + text_of(target.sizes()),
-                      text_of(found->second.sizes()),
-                      "the configuration describes another network");
-    }
-  }
-  // Nothing is written before everything is known to fit.
-  for (auto it = tensors.lower_bound(prefix); it != tensors.end(); ++it) {
-    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-    if (!targets.count(it->first.substr(prefix.size()))) {
-      throw bad_input("weights", "only tensors of the network", "'" + it->first + "'",
-                      "the configuration describes another network");
-    }
-  }
+  check_fit(targets, tensors, prefix);
   for (auto& [name, target] : targets) target.copy_(tensors.at(prefix + name));
+}
+
+void load_by_assignment(torch::nn::Module& module, TensorMap tensors,
+                        const AssignOptions& options) {
+  const at::NoGradGuard no_grad;
+  const TensorMap targets = state_of(module);
+  check_fit(targets, tensors, options.prefix);
+  for (const auto& [name, target] : targets) {
+    const at::Tensor& value = tensors.at(options.prefix + name);
+    if (target.is_floating_point() != value.is_floating_point()) {
+      throw bad_input("tensor '" + options.prefix + name + "'",
+                      target.is_floating_point() ? "a floating type" : "an integer type",
+                      c10::toString(value.scalar_type()));
+    }
+  }
+  const auto assign = [&](const std::string& name, at::Tensor target) {
+    at::Tensor value = std::move(tensors.at(options.prefix + name));
+    tensors.erase(options.prefix + name);
+    const bool converts = options.dtype && value.is_floating_point();
+    value = value.detach().to(options.device, converts ? *options.dtype : value.scalar_type());
+    if (options.channels_last && value.dim() == 4) {
+      value = value.contiguous(at::MemoryFormat::ChannelsLast);
+    }
+    target.set_data(value);
+  };
+  for (const auto& item : module.named_parameters()) assign(item.key(), item.value());
+  for (const auto& item : module.named_buffers()) assign(item.key(), item.value());
 }
 
 TensorMap state_of(const torch::nn::Module& module) {
@@ -130,6 +161,12 @@ TensorMap state_of(const torch::nn::Module& module) {
   for (const auto& item : module.named_parameters()) state[item.key()] = item.value().detach();
   for (const auto& item : module.named_buffers()) state[item.key()] = item.value().detach();
   return state;
+}
+
+TensorShapes shapes_of(const torch::nn::Module& module) {
+  TensorShapes shapes;
+  for (const auto& [name, tensor] : state_of(module)) shapes[name] = tensor.sizes().vec();
+  return shapes;
 }
 
 }  // namespace pangu::nn

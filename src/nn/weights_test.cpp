@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/testing.h"
 
 using namespace pangu;
 using namespace pangu::nn;
@@ -23,13 +24,7 @@ struct TemporaryFile {
 
 std::string refusal(torch::nn::Module& module, const TensorMap& tensors,
                     const std::string& prefix = "") {
-  try {
-    load_into(module, tensors, prefix);
-  } catch (const Error& error) {
-    CHECK(error.code() == ErrorCode::kBadInput);
-    return error.what();
-  }
-  return "accepted";
+  return refusal_of([&] { load_into(module, tensors, prefix); });
 }
 
 }  // namespace
@@ -92,4 +87,72 @@ TEST_CASE("missing, unexpected and misshapen tensors are named and nothing is wr
   CHECK(at::equal(module->weight, before));
   CHECK(refusal(*module, good) == "accepted");
   CHECK(module->weight.abs().max().item<float>() == 0.f);
+}
+
+TEST_CASE("a module made without initialisation and loaded by assignment equals a copied one") {
+  const TemporaryFile file;
+  torch::nn::Sequential source(
+      torch::nn::Conv2d(3, 4, 3), torch::nn::GroupNorm(2, 4), torch::nn::Linear(4, 5),
+      torch::nn::LayerNorm(torch::nn::LayerNormOptions({5})), torch::nn::Embedding(7, 5));
+  save_safetensors(file.path, state_of(*source));
+  const auto blank = [] {
+    const SkipInitialisation skip;
+    return torch::nn::Sequential(
+        torch::nn::Conv2d(3, 4, 3), torch::nn::GroupNorm(2, 4), torch::nn::Linear(4, 5),
+        torch::nn::LayerNorm(torch::nn::LayerNormOptions({5})), torch::nn::Embedding(7, 5));
+  };
+  torch::nn::Sequential mapped = blank();
+  for (const auto& [name, tensor] : state_of(*mapped)) CHECK(tensor.is_cpu());
+  TensorMap views = load_safetensors(file.path, /*copy=*/false);
+  std::map<std::string, const void*> addresses;
+  for (const auto& [name, view] : views) addresses[name] = view.const_data_ptr();
+  load_by_assignment(*mapped, std::move(views));
+  for (const auto& [name, tensor] : state_of(*source)) {
+    CAPTURE(name);
+    CHECK(at::equal(state_of(*mapped).at(name), tensor));
+    CHECK(state_of(*mapped).at(name).const_data_ptr() == addresses.at(name));  // not copied
+  }
+  CHECK(at::equal(mapped[0]->as<torch::nn::Conv2d>()->weight,
+                  source[0]->as<torch::nn::Conv2d>()->weight));
+
+  torch::nn::Sequential converted = blank();
+  load_by_assignment(*converted, load_safetensors(file.path),
+                     {.dtype = at::kBFloat16, .channels_last = true});
+  for (const auto& [name, tensor] : state_of(*source)) {
+    CAPTURE(name);
+    CHECK(at::equal(state_of(*converted).at(name), tensor.to(at::kBFloat16)));
+  }
+  CHECK(
+      converted[0]->as<torch::nn::Conv2d>()->weight.is_contiguous(at::MemoryFormat::ChannelsLast));
+}
+
+TEST_CASE("initialisation comes back when the guard is gone") {
+  {
+    const SkipInitialisation skip;
+  }
+  CHECK(at::equal(torch::nn::LayerNorm(torch::nn::LayerNormOptions({5}))->weight, at::ones({5})));
+}
+
+TEST_CASE("assignment refuses what does not fit and leaves the module as it was") {
+  torch::nn::Linear layer(2, 3);
+  const at::Tensor before = layer->weight.detach().clone();
+  const auto refused = [&](const TensorMap& tensors, const AssignOptions& options = {}) {
+    try {
+      load_by_assignment(*layer, tensors, options);
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  const at::Tensor weight = at::zeros({3, 2}), bias = at::zeros({3});
+  CHECK(refused({{"weight", weight}}).find("'bias'") != std::string::npos);
+  CHECK(refused({{"weight", bias}, {"bias", bias}}).find("[3,2]") != std::string::npos);
+  CHECK(refused({{"weight", weight}, {"bias", bias}, {"more", bias}}).find("'more'") !=
+        std::string::npos);
+  CHECK(refused({{"weight", weight.to(at::kChar)}, {"bias", bias}}).find("floating") !=
+        std::string::npos);
+  CHECK(at::equal(layer->weight, before));
+  CHECK(refused({{"a.weight", weight}, {"a.bias", bias}, {"b", bias}}, {.prefix = "a."}) ==
+        "accepted");
+  CHECK(at::equal(layer->weight, weight));
 }
