@@ -26,8 +26,10 @@ TrainConfig TrainConfig::open(const std::string& path,
   reader.finish();
   one_of(reader, "task", c.task, {"autoencoder", "denoiser"});
   one_of(reader, "data_part", c.data_part, {"all", "high", "low"});
+  one_of(reader, "optimizer", c.optimizer, {"adamw", "muon"});
   one_of(reader, "lr_scheduler", c.lr_scheduler, {"cosine", "constant"});
   one_of(reader, "mixed_precision", c.mixed_precision, {"bf16", "no"});
+  one_of(reader, "control", c.control, {"", "edges"});
   const auto required = [&](const char* key, bool given) {
     if (!given) throw bad_input(reader.where(key), "a value", "nothing");
   };

@@ -38,6 +38,9 @@ struct TrainConfig {
   double noise_offset = 0.0;
   double caption_dropout_rate = 0.1;
   int64_t max_token_length = 48;
+  std::string control;
+  double control_dropout_rate = 0.1;
+  std::string image_encoder_config;
 
   double kl_weight = 1e-6;
   double perceptual_weight = 0.1;
@@ -49,6 +52,7 @@ struct TrainConfig {
   int64_t gradient_accumulation_steps = 1;
   int64_t max_train_steps = 10000;
   double time_budget_minutes = 0;
+  std::string optimizer = "adamw";
   double learning_rate = 5e-4;
   std::string lr_scheduler = "cosine";
   int64_t lr_warmup_steps = 200;
@@ -75,7 +79,8 @@ struct TrainConfig {
     v("train_data_dir", train_data_dir, "dataset folders or `.tar` shards");
     v("network_config", network_config, "JSON with diffusers' configuration of the network");
     v("model_dir", model_dir, "folder with vae/, text_encoder/, tokenizer/ (task denoiser)");
-    v("initial_weights", initial_weights, "safetensors to start from instead of random weights");
+    v("initial_weights", initial_weights,
+      "safetensors to start from instead of random weights; a checkpoint gives its master weights");
     v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
     v("cache_dir", cache_dir, "latents and caption states; empty: output_dir/cache");
     v("data_part", data_part, "`all`, `high` or `low`: which part of the data");
@@ -101,6 +106,14 @@ struct TrainConfig {
     v("caption_dropout_rate", caption_dropout_rate, "share of empty captions, for guidance",
       Limits{0, 1});
     v("max_token_length", max_token_length, "captions are cut to this many tokens", Limits{2, 512});
+    v("control", control,
+      "`edges`: Canny's edges of the picture as further input channels; empty: none (pixel "
+      "models)");
+    v("control_dropout_rate", control_dropout_rate, "share of black control pictures",
+      Limits{0, 1});
+    v("image_encoder_config", image_encoder_config,
+      "JSON of a CLIPVisionModelWithProjection that is trained along; its embedding of the picture "
+      "takes the captions' place (pixel models); empty: none");
     v("kl_weight", kl_weight, "of the posterior's KL to N(0,1)", Limits{0, 1e3});
     v("perceptual_weight", perceptual_weight, "of the VGG feature distance", Limits{0, 1e3});
     v("whole_picture_probability", whole_picture_probability,
@@ -116,6 +129,8 @@ struct TrainConfig {
     v("max_train_steps", max_train_steps, "end of the run and of the cosine", Limits{1, 1e9});
     v("time_budget_minutes", time_budget_minutes, "stop with a checkpoint after this; 0 is off",
       Limits{0, 1e6});
+    v("optimizer", optimizer,
+      "`adamw`; `muon`: matrices by Muon at AdamW's learning rate, the rest by AdamW");
     v("learning_rate", learning_rate, "peak", Limits{0, 1});
     v("lr_scheduler", lr_scheduler, "`cosine` or `constant`");
     v("lr_warmup_steps", lr_warmup_steps, "linear warm-up", Limits{0, 1e9});

@@ -8,6 +8,7 @@ namespace pangu::train {
 namespace {
 
 // Streams of Philox, far enough apart that sample counters never meet.
+constexpr double kLeastCrop = 0.8;  // of a side of what an image encoder sees
 constexpr uint64_t kNoiseStream = 1ull << 56;
 constexpr uint64_t kChoiceStream = 2ull << 56;
 constexpr uint64_t kTimeStream = 3ull << 56;
@@ -17,6 +18,18 @@ at::Tensor normals(uint64_t seed, uint64_t stream, at::IntArrayRef shape) {
   at::Tensor t = at::empty(shape);
   fill_normal(seed, stream, 0, t.data_ptr<float>(), static_cast<size_t>(t.numel()));
   return t;
+}
+
+// A random part of a picture, most of it, at its own size: an embedding should tell what is seen,
+// not where each pixel was.
+at::Tensor cropped(const at::Tensor& picture, Rng& rng) {
+  const int64_t side = picture.size(1);
+  const auto part = static_cast<int64_t>(static_cast<double>(side) *
+                                         (kLeastCrop + (1 - kLeastCrop) * rng.uniform()));
+  const auto room = static_cast<uint64_t>(side - part + 1);
+  const auto y = static_cast<int64_t>(rng.below(room)), x = static_cast<int64_t>(rng.below(room));
+  const at::Tensor crop = picture.slice(1, y, y + part).slice(2, x, x + part).unsqueeze(0);
+  return at::upsample_bilinear2d(crop.to(at::kFloat), {side, side}, false)[0];
 }
 
 struct Loss {
@@ -64,14 +77,24 @@ struct Loss {
 
   at::Tensor operator()(const Slice& slice) {
     const std::vector<int64_t> batch = order.at(slice.batch);
-    std::vector<at::Tensor> latents, noises, offsets;
+    std::vector<at::Tensor> latents, noises, offsets, controls, pictures;
     std::vector<int64_t> captions, times;
+    std::vector<uint8_t> kept;
     for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
       const uint64_t sample = static_cast<uint64_t>(slice.batch * config.train_batch_size + i);
       const LatentItem& item = set->items[static_cast<size_t>(batch[static_cast<size_t>(i)])];
       Rng rng(seed, kChoiceStream + sample);
       latents.push_back(view_of(item, rng));
-      captions.push_back(caption_of(item, rng));
+      if (item.picture.defined()) {
+        kept.push_back(rng.uniform() >= config.caption_dropout_rate);
+        pictures.push_back(cropped(item.picture, rng));
+      } else {
+        captions.push_back(caption_of(item, rng));
+      }
+      if (item.control.defined()) {
+        const bool black = rng.uniform() < config.control_dropout_rate;
+        controls.push_back(black ? at::zeros_like(item.control) : item.control);
+      }
       times.push_back(t_of(slice.batch, i));
       noises.push_back(normals(seed, kNoiseStream + sample, latents.back().sizes()));
       if (config.noise_offset > 0) {
@@ -86,10 +109,13 @@ struct Loss {
       noise = diffusion::offset_noise(noise, at::stack(offsets).to(device), config.noise_offset);
     }
     const at::Tensor t = at::tensor(times, at::kLong);
-    const auto [context, mask] = gather_captions(set->captions, captions);
-    const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule)
-                                 .to(dtype)
-                                 .contiguous(at::MemoryFormat::ChannelsLast);
+    const auto [context, mask] =
+        pictures.empty() ? gather_captions(set->captions, captions)
+                         : std::pair(at::stack(pictures),
+                                     at::tensor(kept, at::kByte).to(at::kBool).unsqueeze(1));
+    at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule).to(dtype);
+    if (!controls.empty()) input = at::cat({input, at::stack(controls).to(device, dtype)}, 1);
+    input = input.contiguous(at::MemoryFormat::ChannelsLast);
     const at::Tensor prediction = replicas[static_cast<size_t>(slice.replica)](
         input, t.to(device, at::kFloat), context.to(device, dtype), mask.to(device));
     const at::Tensor wanted =
@@ -135,7 +161,7 @@ std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedu
                               const LatentSet& set, const std::vector<int64_t>& t_indices,
                               int64_t count) {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> latents, noises;
+  std::vector<at::Tensor> latents, noises, controls, pictures;
   std::vector<int64_t> captions;
   for (const LatentItem& item : set.items) {
     if (static_cast<int64_t>(latents.size()) == count) break;
@@ -143,18 +169,23 @@ std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedu
     noises.push_back(normals(static_cast<uint64_t>(config.seed), kNoiseStream + latents.size(),
                              item.latent.sizes()));
     latents.push_back(item.latent);
+    if (item.control.defined()) controls.push_back(item.control);
+    if (item.picture.defined()) pictures.push_back(item.picture);
     captions.push_back(item.captions.empty() || item.captions[0].empty() ? 0 : item.captions[0][0]);
   }
   diffusion::LossConfig plain = loss_config;
   plain.weighting = diffusion::LossWeighting::kNone;
   const at::Tensor x0 = at::stack(latents).to(at::kFloat), noise = at::stack(noises);
-  const auto [context, mask] = gather_captions(set.captions, captions);
+  const auto [context, mask] =
+      pictures.empty() ? gather_captions(set.captions, captions)
+                       : std::pair(at::stack(pictures), at::ones({x0.size(0), 1}, at::kBool));
   std::vector<double> losses;
   for (const int64_t t_index : t_indices) {
     const at::Tensor t = at::full({x0.size(0)}, t_index, at::kLong);
-    const at::Tensor prediction = net(
-        diffusion::noisy_input(x0, t, noise, schedule).contiguous(at::MemoryFormat::ChannelsLast),
-        t.to(at::kFloat), context.to(at::kFloat), mask);
+    at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule);
+    if (!controls.empty()) input = at::cat({input, at::stack(controls).to(at::kFloat)}, 1);
+    const at::Tensor prediction = net(input.contiguous(at::MemoryFormat::ChannelsLast),
+                                      t.to(at::kFloat), context.to(at::kFloat), mask);
     losses.push_back(diffusion::loss_per_sample(
                          prediction,
                          diffusion::target(x0, t, noise, schedule, plain.parameterisation), t,

@@ -12,8 +12,10 @@
 
 namespace pangu::train {
 
-// One replica's network. x: [B,C,h,w] in the training dtype, channels-last, t_index: [B] f32,
-// context: [B,L,D], mask: [B,L] bool. Returns the prediction [B,C,h,w].
+// One replica's network. x: [B,C,h,w] in the training dtype, channels-last, behind them the control
+// channels of a set that has them; t_index: [B] f32, context: [B,L,D], mask: [B,L] bool. Of a set
+// with pictures, context is those, [B,3,S,S], and mask, [B,1], false where the embedding is to be
+// 0. Returns the prediction [B,C,h,w].
 using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
                                               const at::Tensor& context, const at::Tensor& mask)>;
 

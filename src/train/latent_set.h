@@ -24,6 +24,8 @@ struct LatentItem {
   at::Tensor latent;        // [C,h,w] bf16
   at::Tensor small_latent;  // the whole picture at the crop's size [C,s,s], or undefined
   std::vector<std::vector<int32_t>> captions;  // [language][i], indices into CaptionStates
+  at::Tensor control;  // [E,h,w] bf16, of a denoiser with control channels, or undefined
+  at::Tensor picture;  // [3,S,S] bf16, what an image encoder sees of it, or undefined
 };
 
 struct LatentSet {

@@ -46,6 +46,7 @@ void append_metrics(const std::string& path, const StepReport& r) {
                                 {"grad_norm", r.grad_norm},
                                 {"samples_per_second", r.samples_per_second},
                                 {"gflop_per_second", r.gflop_per_second},
+                                {"optimizer_share", r.optimizer_share},
                                 {"seconds", r.seconds},
                                 {"skipped", r.skipped}};
   std::ofstream(path, std::ios::app) << entry.dump() << "\n";
@@ -85,13 +86,14 @@ TrainResult train(const TrainConfig& config,
   const int64_t n = static_cast<int64_t>(modules.size());
   Replicas replicas(modules, static_cast<int>(std::max<int64_t>(1, core_count() / n)));
 
-  AdamWOptions options;
+  OptimizerOptions options;
+  options.kind = optimizer_kind_from(config.optimizer);
   options.beta1 = config.adam_beta1;
   options.beta2 = config.adam_beta2;
   options.weight_decay = config.adam_weight_decay;
   options.max_grad_norm = config.max_grad_norm;
   options.use_ema = config.use_ema;
-  AdamW optimizer(replicas.parameters(), options);
+  Optimizer optimizer(replicas.parameters(), options);
 
   int64_t step = 0;
   double seconds_before = 0;
@@ -125,7 +127,7 @@ TrainResult train(const TrainConfig& config,
   const double scale = 1.0 / samples_a_step;
   StepReport report;
   report.max_steps = config.max_train_steps;
-  double loss_sum = 0, flop_a_batch = 0;
+  double loss_sum = 0, flop_a_batch = 0, optimizer_seconds = 0;
   int64_t logged_step = step;
   bool out_of_time = false;
   const int64_t first_step = step;
@@ -141,13 +143,17 @@ TrainResult train(const TrainConfig& config,
         sum = replicas.run(loss, batch, config.train_batch_size, scale);
       }
       loss_sum += sum;
+      const auto summing = Clock::now();
       optimizer.add_gradients(replicas.gradients());
+      optimizer_seconds += seconds_since(summing);
       replicas.clear_gradients();
     }
     report.learning_rate = learning_rate_at(config.lr_scheduler, config.learning_rate, step,
                                             config.lr_warmup_steps, config.max_train_steps);
     const double ema_decay = std::min(config.ema_decay, double(1 + step) / double(10 + step));
+    const auto stepping = Clock::now();
     report.grad_norm = optimizer.step(report.learning_rate, ema_decay, step + 1);
+    optimizer_seconds += seconds_since(stepping);
     if (!std::isfinite(report.grad_norm)) ++report.skipped;
     ++step;
 
@@ -161,12 +167,13 @@ TrainResult train(const TrainConfig& config,
       report.loss = loss_sum / (steps_done * samples_a_step);
       report.samples_per_second = steps_done * samples_a_step / interval;
       report.gflop_per_second = flop_a_batch * accumulation * steps_done / interval * 1e-9;
+      report.optimizer_share = optimizer_seconds / interval;
       report.seconds = seconds_before + spent;
       report.seconds_left = (config.max_train_steps - step) * interval / steps_done;
       if (budget > 0) report.seconds_left = std::min(report.seconds_left, budget - spent);
       append_metrics(metrics_path, report);
       if (hooks.on_log) hooks.on_log(report);
-      loss_sum = 0;
+      loss_sum = optimizer_seconds = 0;
       logged_step = step;
       last_log = Clock::now();
     }

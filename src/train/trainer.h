@@ -37,6 +37,7 @@ struct StepReport {
   double learning_rate = 0, grad_norm = 0;
   double samples_per_second = 0;
   double gflop_per_second = 0;  // convolutions and matrix products, forward and backward
+  double optimizer_share = 0;   // of the time
   double seconds = 0;           // of training, over all runs
   double seconds_left = 0;      // to the last step or the end of the budget, whichever is nearer
   int64_t skipped = 0;          // steps whose gradient was not finite

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "core/testing.h"
 #include "io/safetensors.h"
 #include "train/checkpoint.h"
 #include "train/fingerprint.h"
@@ -18,15 +19,6 @@ using namespace pangu;
 using namespace pangu::train;
 
 namespace {
-
-struct Folder {
-  std::string path;
-  Folder() {
-    char pattern[] = "/tmp/pangu_trainXXXXXX";
-    path = ::mkdtemp(pattern);
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-};
 
 TrainConfig config_in(const std::string& folder) {
   TrainConfig c;
@@ -77,10 +69,12 @@ bool equal(const std::map<std::string, at::Tensor>& a, const std::map<std::strin
 }  // namespace
 
 TEST_CASE("a run cut anywhere and resumed ends with the same bits as an uninterrupted one") {
-  for (const char* precision : {"bf16", "no"}) {
-    Folder whole, cut;
+  for (const auto& [precision, optimizer] :
+       {std::pair{"bf16", "adamw"}, {"no", "adamw"}, {"bf16", "muon"}, {"no", "muon"}}) {
+    TestFolder whole, cut;
     TrainConfig c = config_in(whole.path);
     c.mixed_precision = precision;
+    c.optimizer = optimizer;
     run(c);
     TrainConfig d = c;
     d.output_dir = cut.path;
@@ -90,8 +84,8 @@ TEST_CASE("a run cut anywhere and resumed ends with the same bits as an uninterr
       hooks.stop = [&] { return ++steps >= stop_after; };
       run(d, hooks);
     }
-    const auto a = load_checkpoint(whole.path + "/checkpoint.safetensors");
-    const auto b = load_checkpoint(cut.path + "/checkpoint.safetensors");
+    const auto a = load_checkpoint(whole.file("checkpoint.safetensors"));
+    const auto b = load_checkpoint(cut.file("checkpoint.safetensors"));
     REQUIRE(a);
     REQUIRE(b);
     CHECK(a->step == 20);
@@ -101,7 +95,7 @@ TEST_CASE("a run cut anywhere and resumed ends with the same bits as an uninterr
 }
 
 TEST_CASE("one replica and two see the same samples and learn alike") {
-  Folder one, two;
+  TestFolder one, two;
   TrainConfig c = config_in(one.path);
   c.mixed_precision = "no";
   c.replicas = 1;
@@ -115,15 +109,19 @@ TEST_CASE("one replica and two see the same samples and learn alike") {
 }
 
 TEST_CASE("accumulated micro-batches step once") {
-  Folder folder;
+  TestFolder folder;
   TrainConfig c = config_in(folder.path);
   c.gradient_accumulation_steps = 3;
   CHECK(run(c).step == 20);
 }
 
-TEST_CASE("the loss of the toy falls and is logged") {
-  Folder folder;
+TEST_CASE("the loss of the toy falls by either optimiser and is logged") {
+  const char* optimizer = "";
+  SUBCASE("adamw") { optimizer = "adamw"; }
+  SUBCASE("muon") { optimizer = "muon"; }
+  TestFolder folder;
   TrainConfig c = config_in(folder.path);
+  c.optimizer = optimizer;
   c.max_train_steps = 400;
   std::vector<double> losses;
   TrainHooks hooks;
@@ -131,13 +129,13 @@ TEST_CASE("the loss of the toy falls and is logged") {
   run(c, hooks);
   REQUIRE(losses.size() == 80);
   CHECK(losses.back() < 0.1 * losses.front());
-  std::ifstream metrics(folder.path + "/metrics.jsonl");
+  std::ifstream metrics(folder.file("metrics.jsonl"));
   CHECK(std::count(std::istreambuf_iterator<char>(metrics), {}, '\n') == 80);
-  CHECK(std::filesystem::file_size(folder.path + "/metrics.html") > 2000);
+  CHECK(std::filesystem::file_size(folder.file("metrics.html")) > 2000);
 }
 
 TEST_CASE("a checkpoint of other settings is refused") {
-  Folder folder;
+  TestFolder folder;
   TrainConfig c = config_in(folder.path);
   run(c);
   c.train_batch_size = 13;
@@ -161,7 +159,7 @@ TEST_CASE("a setting that a checkpoint does not know yet has its default") {
 }
 
 TEST_CASE("an error inside a replica reaches the caller") {
-  Folder folder;
+  TestFolder folder;
   TrainConfig c = config_in(folder.path);
   auto module = std::make_shared<torch::nn::LinearImpl>(2, 2);
   auto other = std::make_shared<torch::nn::LinearImpl>(2, 2);
@@ -174,20 +172,22 @@ TEST_CASE("an error inside a replica reaches the caller") {
 }
 
 TEST_CASE("a checkpoint that cannot be written leaves the last one") {
-  Folder folder;
+  TestFolder folder;
   TrainConfig c = config_in(folder.path);
   run(c);
-  const auto before = load_checkpoint(folder.path + "/checkpoint.safetensors");
+  const auto before = load_checkpoint(folder.file("checkpoint.safetensors"));
   // A folder that is no longer there stands in for a disk that takes no more.
-  CHECK_THROWS_AS(save_checkpoint(folder.path + "/gone/checkpoint.safetensors", *before), Error);
-  const auto after = load_checkpoint(folder.path + "/checkpoint.safetensors");
+  CHECK_THROWS_AS(save_checkpoint(folder.file("gone/checkpoint.safetensors"), *before), Error);
+  const auto after = load_checkpoint(folder.file("checkpoint.safetensors"));
   REQUIRE(after);
   CHECK(equal(before->tensors, after->tensors));
 }
 
 TEST_CASE("batches hold one shape and an epoch every full batch of items once") {
   LatentSet set;
-  for (int i = 0; i < 10; ++i) set.items.push_back({torch::zeros({1, 4, i < 7 ? 4 : 2}), {}, {}});
+  for (int i = 0; i < 10; ++i) {
+    set.items.emplace_back().latent = torch::zeros({1, 4, i < 7 ? 4 : 2});
+  }
   BatchOrder order(set, 2, 1);
   CHECK(order.batches_per_epoch() == 4);  // 3 of seven items, 1 of three
   std::vector<int> seen(10);
@@ -203,14 +203,14 @@ TEST_CASE("batches hold one shape and an epoch every full batch of items once") 
 }
 
 TEST_CASE("a tensor cache gives back what was put and forgets what another maker made") {
-  Folder folder;
+  TestFolder folder;
   const at::Tensor t = torch::randn({3, 2}).to(at::kBFloat16);
   {
-    TensorCache cache(folder.path + "/c.safetensors", "vae 1");
+    TensorCache cache(folder.file("c.safetensors"), "vae 1");
     CHECK(!cache.find("a").defined());
     cache.put("a", t);
     cache.save();
   }
-  CHECK(at::equal(TensorCache(folder.path + "/c.safetensors", "vae 1").find("a"), t));
-  CHECK(!TensorCache(folder.path + "/c.safetensors", "vae 2").find("a").defined());
+  CHECK(at::equal(TensorCache(folder.file("c.safetensors"), "vae 1").find("a"), t));
+  CHECK(!TensorCache(folder.file("c.safetensors"), "vae 2").find("a").defined());
 }

@@ -1,0 +1,59 @@
+#include "train/muon.h"
+
+#include <ATen/cpu/Utils.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace pangu::train {
+namespace {
+
+constexpr int kIterations = 5;
+// x (a + b x^2 + c x^4): Jordan et al.'s, steep at 0 and never far from 1 above.
+constexpr double kA = 3.4445, kB = -4.7750, kC = 2.0315;
+constexpr double kTiny = 1e-30;      // a norm below this is no direction
+constexpr double kUpdateSize = 0.2;  // root mean square of AdamW's updates in practice (Liu et al.)
+
+bool has_fast_bf16() {
+  const auto capabilities = at::cpu::get_cpu_capabilities();
+  for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {
+    const auto found = capabilities.find(name);
+    if (found != capabilities.end() && found->second.isBool() && found->second.toBool())
+      return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool is_inner_matrix(const std::string& name, const at::Tensor& param) {
+  if (param.dim() < 2) return false;
+  for (const char* outer : {"conv_in.", "conv_out.", "embedding"}) {
+    if (name.find(outer) != std::string::npos) return false;
+  }
+  return true;
+}
+
+at::ScalarType muon_dtype(const at::Tensor& param) {
+  if (param.scalar_type() != at::kBFloat16) return at::kFloat;
+  return param.is_cuda() || has_fast_bf16() ? at::kBFloat16 : at::kFloat;
+}
+
+at::Tensor orthogonalised(const at::Tensor& matrix, at::ScalarType dtype) {
+  const bool tall = matrix.size(0) > matrix.size(1);
+  const at::Tensor wide = tall ? matrix.t() : matrix;  // the smaller square is cheaper
+  const double norm = wide.norm().item<double>();
+  at::Tensor x = (wide / std::max(norm, kTiny)).to(dtype).contiguous();
+  for (int i = 0; i < kIterations; ++i) {
+    const at::Tensor a = at::mm(x, x.t());
+    x = at::addmm(x, at::addmm(a, a, a, kB, kC), x, kA);
+  }
+  return (tall ? x.t() : x).to(at::kFloat).contiguous();
+}
+
+double muon_scale(int64_t rows, int64_t columns) {
+  return kUpdateSize * std::sqrt(double(std::max(rows, columns)));
+}
+
+}  // namespace pangu::train
