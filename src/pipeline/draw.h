@@ -1,13 +1,14 @@
-// Prompt -> pictures, the one way: plan, noise, guided and routed denoiser, sampler, decoder, and
-// the text that goes into the PNG. Knows no file layout (model.h) and no flag.
+// Prompt -> pictures, the one way: plan, noise, guided and routed denoiser, sampler, decoder. Knows
+// no file layout (model.h) and no flag.
 #pragma once
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
 #include "diffusion/experts.h"
+#include "diffusion/samplers.h"
 #include "image/image.h"
+#include "pipeline/canvas.h"
 #include "pipeline/model.h"
 #include "pipeline/request.h"
 
@@ -16,6 +17,10 @@ namespace pangu::pipeline {
 struct DrawHooks {
   // Before the first and after every step of the sampler, over all batches; false cancels.
   std::function<bool(int step, int step_count)> on_step;
+  // After every step, before on_step: the latents of the batch, one part a member (coop.h; the
+  // members of the stage in their order, the hub first), and the guess that made them. Of this call
+  // only: clone what is kept.
+  std::function<void(const diffusion::StepInfo&)> on_latents;
 };
 
 // Seconds by phase, in order of first use: "load text encoder", "text encoder", "load structure",
@@ -27,12 +32,14 @@ struct Drawing {
   Timings timings;
 };
 
-// request: resolved. Which expert serves which sigma; draws nothing.
+// request: resolved. Which expert serves which sigma, from where image-to-image begins; draws
+// nothing.
 diffusion::Plan plan_of(const Model& model, const Request& request);
 
-// request: resolved (request.h), else Error kInternal. Picture i has the seed request.seed + i and
-// does not depend on how many are drawn with it.
-Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks = {});
+// request: resolved (request.h), else Error kInternal; `pictures` are the pixels of its files.
+// Picture i has the seed request.seed + i and does not depend on how many are drawn with it.
+Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks = {},
+             const Pictures& pictures = {});
 
 // A picture of its own prompt.
 struct Wish {
@@ -46,12 +53,5 @@ struct Wish {
 // larger batches; its last bits may depend on its neighbours. Fewer pictures if cancelled.
 Drawing draw_each(const Model& model, const Request& shared, const std::vector<Wish>& wishes,
                   int at_once, const DrawHooks& hooks = {});
-
-// What a PNG of picture `index` carries: "parameters", as A1111's web UI writes it, and
-// "pangu-draw", the request of this one picture with the model's name and fingerprint, as JSON.
-std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index);
-
-// The request inside a PNG of this program. Error kBadInput if there is none.
-Request request_of_png(const std::string& path);
 
 }  // namespace pangu::pipeline

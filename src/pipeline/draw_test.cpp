@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "diffusion/samplers.h"
+#include "pipeline/picture_text.h"
 
 using namespace pangu;
 using namespace pangu::pipeline;
@@ -30,25 +31,37 @@ struct Toy {
     model.rules.defaults.height = 64;
     model.rules.defaults.steps = 10;
     model.rules.defaults.guidance = 3.0;
+    model.rules.defaults.style_scale = 2.0;
     model.rules.defaults.sampler = "euler";
     model.rules.defaults.schedule = "normal";
     model.styles = {{"flat", {{"en", "flat icon"}, {"zh", "扁平图标"}}}};
-    model.load_text = model.load_decoder = [] {};
+    model.rules.defaults.noise = "philox";
+    model.load_decoder = [] {};
     for (const char* name : {"structure", "texture"}) {
-      model.experts.push_back({name, [] {},
-                               [this, name](const at::Tensor& x, double t, const Conditions& c) {
-                                 calls.emplace_back(name, t);
-                                 REQUIRE(c.context.size(0) == x.size(0));
-                                 // A little of the noise stays, so that seeds differ.
-                                 return c.context.view({-1, 1, 1, 1}).expand_as(x) * 0.01 +
-                                        0.05 * x;
-                               }});
+      model.experts.push_back(
+          {name, [] {},
+           [this, name](const at::Tensor& x, double t, const NetInputs& inputs) {
+             const Conditions& c = inputs.conditions;
+             calls.emplace_back(name, t);
+             REQUIRE(c.context.size(0) == x.size(0));
+             // A little of the noise stays, so that seeds differ.
+             return c.context.view({-1, 1, 1, 1}).expand_as(x) * 0.01 + 0.05 * x;
+           }});
     }
-    model.encode = [](const std::vector<std::string>& prompts) {
-      std::vector<float> lengths;
-      for (const auto& p : prompts) lengths.push_back(float(p.size()));
-      const int64_t n = int64_t(prompts.size());
-      return Conditions{at::tensor(lengths).view({n, 1, 1}), at::ones({n, 1}, at::kBool)};
+    TextSide side{[] {},
+                  [](const PromptRows& rows) {
+                    std::vector<float> lengths;
+                    for (const auto& p : rows.prompts) lengths.push_back(float(p.size()));
+                    const int64_t n = int64_t(rows.prompts.size());
+                    Conditions made;
+                    made.context = at::tensor(lengths).view({n, 1, 1});
+                    return made;
+                  }};
+    model.text_sides.push_back(side);
+    model.encode_pixels = [](const at::Tensor& pixels) {
+      const at::Tensor mean =
+          at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
+      return Posterior{mean, at::zeros_like(mean)};
     };
     model.decode = [](const at::Tensor& z) {
       return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
@@ -160,6 +173,22 @@ TEST_CASE("what a model does not allow is refused by name") {
   CHECK_THROWS_AS(size_from("12x"), Error);
   CHECK(size_from("256x192") == std::pair{256, 192});
   CHECK(size_from("256") == std::pair{256, 256});
+}
+
+TEST_CASE("a model with a list of sizes draws at these only, and names the nearest") {
+  Toy toy;
+  toy.model.rules.sizes = {{64, 128}, {128, 64}, {64, 64}, {128, 128}};
+  Request request;
+  request.prompt = "cat";
+  CHECK(resolved(request, toy.model.rules, 1).width == 64);
+  request.width = 120;
+  request.height = 112;
+  CHECK_THROWS_WITH_AS(resolved(request, toy.model.rules, 1),
+                       doctest::Contains("similar shape is 128x128"), Error);
+  CHECK(nearest_size(1000, 400, toy.model.rules) == std::pair(128, 64));
+  CHECK(nearest_size(80, 80, toy.model.rules) == std::pair(64, 64));
+  image::Image picture{30, 50, 3, std::vector<uint8_t>(30 * 50 * 3)};
+  CHECK(size_near(picture, toy.model.rules) == std::pair(64, 128));
 }
 
 TEST_CASE("pictures of many prompts in one forward are those that each prompt gives alone") {

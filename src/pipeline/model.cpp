@@ -1,117 +1,260 @@
-// Model folders in diffusers' layout with our text encoder: weights come in when first needed, each
-// network once, under a lock of its own.
+// From a source of weights to a model that draws: the one place where configurations, networks,
+// text sides and defaults of a family meet. Weights come in when first needed, each network once.
 #include "pipeline/model.h"
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 
+#include "core/number.h"
 #include "core/utf8.h"
-#include "nn/autoencoder_kl.h"
-#include "nn/text_encoder.h"
+#include "nn/controlnet.h"
+#include "nn/cost.h"
+#include "nn/pixel_space.h"
 #include "nn/unet.h"
+#include "nn/unet_from_shapes.h"
+#include "pipeline/autoencoders.h"
+#include "pipeline/family.h"
 #include "pipeline/model_files.h"
-#include "text/unigram.h"
+#include "pipeline/networks.h"
+#include "pipeline/source.h"
+#include "pipeline/text_sides.h"
 
 namespace pangu::pipeline {
 namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kWeights = "diffusion_pytorch_model.safetensors";
-constexpr const char* kTextFiles[] = {"text_encoder/config.json", "text_encoder/model.safetensors",
-                                      "tokenizer/tokenizer.json"};
-constexpr int64_t kPromptTokens = 77;
+constexpr int kLargestSide = 4096;
 
-// Something expensive, made at its first use, by one thread.
-template <class T>
-class Lazy {
- public:
-  explicit Lazy(std::function<std::shared_ptr<T>()> make) : make_(std::move(make)) {}
-  T& get() {
-    std::call_once(once_, [&] { value_ = make_(); });
-    return *value_;
+nn::UNetConfig unet_config_of(const Component& component) {
+  if (!component.config.is_null()) return nn::unet_config_from_json(component.config);
+  return nn::unet_config_from_shapes(shapes_of(component));
+}
+
+Conditions on_device(const Conditions& c, const Placement& place) {
+  const auto moved = [&](const at::Tensor& t) {
+    return t.defined() ? t.to(place.device, place.dtype) : t;
+  };
+  Conditions result{moved(c.context), c.context_mask, moved(c.pooled), c.time_ids};
+  if (c.context_mask.defined()) result.context_mask = c.context_mask.to(place.device);
+  if (c.time_ids.defined()) result.time_ids = c.time_ids.to(place.device);
+  return result;
+}
+
+nn::UNetExtras extras_of(const Conditions& c) {
+  nn::UNetExtras extras;
+  extras.context_mask = c.context_mask;
+  extras.text_embeds = c.pooled;
+  extras.time_ids = c.time_ids;
+  return extras;
+}
+
+at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, const at::Tensor& x,
+                        double t_index, const NetInputs& inputs) {
+  const Conditions conditions = on_device(inputs.conditions, place);
+  nn::UNetExtras extras = extras_of(conditions);
+  if (unet.config().class_embed_type == "projection") {
+    extras.class_labels = nn::mean_context(conditions.context, conditions.context_mask);
   }
+  for (const at::Tensor& r : inputs.residuals.down)
+    extras.down_residuals.push_back(as_input(r, place));
+  if (inputs.residuals.mid.defined()) extras.mid_residual = as_input(inputs.residuals.mid, place);
+  const at::Tensor sample =
+      inputs.extra_channels.defined() ? at::cat({x, inputs.extra_channels}, 1) : x;
+  return unet
+      .forward(as_input(sample, place),
+               at::full({1}, t_index, at::TensorOptions().device(place.device)), conditions.context,
+               extras)
+      .to(at::kFloat)
+      .cpu();
+}
 
- private:
-  std::function<std::shared_ptr<T>()> make_;
-  std::once_flag once_;
-  std::shared_ptr<T> value_;
+Autoencoder autoencoder_of(const Source& source, const Placement& place,
+                           const LoadOptions& options) {
+  const double scale = latent_scale_of(source.what.family);
+  if (options.vae.empty()) {
+    const nlohmann::json& config = source.need("vae").config;
+    if (nn::PixelSpace::is_config(config)) return pixel_autoencoder(config);
+    return kl_autoencoder(std::make_shared<Component>(source.need("vae")), scale, place,
+                          options.vae_tile);
+  }
+  const auto [component, what] = open_autoencoder(options.vae);
+  const auto shared = std::make_shared<Component>(component);
+  return what.part == io::Part::kTinyVae ? tiny_autoencoder(shared, place, options.vae_tile)
+                                         : kl_autoencoder(shared, scale, place, options.vae_tile);
+}
+
+// A UNet that serves a model, with the name that plans call it by.
+struct ExpertSource {
+  std::string name;
+  std::shared_ptr<const Component> component;
+  nn::UNetConfig config;
+  std::shared_ptr<const LoraSet> loras;
+  size_t text_side = 0;
 };
 
-struct TextSide {
-  nn::TextEncoder encoder;
-  text::UnigramTokenizer tokenizer;
-};
+ExpertSource expert_source(const Source& source, const char* component, const char* name,
+                           std::shared_ptr<const LoraSet> loras, size_t text_side) {
+  auto part = std::make_shared<Component>(source.need(component));
+  const nn::UNetConfig config = unet_config_of(*part);
+  return {name, std::move(part), config, std::move(loras), text_side};
+}
 
-Conditions encode_prompts(const TextSide& text, const std::vector<std::string>& prompts) {
-  std::vector<std::vector<int32_t>> ids;
-  size_t longest = 1;
-  for (const std::string& prompt : prompts) {
-    ids.push_back(text.tokenizer.encode(text.encoder.config().prompt_prefix + prompt,
-                                        static_cast<size_t>(kPromptTokens)));
-    longest = std::max(longest, ids.back().size());
+void add_experts(Model& m, const std::vector<ExpertSource>& sources, const Placement& place,
+                 size_t in_memory) {
+  std::vector<ExpertPool::Maker> makers;
+  for (const ExpertSource& e : sources) {
+    makers.push_back([e, place] {
+      auto unet = make_network<nn::UNet2DConditionModel>(e.config, *e.component, place,
+                                                         tensors_of(*e.component));
+      e.loras->merge_into(*unet, "unet");
+      // An expert that makes room for another takes the pages along that it had mapped.
+      nn::UNet2DConditionModel* bare = unet.get();
+      return std::shared_ptr<nn::UNet2DConditionModel>(
+          bare, [unet = std::move(unet), part = e.component](auto*) mutable {
+            unet.reset();
+            forget_pages(*part);
+          });
+    });
   }
-  const int64_t rows = static_cast<int64_t>(prompts.size()), length = int64_t(longest);
-  at::Tensor batch = at::full({rows, length}, text.tokenizer.pad(), at::kLong);
-  at::Tensor mask = at::zeros({rows, length}, at::kBool);
-  for (int64_t r = 0; r < rows; ++r) {
-    const auto& row = ids[static_cast<size_t>(r)];
-    for (size_t k = 0; k < row.size(); ++k) {
-      batch[r][static_cast<int64_t>(k)] = row[k];
-      mask[r][static_cast<int64_t>(k)] = true;
+  const auto pool = std::make_shared<ExpertPool>(in_memory, std::move(makers));
+  for (size_t i = 0; i < sources.size(); ++i) {
+    Expert expert;
+    expert.name = sources[i].name;
+    expert.text_side = sources[i].text_side;
+    // With fewer in memory than there are, loading ahead would only throw another one out.
+    const bool loads_ahead = in_memory == 0 || in_memory >= sources.size() || i == 0;
+    expert.load = [pool, i, loads_ahead] {
+      if (loads_ahead) pool->get(i);
+    };
+    expert.predict = [pool, i, place](const at::Tensor& x, double t_index,
+                                      const NetInputs& inputs) {
+      return predict_with(*pool->get(i), place, x, t_index, inputs);
+    };
+    m.experts.push_back(std::move(expert));
+  }
+}
+
+Control control_of(const std::string& path, const Model& m, const Source& base,
+                   const Placement& place) {
+  io::Recognised what;
+  const auto component =
+      std::make_shared<Component>(open_component(path, io::Part::kControlNet, &what));
+  if (what.family != base.what.family) {
+    throw bad_input("ControlNet '" + path + "'",
+                    std::string("one for ") + name_of(base.what.family), what.human_name);
+  }
+  const nn::ControlNetConfig config = component->config.is_null()
+                                          ? nn::controlnet_config_from_shapes(shapes_of(*component))
+                                          : nn::ControlNetConfig::from_json(component->config);
+  const auto network = std::make_shared<Lazy<nn::ControlNetModel>>([=] {
+    return make_network<nn::ControlNetModel>(config, *component, place, tensors_of(*component));
+  });
+  Control control;
+  control.name = fs::path(path).stem().string();
+  for (const Control& other : m.controls) {
+    if (other.name == control.name) control.name += " " + std::to_string(m.controls.size() + 1);
+  }
+  control.load = [network] { network->get(); };
+  control.predict = [network, place](const at::Tensor& x, double t_index, const Conditions& given,
+                                     const at::Tensor& hint) {
+    const Conditions conditions = on_device(given, place);
+    const auto out = network->get().forward(
+        as_input(x, place), at::full({1}, t_index, at::TensorOptions().device(place.device)),
+        conditions.context, as_input(hint, place), extras_of(conditions), {});
+    return Residuals{out.down, out.mid};
+  };
+  return control;
+}
+
+void add_costs(Model& m, const Source& source, const LoadOptions& options) {
+  std::vector<nn::TensorShapes> rows = {shapes_of(source.need("unet"))};
+  for (const std::string& net : options.controlnets) {
+    rows.push_back(shapes_of(open_component(net, io::Part::kControlNet)));
+  }
+  const auto vae = std::make_shared<const nn::TensorShapes>(
+      options.vae.empty() ? shapes_of(source.need("vae")) : nn::TensorShapes());
+  m.row_gflop = [rows, f = m.downscale](int width, int height) {
+    double sum = 0.0;
+    for (const nn::TensorShapes& shapes : rows) {
+      sum += nn::unet_gflop(shapes, height / f, width / f);
     }
-  }
-  return {text.encoder.encode(batch, mask), mask};
+    return sum;
+  };
+  m.decode_gflop = [vae](int width, int height) { return nn::decoder_gflop(*vae, height, width); };
+  m.encode_gflop = [vae](int width, int height) { return nn::encoder_gflop(*vae, height, width); };
 }
 
-template <class Network, class Config>
-std::shared_ptr<Network> load_network(const std::string& folder, const Config& config,
-                                      at::Device device, at::ScalarType dtype) {
-  auto network = std::make_shared<Network>(config);
-  network->to(dtype);
-  try {
-    nn::load_into(*network, nn::load_safetensors(folder + "/" + kWeights, /*copy=*/false));
-  } catch (const Error& problem) {
-    throw while_doing("loading '" + folder + "'", problem);
-  }
-  network->to(device);
-  nn::weights_to_channels_last(*network);
-  network->eval();
-  return network;
+void read_index(Model& m, const Source& source) {
+  const JsonFile index((fs::path(source.folder) / "model_index.json").string());
+  Request& defaults = m.rules.defaults;
+  const auto size =
+      index.get<std::vector<int>>("default_size", {*defaults.width, *defaults.height});
+  if (size.size() != 2) throw index.wrong("default_size", "[width, height]", "another list");
+  defaults.width = size[0];
+  defaults.height = size[1];
+  defaults.steps = index.get("default_steps", *defaults.steps);
+  defaults.guidance = index.get("default_guidance", *defaults.guidance);
+  defaults.sampler = index.get<std::string>("default_sampler", *defaults.sampler);
+  defaults.schedule = index.get<std::string>("default_schedule", *defaults.schedule);
+  m.styles = index.get<std::map<std::string, std::map<std::string, std::string>>>("style_prompts",
+                                                                                  m.styles);
 }
 
-at::Device device_from(const std::string& name) {
-  if (name != "cpu" && name.rfind("cuda", 0) != 0) {
-    throw bad_input("device", "'cpu', 'cuda' or 'cuda:N'", "'" + name + "'");
-  }
-  if (name != "cpu" && !torch::cuda::is_available()) {
-    throw Error(ErrorCode::kUnavailable,
-                "device '" + name + "': this build or machine has no CUDA");
-  }
-  return at::Device(name);
+// Where the structure generator hands over, as a time index.
+double boundary_of(const Source& source) {
+  if (source.folder.empty() || source.index.is_null()) return 500;
+  return JsonFile((fs::path(source.folder) / "model_index.json").string())
+      .get<double>("expert_boundary", 500);
 }
 
-at::ScalarType dtype_from(const std::string& name) {
-  if (name == "f32") return at::kFloat;
-  if (name == "bf16") return at::kBFloat16;
-  throw bad_input("dtype", "'f32' or 'bf16'", "'" + name + "'");
-}
-
-diffusion::Schedule schedule_of(const JsonFile& file) {
-  diffusion::ScheduleConfig c;
-  c.beta_schedule = diffusion::beta_schedule_from(
-      file.get<std::string>("beta_schedule", to_string(c.beta_schedule)));
-  c.num_train_timesteps = file.get("num_train_timesteps", c.num_train_timesteps);
-  c.beta_start = file.get("beta_start", c.beta_start);
-  c.beta_end = file.get("beta_end", c.beta_end);
-  c.rescale_betas_zero_snr = file.get("rescale_betas_zero_snr", c.rescale_betas_zero_snr);
-  return diffusion::Schedule(c);
+void add_refiner(Model& m, std::vector<ExpertSource>& experts, const Source& base,
+                 const Placement& place, const LoadOptions& options) {
+  const auto refiner = std::make_shared<Source>(open_source(options.refiner));
+  if (base.what.family != io::Family::kSdxl || refiner->what.family != io::Family::kSdxlRefiner) {
+    throw bad_input("refiner", "SDXL's refiner for an SDXL base model",
+                    refiner->what.human_name + " for " + base.what.human_name);
+  }
+  if (!(options.refiner_start > 0.0 && options.refiner_start < 1.0)) {
+    throw bad_input("refiner start", "above 0 and below 1", std::to_string(options.refiner_start));
+  }
+  const auto loras = std::make_shared<LoraSet>();
+  m.text_sides.push_back(clip_side({refiner, place, loras, {}, options.tokenizers}));
+  experts.push_back(expert_source(*refiner, "unet", "refiner", loras, m.text_sides.size() - 1));
+  const double steps = static_cast<double>(m.schedule.num_train_timesteps());
+  m.boundaries = {m.schedule.sigma_of_t(std::round(steps - options.refiner_start * steps))};
 }
 
 }  // namespace
+
+Conditions Conditions::rows(const std::vector<int64_t>& numbers) const {
+  const at::Tensor index = at::tensor(numbers, at::kLong);
+  const auto picked = [&](const at::Tensor& t) {
+    return t.defined() ? t.index_select(0, index.to(t.device())) : t;
+  };
+  return {picked(context), picked(context_mask), picked(pooled), picked(time_ids)};
+}
+
+Residuals& Residuals::add(const Residuals& other, double weight) {
+  if (down.empty() && !mid.defined()) {
+    for (const at::Tensor& r : other.down) down.push_back(r * weight);
+    mid = other.mid * weight;
+    return *this;
+  }
+  for (size_t i = 0; i < down.size(); ++i) down[i] = down[i] + other.down[i] * weight;
+  mid = mid + other.mid * weight;
+  return *this;
+}
+
+LoraUse lora_use_from(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || fs::exists(text)) return {text, 1.0, std::nullopt};
+  return {text.substr(0, colon), number_of("LoRA, weight", text.substr(colon + 1)), std::nullopt};
+}
 
 std::string fastest_dtype(const std::string& device) {
   if (device != "cpu") return "bf16";
@@ -131,98 +274,77 @@ std::string styled_prompt(const Model& model, const std::string& style, const st
   return words.replace(at, slot.size(), prompt);
 }
 
-Model load_model(const std::string& folder, const LoadOptions& options) {
-  const at::Device device = device_from(options.device);
-  const std::string dtype_name = options.dtype.value_or(fastest_dtype(options.device));
-  const at::ScalarType dtype = dtype_from(dtype_name);
-  const JsonFile index(folder + "/model_index.json");
-  const JsonFile scheduler(folder + "/scheduler/scheduler_config.json");
-  const JsonFile vae_json(folder + "/vae/config.json");
+Model load_model(const std::string& path, const LoadOptions& options) {
+  const Placement place = placement_of(options);
+  const auto source = std::make_shared<Source>(open_source(path));
+  const io::Family family = source->what.family;
 
   Model m;
-  m.name = fs::path(folder).filename().string();
-  if (m.name.empty()) m.name = fs::path(folder).parent_path().filename().string();
+  m.name = source->name;
+  m.fingerprint = source->fingerprint;
   m.device = options.device;
-  m.dtype = dtype_name;
-  m.schedule = schedule_of(scheduler);
-  m.parameterisation =
-      diffusion::parameterisation_from(scheduler.get<std::string>("prediction_type", "epsilon"));
-  m.sigma_options.spacing =
-      diffusion::spacing_from(scheduler.get<std::string>("timestep_spacing", "leading"));
-  m.sigma_options.steps_offset = scheduler.get<int64_t>("steps_offset", 1);
-
-  std::vector<std::string> files = {std::string("vae/") + kWeights,
-                                    std::string("unet/") + kWeights};
-  for (const char* file : kTextFiles) files.emplace_back(file);
-  std::vector<std::pair<std::string, std::string>> parts = {{"unet", "denoiser"}};
-  if (index.has("unet_texture")) {
-    parts = {{"unet", "structure"}, {"unet_texture", "texture"}};
-    files.push_back(std::string("unet_texture/") + kWeights);
-    m.boundaries = {m.schedule.sigma_of_t(index.get<double>("expert_boundary", 500))};
-  }
-  require_files(folder, files);
-  m.fingerprint = fingerprint_of(folder, files);
-
-  const auto vae_config = nn::AutoencoderKLConfig::from_json(vae_json.json());
-  m.latent_channels = vae_config.latent_channels;
-  m.downscale = vae_config.downscale();
-  const auto vae = std::make_shared<Lazy<nn::AutoencoderKL>>(
-      [=] { return load_network<nn::AutoencoderKL>(folder + "/vae", vae_config, device, dtype); });
-  m.load_decoder = [vae] { vae->get(); };
-  m.decode = [vae, device, dtype](const at::Tensor& latents) {
-    nn::AutoencoderKL& network = vae->get();
-    return network
-        .decode(
-            network.unscale(latents).to(device, dtype).contiguous(at::MemoryFormat::ChannelsLast))
-        .to(at::kFloat);
-  };
-
-  for (const auto& [part, name] : parts) {
-    const std::string part_folder = folder + "/" + part;
-    const auto config = nn::unet_config_from_json(JsonFile(part_folder + "/config.json").json());
-    if (config.in_channels != m.latent_channels) {
-      throw bad_input("'" + part_folder + "/config.json', key 'in_channels'",
-                      std::to_string(m.latent_channels) + " as the autoencoder's latents",
-                      std::to_string(config.in_channels));
+  m.dtype = place.dtype == at::kFloat ? "f32" : "bf16";
+  for (const auto& [name, part] : source->components) {
+    for (const auto& [tensor, shape] : shapes_of(part)) {
+      m.weight_bytes +=
+          c10::multiply_integers(shape) * static_cast<int64_t>(at::elementSize(place.dtype));
     }
-    const auto unet = std::make_shared<Lazy<nn::UNet2DConditionModel>>(
-        [=] { return load_network<nn::UNet2DConditionModel>(part_folder, config, device, dtype); });
-    m.experts.push_back({name, [unet] { unet->get(); },
-                         [unet, device, dtype](const at::Tensor& x, double t, const Conditions& c) {
-                           nn::UNetExtras extras;
-                           extras.context_mask = c.context_mask.to(device);
-                           return unet->get()
-                               .forward(
-                                   x.to(device, dtype).contiguous(at::MemoryFormat::ChannelsLast),
-                                   at::full({1}, t, at::TensorOptions().device(device)),
-                                   c.context.to(device, dtype), extras)
-                               .to(at::kFloat)
-                               .cpu();
-                         }});
-    m.rules.size_multiple = std::max(m.rules.size_multiple, m.downscale << (config.levels() - 1));
   }
+  m.schedule = schedule_of(*source);
+  m.sigma_options = sigma_options_of(*source);
+  m.parameterisation = parameterisation_of(*source);
+  m.rules.defaults = family_defaults(*source);
 
-  const auto text = std::make_shared<Lazy<TextSide>>([folder] {
-    return std::make_shared<TextSide>(
-        TextSide{nn::TextEncoder::from_folder(folder + "/text_encoder"),
-                 text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
-  });
-  m.load_text = [text] { text->get(); };
-  m.encode = [text](const std::vector<std::string>& prompts) {
-    return encode_prompts(text->get(), prompts);
-  };
+  const Autoencoder vae = autoencoder_of(*source, place, options);
+  m.latent_channels = vae.latent_channels;
+  m.downscale = vae.downscale;
+  m.space = vae.space;
+  m.load_decoder = vae.load;
+  m.decode = vae.decode;
+  m.encode_pixels = vae.encode;
+  add_costs(m, *source, options);
 
-  const auto size = index.get<std::vector<int>>("default_size", {256, 256});
-  if (size.size() != 2) throw index.wrong("default_size", "[width, height]", "another list");
-  m.rules.defaults.width = size[0];
-  m.rules.defaults.height = size[1];
-  m.rules.defaults.steps = index.get("default_steps", 20);
-  m.rules.defaults.guidance = index.get("default_guidance", 4.0);
-  m.rules.defaults.sampler = index.get<std::string>("default_sampler", "dpmpp_2m");
-  m.rules.defaults.schedule = index.get<std::string>("default_schedule", "karras");
-  if (index.has("style_prompts")) {
-    m.styles =
-        index.get<std::map<std::string, std::map<std::string, std::string>>>("style_prompts", {});
+  const auto loras = std::make_shared<LoraSet>(options.loras, *source);
+  const TextSetup text{source, place, loras, options.embeddings, options.tokenizers};
+  m.reads_picture =
+      family == io::Family::kImageVariations || (source->ours && source->has("image_encoder"));
+  m.text_sides.push_back(m.reads_picture ? picture_side(text)
+                         : source->ours  ? bert_side(source->text_folder)
+                                         : clip_side(text));
+
+  std::vector<ExpertSource> experts;
+  const bool two = source->has("unet_texture");
+  experts.push_back(expert_source(*source, "unet", two ? "structure" : "denoiser", loras, 0));
+  if (two) {
+    experts.push_back(expert_source(*source, "unet_texture", "texture", loras, 0));
+    m.boundaries = {m.schedule.sigma_of_t(boundary_of(*source))};
+  }
+  m.extra_channels = static_cast<int>(experts.front().config.in_channels) - m.latent_channels;
+  if (source->ours && m.extra_channels == m.downscale * m.downscale) {
+    std::swap(m.control_channels, m.extra_channels);
+  }
+  if (m.extra_channels != 0 && m.extra_channels != m.latent_channels + 1) {
+    throw bad_input("'" + experts.front().component->origin + "', input channels",
+                    std::to_string(m.latent_channels) + " as the autoencoder's latents, or " +
+                        std::to_string(2 * m.latent_channels + 1) + " for inpainting",
+                    std::to_string(experts.front().config.in_channels));
+  }
+  m.rules.max_side_px = kLargestSide;
+  m.rules.size_multiple = std::max(m.rules.size_multiple, m.downscale);
+  if (source->ours) {
+    // Its latents are few: at other sides the coarsest level would be cut off.
+    m.rules.size_multiple = m.downscale << (experts.front().config.levels() - 1);
+  }
+  if (family == io::Family::kPanguDraw3) {
+    m.styles = pangu_styles();
+    m.lag_switch = m.truncates_pixels = true;
+    m.rules.sizes = pangu_sizes();
+  }
+  if (!source->folder.empty() && !source->index.is_null()) read_index(m, *source);
+  if (!options.refiner.empty()) add_refiner(m, experts, *source, place, options);
+  add_experts(m, experts, place, options.experts_in_memory);
+  for (const std::string& net : options.controlnets) {
+    m.controls.push_back(control_of(net, m, *source, place));
   }
   return m;
 }

@@ -6,10 +6,13 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <sstream>
 #include <utility>
 
 #include "core/error.h"
+#include "core/number.h"
 #include "core/utf8.h"
+#include "diffusion/image_noise.h"
 #include "diffusion/samplers.h"
 
 namespace pangu::pipeline {
@@ -19,6 +22,10 @@ using nlohmann::json;
 
 constexpr double kMaxScale = 100.0;
 constexpr size_t kMaxStyles = 8;
+constexpr int kMaxClipSkip = 12;
+constexpr int kMaxMaskBlur = 256;
+constexpr double kImageStrength = 0.75;  // as web UIs begin
+constexpr double kMaskStrength = 1.0;
 
 template <class Self, class Visit>
 void visit_fields(Self& self, Visit&& visit) {
@@ -35,8 +42,17 @@ void visit_fields(Self& self, Visit&& visit) {
   visit("guidance_high", self.guidance_high);
   visit("sampler", self.sampler);
   visit("schedule", self.schedule);
+  visit("noise", self.noise);
   visit("seed", self.seed);
   visit("count", self.count);
+  visit("clip_skip", self.clip_skip);
+  visit("init_image", self.init_image);
+  visit("mask_image", self.mask_image);
+  visit("image_prompt", self.image_prompt);
+  visit("strength", self.strength);
+  visit("mask_blur", self.mask_blur);
+  visit("composite", self.composite);
+  visit("controls", self.controls);
 }
 
 template <class T>
@@ -46,6 +62,14 @@ json written(const T& value) {
   }
   return value;
 }
+json written(const std::vector<ControlUse>& uses) {
+  json list = json::array();
+  for (const ControlUse& use : uses) {
+    list.push_back(
+        {{"image", use.image}, {"weight", use.weight}, {"from", use.from}, {"to", use.to}});
+  }
+  return list;
+}
 template <class T>
 json written(const std::optional<T>& value) {
   return value ? written(*value) : json(nullptr);
@@ -53,6 +77,10 @@ json written(const std::optional<T>& value) {
 
 const char* kind_of(const std::string&) { return "a text"; }
 const char* kind_of(const std::vector<std::string>&) { return "a list of texts"; }
+const char* kind_of(const std::vector<ControlUse>&) {
+  return "a list of {image, weight, from, to}";
+}
+const char* kind_of(bool) { return "true or false"; }
 const char* kind_of(double) { return "a number"; }
 const char* kind_of(int) { return "a whole number"; }
 const char* kind_of(uint64_t) { return "a whole number of 0 or more"; }
@@ -62,6 +90,7 @@ bool fits(const json& value, const std::vector<std::string>&) {
   return value.is_array() &&
          std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_string(); });
 }
+bool fits(const json& value, bool) { return value.is_boolean(); }
 bool fits(const json& value, double) { return value.is_number(); }
 // Numbers above 2^31 must not wrap around.
 bool fits(const json& value, int) {
@@ -69,13 +98,32 @@ bool fits(const json& value, int) {
 }
 bool fits(const json& value, uint64_t) { return value.is_number_unsigned(); }
 
+bool fits(const json& value, const std::vector<ControlUse>&) {
+  return value.is_array() && std::all_of(value.begin(), value.end(), [](const json& use) {
+           return use.is_object() && use.size() == 4 && use.contains("image") &&
+                  use["image"].is_string() && use.contains("weight") && use["weight"].is_number() &&
+                  use.contains("from") && use["from"].is_number() && use.contains("to") &&
+                  use["to"].is_number();
+         });
+}
+
+template <class T>
+void assign(const json& value, T& field) {
+  value.get_to(field);
+}
+void assign(const json& value, std::vector<ControlUse>& field) {
+  for (const json& use : value) {
+    field.push_back({use["image"], use["weight"], use["from"], use["to"]});
+  }
+}
+
 template <class T>
 void read(const char* key, const json& value, T& field) {
   if (!fits(value, field)) {
     throw bad_input(std::string("request, key '") + key + "'", kind_of(field),
                     value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80));
   }
-  value.get_to(field);
+  assign(value, field);
 }
 template <class T>
 void read(const char* key, const json& value, std::optional<T>& field) {
@@ -120,6 +168,21 @@ void check_side(const char* what, int side, const RequestRules& rules) {
   throw bad_input(what, expected, std::to_string(side), hint);
 }
 
+void check_listed_size(int width, int height, const RequestRules& rules) {
+  if (rules.sizes.empty()) return;
+  const auto text = [](std::pair<int, int> size) {
+    return std::to_string(size.first) + "x" + std::to_string(size.second);
+  };
+  std::string known;
+  for (const auto& size : rules.sizes) {
+    if (size == std::pair(width, height)) return;
+    known += (known.empty() ? "one of " : ", ") + text(size);
+  }
+  throw bad_input("size", known, text({width, height}),
+                  "the model was trained at these sizes only; of similar shape is " +
+                      text(nearest_size(width, height, rules)));
+}
+
 template <class T>
 const T& said(const std::optional<T>& field, const char* name) {
   if (!field) throw Error(ErrorCode::kInternal, std::string("request: ") + name + " is not set");
@@ -128,8 +191,20 @@ const T& said(const std::optional<T>& field, const char* name) {
 
 }  // namespace
 
+std::pair<int, int> nearest_size(int width, int height, const RequestRules& rules) {
+  // Apart by how many times wider and how many times larger, shape before area.
+  const auto distance = [&](std::pair<int, int> size) {
+    const double w = double(size.first) / width, h = double(size.second) / height;
+    return std::pair(std::round(std::abs(std::log(w / h)) * 1e6), std::abs(std::log(w * h)));
+  };
+  return *std::min_element(rules.sizes.begin(), rules.sizes.end(),
+                           [&](auto a, auto b) { return distance(a) < distance(b); });
+}
+
 void validate(const Request& request, const RequestRules& rules) {
-  if (request.prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
+  const bool from_picture =
+      !request.image_prompt.empty() || !request.init_image.empty() || !request.controls.empty();
+  if (!from_picture && request.prompt.find_first_not_of(" \t\r\n") == std::string::npos) {
     throw bad_input("prompt", "what to draw", "nothing");
   }
   check_text("prompt", request.prompt);
@@ -142,9 +217,10 @@ void validate(const Request& request, const RequestRules& rules) {
     check_text("style", style);
     if (style.empty()) throw bad_input("style", "a name or words", "nothing");
   }
-  check_range("style scale", request.style_scale, -kMaxScale, kMaxScale);
+  check_range("style scale", said(request.style_scale, "style_scale"), -kMaxScale, kMaxScale);
   check_side("width", said(request.width, "width"), rules);
   check_side("height", said(request.height, "height"), rules);
+  check_listed_size(*request.width, *request.height, rules);
   check_whole("steps", said(request.steps, "steps"), 1, rules.max_steps);
   check_range("guidance", said(request.guidance, "guidance"), -kMaxScale, kMaxScale,
               "1 is without guidance, 3 to 8 is usual");
@@ -161,7 +237,27 @@ void validate(const Request& request, const RequestRules& rules) {
     for (const std::string& list : lists) known += (known.empty() ? "one of " : ", ") + list;
     throw bad_input("schedule", known, *request.schedule);
   }
+  diffusion::noise_kind_from(said(request.noise, "noise"));
   check_whole("count", request.count, 1, kMaxCount);
+  check_whole("clip skip", request.clip_skip, 1, kMaxClipSkip);
+  check_whole("mask blur", request.mask_blur, 0, kMaxMaskBlur);
+  if (!request.mask_image.empty() && request.init_image.empty()) {
+    throw bad_input("mask", "a picture to keep the rest of (init image)", "none");
+  }
+  if (!request.init_image.empty()) {
+    const double strength = said(request.strength, "strength");
+    if (!(strength > 0.0 && strength <= 1.0)) {
+      throw bad_input("strength", "above 0 and at most 1", json(strength).dump(),
+                      "1 draws all anew, 0.3 changes little");
+    }
+  }
+  for (const ControlUse& use : request.controls) {
+    check_range("control weight", use.weight, -kMaxScale, kMaxScale);
+    if (!(use.from >= 0.0 && use.from < use.to && use.to <= 1.0)) {
+      throw bad_input("control range", "0 <= from < to <= 1",
+                      json(use.from).dump() + " to " + json(use.to).dump());
+    }
+  }
   const uint64_t last = std::numeric_limits<uint64_t>::max() - static_cast<uint64_t>(kMaxCount);
   if (said(request.seed, "seed") > last) {
     throw bad_input("seed", "0 to " + std::to_string(last), std::to_string(*request.seed));
@@ -180,9 +276,14 @@ Request resolved(Request request, const RequestRules& rules, uint64_t fresh_seed
   fill(request.height, defaults.height);
   fill(request.steps, defaults.steps);
   fill(request.guidance, defaults.guidance);
+  fill(request.style_scale, defaults.style_scale);
   fill(request.sampler, defaults.sampler);
   fill(request.schedule, defaults.schedule);
+  fill(request.noise, defaults.noise);
   fill(request.seed, std::optional<uint64_t>(fresh_seed));
+  if (!request.init_image.empty()) {
+    fill(request.strength, request.mask_image.empty() ? kImageStrength : kMaskStrength);
+  }
   validate(request, rules);
   return request;
 }
@@ -201,6 +302,23 @@ std::pair<int, int> size_from(const std::string& text) {
   const size_t cross = whole.find_first_of("xX*");
   if (cross == std::string_view::npos) return {number(whole), number(whole)};
   return {number(whole.substr(0, cross)), number(whole.substr(cross + 1))};
+}
+
+ControlUse control_use_from(const std::string& text) {
+  std::istringstream words(text);
+  ControlUse use;
+  std::getline(words, use.image, ',');
+  for (std::string word; std::getline(words, word, ',');) {
+    const size_t equals = word.find('=');
+    const std::string key = word.substr(0, equals);
+    if (equals == std::string::npos || (key != "weight" && key != "from" && key != "to")) {
+      throw bad_input("control picture", "FILE[,weight=W][,from=A][,to=B]", "'" + text + "'");
+    }
+    (key == "weight" ? use.weight
+     : key == "from" ? use.from
+                     : use.to) = number_of("control picture, " + key, word.substr(equals + 1));
+  }
+  return use;
 }
 
 json to_json(const Request& request) {

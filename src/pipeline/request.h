@@ -7,9 +7,18 @@
 #include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pangu::pipeline {
+
+// A ControlNet's part in a drawing.
+struct ControlUse {
+  std::string image;            // the control picture's file
+  double weight = 1.0;          // of its residuals
+  double from = 0.0, to = 1.0;  // share of the steps at which it begins and ends
+  bool operator==(const ControlUse&) const = default;
+};
 
 struct Request {
   std::string prompt;    // UTF-8, any language the model's text encoder knows
@@ -17,8 +26,8 @@ struct Request {
   // Style guidance e(c_style_j) - e(c), one forward row each: names out of the model's
   // style_prompts or words to put before the prompt.
   std::vector<std::string> styles;
-  double style_scale = 2.0;          // of every style; PanGu-Draw 3 uses 4 beside guidance 6
-  std::optional<int> width, height;  // pixels
+  std::optional<double> style_scale;  // of every style
+  std::optional<int> width, height;   // pixels
   std::optional<int> steps;
   std::optional<double> guidance;  // classifier-free scale; 1 is off
   double guidance_rescale = 0.0;   // diffusion::Guidance::rescale
@@ -27,18 +36,32 @@ struct Request {
   double guidance_high = std::numeric_limits<double>::infinity();
   std::optional<std::string> sampler;   // diffusion::samplers()
   std::optional<std::string> schedule;  // diffusion::sigma_list_names()
+  std::optional<std::string> noise;     // diffusion::noise_kind_from
   std::optional<uint64_t> seed;         // of the first picture; picture i has seed + i
   int count = 1;
+  int clip_skip = 1;  // 1 is the family's own layer of a CLIP text encoder, 2 the one before
+
+  // Files as they were named; the pixels are draw()'s argument. Empty: none.
+  std::string init_image;            // image-to-image
+  std::string image_prompt;          // what image-variation models read instead of the prompt
+  std::string mask_image;            // white is drawn anew, black stays (needs init_image)
+  std::optional<double> strength;    // of the noise put on init_image; share of the steps
+  int mask_blur = 4;                 // pixels, standard deviation of the mask's soft edge
+  bool composite = true;             // outside the mask the pixels of init_image themselves
+  std::vector<ControlUse> controls;  // one for each ControlNet loaded with the model
 
   bool operator==(const Request&) const = default;
 };
 
 // What a model allows and prefers.
 struct RequestRules {
-  Request defaults;  // width, height, steps, guidance, sampler, schedule are set
+  // width, height, steps, guidance, style_scale, sampler, schedule, noise are set
+  Request defaults;
   int size_multiple = 8;
   int min_side_px = 64;
   int max_side_px = 2048;
+  // Width and height of a model that draws at these sizes only; empty: the three above decide.
+  std::vector<std::pair<int, int>> sizes;
   int max_steps = 1000;
 };
 
@@ -48,12 +71,18 @@ inline constexpr size_t kMaxPromptBytes = size_t{16} << 10;
 // Empty optionals become the rules' defaults, an empty seed `fresh_seed`; then validates.
 Request resolved(Request request, const RequestRules& rules, uint64_t fresh_seed);
 
-// Error kBadInput naming the field, what it may be and, for a size, the two nearest that may.
+// Of rules.sizes (not empty) the one of most similar shape, then of most similar area.
+std::pair<int, int> nearest_size(int width, int height, const RequestRules& rules);
+
+// Error kBadInput naming the field, what it may be and, for a size, the nearest that may.
 // REQUIRES: every optional is set (kInternal error otherwise).
 void validate(const Request& request, const RequestRules& rules);
 
 // "256x192" or "256" (a square) -> width, height. Error kBadInput for anything else.
 std::pair<int, int> size_from(const std::string& text);
+
+// "FILE[,weight=W][,from=A][,to=B]". Error kBadInput for anything else.
+ControlUse control_use_from(const std::string& text);
 
 // One flat object, keys as the fields above; an infinite guidance_high and fields not said are
 // null.

@@ -1,0 +1,117 @@
+#include "pipeline/bridges.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "core/error.h"
+
+namespace pangu::pipeline {
+namespace {
+
+at::Tensor matrix_of(image::Filter filter, int64_t old_size, int64_t new_size) {
+  auto weights =
+      image::resampling_matrix(filter, static_cast<int>(old_size), static_cast<int>(new_size));
+  return at::from_blob(weights.data(), {new_size, old_size}, at::kFloat).clone();
+}
+
+// Through pixels.
+PickedBridge through_pixels(const BridgeEnd& from, const BridgeEnd& to, bool tiny,
+                            image::Filter filter) {
+  const bool tiny_out = tiny && from.tiny_decode, tiny_in = tiny && to.tiny_encode;
+  const auto& decode = tiny_out ? from.tiny_decode : from.decode;
+  const auto& encode = tiny_in ? to.tiny_encode : to.encode;
+  if (!decode) throw bad_input("member '" + from.name + "'", "a decoder", "none");
+  if (!encode) throw bad_input("member '" + to.name + "'", "an encoder", "a decoder alone");
+  PickedBridge picked;
+  picked.kind = tiny ? BridgeKind::kTiny : BridgeKind::kExact;
+  picked.why = std::string(tiny_out ? "tiny decoder" : "decoder") + " of " + from.name + ", " +
+               (tiny_in ? "tiny encoder" : "encoder") + " of " + to.name;
+  picked.cross = [decode, encode, to, filter](const at::Tensor& x0) {
+    return encode(resampled(decode(x0), to.height, to.width, filter));
+  };
+  return picked;
+}
+
+const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, const BridgeEnd& from,
+                                  const BridgeEnd& to) {
+  const double side_from = double(from.width) / from.downscale;
+  const double grid_scale = double(to.width) / to.downscale / side_from;
+  const LearnedBridge* best = nullptr;
+  double best_distance = 0.0;
+  for (const LearnedBridge& bridge : learned) {
+    if (bridge.from != from.space || bridge.to != to.space) continue;
+    const double distance =
+        bridge.grid_scale > 0.0 ? std::abs(std::log(grid_scale / bridge.grid_scale)) : 0.0;
+    if (!best || distance < best_distance) {
+      best = &bridge;
+      best_distance = distance;
+    }
+  }
+  return best;
+}
+
+}  // namespace
+
+at::Tensor resampled(const at::Tensor& pixels, int64_t height, int64_t width,
+                     image::Filter filter) {
+  at::Tensor out = pixels.to(at::kFloat);
+  if (out.size(3) != width) {
+    out = at::matmul(out, matrix_of(filter, out.size(3), width).to(out.device()).t());
+  }
+  if (out.size(2) != height) {
+    out = at::matmul(matrix_of(filter, out.size(2), height).to(out.device()), out);
+  }
+  return out;
+}
+
+image::Filter filter_from(const std::string& name) {
+  if (name == "nearest") return image::Filter::kNearest;
+  if (name == "bilinear") return image::Filter::kBilinear;
+  if (name == "bicubic") return image::Filter::kBicubic;
+  if (name == "lanczos") return image::Filter::kLanczos3;
+  throw bad_input("filter", "one of nearest, bilinear, bicubic, lanczos", "'" + name + "'");
+}
+
+std::string to_string(BridgeKind kind) {
+  switch (kind) {
+    case BridgeKind::kIdentity:
+      return "identity";
+    case BridgeKind::kExact:
+      return "exact";
+    case BridgeKind::kTiny:
+      return "tiny";
+    case BridgeKind::kLearned:
+      return "learned";
+  }
+  throw Error(ErrorCode::kInternal, "bridge of no kind");
+}
+
+PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const BridgeEnd& to,
+                         const std::vector<LearnedBridge>& learned, image::Filter filter) {
+  if (asked != "auto" && asked != "exact" && asked != "tiny" && asked != "learned") {
+    throw bad_input("bridge", "one of auto, exact, tiny, learned", "'" + asked + "'");
+  }
+  if (from.space == to.space && from.width == to.width && from.height == to.height) {
+    return {BridgeKind::kIdentity, "one latent space", [](const at::Tensor& x0) { return x0; }};
+  }
+  const std::string pair = "from '" + from.name + "' to '" + to.name + "'";
+  if (asked == "learned" || asked == "auto") {
+    if (const LearnedBridge* found = find_learned(learned, from, to)) {
+      const int64_t h = to.height / to.downscale, w = to.width / to.downscale;
+      return {BridgeKind::kLearned, found->path,
+              [convert = found->convert, h, w](const at::Tensor& x0) { return convert(x0, h, w); }};
+    }
+    if (asked == "learned") {
+      throw bad_input("bridge " + pair, "a learned bridge of their two spaces", "none",
+                      "`pangu-draw train-bridge` makes one");
+    }
+  }
+  if (asked == "tiny" && !from.tiny_decode && !to.tiny_encode) {
+    throw bad_input("bridge " + pair, "a tiny autoencoder (tiny_vae) of either", "none");
+  }
+  const bool tiny = asked == "tiny" || (asked == "auto" && from.tiny_decode && to.tiny_encode);
+  return through_pixels(from, to, tiny, filter);
+}
+
+}  // namespace pangu::pipeline

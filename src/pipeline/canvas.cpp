@@ -1,0 +1,174 @@
+#include "pipeline/canvas.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/error.h"
+#include "image/resize.h"
+#include "nn/pixel_space.h"
+#include "pipeline/bridges.h"
+
+namespace pangu::pipeline {
+namespace {
+
+constexpr double kByte = 255.0;
+// A Gaussian is below 1e-3 of its peak here.
+constexpr double kBlurRadiusSigmas = 3.7;
+
+image::Image of_size(const image::Image& picture, const Request& request, image::Filter filter) {
+  const image::Image opaque = image::composite_over(picture);
+  if (opaque.width == *request.width && opaque.height == *request.height) return opaque;
+  return image::resize(opaque, *request.width, *request.height, filter);
+}
+
+// Luma of ITU-R 601, as Pillow's "L": [1,1,H,W] in [0,1].
+at::Tensor grey_of(const image::Image& picture) {
+  const at::Tensor rgb = pixels_of(picture, 0.0, 1.0);
+  const at::Tensor weights = at::tensor({0.299, 0.587, 0.114}, at::kFloat).view({1, 3, 1, 1});
+  return (rgb * weights).sum(1, /*keepdim=*/true);
+}
+
+at::Tensor blurred(const at::Tensor& plane, int sigma_px) {
+  if (sigma_px == 0) return plane;
+  const auto radius = static_cast<int64_t>(std::ceil(kBlurRadiusSigmas * sigma_px));
+  const at::Tensor x = at::arange(-radius, radius + 1, at::kFloat);
+  at::Tensor kernel = at::exp(x * x / (-2.0 * sigma_px * sigma_px));
+  kernel = kernel / kernel.sum();
+  namespace F = torch::nn::functional;
+  const auto pad = [&](const at::Tensor& t, std::vector<int64_t> sides) {
+    return F::pad(t, F::PadFuncOptions(sides).mode(torch::kReplicate));
+  };
+  const at::Tensor rows =
+      at::conv2d(pad(plane, {radius, radius, 0, 0}), kernel.view({1, 1, 1, -1}));
+  return at::conv2d(pad(rows, {0, 0, radius, radius}), kernel.view({1, 1, -1, 1})).clamp(0, 1);
+}
+
+image::Image mask_picture(const at::Tensor& plane) {
+  return picture_of(plane[0].expand({3, -1, -1}) * 2 - 1, false);
+}
+
+void add_mask(const Model& model, const Request& request, const Pictures& pictures,
+              Canvas& canvas_) {
+  const int64_t h = *request.height / model.downscale, w = *request.width / model.downscale;
+  const at::Tensor grey = grey_of(of_size(*pictures.mask, request, image::Filter::kBilinear));
+  const at::Tensor hard = (grey >= 0.5).to(at::kFloat);
+  const at::Tensor soft = blurred(hard, request.mask_blur);
+  canvas_.hard_mask = at::upsample_nearest2d(hard, {h, w});
+  // Without blur each latent pixel takes the mask's pixel at its corner, as diffusers does.
+  canvas_.mask = request.mask_blur == 0 ? canvas_.hard_mask : at::adaptive_avg_pool2d(soft, {h, w});
+  canvas_.soft_mask = mask_picture(soft);
+  if (model.extra_channels > 0) {
+    const at::Tensor pixels = pixels_of(canvas_.original, -1.0, 1.0);
+    canvas_.masked = model.encode_pixels(pixels * (hard < 0.5));
+  }
+}
+
+// Lines on black at the request's size, [1,3,H,W]. Shrinking keeps them as bright as they were: a
+// line of one pixel is a line of one pixel.
+at::Tensor lines_of(const image::Image& picture, const Request& request) {
+  const at::Tensor lines = pixels_of(picture, 0.0, 1.0);
+  const int64_t height = *request.height, width = *request.width;
+  const double shrink = std::max({1.0, double(lines.size(2)) / static_cast<double>(height),
+                                  double(lines.size(3)) / static_cast<double>(width)});
+  return (resampled(lines, height, width, image::Filter::kBox) * shrink).clamp(0.0, 1.0);
+}
+
+}  // namespace
+
+std::pair<int, int> size_near(const image::Image& picture, const RequestRules& rules) {
+  if (!rules.sizes.empty()) return nearest_size(picture.width, picture.height, rules);
+  const double shrink = std::min(
+      1.0, static_cast<double>(rules.max_side_px) / std::max(picture.width, picture.height));
+  const auto fitted = [&](int side) {
+    const int unit = rules.size_multiple;
+    const int least = (rules.min_side_px + unit - 1) / unit * unit;
+    return std::max(least, static_cast<int>(side * shrink) / unit * unit);
+  };
+  return {fitted(picture.width), fitted(picture.height)};
+}
+
+at::Tensor pixels_of(const image::Image& picture, double low, double high) {
+  const image::Image rgb = image::composite_over(picture);
+  const at::Tensor bytes =
+      at::from_blob(const_cast<uint8_t*>(rgb.pixels.data()), {rgb.height, rgb.width, 3}, at::kByte);
+  return (bytes.to(at::kFloat).permute({2, 0, 1}).unsqueeze(0) * ((high - low) / kByte) + low)
+      .contiguous();
+}
+
+image::Image picture_of(const at::Tensor& chw, bool truncates) {
+  at::Tensor levels = (chw.to(at::kFloat).clamp(-1, 1) + 1) * (kByte / 2);
+  levels = truncates ? levels.floor() : levels.round();
+  const at::Tensor bytes = levels.to(at::kByte).permute({1, 2, 0}).cpu().contiguous();
+  image::Image picture{static_cast<int>(chw.size(2)), static_cast<int>(chw.size(1)), 3, {}};
+  const auto* data = bytes.const_data_ptr<uint8_t>();
+  picture.pixels.assign(data, data + bytes.numel());
+  return picture;
+}
+
+at::Tensor picture_prompt(const Model& model, const Pictures& pictures) {
+  if (model.reads_picture != pictures.prompt.has_value()) {
+    throw bad_input("model '" + model.name + "'",
+                    model.reads_picture ? "a picture to vary (--image-prompt)" : "a text prompt",
+                    model.reads_picture ? "none" : "a picture");
+  }
+  return model.reads_picture ? pixels_of(*pictures.prompt, 0.0, 1.0) : at::Tensor();
+}
+
+Canvas make_canvas(const Model& model, const Request& request, const Pictures& pictures) {
+  Canvas made;
+  if (pictures.init) {
+    if (!model.encode_pixels) {
+      throw bad_input("init image", "a model whose autoencoder can encode", "a decoder alone");
+    }
+    made.original = of_size(*pictures.init, request, image::Filter::kLanczos3);
+    made.init = model.encode_pixels(pixels_of(made.original, -1.0, 1.0));
+    if (pictures.mask) add_mask(model, request, pictures, made);
+  }
+  if (model.extra_channels > 0 && !made.mask.defined()) {
+    throw bad_input("model '" + model.name + "'", "an init image and a mask (--init, --mask)",
+                    "none", "this is an inpainting model");
+  }
+  const size_t wanted = model.control_channels > 0 ? 1 : model.controls.size();
+  if (pictures.controls.size() != wanted) {
+    throw bad_input("control pictures", std::to_string(wanted),
+                    std::to_string(pictures.controls.size()),
+                    model.control_channels > 0 ? "this model draws from a control picture"
+                                               : "one for each --controlnet");
+  }
+  if (model.control_channels > 0) {
+    made.control =
+        nn::control_channels(lines_of(pictures.controls.front(), request), model.downscale);
+    return made;
+  }
+  for (const image::Image& picture : pictures.controls) {
+    made.hints.push_back(pixels_of(of_size(picture, request, image::Filter::kLanczos3), 0.0, 1.0));
+  }
+  return made;
+}
+
+diffusion::Denoiser keep_outside(diffusion::Denoiser denoise, at::Tensor z0, at::Tensor mask,
+                                 double hides_at, double input_scale) {
+  return [=](const diffusion::Latents& x, double sigma) {
+    const at::Tensor keep = 1 - mask;
+    diffusion::Latents seen = x;
+    if (sigma == hides_at) {
+      const at::Tensor noise = (x.one() - z0) / sigma;
+      seen = x.one() * mask + noise * keep / input_scale;
+    }
+    return diffusion::Latents(denoise(seen, sigma).one() * mask + z0 * keep);
+  };
+}
+
+image::Image composited(const image::Image& drawn, const Canvas& canvas) {
+  image::Image mixed = drawn;
+  for (size_t i = 0; i < mixed.pixels.size(); ++i) {
+    const double m = canvas.soft_mask.pixels[i] / kByte;
+    mixed.pixels[i] = static_cast<uint8_t>(
+        std::lround(m * drawn.pixels[i] + (1.0 - m) * canvas.original.pixels[i]));
+  }
+  return mixed;
+}
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,156 @@
+#include "pipeline/denoising.h"
+
+#include <torch/torch.h>
+
+#include <optional>
+
+#include "diffusion/consistency.h"
+#include "diffusion/guidance.h"
+
+namespace pangu::pipeline {
+namespace {
+
+diffusion::Guidance guidance_of(const Request& request) {
+  diffusion::Guidance g;
+  g.scale = *request.guidance;
+  g.style_scales.assign(request.styles.size(), *request.style_scale);
+  g.rescale = request.guidance_rescale;
+  g.sigma_low = request.guidance_low;
+  g.sigma_high = request.guidance_high;
+  return g;
+}
+
+// Whether the ControlNet acts at this sigma, by the step that it belongs to.
+bool acts(const ControlUse& use, const diffusion::Plan& plan, double sigma) {
+  size_t step = 0;
+  while (step + 1 < plan.steps.size() && plan.steps[step + 1].sigma >= sigma) ++step;
+  const double count = static_cast<double>(plan.steps.size());
+  return static_cast<double>(step) / count >= use.from &&
+         static_cast<double>(step + 1) / count <= use.to;
+}
+
+// One picture for all rows, or one for each image of a batch, whose rows repeat as guidance's do.
+at::Tensor for_rows(const at::Tensor& pictures, int64_t row_count) {
+  const int64_t images = pictures.size(0);
+  return images == 1 ? pictures : pictures.repeat({row_count / images, 1, 1, 1});
+}
+
+Residuals control_residuals(const Job& job, const at::Tensor& x_net, double t_index,
+                            const Conditions& conditions) {
+  Residuals sum;
+  const double sigma = job.model.schedule.sigma_of_t(t_index);
+  for (size_t i = 0; i < job.model.controls.size(); ++i) {
+    const ControlUse& use = job.request.controls[i];
+    if (!acts(use, job.plan, sigma)) continue;
+    const Control& control = job.model.controls[i];
+    const at::Tensor hint = for_rows(job.canvas.hints[i], x_net.size(0));
+    sum.add(
+        job.timed(control.name, [&] { return control.predict(x_net, t_index, conditions, hint); }),
+        use.weight);
+  }
+  return sum;
+}
+
+// The control channels at a step: all black where the control does not act.
+at::Tensor control_at(const Job& job, double t_index) {
+  const ControlUse& use = job.request.controls.front();
+  const bool on = acts(use, job.plan, job.model.schedule.sigma_of_t(t_index));
+  return job.canvas.control * (on ? use.weight : 0.0);
+}
+
+// The guided denoiser of every expert for a batch of images.
+std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& prompts,
+                                            int64_t batch, const at::Tensor& extra_channels) {
+  std::vector<diffusion::Denoiser> experts;
+  for (const Expert& expert : job.model.experts) {
+    experts.push_back(diffusion::guide(
+        [&job, &expert, &prompts, batch, extra_channels](const at::Tensor& x, double t,
+                                                         const std::vector<int>& chosen) {
+          const int64_t r = static_cast<int64_t>(chosen.size());
+          const at::Tensor x_net = x.repeat({r, 1, 1, 1});
+          NetInputs inputs;
+          inputs.conditions = prompts.rows(expert.text_side, chosen, batch);
+          if (extra_channels.defined()) inputs.extra_channels = extra_channels.repeat({r, 1, 1, 1});
+          if (job.canvas.control.defined()) {
+            inputs.extra_channels =
+                for_rows(control_at(job, t), x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
+          }
+          inputs.residuals = control_residuals(job, x_net, t, inputs.conditions);
+          return job.timed(expert.name, [&] { return expert.predict(x_net, t, inputs); });
+        },
+        job.model.parameterisation, job.model.schedule, guidance_of(job.request)));
+  }
+  return experts;
+}
+
+}  // namespace
+
+std::vector<std::string> prompts_of(const Model& model, const Request& request) {
+  std::vector<std::string> prompts = {request.negative, request.prompt};
+  for (const std::string& style : request.styles) {
+    prompts.push_back(styled_prompt(model, style, request.prompt));
+  }
+  return prompts;
+}
+
+ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::string>>& of_each,
+                         const at::Tensor& picture_prompt) {
+  PromptRows rows;
+  rows.width = *job.request.width;
+  rows.height = *job.request.height;
+  rows.clip_skip = job.request.clip_skip;
+  rows.picture = picture_prompt;
+  for (size_t row = 0; row < of_each.front().size(); ++row) {
+    for (const auto& own : of_each) {
+      rows.prompts.push_back(own[row]);
+      rows.negative.push_back(row == static_cast<size_t>(diffusion::kUncondRow));
+    }
+  }
+  ReadPrompts read;
+  read.prompt_count = static_cast<int64_t>(of_each.size());
+  for (const TextSide& side : job.model.text_sides) {
+    read.sides.push_back(job.timed("text encoder", [&] { return side.encode(rows); }));
+  }
+  return read;
+}
+
+diffusion::Denoiser denoiser_of(const Job& job, const ReadPrompts& prompts, int64_t batch,
+                                const at::Tensor& extra_channels) {
+  auto experts = experts_of(job, prompts, batch, extra_channels);
+  // A consistency model's guess is bent at its boundary; the sampler of that name is for no other.
+  if (*job.request.sampler == "lcm") {
+    for (auto& expert : experts) expert = diffusion::consistency(expert, job.model.schedule);
+  }
+  return experts.size() == 1 ? experts.front()
+                             : diffusion::route_by_sigma(experts, job.plan.boundaries);
+}
+
+at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
+                     diffusion::ImageNoise& noise) {
+  const at::Tensor mean = posterior.mean.expand({batch, -1, -1, -1});
+  if (!draws) return mean;
+  return mean + posterior.std * noise.next(posterior.mean[0].sizes().vec());
+}
+
+void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed) {
+  for (const TextSide& side : model.text_sides) timed("load text encoder", side.load);
+  for (const Control& control : model.controls) timed("load " + control.name, control.load);
+  for (size_t e = 0; e < model.experts.size(); ++e) {
+    if (plan.steps_of(e) > 0) timed("load " + model.experts[e].name, model.experts[e].load);
+  }
+}
+
+void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures_) {
+  job.timed("load decoder", [&] { job.model.load_decoder(); });
+  for (int64_t i = 0; i < latents.size(0); ++i) {
+    const at::Tensor pixels =
+        job.timed("decode", [&] { return job.model.decode(latents.slice(0, i, i + 1)); });
+    image::Image picture = picture_of(pixels[0], job.model.truncates_pixels);
+    if (job.canvas.mask.defined() && job.request.composite) {
+      picture = composited(picture, job.canvas);
+    }
+    pictures_.push_back(std::move(picture));
+  }
+}
+
+}  // namespace pangu::pipeline

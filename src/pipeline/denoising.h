@@ -1,0 +1,96 @@
+// From a model, a request and its pictures to a denoiser: prompts read by every text side,
+// guidance, ControlNets, experts by sigma. What drawing with one model (draw.h) and with several
+// (coop.h) share; not a contract of the room.
+#pragma once
+#include <chrono>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "diffusion/denoiser.h"
+#include "diffusion/experts.h"
+#include "diffusion/image_noise.h"
+#include "pipeline/canvas.h"
+#include "pipeline/draw.h"
+
+namespace pangu::pipeline {
+
+// Adds the time of a call to its phase.
+class Stopwatch {
+ public:
+  explicit Stopwatch(Timings& timings) : timings_(timings) {}
+  template <class Call>
+  auto operator()(const std::string& phase, Call&& call) {
+    const auto start = std::chrono::steady_clock::now();
+    struct Stop {
+      Timings& timings;
+      const std::string& phase;
+      std::chrono::steady_clock::time_point start;
+      ~Stop() {
+        const double s =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        for (auto& [name, seconds] : timings) {
+          if (name == phase) {
+            seconds += s;
+            return;
+          }
+        }
+        timings.emplace_back(phase, s);
+      }
+    } stop{timings_, phase, start};
+    return call();
+  }
+
+ private:
+  Timings& timings_;
+};
+
+// What one member of one drawing works with. Denoisers made from it refer to it and to its parts.
+struct Job {
+  const Model& model;
+  const Request& request;  // resolved
+  const diffusion::Plan& plan;
+  const Canvas& canvas;
+  Stopwatch& timed;
+};
+
+// Row order of diffusion/guidance.h: negative, prompt, styles.
+std::vector<std::string> prompts_of(const Model& model, const Request& request);
+
+// Prompts as they were read by every text side: row r of prompt p is row r * prompt_count + p.
+struct ReadPrompts {
+  std::vector<Conditions> sides;
+  int64_t prompt_count = 1;  // 1: all images of a batch share it; else one prompt an image
+
+  Conditions rows(size_t side, const std::vector<int>& chosen, int64_t batch) const {
+    std::vector<int64_t> numbers;
+    for (const int row : chosen) {
+      for (int64_t i = 0; i < batch; ++i) {
+        numbers.push_back(row * prompt_count + (prompt_count == 1 ? 0 : i));
+      }
+    }
+    return sides[side].rows(numbers);
+  }
+};
+
+// of_each: the prompts of every picture, in the row order of prompts_of.
+ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::string>>& of_each,
+                         const at::Tensor& picture_prompt);
+
+// Guided, and routed to the expert of each sigma; a consistency model's if the sampler is "lcm".
+// extra_channels: [batch,E,h,w] of inpainting networks, or undefined.
+diffusion::Denoiser denoiser_of(const Job& job, const ReadPrompts& prompts, int64_t batch,
+                                const at::Tensor& extra_channels);
+
+// Loads what the plan will need, each network's time by its name.
+void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed);
+
+// Of an encoder's posterior, one a picture: its mean, or, if `draws`, a sample by the next noise.
+at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
+                     diffusion::ImageNoise& noise);
+
+// Adds the pictures of latents [N,C,h,w], one at a time, so that a picture's last bits do not
+// depend on its neighbours.
+void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures);
+
+}  // namespace pangu::pipeline

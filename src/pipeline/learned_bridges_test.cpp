@@ -1,0 +1,115 @@
+// Learned bridges from folders, and which of several is picked.
+#include "pipeline/learned_bridges.h"
+
+#include <doctest/doctest.h>
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/testing.h"
+#include "nn/latent_converter.h"
+
+namespace pangu::pipeline {
+namespace {
+
+nn::LatentConverterConfig small_config() {
+  nn::LatentConverterConfig c;
+  c.from_channels = 2;
+  c.to_channels = 3;
+  c.from_space = "one";
+  c.to_space = "two";
+  c.grid_scale = 2.0;
+  c.hidden_channels = 8;
+  c.from_mean = {0, 0};
+  c.from_std = {1, 1};
+  c.to_mean = {0, 0, 0};
+  c.to_std = {1, 1, 1};
+  nn::choose_folds(c);
+  return c;
+}
+
+void write_bridge(const TestFolder& folder, const std::string& name, uint64_t seed) {
+  torch::manual_seed(seed);
+  nn::LatentConverter converter(small_config());
+  folder.write(name + "/config.json", small_config().to_json().dump());
+  nn::save_safetensors(folder.file(name + "/diffusion_pytorch_model.safetensors"),
+                       nn::state_of(converter));
+}
+
+TEST_CASE("a learned bridge is read from its folder and converts") {
+  const at::NoGradGuard no_grad;
+  const TestFolder folder;
+  write_bridge(folder, "A-to-B", 1);
+  const LearnedBridge bridge = open_learned_bridge(folder.file("A-to-B"));
+  CHECK(bridge.from == "one");
+  CHECK(bridge.to == "two");
+  CHECK(bridge.grid_scale == 2.0);
+  torch::manual_seed(1);
+  nn::LatentConverter same(small_config());
+  const at::Tensor z = at::randn({1, 2, 4, 4});
+  CHECK(at::allclose(bridge.convert(z, 8, 8), same.forward(z, 8, 8), 1e-5, 1e-6));
+}
+
+TEST_CASE("a folder that is no learned bridge is refused with what it lacks") {
+  const TestFolder folder;
+  const auto refusal = [&](const std::string& name) {
+    return refusal_of([&] { open_learned_bridge(folder.file(name)); });
+  };
+  CHECK(contains(refusal("nothing"), "no folder"));
+  folder.write("empty/readme", "");
+  CHECK(contains(refusal("empty"), "config.json"));
+  folder.write("vae/config.json", R"({"_class_name": "AutoencoderKL"})");
+  CHECK(contains(refusal("vae"), "LatentConverter"));
+  folder.write("odd/config.json", "[1, 2]");
+  CHECK(contains(refusal("odd"), "config.json"));
+  folder.write("half/config.json", small_config().to_json().dump());
+  CHECK(contains(refusal("half"), "diffusion_pytorch_model.safetensors"));
+  auto json = small_config().to_json();
+  json["from_std"] = {1, 0};
+  write_bridge(folder, "bad", 1);
+  folder.write("bad/config.json", json.dump());
+  CHECK(contains(refusal("bad"), "from_std"));
+  // Weights that do not fit are found when they are read.
+  json = small_config().to_json();
+  json["hidden_channels"] = 9;
+  folder.write("bad/config.json", json.dump());
+  const LearnedBridge bridge = open_learned_bridge(folder.file("bad"));
+  CHECK(contains(refusal_of([&] { bridge.convert(at::zeros({1, 2, 4, 4}), 8, 8); }), "conv_in"));
+}
+
+TEST_CASE("bridges are found in the folder of a training, and one level deep") {
+  const TestFolder folder;
+  write_bridge(folder, "A-to-B", 1);
+  write_bridge(folder, "B-to-A", 2);
+  folder.write("training/metrics.jsonl", "");
+  CHECK(learned_bridges_in(folder.path.string()) ==
+        std::vector<std::string>{folder.file("A-to-B"), folder.file("B-to-A")});
+  CHECK(learned_bridges_in(folder.file("B-to-A")) ==
+        std::vector<std::string>{folder.file("B-to-A")});
+  CHECK(learned_bridges_in(folder.file("none")).empty());
+}
+
+TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
+  const auto bridge = [](const char* from, const char* path, double grid_scale) {
+    LearnedBridge b;
+    b.from = from;
+    b.to = "two";
+    b.path = path;
+    b.grid_scale = grid_scale;
+    b.convert = [](const at::Tensor& x, int64_t, int64_t) { return x; };
+    return b;
+  };
+  const std::vector<LearnedBridge> learned = {bridge("one", "half", 0.5), bridge("one", "same", 1),
+                                              bridge("other", "other", 0.7)};
+  const auto picked = [&](int width) {
+    const BridgeEnd from{"m", "one", 4, 8, 64, 64, {}, {}, {}, {}};
+    const BridgeEnd to{"n", "two", 4, 8, width, width, {}, {}, {}, {}};
+    return pick_bridge("auto", from, to, learned).why;
+  };
+  CHECK(picked(64) == "same");
+  CHECK(picked(56) == "same");
+  CHECK(picked(24) == "half");
+}
+
+}  // namespace
+}  // namespace pangu::pipeline

@@ -1,0 +1,77 @@
+#include "pipeline/picture_text.h"
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/error.h"
+#include "image/image.h"
+#include "io/mapped_file.h"
+
+namespace pangu::pipeline {
+namespace {
+
+constexpr const char* kJsonKey = "pangu-draw";
+constexpr int kMaxDepth = 64;
+constexpr const char* kParametersKey = "parameters";  // A1111's web UI
+
+nlohmann::json json_of_png(const std::string& path) {
+  const io::MappedFile file(path);
+  const auto bytes = file.bytes();
+  const auto text =
+      image::read_png_text({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  const auto found = text.find(kJsonKey);
+  if (found == text.end()) {
+    throw bad_input("'" + path + "'", "a PNG drawn by this program", "one without its request");
+  }
+  // Whoever walks a deep document would run out of stack.
+  const auto shallow = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
+    if (depth <= kMaxDepth) return true;
+    throw bad_input("'" + path + "', text '" + kJsonKey + "'",
+                    "at most " + std::to_string(kMaxDepth) + " levels", "more");
+  };
+  auto json = nlohmann::json::parse(found->second, shallow, false);
+  if (!json.is_object()) {
+    throw bad_input("'" + path + "', text '" + kJsonKey + "'", "a JSON object", "other text");
+  }
+  return json;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index) {
+  Request one = request;
+  one.seed = *request.seed + static_cast<uint64_t>(index);
+  one.count = 1;
+  nlohmann::json json = {{"request", to_json(one)},
+                         {"model", {{"name", model.name}, {"fingerprint", model.fingerprint}}}};
+  std::ostringstream parameters;
+  parameters << request.prompt << "\n";
+  if (!request.negative.empty()) parameters << "Negative prompt: " << request.negative << "\n";
+  parameters << "Steps: " << *request.steps << ", Sampler: " << *request.sampler
+             << ", Schedule type: " << *request.schedule << ", CFG scale: " << *request.guidance
+             << ", Seed: " << *one.seed << ", Size: " << *request.width << "x" << *request.height
+             << ", Model: " << model.name;
+  return {{kParametersKey, parameters.str()}, {kJsonKey, json.dump()}};
+}
+
+Request request_of_png(const std::string& path) {
+  const nlohmann::json json = json_of_png(path);
+  if (!json.contains("request")) {
+    const bool recipe = json.contains("recipe");
+    throw bad_input("'" + path + "'", "a request", recipe ? "a recipe of several models" : "none",
+                    recipe ? "pangu-draw coop --from repeats it" : "");
+  }
+  return request_from_json(json["request"]);
+}
+
+Recipe recipe_of_png(const std::string& path) {
+  const nlohmann::json json = json_of_png(path);
+  if (!json.contains("recipe")) {
+    const bool request = json.contains("request");
+    throw bad_input("'" + path + "'", "a recipe", request ? "a request of one model" : "none",
+                    request ? "pangu-draw draw --from repeats it" : "");
+  }
+  return recipe_from_json(json["recipe"]);
+}
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,22 @@
+// The text inside a PNG of this program: what was asked, so that a picture can be drawn again, and
+// what other tools show of it. Not the request itself (request.h), not the PNG format (image/).
+#pragma once
+#include <map>
+#include <string>
+
+#include "pipeline/model.h"
+#include "pipeline/recipe.h"
+#include "pipeline/request.h"
+
+namespace pangu::pipeline {
+
+// What a PNG of picture `index` carries: "parameters", as A1111's web UI writes it, and
+// "pangu-draw", the request of this one picture with the model's name and fingerprint, as JSON.
+std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index);
+
+// The request inside a PNG of this program. Error kBadInput if there is none.
+Request request_of_png(const std::string& path);
+// The recipe inside a PNG of `coop` or of `draw --with`, likewise.
+Recipe recipe_of_png(const std::string& path);
+
+}  // namespace pangu::pipeline
