@@ -11,6 +11,7 @@
 #include "data/dataset.h"
 #include "data/scenes.h"
 #include "eval/frechet.h"
+#include "eval/judge.h"
 #include "eval/probe.h"
 #include "eval/scenes.h"
 #include "image/sheet.h"
@@ -22,8 +23,6 @@ constexpr int64_t kTop = 5;
 constexpr int kCellPx = 128;
 constexpr int kColumns = 8;
 constexpr size_t kGridCells = 24, kSceneCells = 16;
-// The best powers of ten for real pictures of held-out pairs, as they are and softened.
-constexpr double kConceptL2 = 1e-4, kStyleL2 = 1e-3;
 
 // What is drawn of one group in one language, case by case.
 struct DrawnGroup {
@@ -83,25 +82,15 @@ class Evaluator {
 
   void fit_probes() {
     const int64_t n = int64_t(items_.size());
-    std::vector<int64_t> concept_list, style_list;
-    for (size_t i = 0; i < items_.size(); ++i) {
-      concept_list.push_back(concept_of(i));
-      style_list.push_back(style_of(i));
-    }
-    const at::Tensor concepts = index_of(concept_list), styles = index_of(style_list);
+    std::vector<int64_t> style_list;
+    for (size_t i = 0; i < items_.size(); ++i) style_list.push_back(style_of(i));
+    const at::Tensor concepts = concept_labels(items_, concepts_), styles = index_of(style_list);
     const at::Tensor input = real_.mixed6;
     const at::Tensor train = real_rows([&](size_t i) { return items_[i].split == "train"; });
     const at::Tensor pairs = real_rows([&](size_t i) { return items_[i].split == "heldout_pair"; });
-    std::vector<at::Tensor> train_rows, all_rows;
-    for (int64_t view = 0; view < kViews; ++view) {
-      train_rows.push_back(train + view * n);
-      all_rows.push_back(at::arange(n) + view * n);
-    }
-    const auto fitted = [&](const std::vector<at::Tensor>& rows, const at::Tensor& labels,
-                            const Names& names, double l2) {
-      const at::Tensor index = at::cat(rows);
-      return Probe::fit(input.index_select(0, index), labels.index_select(0, index % n),
-                        int64_t(names.of.size()), {.l2 = l2});
+    const auto fitted = [&](const at::Tensor& rows, const at::Tensor& labels, const Names& names,
+                            double l2) {
+      return fit_on_views(real_, rows, labels, int64_t(names.of.size()), l2);
     };
     ProbeFacts& facts = found_.scores.probe;
     facts.pictures = n;
@@ -112,8 +101,8 @@ class Evaluator {
     if (pairs.numel() > 0) {
       const at::Tensor plain = input.index_select(0, pairs);
       const at::Tensor soft = input.index_select(0, pairs + n);
-      const Probe what = fitted(train_rows, concepts, concepts_, kConceptL2);
-      const Probe how = fitted(train_rows, styles, styles_, kStyleL2);
+      const Probe what = fitted(train, concepts, concepts_, kConceptL2);
+      const Probe how = fitted(train, styles, styles_, kStyleL2);
       const at::Tensor true_concepts = concepts.index_select(0, pairs);
       const at::Tensor true_styles = styles.index_select(0, pairs);
       facts.own_concept = accuracy(what.log_probabilities(plain), true_concepts);
@@ -121,8 +110,8 @@ class Evaluator {
       facts.soft_concept = accuracy(what.log_probabilities(soft), true_concepts);
       facts.soft_style = accuracy(how.log_probabilities(soft), true_styles);
     }
-    concept_probe_ = fitted(all_rows, concepts, concepts_, kConceptL2);
-    style_probe_ = fitted(all_rows, styles, styles_, kStyleL2);
+    concept_probe_ = fit_concepts(items_, concepts_, real_);
+    style_probe_ = fitted(at::arange(n, at::kLong), styles, styles_, kStyleL2);
   }
 
   void draw_cases() {

@@ -6,7 +6,6 @@
 #include "eval/plot.h"
 
 namespace pangu::eval {
-namespace {
 
 std::string fixed(double value, int digits) {
   if (std::isnan(value)) return "-";
@@ -15,14 +14,40 @@ std::string fixed(double value, int digits) {
   return text;
 }
 
-std::string count_text(int64_t value) { return std::to_string(value); }
-
-// "81 of 100 (81.0 %)"
 std::string share(int64_t hits, int64_t count) {
   if (count == 0) return "-";
-  return count_text(hits) + " of " + count_text(count) + " (" +
+  return std::to_string(hits) + " of " + std::to_string(count) + " (" +
          fixed(100.0 * double(hits) / double(count), 1) + " %)";
 }
+
+std::string cell(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
+}
+
+std::string markdown(const Table& table, int level) {
+  std::string out = std::string(size_t(level), '#') + " " + table.title + "\n\n";
+  if (!table.note.empty()) out += table.note + "\n\n";
+  const auto row = [&](const std::vector<std::string>& cells) {
+    out += "|";
+    for (const std::string& text : cells) out += " " + cell(text) + " |";
+    out += "\n";
+  };
+  row(table.header);
+  out += "|";
+  for (size_t i = 0; i < table.header.size(); ++i) out += "---|";
+  out += "\n";
+  for (const auto& cells : table.rows) row(cells);
+  return out + "\n";
+}
+
+namespace {
+
+std::string count_text(int64_t value) { return std::to_string(value); }
 
 std::string signed_points(double value) { return (value > 0 ? "+" : "") + fixed(value, 1); }
 
@@ -131,31 +156,6 @@ Table loss_table(const Scores& scores) {
     }
   }
   return t;
-}
-
-std::string cell(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '|') out += '\\';
-    out += c == '\n' ? ' ' : c;
-  }
-  return out;
-}
-
-std::string markdown(const Table& table) {
-  std::string out = "## " + table.title + "\n\n";
-  if (!table.note.empty()) out += table.note + "\n\n";
-  const auto row = [&](const std::vector<std::string>& cells) {
-    out += "|";
-    for (const std::string& text : cells) out += " " + cell(text) + " |";
-    out += "\n";
-  };
-  row(table.header);
-  out += "|";
-  for (size_t i = 0; i < table.header.size(); ++i) out += "---|";
-  out += "\n";
-  for (const auto& cells : table.rows) row(cells);
-  return out + "\n";
 }
 
 std::string markdown(const Grid& grid, const std::string& images) {

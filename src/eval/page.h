@@ -15,6 +15,15 @@ struct Table {
   std::vector<std::vector<std::string>> rows;
 };
 
+// A heading, the note and the rows; `level` of the heading.
+std::string markdown(const Table& table, int level = 2);
+// Text for a cell: no line breaks, bars escaped.
+std::string cell(const std::string& text);
+// "0.123"; "-" for NaN.
+std::string fixed(double value, int digits);
+// "81 of 100 (81.0 %)"; "-" of none.
+std::string share(int64_t hits, int64_t count);
+
 // Of what was measured, nothing of what was not.
 std::vector<Table> tables_of(const Scores& scores);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <limits>
 
 namespace pangu::eval {
@@ -11,7 +12,12 @@ namespace {
 constexpr int kWidth = 460, kHeight = 320;  // of one plot, pixels
 constexpr int kLeft = 58, kRight = 14, kTop = 34, kBottom = 46;
 constexpr int kLegendLine = 16;
-constexpr const char* kColours[] = {"#1f5fbf", "#c8471b", "#2c8a4b", "#8a3fa8", "#a07a00"};
+constexpr int kLegendWidth = 200;  // beside a large plot
+constexpr const char* kColours[] = {"#1f5fbf", "#c8471b", "#2c8a4b", "#8a3fa8",
+                                    "#a07a00", "#0f8a96", "#7a4a2a", "#666666"};
+
+int width_of(const Plot& plot) { return plot.large ? 2 * kWidth : kWidth; }
+int height_of(const Plot& plot) { return plot.large ? 2 * kHeight : kHeight; }
 constexpr double kMargin = 0.04;  // of the range, beyond the outermost points
 
 struct Axis {
@@ -68,16 +74,19 @@ std::string line(double x1, double y1, double x2, double y2, const char* stroke)
          "\" y2=\"" + number(y2) + "\" stroke=\"" + stroke + "\"/>\n";
 }
 
+bool can_be_drawn(const Plot& plot, const std::pair<double, double>& point) {
+  const auto& [x, y] = point;
+  return std::isfinite(x) && std::isfinite(y) && !(plot.log_x && x <= 0) && !(plot.log_y && y <= 0);
+}
+
 // Points that can be drawn, neighbours averaged until they are few enough.
 std::vector<std::pair<double, double>> drawable(const Plot& plot, const Series& series) {
   std::vector<std::pair<double, double>> kept;
-  for (const auto& [x, y] : series.points) {
-    if (!std::isfinite(x) || !std::isfinite(y)) continue;
-    if ((plot.log_x && x <= 0) || (plot.log_y && y <= 0)) continue;
-    kept.emplace_back(x, y);
+  for (const auto& point : series.points) {
+    if (can_be_drawn(plot, point)) kept.push_back(point);
   }
   const size_t group = (kept.size() + kMaxPlotPoints - 1) / kMaxPlotPoints;
-  if (group <= 1) return kept;
+  if (group <= 1 || !series.labels.empty()) return kept;
   std::vector<std::pair<double, double>> means;
   for (size_t i = 0; i < kept.size(); i += group) {
     const size_t end = std::min(i + group, kept.size());
@@ -101,6 +110,21 @@ Axis axis_over(double low, double high, bool logarithmic) {
   return {low - margin, high + margin, false};
 }
 
+// Of a series with labels.
+std::string dots(const Plot& plot, const Series& series, const std::function<double(double)>& px,
+                 const std::function<double(double)>& py, const char* colour) {
+  std::string out;
+  for (size_t i = 0; i < series.labels.size() && i < series.points.size(); ++i) {
+    if (!can_be_drawn(plot, series.points[i])) continue;
+    const double x = px(series.points[i].first), y = py(series.points[i].second);
+    out += "<circle cx=\"" + number(x) + "\" cy=\"" + number(y) + "\" r=\"3\" fill=\"" +
+           std::string(colour) + "\"/>\n";
+    out += label(x + 5, y - 4, series.labels[i], "start",
+                 " font-size=\"9\" fill=\"" + std::string(colour) + "\"");
+  }
+  return out;
+}
+
 std::string svg_of(const Plot& plot) {
   std::vector<std::vector<std::pair<double, double>>> lines;
   double x_low = std::numeric_limits<double>::infinity(), y_low = x_low;
@@ -112,7 +136,8 @@ std::string svg_of(const Plot& plot) {
       y_low = std::min(y_low, y), y_high = std::max(y_high, y);
     }
   }
-  const double right = kWidth - kRight, bottom = kHeight - kBottom;
+  const double right = width_of(plot) - kRight - (plot.large ? kLegendWidth : 0);
+  const double bottom = height_of(plot) - kBottom;
   std::string out = label((kLeft + right) / 2, 20, plot.title, "middle", " font-weight=\"bold\"");
   if (!(x_low <= x_high)) return out + label((kLeft + right) / 2, 160, "no data", "middle");
   const Axis x_axis = axis_over(x_low, x_high, plot.log_x);
@@ -128,7 +153,7 @@ std::string svg_of(const Plot& plot) {
     out += label(kLeft - 6, py(t) + 4, tick_text(t), "end");
   }
   out += line(kLeft, bottom, right, bottom, "#444") + line(kLeft, kTop, kLeft, bottom, "#444");
-  out += label((kLeft + right) / 2, kHeight - 8, plot.x_label, "middle");
+  out += label((kLeft + right) / 2, height_of(plot) - 8, plot.x_label, "middle");
   out += label(14, (kTop + bottom) / 2, plot.y_label, "middle",
                " transform=\"rotate(-90 14 " + number((kTop + bottom) / 2) + ")\"");
   for (size_t i = 0; i < lines.size(); ++i) {
@@ -136,11 +161,19 @@ std::string svg_of(const Plot& plot) {
     std::string points;
     for (const auto& [x, y] : lines[i]) points += number(px(x)) + "," + number(py(y)) + " ";
     if (!points.empty()) points.pop_back();
-    out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
-           "\" points=\"" + points + "\"/>\n";
+    if (plot.series[i].joined) {
+      out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
+             "\" points=\"" + points + "\"/>\n";
+    }
+    out += dots(plot, plot.series[i], px, py, colour);
     const double y = kTop + 12 + double(i) * kLegendLine;
-    out += line(right - 22, y - 4, right - 4, y - 4, colour);
-    out += label(right - 28, y, plot.series[i].name, "end");
+    if (plot.large) {
+      out += line(right + 8, y - 4, right + 26, y - 4, colour);
+      out += label(right + 32, y, plot.series[i].name, "start");
+    } else {
+      out += line(right - 22, y - 4, right - 4, y - 4, colour);
+      out += label(right - 28, y, plot.series[i].name, "end");
+    }
   }
   return out;
 }
@@ -173,15 +206,21 @@ std::vector<double> ticks(double low, double high, bool logarithmic) {
 }
 
 std::string svg_of(const std::vector<Plot>& plots) {
-  const int width = kWidth * int(std::max<size_t>(1, plots.size()));
+  int width = plots.empty() ? kWidth : 0, height = kHeight;
+  for (const Plot& plot : plots) {
+    width += width_of(plot);
+    height = std::max(height, height_of(plot));
+  }
   std::string out = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" + std::to_string(width) +
-                    "\" height=\"" + std::to_string(kHeight) + "\" viewBox=\"0 0 " +
-                    std::to_string(width) + " " + std::to_string(kHeight) +
+                    "\" height=\"" + std::to_string(height) + "\" viewBox=\"0 0 " +
+                    std::to_string(width) + " " + std::to_string(height) +
                     "\" font-family=\"sans-serif\" font-size=\"11\" fill=\"#222\">\n"
                     "<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>\n";
-  for (size_t i = 0; i < plots.size(); ++i) {
-    out += "<g transform=\"translate(" + std::to_string(int(i) * kWidth) + " 0)\">\n" +
-           svg_of(plots[i]) + "</g>\n";
+  int left = 0;
+  for (const Plot& plot : plots) {
+    out +=
+        "<g transform=\"translate(" + std::to_string(left) + " 0)\">\n" + svg_of(plot) + "</g>\n";
+    left += width_of(plot);
   }
   return out + "</svg>\n";
 }

@@ -9,13 +9,18 @@ namespace pangu::eval {
 
 struct Series {
   std::string name;
-  std::vector<std::pair<double, double>> points;  // x, y; those that are not finite are left out
+  // x, y; those that are not finite are left out
+  std::vector<std::pair<double, double>> points = {};
+  // One a point, or none: points with labels are all drawn, as dots.
+  std::vector<std::string> labels = {};
+  bool joined = true;  // by a line
 };
 
 struct Plot {
   std::string title, x_label, y_label;
   bool log_x = false, log_y = false;  // points at or below zero are then left out
-  std::vector<Series> series;
+  std::vector<Series> series = {};
+  bool large = false;  // twice as wide and high as others, with the legend beside: for many labels
 };
 
 // At most this many points of a series are drawn; more are averaged in groups.

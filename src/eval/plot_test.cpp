@@ -92,6 +92,20 @@ TEST_CASE("a long run is averaged down and its document stays small") {
   CHECK(points_of(svg).size() == kMaxPlotPoints);
 }
 
+TEST_CASE("labelled points are dots with their names, joined or not, beside plain plots") {
+  Plot plot{"two axes", "x", "y"};
+  plot.large = true;
+  plot.series = {{"a", {{1, 2}, {2, std::nan("")}, {3, 4}}, {"one", "lost", "<two>"}, false}};
+  const std::string svg = svg_of({plot, Plot{"small", "x", "y"}});
+  CHECK(well_formed(svg));
+  CHECK(svg.find(">one<") != std::string::npos);
+  CHECK(svg.find(">&lt;two&gt;<") != std::string::npos);
+  CHECK(svg.find("lost") == std::string::npos);
+  CHECK(svg.find("<polyline") == std::string::npos);
+  plot.series[0].joined = true;
+  CHECK(svg_of({plot}).find("<polyline") != std::string::npos);
+}
+
 TEST_CASE("ticks are round numbers inside the range") {
   CHECK(ticks(0, 10, false) == std::vector<double>{0, 2, 4, 6, 8, 10});
   CHECK(ticks(0.1, 20, true) == std::vector<double>{0.1, 0.2, 0.5, 1, 2, 5, 10, 20});

@@ -1,0 +1,167 @@
+#include "eval/coop_page.h"
+
+#include "core/error.h"
+#include "eval/plot.h"
+
+namespace pangu::eval {
+namespace {
+
+constexpr double kPercent = 100.0;
+
+std::string percent(double share) { return fixed(kPercent * share, 0) + " %"; }
+
+std::string joined(const std::vector<std::string>& words, const char* between) {
+  std::string out;
+  for (const std::string& word : words) out += (out.empty() ? "" : between) + word;
+  return out;
+}
+
+std::string note_of(const Study& study) {
+  const std::string n = std::to_string(study.cases) + " prompts, one picture each, ";
+  if (study.kind == StudyKind::kEdges) {
+    return n +
+           "captions of real pictures in English and Chinese by turns, half of them pictures that "
+           "no training saw; asked for are the Canny edges of the captioned picture. F1: of the "
+           "Canny edges of the result against the asked ones, within 2 px, at " +
+           std::to_string(kPicturePx) +
+           " px, mean over pictures. Concept: whether the probe, fitted on real pictures, sees "
+           "the prompt's concept. Text alone is the chance level of F1.";
+  }
+  if (study.kind == StudyKind::kVariation) {
+    return n +
+           "in English and Chinese by turns. Similarity: mean cosine between the Inception "
+           "features (mixed6) of the result and of the picture to vary, seen from the mean of all "
+           "real pictures and in units of their spread. Other real pictures of the same concept "
+           "have " +
+           fixed(study.same_concept, 2) + ", unrelated ones " + fixed(study.unrelated, 2) +
+           ". Concept: whether the probe sees the prompt's concept. Text alone is the chance "
+           "level of similarity.";
+  }
+  return n + "against " + std::to_string(study.reference) +
+         " real pictures of other concepts and styles: Frechet distances on mean Inception "
+         "features (768 of mixed6, 2048 final). There are fewer pictures than features: read the "
+         "rows against each other only.";
+}
+
+// Rows by series, in order of their first.
+std::vector<std::pair<std::string, std::vector<const StudyRow*>>> by_series(const Study& study) {
+  std::vector<std::pair<std::string, std::vector<const StudyRow*>>> series;
+  for (const StudyRow& row : study.rows) {
+    auto found = series.begin();
+    while (found != series.end() && found->first != row.setting.series) ++found;
+    if (found == series.end()) found = series.insert(found, {row.setting.series, {}});
+    found->second.push_back(&row);
+  }
+  return series;
+}
+
+}  // namespace
+
+Table table_of(const Study& study) {
+  Table t;
+  t.title = study.title;
+  t.note = note_of(study);
+  if (study.kind == StudyKind::kEdges) {
+    t.header = {"setting", "edge F1", "precision", "recall"};
+  } else if (study.kind == StudyKind::kVariation) {
+    t.header = {"setting", "similarity"};
+  } else {
+    t.header = {"setting", "Frechet, mixed6", "final"};
+  }
+  for (const char* name : {"concept, top-5", "top-1", "s a picture"}) t.header.push_back(name);
+  for (const StudyRow& row : study.rows) {
+    std::vector<std::string> cells = {row.setting.name};
+    if (study.kind == StudyKind::kEdges) {
+      for (const double value : {row.f1, row.precision, row.recall}) {
+        cells.push_back(fixed(value, 3));
+      }
+    } else if (study.kind == StudyKind::kVariation) {
+      cells.push_back(fixed(row.similarity, 3));
+    } else {
+      cells.push_back(fixed(row.mixed6, 3));
+      cells.push_back(fixed(row.final, 3));
+    }
+    cells.push_back(share(row.concept_hits.top5, row.concept_hits.count));
+    cells.push_back(share(row.concept_hits.top1, row.concept_hits.count));
+    cells.push_back(fixed(row.seconds, 2));
+    t.rows.push_back(cells);
+  }
+  return t;
+}
+
+std::string verdict_text(const Study& study) {
+  const StudyVerdict verdict = verdict_of(study);
+  if (verdict.best.empty()) return "";
+  const std::string what = study.kind == StudyKind::kEdges ? "edge F1" : "similarity";
+  std::string text = "Best is \"" + verdict.best + "\": " + percent(verdict.follows) + " of the " +
+                     what + " and " + percent(verdict.accuracy) +
+                     " of the top-5 accuracy that the members reach alone. ";
+  if (verdict.good_enough.empty()) {
+    return text + "No setting has at least " + percent(kGoodShare) + " of both.";
+  }
+  return text + "At least " + percent(kGoodShare) +
+         " of both: " + joined(verdict.good_enough, "; ") + ".";
+}
+
+std::string plot_file(const Study& study) { return "coop_" + study.id + ".svg"; }
+
+std::string plot_of(const Study& study) {
+  const bool chain = study.kind == StudyKind::kLow;
+  Plot plot{study.title, chain ? "seconds a picture" : "concept accuracy, top-5, %",
+            study.kind == StudyKind::kEdges       ? "edge F1"
+            : study.kind == StudyKind::kVariation ? "similarity to the picture"
+                                                  : "Frechet distance, mixed6"};
+  plot.large = true;
+  for (const auto& [name, rows] : by_series(study)) {
+    Series series{name};
+    series.joined = name != "alone" && name != "other forms" && name != "curves of d";
+    for (const StudyRow* row : rows) {
+      if (chain) {
+        series.points.emplace_back(row->seconds, row->mixed6);
+      } else {
+        series.points.emplace_back(kPercent * row->concept_hits.top5_share(), study.follows(*row));
+      }
+      series.labels.push_back(row->setting.name);
+    }
+    plot.series.push_back(series);
+  }
+  return svg_of({plot});
+}
+
+std::string section_of(const StudyPage& page, const std::string& images) {
+  std::string out = kStudyBegin;
+  out += "\n## Study\n\n";
+  out += "Written by one command; no number here was typed by hand.\n\n```sh\n" + page.command +
+         "\n```\n\n" + page.setting + "\n\n";
+  for (const Study& study : page.studies) {
+    out += markdown(table_of(study), 3);
+    const std::string verdict = verdict_text(study);
+    if (!verdict.empty()) out += verdict + "\n\n";
+    out += "![" + study.title + "](" + images + "/" + plot_file(study) + ")\n\n";
+    if (study.sheet.empty()) continue;
+    out += "From left to right: " + joined(study.columns, ", ") + ".\n\n";
+    out += "![" + study.title + ", pictures](" + images + "/" + study.grid.file + ")\n\n";
+    out += "<details><summary>The prompts, row by row</summary>\n\n";
+    for (size_t i = 0; i < study.grid.prompts.size(); ++i) {
+      out += std::to_string(i + 1) + ". " + cell(study.grid.prompts[i]) + "\n";
+    }
+    out += "\n</details>\n\n";
+  }
+  return out + kStudyEnd + "\n";
+}
+
+std::string with_section(const std::string& old, const std::string& section,
+                         const std::string& name) {
+  if (old.empty()) return section;
+  const size_t begin = old.find(kStudyBegin);
+  const size_t end = begin == std::string::npos ? begin : old.find(kStudyEnd, begin);
+  if (end == std::string::npos) {
+    throw bad_input("'" + name + "'", "a new page, or one with a study to replace", "another page",
+                    std::string("it goes between the lines ") + kStudyBegin + " and " + kStudyEnd);
+  }
+  size_t after = end + std::string(kStudyEnd).size();
+  if (after < old.size() && old[after] == '\n') ++after;
+  return old.substr(0, begin) + section + old.substr(after);
+}
+
+}  // namespace pangu::eval
