@@ -4,11 +4,15 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <iostream>
 #include <new>
 
 #include "app/commands.h"
+#include "app/eval_coop.h"
 #include "core/error.h"
+#include "diffusion/samplers.h"
+#include "diffusion/sigmas.h"
 
 namespace pangu::app {
 namespace {
@@ -19,6 +23,22 @@ int fail(const std::string& message, int code) {
   std::cout.flush();
   std::cerr << "pangu-draw: error: " << message << "\n";
   return code;
+}
+
+std::string sampler_names() {
+  std::string names;
+  for (const auto& sampler : diffusion::samplers()) {
+    names += (names.empty() ? "" : ", ") + sampler.name;
+  }
+  return names;
+}
+
+std::string schedule_names() {
+  std::string names;
+  for (const std::string& name : diffusion::sigma_list_names()) {
+    names += (names.empty() ? "" : ", ") + name;
+  }
+  return names;
 }
 
 void add_draw(CLI::App& app, DrawArgs& args) {
@@ -33,9 +53,43 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--guidance", args.guidance, "Classifier-free guidance scale");
   cmd->add_option("--seed", args.seed, "Seed of the first picture; the next ones count up");
   cmd->add_option("--count", args.count, "How many pictures");
-  cmd->add_option("--sampler", args.sampler, "euler, euler_a, heun or dpmpp_2m");
-  cmd->add_option("--model", args.model, "Model folder (default: the embedded model)");
-  cmd->add_option("-o,--out", args.out, "PNG to write (default: out/ and the seed)");
+  cmd->add_option("--sampler", args.sampler, sampler_names());
+  cmd->add_option("--schedule", args.schedule, schedule_names());
+  cmd->add_option("--noise", args.noise, "philox, numpy or torch-cpu (what diffusers draws from)");
+  cmd->add_option("--guidance-rescale", args.guidance_rescale, "0 to 1, against overexposure");
+  cmd->add_option("--clip-skip", args.clip_skip, "2: the CLIP layer before the usual one");
+  cmd->add_option("--init-image", args.init_image, "Picture to start from");
+  cmd->add_option("--strength", args.strength, "How much of it is drawn anew, 0 to 1");
+  cmd->add_option("--mask", args.mask_image, "White is drawn anew, black stays");
+  cmd->add_option("--mask-blur", args.mask_blur, "Soft edge of the mask in pixels");
+  cmd->add_flag("--no-composite", args.no_composite, "Outside the mask, keep what was decoded");
+  cmd->add_option("--image-prompt", args.image_prompt, "Picture to vary (image-variation models)");
+  cmd->add_option("--controlnet", args.controlnets, "ControlNet, file or folder (may be repeated)")
+      ->allow_extra_args(false);
+  cmd->add_option("--control-image", args.control_images,
+                  "Its picture: FILE[,weight=1][,from=0][,to=1], one for each ControlNet")
+      ->allow_extra_args(false);
+  cmd->add_option("--lora", args.loras, "LoRA, FILE[:WEIGHT] (may be repeated)")
+      ->allow_extra_args(false);
+  cmd->add_option("--lora-dir", args.lora_dir, "Where <lora:NAME:WEIGHT> in the prompt looks");
+  cmd->add_option("--embedding", args.embeddings, "Textual inversion; its name is the word")
+      ->allow_extra_args(false);
+  cmd->add_option("--model", args.model,
+                  "Model: a diffusers folder or one .safetensors (default: the embedded model)");
+  cmd->add_option("--vae", args.vae, "Another autoencoder, also a tiny one (TAESD)");
+  cmd->add_option("--refiner", args.refiner, "SDXL's refiner, which draws the last steps");
+  cmd->add_option("--refiner-start", args.refiner_start, "From this share of the schedule on")
+      ->capture_default_str();
+  cmd->add_option("--experts-in-memory", args.experts_in_memory,
+                  "Denoisers kept at once (0: all); 1 halves PanGu-Draw 3's memory")
+      ->capture_default_str();
+  cmd->add_option("--vae-tile", args.vae_tile, "Decode in tiles of so many pixels (0: by size)")
+      ->capture_default_str();
+  cmd->add_option("--with", args.withs,
+                  "MODEL[,weight=0.5][,from=0][,to=1][,mask=][,prompt=][,control=]: draw together")
+      ->allow_extra_args(false);
+  cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned");
+  cmd->add_option("-o,--out", args.out, "PNG to write (default: pangu-SEED.png)");
   cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
@@ -44,6 +98,40 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_flag("--json", args.json, "Print the request and the result as JSON");
   cmd->add_flag("--timings", args.timings, "Say where the time went");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
+void add_coop(CLI::App& app, CoopArgs& args) {
+  CLI::App* cmd = app.add_subcommand("coop", "Several models draw one picture (Coop-Diffusion)");
+  cmd->add_option("recipe", args.recipe, "TOML file: members, weights, bridges, stages");
+  cmd->add_option("--from", args.from, "Repeat the recipe inside this PNG");
+  cmd->add_option("--prompt", args.prompt, "What to draw, over the recipe's");
+  cmd->add_option("--size", args.size, "WIDTHxHEIGHT in pixels, or one number for a square");
+  cmd->add_option("--steps", args.steps, "Steps of the sampler");
+  cmd->add_option("--guidance", args.guidance, "Classifier-free guidance scale");
+  cmd->add_option("--sampler", args.sampler, sampler_names());
+  cmd->add_option("--seed", args.seed, "Seed of the first picture; the next ones count up");
+  cmd->add_option("--count", args.count, "How many pictures");
+  cmd->add_option("--form", args.form, "paper, symmetric or one_way");
+  cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned");
+  cmd->add_option("--bridge-every", args.bridge_every, "Bridge at every k-th call of the denoiser");
+  cmd->add_option("--bridges", args.bridges, "Folder of a learned bridge (may be repeated)")
+      ->allow_extra_args(false);
+  cmd->add_option("--experts-in-memory", args.experts_in_memory,
+                  "Denoisers of a model kept at once (0: all)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 64));
+  cmd->add_option("--vae-tile", args.vae_tile, "Decode in tiles of so many pixels (0: by size)")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 1 << 16));
+  cmd->add_option("-o,--out", args.output.out, "PNG to write (default: pangu-SEED.png)");
+  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
+  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("--plan", args.output.plan,
+                "Print members, bridges, memory and who counts at which sigma, and stop");
+  cmd->add_flag("--json", args.output.json, "Print the plan and the result as JSON");
+  cmd->add_flag("--timings", args.output.timings, "Say where the time went");
+  cmd->add_flag("-q,--quiet", args.output.quiet, "No progress bar");
 }
 
 void add_train(CLI::App& app, TrainArgs& args) {
@@ -64,6 +152,45 @@ void add_train(CLI::App& app, TrainArgs& args) {
   cmd->add_flag("--fresh", args.fresh, "Begin anew, do not resume from the last checkpoint");
   cmd->add_flag("--keys", args.keys, "Print the table of configuration keys");
   cmd->add_flag("--dry-run", args.dry_run, "Check configuration and data, train nothing");
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
+void add_train_bridge(CLI::App& app, TrainBridgeArgs& args) {
+  CLI::App* cmd = app.add_subcommand(
+      "train-bridge", "Train converters between two models' latents, in minutes, from pictures");
+  cmd->add_option("A", args.a, "Model, or autoencoder alone: folder or file")->required();
+  cmd->add_option("B", args.b, "The other one")->required();
+  cmd->add_option("--images", args.images, "Folder of PNG, JPEG and WebP, or a dataset")
+      ->required();
+  cmd->add_option("-o,--out", args.out, "Folder to write A-to-B/ and B-to-A/ into")->required();
+  CLI::Option* sizes = cmd->add_option("--sizes", args.sizes,
+                                       "A=PIXELS,B=PIXELS: sides that they work at (default: "
+                                       "the models' own)");
+  cmd->add_option("--resolution", args.resolution, "The same side for both")->excludes(sizes);
+  cmd->add_option("--minutes", args.minutes, "For encoding, training and judging (default: 10)");
+  cmd->add_option("--steps", args.steps, "Steps of the optimiser (default: what the time allows)");
+  cmd->add_option("--pairs", args.pairs, "Pairs of latents to train on, at most")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000'000));
+  cmd->add_option("--cache-mb", args.cache_megabytes, "Memory for them")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1'000'000));
+  cmd->add_option("--batch", args.batch, "Pairs a step")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 65536));
+  cmd->add_option("--learning-rate", args.learning_rate, "Peak")->capture_default_str();
+  cmd->add_option("--optimizer", args.optimizer, "adamw or muon")->capture_default_str();
+  cmd->add_option("--hidden-channels", args.hidden_channels, "Width of the networks")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 4096));
+  cmd->add_option("--blocks", args.blocks, "Residual blocks of each network")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 64));
+  cmd->add_option("--seed", args.seed, "Of weights, views and order")->capture_default_str();
+  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
+  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("--json", args.json, "Print the result as JSON");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
@@ -148,11 +275,99 @@ void add_eval(CLI::App& app, EvalArgs& args) {
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
+// Inside of `eval`.
+void add_eval_coop(CLI::App& app, EvalCoopArgs& args) {
+  CLI::App* cmd = app.get_subcommand("eval")->add_subcommand(
+      "coop", "Do models that draw together follow what each was asked? Tables, plots, pictures");
+  cmd->add_option("--hub", args.hub, "Model that draws from text")->capture_default_str();
+  cmd->add_option("--edges", args.edges, "Member that draws from edges")->capture_default_str();
+  cmd->add_option("--variation", args.variation, "Member that varies a picture")
+      ->capture_default_str();
+  cmd->add_option("--low", args.low, "Member of low resolution")->capture_default_str();
+  cmd->add_option("--data", args.data, "Dataset folder of `data build`, with the real pictures");
+  cmd->add_option("--inception", args.inception, "Weights that tools/export_inception.py writes");
+  cmd->add_option("--only", args.only, "Some of edges,variation,low (default: those there are)");
+  cmd->add_option("--settings", args.settings,
+                  "Beside the members alone only settings whose names hold one of these words");
+  cmd->add_option("-o,--out", args.out,
+                  "Page (.md): new, or one whose study is replaced; pictures go into images/");
+  cmd->add_option("--json", args.json, "File to write the numbers to");
+  cmd->add_option("--cache", args.cache,
+                  "File or folder for features of real pictures (default: the temporary folder)");
+  cmd->add_option("--keep", args.keep,
+                  "Folder for the drawn pictures: what was interrupted goes on where it was");
+  cmd->add_option("--prompts", args.prompts, "Pictures of each setting")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 10000));
+  cmd->add_option("--steps", args.steps, "Steps of the sampler")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
+  cmd->add_option("--form", args.form, "paper, symmetric or one_way")->capture_default_str();
+  cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned")->capture_default_str();
+  cmd->add_option("--batch", args.batch, "Prompts in one forward")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
+  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
+  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
 void add_inspect(CLI::App& app, InspectArgs& args) {
   CLI::App* cmd = app.add_subcommand("inspect", "Say what a weight file, model or picture holds");
-  cmd->add_option("path", args.path, "A .safetensors file, a model folder or a PNG")->required();
+  cmd->add_option("path", args.path, "Weights, a model folder or a PNG")->required();
   cmd->add_flag("--tensors", args.tensors, "List every tensor");
   cmd->add_flag("--json", args.json, "Print JSON");
+}
+
+void add_convert(CLI::App& app, ConvertArgs& args) {
+  CLI::App* cmd = app.add_subcommand("convert", "Write any model as a folder that diffusers reads");
+  cmd->add_option("source", args.source, "Single file, folder, or PanGu-Draw 3's pair of .ckpt")
+      ->required();
+  cmd->add_option("out", args.out, "Folder to write")->required();
+  cmd->add_option("--dtype", args.dtype, "bf16, f16 or f32")->capture_default_str();
+  cmd->add_flag("--force", args.force, "Remove the model that is in the folder");
+  cmd->add_flag("--json", args.json, "Print JSON");
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
+void add_control(CLI::App& app, ControlArgs& args) {
+  CLI::App* control = app.add_subcommand("control", "Make the picture that a ControlNet expects");
+  control->require_subcommand(1);
+  const auto kind = [&](const char* name, const char* what) {
+    CLI::App* cmd = control->add_subcommand(name, what);
+    cmd->callback([&args, name] { args.kind = name; });
+    cmd->add_option("in", args.input, "Picture to look at: PNG, JPEG or WebP")->required();
+    cmd->add_option("out", args.out, "PNG to write")->required();
+    cmd->add_option("--size", args.size, "WIDTHxHEIGHT of it (default: the picture's own)");
+    cmd->add_flag("-q,--quiet", args.quiet, "Do not print the name of the file");
+    return cmd;
+  };
+  CLI::App* edges = kind("edges", "Canny's edges, white on black");
+  edges->add_option("--low-threshold", args.low_threshold, "An edge goes on above this gradient")
+      ->capture_default_str();
+  edges->add_option("--high-threshold", args.high_threshold, "and begins above this one")
+      ->capture_default_str();
+  edges->add_flag("--l2-gradient", args.l2_gradient, "Euclidean length of the gradient");
+  const auto threads = [&](CLI::App* cmd) {
+    cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  };
+  CLI::App* hed = kind("hed", "Soft edges of objects, white on black");
+  hed->add_option("--detect-resolution", args.detect_resolution,
+                  "Shorter side in pixels that the network sees (default: 512)");
+  hed->add_flag("--safe", args.safe, "Three levels only, so that no trace of the picture is left");
+  hed->add_flag("--scribble", args.scribble, "Black and white lines of a few pixels");
+  threads(hed);
+  CLI::App* pose = kind("pose", "People as OpenPose's coloured skeletons, on black");
+  pose->add_option("--detect-resolution", args.detect_resolution,
+                   "Side of the square that the network sees, a multiple of 32 (default: 192)");
+  pose->add_option("--threshold", args.threshold, "Least score of a keypoint, 0 to 1")
+      ->capture_default_str();
+  pose->add_option("--people", args.people, "How many people at most")->capture_default_str();
+  pose->add_option("--json", args.keypoints,
+                   "Also write the keypoints into this file, as OpenPose");
+  threads(pose);
 }
 
 void add_doctor(CLI::App& app, DoctorArgs& args) {
@@ -165,16 +380,26 @@ int run(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", "pangu-draw " PANGU_VERSION);
   DrawArgs draw;
+  CoopArgs coop;
   TrainArgs train;
+  TrainBridgeArgs train_bridge;
   DataArgs data;
   EvalArgs eval;
+  EvalCoopArgs eval_coop;
   InspectArgs inspect;
+  ConvertArgs convert;
+  ControlArgs control;
   DoctorArgs doctor;
   add_draw(app, draw);
+  add_coop(app, coop);
   add_train(app, train);
+  add_train_bridge(app, train_bridge);
   add_data(app, data);
   add_eval(app, eval);
+  add_eval_coop(app, eval_coop);
   add_inspect(app, inspect);
+  add_convert(app, convert);
+  add_control(app, control);
   add_doctor(app, doctor);
   try {
     app.parse(argc, argv);
@@ -185,12 +410,19 @@ int run(int argc, const char* const* argv) {
   }
   const std::string name = app.get_subcommands().front()->get_name();
   if (name == "draw") return run_draw(draw);
+  if (name == "coop") return run_coop(coop);
   if (name == "train" && train.keys) return print_training_keys();
   if (name == "train" && train.config.empty()) throw bad_input("train", "a TOML file", "none");
   if (name == "train") return run_train(train);
+  if (name == "train-bridge") return run_train_bridge(train_bridge);
   if (name == "data") return run_data(data);
+  if (name == "eval" && app.get_subcommand("eval")->got_subcommand("coop")) {
+    return run_eval_coop(eval_coop);
+  }
   if (name == "eval") return run_eval(eval);
   if (name == "inspect") return run_inspect(inspect);
+  if (name == "convert") return run_convert(convert);
+  if (name == "control") return run_control(control);
   return run_doctor(doctor);
 }
 
@@ -211,6 +443,8 @@ int run_cli(int argc, const char* const* argv) {
     const bool memory = what.find("can't allocate memory") != std::string::npos ||
                         what.find("out of memory") != std::string::npos;
     return fail("libtorch: " + what, memory ? out_of_memory : our_mistake);
+  } catch (const std::filesystem::filesystem_error& error) {  // a path of too many characters, say
+    return fail(error.what(), exit_code(ErrorCode::kIo));
   } catch (const std::exception& error) {
     return fail(std::string("internal: ") + error.what(), our_mistake);
   }

@@ -1,23 +1,77 @@
 // `pangu-draw draw`: flags to a request, a request to PNG files.
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <iostream>
-#include <nlohmann/json.hpp>
-#include <random>
+#include <tuple>
 
 #include "app/commands.h"
+#include "app/coop_setup.h"
+#include "app/drawing.h"
 #include "app/home.h"
 #include "core/error.h"
-#include "core/progress.h"
 #include "core/utf8.h"
-#include "io/atomic_file.h"
 #include "pipeline/draw.h"
+#include "pipeline/picture_text.h"
+#include "text/prompt.h"
 
 namespace pangu::app {
 namespace {
 
-using nlohmann::json;
+std::vector<pipeline::ControlUse> control_uses(const std::vector<std::string>& texts) {
+  std::vector<pipeline::ControlUse> uses;
+  for (const std::string& text : texts) uses.push_back(pipeline::control_use_from(text));
+  return uses;
+}
+
+// <lora:NAME:WEIGHT> of a prompt, as web UIs write it: NAME.safetensors in `folder`.
+std::vector<pipeline::LoraUse> loras_of_prompt(const std::string& prompt,
+                                               const std::string& folder) {
+  std::vector<pipeline::LoraUse> uses;
+  for (const text::ExtraNetwork& tag : text::extract_networks(prompt).networks) {
+    const std::string words = "prompt, <" + tag.kind + ":" + tag.name + ">";
+    if (tag.kind != "lora") throw bad_input(words, "<lora:NAME:WEIGHT>", "another kind of network");
+    if (folder.empty()) throw bad_input(words, "--lora-dir FOLDER with its file", "no folder");
+    const text::NetworkWeights weights = text::network_weights(tag);
+    uses.push_back({(std::filesystem::path(folder) / (tag.name + ".safetensors")).string(),
+                    weights.unet, weights.text_encoder});
+  }
+  return uses;
+}
+
+pipeline::LoadOptions load_options(const DrawArgs& args, const std::string& prompt) {
+  pipeline::LoadOptions options;
+  options.device = args.device;
+  if (!args.dtype.empty()) options.dtype = args.dtype;
+  for (const std::string& text : args.loras) options.loras.push_back(pipeline::lora_use_from(text));
+  for (const auto& use : loras_of_prompt(prompt, args.lora_dir)) options.loras.push_back(use);
+  options.controlnets = args.controlnets;
+  options.embeddings = args.embeddings;
+  options.vae = args.vae;
+  options.refiner = args.refiner;
+  options.refiner_start = args.refiner_start;
+  if (args.experts_in_memory < 0) {
+    throw bad_input("--experts-in-memory", "0 (all) or more",
+                    std::to_string(args.experts_in_memory));
+  }
+  options.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
+  options.vae_tile = checked_tile(args.vae_tile);
+  options.tokenizers = (home() / "models" / "tokenizers").string();
+  return options;
+}
+
+pipeline::Pictures read_pictures(const pipeline::Request& request) {
+  pipeline::Pictures pictures;
+  if (!request.init_image.empty()) pictures.init = image::read_image(request.init_image);
+  if (!request.mask_image.empty()) pictures.mask = image::read_image(request.mask_image);
+  if (!request.image_prompt.empty()) pictures.prompt = image::read_image(request.image_prompt);
+  for (const pipeline::ControlUse& use : request.controls) {
+    pictures.controls.push_back(image::read_image(use.image));
+  }
+  return pictures;
+}
 
 pipeline::Request request_of(const DrawArgs& args) {
   pipeline::Request r;
@@ -34,31 +88,20 @@ pipeline::Request request_of(const DrawArgs& args) {
   if (args.steps) r.steps = *args.steps;
   if (args.guidance) r.guidance = *args.guidance;
   if (args.sampler) r.sampler = *args.sampler;
+  if (args.schedule) r.schedule = *args.schedule;
+  if (args.noise) r.noise = *args.noise;
+  if (args.guidance_rescale) r.guidance_rescale = *args.guidance_rescale;
+  if (args.clip_skip) r.clip_skip = *args.clip_skip;
+  if (!args.init_image.empty()) r.init_image = args.init_image;
+  if (!args.mask_image.empty()) r.mask_image = args.mask_image;
+  if (!args.image_prompt.empty()) r.image_prompt = args.image_prompt;
+  if (args.strength) r.strength = *args.strength;
+  if (args.mask_blur) r.mask_blur = *args.mask_blur;
+  if (args.no_composite) r.composite = false;
+  if (!args.control_images.empty()) r.controls = control_uses(args.control_images);
   if (args.seed) r.seed = *args.seed;
   if (args.count) r.count = *args.count;
   return r;
-}
-
-uint64_t fresh_seed() {
-  // 32 bits: short enough to be read out and typed again.
-  return std::random_device{}();
-}
-
-// "out.png" -> "out-2.png" for the third of several.
-std::string numbered(const std::string& path, int index, int count) {
-  if (count == 1) return path;
-  const std::filesystem::path p(path);
-  return (p.parent_path() /
-          (p.stem().string() + "-" + std::to_string(index) + p.extension().string()))
-      .string();
-}
-
-void check_out(const std::string& out) {
-  const std::filesystem::path p(out);
-  if (p.extension() != ".png") throw bad_input("--out", "a name ending in .png", "'" + out + "'");
-  if (!p.parent_path().empty() && !std::filesystem::is_directory(p.parent_path())) {
-    throw bad_input("--out", "a folder that exists", "'" + p.parent_path().string() + "'");
-  }
 }
 
 std::vector<std::string> expert_names(const pipeline::Model& model) {
@@ -67,29 +110,49 @@ std::vector<std::string> expert_names(const pipeline::Model& model) {
   return names;
 }
 
-void print_timings(const pipeline::Timings& timings) {
-  double total = 0;
-  for (const auto& [phase, seconds] : timings) {
-    std::fprintf(stderr, "%-20s %8.3f s\n", phase.c_str(), seconds);
-    total += seconds;
+// --with: the model is the hub, and has what the others leave of 1.
+pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
+                           const pipeline::LoadOptions& load) {
+  pipeline::Recipe recipe;
+  recipe.request = asked;
+  recipe.request.controls.clear();
+  pipeline::MemberSpec hub;
+  hub.hub = true;
+  hub.model = args.model;
+  hub.load = load;
+  hub.request["controls"] = pipeline::to_json(asked)["controls"];
+  double others = 0;
+  for (const std::string& text : args.withs) {
+    recipe.members.push_back(pipeline::member_from_text(text));
+    others += recipe.members.back().weight;
   }
-  std::fprintf(stderr, "%-20s %8.3f s\n", "all", total);
+  hub.weight = std::max(0.0, 1.0 - others);
+  recipe.members.insert(recipe.members.begin(), hub);
+  if (!args.bridge.empty()) recipe.bridge = args.bridge;
+  return recipe;
 }
 
 }  // namespace
 
 int run_draw(const DrawArgs& args) {
   if (args.threads > 0) at::set_num_threads(args.threads);
-  pipeline::LoadOptions options;
-  options.device = args.device;
-  if (!args.dtype.empty()) options.dtype = args.dtype;
-  pipeline::Timings timings;
+  pipeline::Request asked = request_of(args);
+  const pipeline::LoadOptions load = load_options(args, asked.prompt);
+  if (!args.withs.empty()) {
+    return run_recipe(recipe_of(args, asked, load), load,
+                      {args.out, args.plan, args.json, args.timings, args.quiet});
+  }
+  Report report;
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Model model = pipeline::load_model(model_folder(args.model).string(), options);
-  timings.emplace_back(
+  const pipeline::Model model = pipeline::load_model(model_path(args.model).string(), load);
+  report.before.emplace_back(
       "read model",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  const pipeline::Request request = pipeline::resolved(request_of(args), model.rules, fresh_seed());
+  const pipeline::Pictures pictures = read_pictures(asked);
+  if (pictures.init && !asked.width && !asked.height) {
+    std::tie(asked.width, asked.height) = pipeline::size_near(*pictures.init, model.rules);
+  }
+  const pipeline::Request request = pipeline::resolved(asked, model.rules, fresh_seed());
 
   if (args.plan) {
     const diffusion::Plan plan = pipeline::plan_of(model, request);
@@ -97,46 +160,20 @@ int run_draw(const DrawArgs& args) {
                             : diffusion::to_table(plan, expert_names(model)));
     return 0;
   }
-  const std::string out =
-      args.out.empty() ? "pangu-" + std::to_string(*request.seed) + ".png" : args.out;
-  check_out(out);
-
-  pipeline::DrawHooks hooks;
-  std::unique_ptr<ProgressBar> bar;
-  if (!args.quiet && isatty(fileno(stderr))) bar = std::make_unique<ProgressBar>("draw");
-  hooks.on_step = [&](int step, int step_count) {
-    if (bar) (*bar)({.done = step, .total = step_count, .text = ""});
-    return true;
-  };
-  const pipeline::Drawing drawing = pipeline::draw(model, request, hooks);
-  bar.reset();
-  timings.insert(timings.end(), drawing.timings.begin(), drawing.timings.end());
-
-  json files = json::array();
-  const auto write_start = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < drawing.pictures.size(); ++i) {
-    const std::string path = numbered(out, static_cast<int>(i), request.count);
-    const auto png = image::encode_png(drawing.pictures[i],
-                                       pipeline::png_text(model, request, static_cast<int>(i)));
-    io::write_file_atomic(path, std::as_bytes(std::span(png)));
-    files.push_back({{"file", path}, {"seed", *request.seed + i}});
-    if (!args.json) std::cout << path << "\n";
+  report.seed = *request.seed;
+  report.count = request.count;
+  report.out = args.out.empty() ? "pangu-" + std::to_string(report.seed) + ".png" : args.out;
+  check_out(report.out);
+  report.json = args.json;
+  report.timings = args.timings;
+  report.facts = {{"request", pipeline::to_json(request)}, {"model", model.name}};
+  pipeline::Drawing drawing;
+  {
+    DrawingBar bar(args.quiet);
+    drawing = pipeline::draw(model, request, bar.hooks(), pictures);
   }
-  timings.emplace_back(
-      "write PNG",
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - write_start).count());
-  if (args.json) {
-    json seconds = json::object();
-    for (const auto& [phase, s] : timings) seconds[phase] = s;
-    std::cout << json{{"files", files},
-                      {"request", pipeline::to_json(request)},
-                      {"model", model.name},
-                      {"seconds", seconds}}
-                     .dump(2)
-              << "\n";
-  } else if (args.timings) {
-    print_timings(timings);
-  }
+  write_pictures(drawing, std::move(report),
+                 [&](int index) { return pipeline::png_text(model, request, index); });
   return 0;
 }
 

@@ -5,15 +5,13 @@
 #include <chrono>
 #include <filesystem>
 #include <iostream>
-#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "app/commands.h"
+#include "app/eval_files.h"
 #include "app/home.h"
-#include "app/table.h"
 #include "core/error.h"
-#include "core/progress.h"
 #include "data/dataset.h"
 #include "eval/evaluate.h"
 #include "eval/page.h"
@@ -25,7 +23,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kMostSheetBytes = 300'000;  // of a picture in the repository
 constexpr const char* kLossFile = "mini_loss.svg";
 constexpr const char* kLoss = "loss";
 
@@ -63,18 +60,7 @@ void check(const EvalArgs& args, const std::set<std::string>& parts) {
   if (!args.out.empty() && fs::path(args.out).extension() != ".md") {
     throw bad_input("--out", "a name ending in .md", "'" + args.out + "'");
   }
-  for (const std::string& file : {args.out, args.json, args.cache}) {
-    const fs::path folder = fs::path(file).parent_path();
-    if (!folder.empty() && !fs::is_directory(folder)) {
-      throw bad_input("'" + file + "'", "a folder that exists", "'" + folder.string() + "'");
-    }
-  }
-}
-
-// As a reader of the page can say it: a place of this machine alone is shortened to its name.
-std::string shown(const std::string& path) {
-  const fs::path p(path);
-  return p.is_absolute() ? (p / "").parent_path().filename().string() : path;
+  check_folders_of({args.out, args.json, args.cache});
 }
 
 std::string command_of(const EvalArgs& args) {
@@ -83,40 +69,19 @@ std::string command_of(const EvalArgs& args) {
     if (!value.empty()) out << " " << flag << " " << value;
   };
   out << "./pangu-draw eval";
-  add("--model", shown(args.model));
-  add("--data", shown(args.data));
-  add("--inception", shown(args.inception));
-  add("--runs", shown(args.runs));
+  add("--model", shown_path(args.model));
+  add("--data", shown_path(args.data));
+  add("--inception", shown_path(args.inception));
+  add("--runs", shown_path(args.runs));
   add("--only", args.only);
   out << " --prompts " << args.prompts << " --scenes " << args.scenes;
   if (args.steps) out << " --steps " << *args.steps;
   if (args.guidance) out << " --guidance " << *args.guidance;
   out << " --seed " << args.seed << " --batch " << args.batch;
-  add("--out", shown(args.out));
-  add("--json", shown(args.json));
+  add("--out", shown_path(args.out));
+  add("--json", shown_path(args.json));
   return out.str();
 }
-
-// One bar after another, as phases change.
-class Bars {
- public:
-  explicit Bars(bool quiet) : quiet_(quiet) {}
-  void operator()(const std::string& phase, const Progress& progress) {
-    if (quiet_) return;
-    if (!bar_ || phase != phase_) {
-      bar_.reset();
-      bar_ = std::make_unique<ProgressBar>(phase);
-      phase_ = phase;
-    }
-    (*bar_)(progress);
-  }
-  void finish() { bar_.reset(); }
-
- private:
-  bool quiet_;
-  std::string phase_;
-  std::unique_ptr<ProgressBar> bar_;
-};
 
 eval::Setting setting_of(const pipeline::Model& model, const pipeline::Request& request) {
   eval::Setting s;
@@ -139,7 +104,7 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
   pipeline::LoadOptions load;
   load.device = args.device;
   if (!args.dtype.empty()) load.dtype = args.dtype;
-  const pipeline::Model model = pipeline::load_model(model_folder(args.model).string(), load);
+  const pipeline::Model model = pipeline::load_model(model_path(args.model).string(), load);
   pipeline::Request request;
   request.prompt = "-";  // every picture has its own
   request.steps = args.steps;
@@ -173,22 +138,12 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
   options.prompts = static_cast<size_t>(args.prompts);
   options.scenes = static_cast<size_t>(args.scenes);
   options.seed = args.seed;
-  fs::path cache = args.cache.empty() ? fs::temp_directory_path() : fs::path(args.cache);
-  if (fs::is_directory(cache)) cache /= "pangu-draw-features.safetensors";
   eval::Evaluation found =
-      eval::evaluate(items, source, cache.string(), generate, options,
+      eval::evaluate(items, source, feature_cache(args.cache), generate, options,
                      [&](const std::string& phase, const Progress& p) { bars(phase, p); });
   if (setting.pictures_drawn > 0) setting.seconds_a_picture = seconds / setting.pictures_drawn;
   found.scores.setting = setting;
   return found;
-}
-
-image::Bytes small_webp(const image::Image& picture) {
-  for (const float quality : {88.f, 80.f, 70.f, 60.f, 45.f}) {
-    image::Bytes bytes = image::encode_webp(picture, {false, quality});
-    if (bytes.size() <= kMostSheetBytes) return bytes;
-  }
-  return image::encode_webp(picture, {false, 25});
 }
 
 void write_page(const EvalArgs& args, const eval::Evaluation& found) {
@@ -207,14 +162,6 @@ void write_page(const EvalArgs& args, const eval::Evaluation& found) {
                         eval::page_of(found.scores, "images", svg.empty() ? "" : kLossFile));
 }
 
-void print(const std::vector<eval::Table>& tables) {
-  for (const eval::Table& t : tables) {
-    std::vector<Row> rows = {t.header};
-    rows.insert(rows.end(), t.rows.begin(), t.rows.end());
-    std::cout << t.title << "\n" << table(rows) << "\n";
-  }
-}
-
 }  // namespace
 
 int run_eval(const EvalArgs& args) {
@@ -226,13 +173,13 @@ int run_eval(const EvalArgs& args) {
 
   Bars bars(args.quiet);
   eval::Evaluation found;
-  found.scores.setting.model = fs::path(model_folder(args.model)).filename().string();
+  found.scores.setting.model = fs::path(model_path(args.model)).filename().string();
   if (parts.size() > parts.count(kLoss)) found = draw_and_score(args, parts, bars);
   bars.finish();
   found.scores.setting.command = command_of(args);
   found.scores.runs = std::move(runs);
 
-  print(eval::tables_of(found.scores));
+  print_tables(eval::tables_of(found.scores));
   if (!args.json.empty()) {
     io::write_file_atomic(args.json, eval::to_json(found.scores).dump(2) + "\n");
   }

@@ -1,16 +1,20 @@
-// `pangu-draw inspect`: what a weight file, a model folder or a picture of this program holds, read
-// from headers alone: no weight is loaded.
+// `pangu-draw inspect`: what a weight file (model, LoRA, ControlNet, ...), a model folder or a
+// picture of this program holds, read from headers: no weight is loaded. What is said of weights is
+// in weights_report.cpp.
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
 #include "app/table.h"
+#include "app/weights_report.h"
 #include "core/error.h"
 #include "image/image.h"
+#include "io/families.h"
 #include "io/mapped_file.h"
-#include "io/safetensors.h"
+#include "io/weights_file.h"
 
 namespace pangu::app {
 namespace {
@@ -29,27 +33,7 @@ std::string shape_text(const json& shape) {
 }
 
 json inspect_weights(const fs::path& path, bool every_tensor) {
-  const io::SafetensorsFile file = io::SafetensorsFile::open(path.string());
-  int64_t parameters = 0, bytes = 0;
-  json dtypes = json::object(), tensors = json::array(), metadata = json::object();
-  for (const auto& [name, view] : file.tensors()) {
-    int64_t count = 1;
-    for (const int64_t side : view.shape) count *= side;
-    parameters += count;
-    bytes += static_cast<int64_t>(view.size_bytes);
-    const char* dtype = io::name_of(view.dtype);
-    dtypes[dtype] = dtypes.value(dtype, int64_t{0}) + count;
-    if (every_tensor) {
-      tensors.push_back({{"name", name}, {"dtype", dtype}, {"shape", view.shape}});
-    }
-  }
-  for (const auto& [key, text] : file.metadata()) metadata[key] = text;
-  json found = {
-      {"kind", "safetensors"},    {"path", path.string()}, {"tensors", file.tensors().size()},
-      {"parameters", parameters}, {"size_bytes", bytes},   {"parameters_by_dtype", dtypes},
-      {"metadata", metadata}};
-  if (every_tensor) found["tensor_list"] = tensors;
-  return found;
+  return weights_report(io::WeightsFile::open(path.string()), path.string(), every_tensor);
 }
 
 json read_json(const fs::path& path) {
@@ -59,31 +43,122 @@ json read_json(const fs::path& path) {
   return value;
 }
 
-json inspect_model(const fs::path& folder, bool every_tensor) {
-  json parts = json::array();
-  int64_t parameters = 0, bytes = 0;
+// What weights a folder has itself: its index of shards, else every file of weights in it.
+std::vector<fs::path> weights_in(const fs::path& folder) {
   std::vector<fs::path> files;
-  for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder)) {
-    if (entry.is_regular_file() && entry.path().extension() == ".safetensors") {
-      files.push_back(entry.path());
-    }
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file()) continue;
+    if (name.find(".safetensors.index.") != std::string::npos) return {folder};
+    if (name.ends_with(".safetensors") || name.ends_with(".ckpt")) files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
-  for (const fs::path& file : files) {
-    json part = inspect_weights(file, every_tensor);
-    part["path"] = fs::relative(file, folder).string();
-    const fs::path config = file.parent_path() / "config.json";
-    if (fs::exists(config)) part["class"] = read_json(config).value("_class_name", "");
+  return files;
+}
+
+// Of diffusers' config.json, or of transformers'.
+std::string class_in(const json& config) {
+  const auto name = config.find("_class_name");
+  if (name != config.end() && name->is_string()) return name->get<std::string>();
+  const auto classes = config.find("architectures");
+  const bool said = classes != config.end() && classes->is_array() && !classes->empty();
+  return said && classes->front().is_string() ? classes->front().get<std::string>() : "";
+}
+
+// "unet.conv_in.weight" of the folder unet_texture -> "unet_texture.conv_in.weight".
+void add_names(json& all, const json& part, const char* key, const std::string& component) {
+  if (!part.contains(key)) return;
+  for (const json& item : part[key]) {
+    const std::string name = item;
+    const bool prefixed = std::string_view(key) == "missing";
+    all.push_back(component + "." + (prefixed ? name.substr(name.find('.') + 1) : name));
+  }
+}
+
+// The parts of a folder with their sums; `found` gets "parameters", "size_bytes", "parts" and what
+// is missing and unexpected in all of them.
+void add_parts(json& found, const fs::path& folder, const std::vector<fs::path>& files,
+               bool every_tensor) {
+  json parts = json::array(), missing = json::array(), unexpected = json::array();
+  int64_t parameters = 0, bytes = 0;
+  std::map<std::string, io::WeightsFile> components;
+  for (const fs::path& path : files) {
+    const io::WeightsFile& file =
+        components.insert_or_assign(path.string(), io::WeightsFile::open(path.string()))
+            .first->second;
+    json part = weights_report(file, fs::relative(path, folder).string(), every_tensor);
+    const fs::path home = fs::is_directory(path) ? path : path.parent_path();
+    if (home != folder && fs::exists(home / "config.json")) {
+      part["class"] = class_in(read_json(home / "config.json"));
+    }
     parameters += part["parameters"].get<int64_t>();
     bytes += part["size_bytes"].get<int64_t>();
+    const std::string component =
+        home == folder ? path.filename().string() : home.filename().string();
+    add_names(missing, part, "missing", component);
+    add_names(unexpected, part, "unexpected", component);
     parts.push_back(part);
   }
-  return {{"kind", "model"},
-          {"path", folder.string()},
-          {"model_index", read_json(folder / "model_index.json")},
-          {"parameters", parameters},
-          {"size_bytes", bytes},
-          {"parts", parts}};
+  std::map<std::string, io::TensorViews> views;
+  for (const auto& [path, file] : components) {
+    const fs::path inside = fs::relative(path, folder);
+    const std::string component = inside.begin()->string();
+    if (component != inside.string() || fs::is_directory(path)) {
+      views.emplace(component, file.tensors());
+    }
+  }
+  if (views.count("unet")) found["recognised"] = recognised_report(io::recognise_components(views));
+  found["missing"] = missing;
+  found["unexpected"] = unexpected;
+  found["parameters"] = parameters;
+  found["size_bytes"] = bytes;
+  found["parts"] = parts;
+}
+
+// A model in the layout of diffusers: one part a folder in it.
+json inspect_model(const fs::path& folder, bool every_tensor) {
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (!entry.is_directory()) continue;
+    for (const fs::path& file : weights_in(entry.path())) files.push_back(file);
+  }
+  std::sort(files.begin(), files.end());
+  json found = {{"kind", "model"},
+                {"path", folder.string()},
+                {"model_index", read_json(folder / "model_index.json")}};
+  add_parts(found, folder, files, every_tensor);
+  const json& index = found["model_index"];
+  if (found.contains("recognised") && !class_in(index).empty()) {
+    // The pipeline says more than "no known family", and no less beside one.
+    json& name = found["recognised"]["name"];
+    const bool known = found["recognised"]["family"] != io::name_of(io::Family::kUnknown);
+    name = known ? name.get<std::string>() + " (" + class_in(index) + ")" : class_in(index);
+  }
+  return found;
+}
+
+// A folder with nothing but weights: one component, or PanGu-Draw 3's pair of files.
+json inspect_folder(const fs::path& folder, bool every_tensor) {
+  const std::vector<fs::path> files = weights_in(folder);
+  if (files.empty()) {
+    throw bad_input("inspect", "a folder with a model_index.json or with weights", folder.string());
+  }
+  if (files.size() == 1) return inspect_weights(files.front(), every_tensor);
+  json found = {{"kind", "weights"}, {"path", folder.string()}};
+  add_parts(found, folder, files, every_tensor);
+  return found;
+}
+
+bool is_picture(const fs::path& path) {
+  for (const char* extension : {".png", ".jpg", ".jpeg", ".webp"}) {
+    if (path.extension() == extension) return true;
+  }
+  const io::MappedFile file(path.string());
+  const auto bytes = file.bytes();
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()),
+                              std::min<size_t>(bytes.size(), 16));
+  return text.starts_with("\x89PNG") || text.starts_with("\xFF\xD8\xFF") ||
+         (text.starts_with("RIFF") && text.substr(8).starts_with("WEBP"));
 }
 
 json inspect_picture(const fs::path& path) {
@@ -104,16 +179,13 @@ json inspect_picture(const fs::path& path) {
 }
 
 Row summary_row(const json& part) {
-  std::string dtypes;
-  for (const auto& [dtype, count] : part["parameters_by_dtype"].items()) {
-    dtypes += (dtypes.empty() ? "" : " ") + dtype;
-  }
+  const std::string known = part["recognised"]["part"];
   return {part["path"].get<std::string>(),
-          part.value("class", ""),
-          std::to_string(part["tensors"].get<size_t>()),
+          part.value("class", known == "unknown" ? "" : known),
+          part["tensors"].dump(),
           human_count(part["parameters"].get<int64_t>()),
           human_bytes(part["size_bytes"].get<double>()),
-          dtypes};
+          precision_text(part["parameters_by_dtype"])};
 }
 
 void print_tensors(const json& part) {
@@ -136,15 +208,24 @@ void print(const json& found) {
     }
     return;
   }
+  const bool one = !found.contains("parts");
   const std::vector<json> parts =
-      kind == "model" ? found["parts"].get<std::vector<json>>() : std::vector<json>{found};
+      one ? std::vector<json>{found} : found["parts"].get<std::vector<json>>();
   std::vector<Row> rows = {{"file", "class", "tensors", "parameters", "size", "types"}};
   for (const json& part : parts) rows.push_back(summary_row(part));
   std::cout << table(rows);
+  std::cout << report_text(found);
+  for (const json& part : parts) {
+    // Of a model's parts only what is wrong: the rest is in the table.
+    if (kind == "weights" || (!one && part.contains("problem"))) {
+      std::cout << part["path"].get<std::string>() << ":\n" << report_text(part);
+    }
+  }
   for (const json& part : parts) print_tensors(part);
   if (kind == "model") std::cout << "model_index.json: " << found["model_index"].dump(2) << "\n";
-  if (kind == "safetensors" && !found["metadata"].empty()) {
-    std::cout << "metadata: " << found["metadata"].dump(2) << "\n";
+  if (one && !found["metadata"].empty()) {
+    std::cout << "metadata: "
+              << found["metadata"].dump(2, ' ', false, json::error_handler_t::replace) << "\n";
   }
 }
 
@@ -154,14 +235,10 @@ int run_inspect(const InspectArgs& args) {
   const fs::path path = args.path;
   json found;
   if (fs::is_directory(path)) {
-    if (!fs::exists(path / "model_index.json")) {
-      throw bad_input("inspect", "a folder with a model_index.json", args.path);
-    }
-    found = inspect_model(path, args.tensors);
-  } else if (path.extension() == ".safetensors") {
-    found = inspect_weights(path, args.tensors);
+    found = fs::exists(path / "model_index.json") ? inspect_model(path, args.tensors)
+                                                  : inspect_folder(path, args.tensors);
   } else {
-    found = inspect_picture(path);
+    found = is_picture(path) ? inspect_picture(path) : inspect_weights(path, args.tensors);
   }
   if (args.json) {
     // Names and texts of foreign files may be no UTF-8.

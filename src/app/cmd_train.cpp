@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "io/mapped_file.h"
+#include "nn/weights.h"
 
 namespace pangu::app {
 namespace {
@@ -29,6 +30,19 @@ nlohmann::json read_json_file(const std::string& path, const char* what) {
   nlohmann::json json = nlohmann::json::parse(io::read_text_file(path), nullptr, false);
   if (json.is_discarded()) throw bad_input(name, "JSON", "something else");
   return json;
+}
+
+std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) {
+  constexpr std::string_view kMaster = "master/";
+  std::map<std::string, at::Tensor> weights, masters;
+  for (const auto& [name, tensor] : nn::load_safetensors(path)) {
+    if (name.starts_with(kMaster)) {
+      masters[name.substr(kMaster.size())] = tensor;
+    } else {
+      weights[name] = tensor;
+    }
+  }
+  return masters.empty() ? weights : masters;
 }
 
 image::Image to_image(const at::Tensor& chw) {
@@ -73,9 +87,10 @@ int run_train(const TrainArgs& args) {
     progress.loss = r.loss;
     progress.rate = r.samples_per_second;
     progress.unit = "samples";
-    char text[96];
-    std::snprintf(text, sizeof text, "lr %.1e | grad %.2f | %.0f GFLOP/s | %s left",
-                  r.learning_rate, r.grad_norm, r.gflop_per_second,
+    char text[128];
+    std::snprintf(text, sizeof text,
+                  "lr %.1e | grad %.2f | %.0f GFLOP/s | optimiser %.0f %% | %s left",
+                  r.learning_rate, r.grad_norm, r.gflop_per_second, 100 * r.optimizer_share,
                   duration_text(r.seconds_left).c_str());
     progress.text = text;
     bar(progress);

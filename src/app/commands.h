@@ -21,9 +21,29 @@ struct DrawArgs {
   std::optional<uint64_t> seed;
   std::optional<int> count;
   std::optional<std::string> sampler;
-  std::string model;  // folder; empty: the embedded model
-  std::string out;    // PNG path; with count > 1 a number goes before the extension
-  std::string from;   // a PNG of this program, whose request is repeated
+  std::optional<std::string> schedule;
+  std::optional<std::string> noise;  // "philox", "numpy", "torch-cpu"
+  std::optional<double> guidance_rescale;
+  std::optional<int> clip_skip;
+  // Pictures that the drawing starts from, files.
+  std::string init_image, mask_image, image_prompt;
+  std::optional<double> strength;
+  std::optional<int> mask_blur;
+  bool no_composite = false;
+  std::vector<std::string> control_images;  // "FILE[,weight=W][,from=A][,to=B]"
+  std::string model;                        // folder or file; empty: the embedded model
+  std::vector<std::string> controlnets;     // files or folders
+  std::vector<std::string> loras;           // "FILE[:WEIGHT]"
+  std::string lora_dir;                     // where <lora:NAME:WEIGHT> in a prompt finds NAME
+  std::vector<std::string> embeddings;      // files of textual inversions
+  std::string vae, refiner;                 // files or folders
+  double refiner_start = 0.8;               // share of the noise schedule
+  int experts_in_memory = 0;                // 0: all
+  int vae_tile = 0;                         // pixels; 0: by the picture's size
+  std::string out;                 // PNG path; with count > 1 a number goes before the extension
+  std::string from;                // a PNG of this program, whose request is repeated
+  std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
+  std::string bridge;              // of theirs; empty: auto
   std::string device = "cpu";
   std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
   int threads = 0;    // 0: one a core
@@ -31,6 +51,29 @@ struct DrawArgs {
   bool json = false;
   bool timings = false;
   bool quiet = false;  // no progress bar
+};
+
+// Where a drawing goes and what is said of it.
+struct CoopOutput {
+  std::string out;
+  bool plan = false, json = false, timings = false, quiet = false;
+};
+
+struct CoopArgs {
+  std::string recipe;  // TOML file
+  std::string from;    // a PNG of this program, whose recipe is repeated
+  // Over the recipe.
+  std::string prompt;
+  std::optional<std::string> size, sampler;
+  std::optional<int> steps, count;
+  std::optional<double> guidance;
+  std::optional<uint64_t> seed;
+  std::string form, bridge;
+  std::optional<int> bridge_every;
+  std::vector<std::string> bridges;  // folders of learned bridges
+  std::string device = "cpu", dtype;
+  int threads = 0, experts_in_memory = 0, vae_tile = 0;
+  CoopOutput output;
 };
 
 struct TrainArgs {
@@ -45,6 +88,29 @@ struct TrainArgs {
   int piece_megabytes = 15;  // of export_state
   bool keys = false;         // print the table of configuration keys, train nothing
   bool dry_run = false;      // validate configuration and data, train nothing
+  bool quiet = false;
+};
+
+struct TrainBridgeArgs {
+  std::string a, b;               // models, or autoencoders alone: folders or files
+  std::string images;             // a folder of pictures, or a dataset
+  std::string out;                // folder for A-to-B/ and B-to-A/
+  std::string sizes;              // "A=256,B=128", sides in pixels; empty: the models' own
+  std::optional<int> resolution;  // one side in pixels for both
+  std::optional<double> minutes;  // for all; unset without `steps`: 10
+  std::optional<int> steps;       // of the optimiser
+  int pairs = 4096;               // of latents to train on, at most
+  int cache_megabytes = 1024;     // for them
+  int batch = 16;
+  double learning_rate = 1e-3;
+  std::string optimizer = "adamw";
+  int hidden_channels = 128;
+  int blocks = 4;  // of each network
+  uint64_t seed = 0;
+  std::string device = "cpu";
+  std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
+  int threads = 0;    // 0: one a core
+  bool json = false;
   bool quiet = false;
 };
 
@@ -99,18 +165,48 @@ struct InspectArgs {
   bool tensors = false;  // list every tensor
 };
 
+struct ConvertArgs {
+  std::string source;  // file or folder
+  std::string out;     // folder to write
+  std::string dtype = "bf16";
+  bool force = false;  // remove the model that is in `out`
+  bool json = false;
+  bool quiet = false;
+};
+
+struct ControlArgs {
+  std::string kind;                                  // edges, hed, pose
+  std::string input;                                 // PNG, JPEG or WebP
+  std::string out;                                   // PNG
+  std::optional<std::string> size;                   // "WIDTHxHEIGHT" of `out`; unset: the input's
+  double low_threshold = 100, high_threshold = 200;  // edges
+  bool l2_gradient = false;                          // edges
+  // hed: shorter side that the network sees; pose: side of its square.
+  std::optional<int> detect_resolution;
+  bool safe = false, scribble = false;  // hed
+  double threshold = 0.2;               // pose: least score of a keypoint
+  int people = 5;                       // pose: at most
+  std::string keypoints;                // pose: JSON file to write; empty: none
+  int threads = 0;                      // hed, pose; 0: one a core
+  bool quiet = false;
+};
+
 struct DoctorArgs {
   bool json = false;
 };
 
 // Each returns the exit code; throws pangu::Error.
 int run_draw(const DrawArgs& args);
+int run_coop(const CoopArgs& args);
 int run_train(const TrainArgs& args);
 int print_training_keys();
+int run_train_bridge(const TrainBridgeArgs& args);
 int run_data(const DataArgs& args);
 int compose_scenes(const DataArgs& args);
 int run_eval(const EvalArgs& args);
 int run_inspect(const InspectArgs& args);
+int run_convert(const ConvertArgs& args);
+int run_control(const ControlArgs& args);
 int run_doctor(const DoctorArgs& args);
 
 }  // namespace pangu::app

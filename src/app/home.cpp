@@ -19,13 +19,17 @@ fs::path home() {
   return fs::current_path();
 }
 
-fs::path model_folder(const std::string& said) {
-  const fs::path folder = said.empty() ? home() / "models" / "mini" : fs::path(said);
-  if (!fs::exists(folder / "model_index.json")) {
-    throw bad_input("model", "a folder with a model_index.json", folder.string(),
-                    said.empty() ? "the embedded model is missing; pass --model FOLDER" : "");
+fs::path model_path(const std::string& said) {
+  fs::path path = said.empty() ? home() / "models" / "mini" : fs::path(said);
+  // "models/edges" is the embedded one from any folder.
+  std::error_code unreadable;  // such as a name that is too long
+  const auto exists = [&](const fs::path& file) { return fs::exists(file, unreadable); };
+  if (!exists(path) && path.is_relative() && exists(home() / path)) path = home() / path;
+  if (!exists(path)) {
+    throw bad_input("model", "a folder in diffusers' layout or a .safetensors file", path.string(),
+                    said.empty() ? "the embedded model is missing; pass --model" : "");
   }
-  return folder;
+  return path;
 }
 
 }  // namespace pangu::app

@@ -9,8 +9,8 @@ namespace pangu::app {
 // models/ and tools/, else the current folder.
 std::filesystem::path home();
 
-// The model to use: `said`, or home()/models/mini if it is empty. Error kBadInput if there is no
-// model_index.json in it.
-std::filesystem::path model_folder(const std::string& said);
+// The model to use: `said`, or home()/models/mini if it is empty. A relative path that is not there
+// is looked for in home() ("models/edges"). Error kBadInput if there is no such file or folder.
+std::filesystem::path model_path(const std::string& said);
 
 }  // namespace pangu::app

@@ -7,6 +7,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "app/codec.h"
 #include "app/training.h"
 #include "app/training_pictures.h"
 #include "core/error.h"
@@ -14,10 +15,11 @@
 #include "core/progress.h"
 #include "data/buckets.h"
 #include "data/scenes.h"
+#include "image/canny.h"
 #include "io/mapped_file.h"
-#include "nn/autoencoder_kl.h"
+#include "nn/clip_vision.h"
+#include "nn/pixel_space.h"
 #include "nn/text_encoder.h"
-#include "nn/unet.h"
 #include "nn/weights.h"
 #include "text/unigram.h"
 
@@ -28,15 +30,6 @@ using Stop = std::function<bool()>;
 
 constexpr int64_t kEncodeBatch = 16;
 constexpr int64_t kCaptionBatch = 32;
-
-std::shared_ptr<nn::AutoencoderKL> load_autoencoder(const std::string& folder) {
-  const auto json = read_json_file(folder + "/config.json", "autoencoder");
-  auto vae = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
-  nn::load_into(*vae, nn::load_safetensors(folder + "/diffusion_pytorch_model.safetensors"));
-  nn::weights_to_channels_last(*vae);
-  vae->eval();
-  return vae;
-}
 
 // Assigns every distinct caption a number; the empty one is 0.
 class CaptionBook {
@@ -213,7 +206,7 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
 // Pictures of one size waiting for the encoder.
 class EncodeQueue {
  public:
-  EncodeQueue(nn::AutoencoderKL& vae, train::TensorCache& cache) : vae_(vae), cache_(cache) {}
+  EncodeQueue(const Codec& codec, train::TensorCache& cache) : codec_(codec), cache_(cache) {}
 
   void add(const std::string& key, const image::Image& picture) {
     Pending& p = pending_[{picture.width, picture.height}];
@@ -232,30 +225,29 @@ class EncodeQueue {
   };
   void flush(Pending& p) {
     if (p.keys.empty()) return;
-    const at::Tensor z = vae_.scale(
-        vae_.encode(at::stack(p.pictures).contiguous(at::MemoryFormat::ChannelsLast)).first);
+    const at::Tensor z = codec_.encode(at::stack(p.pictures));
     for (size_t i = 0; i < p.keys.size(); ++i) {
       cache_.put(p.keys[i], z[static_cast<int64_t>(i)].to(at::kBFloat16));
     }
     p = {};
   }
 
-  nn::AutoencoderKL& vae_;
+  const Codec& codec_;
   train::TensorCache& cache_;
   std::map<std::pair<int, int>, Pending> pending_;
 };
 
 // Nothing if stopped.
 std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainConfig& config,
+                                                           const Codec& codec,
                                                            const std::vector<Job>& jobs,
                                                            train::TensorCache& cache,
                                                            const Stop& stop, ProgressBar* bar) {
-  const std::shared_ptr<nn::AutoencoderKL> vae = load_autoencoder(config.model_dir + "/vae");
-  const int small = static_cast<int>(config.latent_crop) * vae->config().downscale();
+  const int small = static_cast<int>(config.latent_crop * codec.downscale);
   const auto key_of = [](const Job& job, int width, int height) {
     return std::to_string(width) + "x" + std::to_string(height) + " " + job.key;
   };
-  EncodeQueue queue(*vae, cache);
+  EncodeQueue queue(codec, cache);
   int64_t done = 0;
   for (const Job& job : jobs) {
     std::vector<data::Bucket> sizes = {{job.width, job.height}};
@@ -287,10 +279,36 @@ std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainCon
   for (const Job& job : jobs) {
     const at::Tensor latent = cache.find(key_of(job, job.width, job.height));
     if (!latent.defined()) continue;
-    items.push_back(
-        {latent, small > 0 ? cache.find(key_of(job, small, small)) : at::Tensor(), job.captions});
+    train::LatentItem& item = items.emplace_back();
+    item.latent = latent;
+    if (small > 0) item.small_latent = cache.find(key_of(job, small, small));
+    item.captions = job.captions;
   }
   return items;
+}
+
+// Of an item's own pixels, in bytes.
+image::Image picture_of(const Codec& codec, const train::LatentItem& item) {
+  return to_image(codec.decode(item.latent.to(at::kFloat).unsqueeze(0))[0]);
+}
+
+// Canny's edges beside every latent.
+void add_controls(const Codec& codec, train::LatentSet& set) {
+  for (train::LatentItem& item : set.items) {
+    const image::Image edges = image::canny(picture_of(codec, item));
+    const at::Tensor hint = (pixels_of(edges).unsqueeze(0) + 1.0) * 0.5;
+    item.control = nn::control_channels(hint, codec.downscale)[0].to(at::kBFloat16);
+  }
+}
+
+// What the image encoder sees of every item.
+void add_pictures(const train::TrainConfig& config, const Codec& codec, train::LatentSet& set) {
+  const auto encoder = nn::ClipVisionConfig::from_json(
+      read_json_file(config.image_encoder_config, "image_encoder_config"));
+  for (train::LatentItem& item : set.items) {
+    const at::Tensor pixels = (pixels_of(picture_of(codec, item)).unsqueeze(0) + 1.0) * 0.5;
+    item.picture = nn::clip_pixels(pixels, encoder.image_size)[0].to(at::kBFloat16);
+  }
 }
 
 std::string model_bytes(const train::TrainConfig& config,
@@ -314,22 +332,30 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
   };
   std::filesystem::create_directories(config.cache_dir);
   auto set = std::make_shared<train::LatentSet>();
-  train::TensorCache captions(
-      config.cache_dir + "/captions.safetensors",
-      sha256_hex(model_bytes(config, {"/text_encoder/model.safetensors",
-                                      "/text_encoder/config.json", "/tokenizer/tokenizer.json"})));
-  auto states = caption_states(config.model_dir, book.texts(), config.max_token_length, captions,
-                               stop, bar("captions").get());
-  if (!states) return nullptr;
-  set->captions = std::move(*states);
-  train::TensorCache latents(
-      config.cache_dir + "/latents.safetensors",
-      sha256_hex(
-          model_bytes(config, {"/vae/diffusion_pytorch_model.safetensors", "/vae/config.json"})));
-  auto latent_list = latent_items(config, jobs, latents, stop, bar("latents").get());
+  const Codec codec = open_codec(config.model_dir + "/vae");
+  const bool reads_pictures = !config.image_encoder_config.empty();
+  if ((reads_pictures || !config.control.empty()) && !codec.is_pixels) {
+    throw bad_input("model_dir '" + config.model_dir + "'",
+                    "a vae/config.json of PixelSpace, for `control` and `image_encoder_config`",
+                    "an autoencoder");
+  }
+  if (!reads_pictures) {
+    train::TensorCache captions(config.cache_dir + "/captions.safetensors",
+                                sha256_hex(model_bytes(config, {"/text_encoder/model.safetensors",
+                                                                "/text_encoder/config.json",
+                                                                "/tokenizer/tokenizer.json"})));
+    auto states = caption_states(config.model_dir, book.texts(), config.max_token_length, captions,
+                                 stop, bar("captions").get());
+    if (!states) return nullptr;
+    set->captions = std::move(*states);
+  }
+  train::TensorCache latents(config.cache_dir + "/latents.safetensors", sha256_hex(codec.identity));
+  auto latent_list = latent_items(config, codec, jobs, latents, stop, bar("latents").get());
   if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (!latent_list) return nullptr;
   set->items = std::move(*latent_list);
+  if (!config.control.empty()) add_controls(codec, *set);
+  if (reads_pictures) add_pictures(config, codec, *set);
   return set;
 }
 

@@ -31,7 +31,7 @@ std::shared_ptr<nn::AutoencoderKL> make_network(const train::TrainConfig& config
   if (config.initial_weights.empty()) {
     nn::init_linear_path(*network);
   } else {
-    nn::load_into(*network, nn::load_safetensors(config.initial_weights));
+    nn::load_into(*network, read_initial_weights(config.initial_weights));
   }
   nn::weights_to_channels_last(*network);
   return network;
@@ -92,10 +92,6 @@ Statistics measure(nn::AutoencoderKL& network, const std::vector<at::Tensor>& pi
 
 void train_autoencoder(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
-  // Room for crops, where there are any.
-  const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
-  const std::vector<at::Tensor> pictures = load_training_pictures(config, side, run.hooks.stop);
-  if (pictures.empty()) return;  // stopped
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::AutoencoderCalls> calls;
   for (int64_t r = 0; r < train::replica_count(config); ++r) {
@@ -104,6 +100,11 @@ void train_autoencoder(const TrainingRun& run) {
                      [network](const at::Tensor& z) { return network->decode(z); }});
     modules.push_back(network);
   }
+  // Pictures take minutes to read: what else can be wrong was found before.
+  // Room for crops, where there are any.
+  const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
+  const std::vector<at::Tensor> pictures = load_training_pictures(config, side, run.hooks.stop);
+  if (pictures.empty()) return;  // stopped
   train::PerceptualFeatures perceptual;
   if (!config.perceptual_weights.empty()) {
     auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{kVggBlocks},

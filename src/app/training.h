@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
@@ -28,6 +29,10 @@ void train_denoiser(const TrainingRun& run);
 
 // Error kBadInput naming `what` and the file if it is missing or no JSON.
 nlohmann::json read_json_file(const std::string& path, const char* what);
+
+// Weights by name from a safetensors file; of a checkpoint.safetensors of any training its master
+// weights.
+std::map<std::string, at::Tensor> read_initial_weights(const std::string& path);
 
 // [3,H,W] in [-1,1] -> 8-bit RGB, clipped and rounded.
 image::Image to_image(const at::Tensor& chw);

@@ -1,0 +1,133 @@
+// `pangu-draw coop`: several models draw one picture together, as a recipe says.
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <iostream>
+
+#include "app/commands.h"
+#include "app/coop_setup.h"
+#include "app/drawing.h"
+#include "app/home.h"
+#include "core/error.h"
+#include "core/hash.h"
+#include "io/mapped_file.h"
+#include "pipeline/learned_bridges.h"
+#include "pipeline/picture_text.h"
+
+namespace pangu::app {
+namespace {
+
+std::string sha256_of_file(const std::string& path) {
+  const io::MappedFile file(path);
+  return hex_of(Sha256().update(file.bytes()).digest());
+}
+
+pipeline::Recipe recipe_of(const CoopArgs& args) {
+  if (args.recipe.empty() == args.from.empty()) {
+    throw bad_input("coop", "a recipe (.toml), or --from a picture",
+                    args.recipe.empty() ? "neither" : "both");
+  }
+  pipeline::Recipe recipe = args.from.empty()
+                                ? pipeline::recipe_of_file(args.recipe, home().string())
+                                : pipeline::recipe_of_png(args.from);
+  pipeline::Request& r = recipe.request;
+  if (!args.prompt.empty()) r.prompt = args.prompt;
+  if (args.size) std::tie(r.width, r.height) = pipeline::size_from(*args.size);
+  if (args.steps) r.steps = *args.steps;
+  if (args.guidance) r.guidance = *args.guidance;
+  if (args.sampler) r.sampler = *args.sampler;
+  if (args.seed) r.seed = *args.seed;
+  if (args.count) r.count = *args.count;
+  if (!args.form.empty()) recipe.form = args.form;
+  if (!args.bridge.empty()) recipe.bridge = args.bridge;
+  if (args.bridge_every) recipe.bridge_every = *args.bridge_every;
+  for (const std::string& path : args.bridges) recipe.bridges.push_back(path);
+  return recipe;
+}
+
+// Those that the recipe names, then those that lie beside the embedded models.
+std::vector<pipeline::LearnedBridge> bridges_for(const pipeline::Recipe& recipe,
+                                                 const pipeline::LoadOptions& load) {
+  const pipeline::Placement place = pipeline::placement_of(load);
+  std::vector<pipeline::LearnedBridge> learned;
+  for (const std::string& folder : recipe.bridges) {
+    const auto found = pipeline::learned_bridges_in(folder);
+    if (found.empty()) learned.push_back(pipeline::open_learned_bridge(folder, place));  // says why
+    for (const std::string& one : found) {
+      learned.push_back(pipeline::open_learned_bridge(one, place));
+    }
+  }
+  std::vector<std::string> trainings;
+  std::error_code failed;
+  for (const auto& entry :
+       std::filesystem::directory_iterator(home() / "models" / "bridges", failed)) {
+    if (entry.path().filename().string().starts_with("bridge_")) {
+      trainings.push_back(entry.path().string());
+    }
+  }
+  std::sort(trainings.begin(), trainings.end());
+  for (const std::string& training : trainings) {
+    for (const std::string& one : pipeline::learned_bridges_in(training)) {
+      learned.push_back(pipeline::open_learned_bridge(one, place));
+    }
+  }
+  return learned;
+}
+
+}  // namespace
+
+pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load) {
+  pipeline::CoopSetup setup;
+  setup.open_model = [](const std::string& path, const pipeline::LoadOptions& options) {
+    return pipeline::load_model(model_path(path).string(), options);
+  };
+  setup.read_picture = [](const std::string& path) { return image::read_image(path); };
+  setup.learned = bridges_for(recipe, load);
+  setup.load = load;
+  setup.fresh_seed = fresh_seed();
+  return setup;
+}
+
+int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
+               const CoopOutput& output) {
+  const auto start = std::chrono::steady_clock::now();
+  const pipeline::Cooperation coop = pipeline::assemble(recipe, coop_setup(recipe, load));
+  Report report;
+  report.before.emplace_back(
+      "read models",
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  if (output.plan) {
+    std::cout << (output.json ? pipeline::to_json(coop).dump(2) + "\n" : pipeline::to_table(coop));
+    return 0;
+  }
+  report.seed = *coop.request.seed;
+  report.count = coop.request.count;
+  report.out = output.out.empty() ? "pangu-" + std::to_string(report.seed) + ".png" : output.out;
+  check_out(report.out);
+  report.json = output.json;
+  report.timings = output.timings;
+  report.facts = {{"plan", pipeline::to_json(coop)}, {"request", pipeline::to_json(coop.request)}};
+  pipeline::Drawing drawing;
+  {
+    DrawingBar bar(output.quiet);
+    drawing = pipeline::draw(coop, bar.hooks());
+  }
+  write_pictures(drawing, std::move(report),
+                 [&](int index) { return pipeline::png_text(coop, index, sha256_of_file); });
+  return 0;
+}
+
+int run_coop(const CoopArgs& args) {
+  if (args.threads > 0) at::set_num_threads(args.threads);
+  pipeline::LoadOptions load;
+  load.device = args.device;
+  if (!args.dtype.empty()) load.dtype = args.dtype;
+  load.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
+  load.vae_tile = checked_tile(args.vae_tile);
+  load.tokenizers = (home() / "models" / "tokenizers").string();
+  return run_recipe(recipe_of(args), load, args.output);
+}
+
+}  // namespace pangu::app
