@@ -10,18 +10,23 @@ target_compile_options(pangu_flags INTERFACE -Wall -Wextra -Werror)
 if(PANGU_NATIVE)
   target_compile_options(pangu_flags INTERFACE -march=native)
 endif()
-if(PANGU_SANITIZE OR PANGU_FUZZ)
-  target_compile_options(pangu_flags INTERFACE -fsanitize=address,undefined -fno-sanitize-recover=undefined
-                         -fno-omit-frame-pointer -g)
+if(PANGU_SANITIZE)
+  # fuzzer-no-link: the unit tests and the fuzzers link the same objects.
+  target_compile_options(pangu_flags INTERFACE -fsanitize=address,undefined,fuzzer-no-link
+                         -fno-sanitize-recover=undefined -fno-omit-frame-pointer)
   target_link_options(pangu_flags INTERFACE -fsanitize=address,undefined)
 endif()
-if(PANGU_FUZZ)
-  target_compile_options(pangu_flags INTERFACE -fsanitize=fuzzer-no-link)
-endif()
+
+# rapidcheck's seed is fixed, as that of the fuzzers: what passed passes again. RC_PARAMS by hand draws others.
+set(PANGU_TEST_ENVIRONMENT RC_PARAMS=seed=1)
+# Of tests that run diffusers and transformers on tiny models: one thread is the fastest, and the bytecode of
+# these libraries is kept, for compiling it anew costs every script several seconds.
+set(PANGU_REFERENCE_ENVIRONMENT OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
+    PYTHONPYCACHEPREFIX=${CMAKE_BINARY_DIR}/pycache)
 
 # Third-party libraries of a room, beside nlohmann-json.
 set(PANGU_ROOM_image_PKGS spng libturbojpeg libwebp)
-set(PANGU_ROOM_text_PKGS libutf8proc)
+set(PANGU_ROOM_text_PKGS libutf8proc zlib)
 
 function(pangu_room name)
   cmake_parse_arguments(ARG "TORCH" "" "DEPS" ${ARGN})
@@ -57,27 +62,49 @@ function(pangu_room name)
   endif()
 endfunction()
 
-# pangu_test(NAME [TRUE if torch] SOURCES ... LIBS ...): a doctest executable known to ctest.
+if(PANGU_TESTS)
+  add_library(pangu_doctest OBJECT ${CMAKE_SOURCE_DIR}/tests/doctest_main.cpp)
+  target_link_libraries(pangu_doctest PRIVATE pangu_flags)
+  target_compile_definitions(pangu_doctest PRIVATE PANGU_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                             PANGU_PYTHON="${PANGU_PYTHON}")
+endif()
+
+# pangu_test(NAME [TRUE if torch] [SPLIT KIND] SOURCES ... LIBS ...): a doctest executable known to ctest,
+# as one test or as KIND_FILE for each of its files.
 function(pangu_test name torch)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
-  add_executable(${name} ${CMAKE_SOURCE_DIR}/tests/doctest_main.cpp ${ARG_SOURCES})
-  target_link_libraries(${name} PRIVATE ${ARG_LIBS} rapidcheck)
-  target_compile_definitions(${name} PRIVATE PANGU_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  cmake_parse_arguments(ARG "" "SPLIT" "SOURCES;LIBS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LIBS} pangu_doctest rapidcheck)
   if(torch AND TARGET pangu_pch)
     target_precompile_headers(${name} REUSE_FROM pangu_pch)
   endif()
-  add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT 600)
+  if(NOT ARG_SPLIT)
+    add_test(NAME ${name} COMMAND ${name})
+    set_tests_properties(${name} PROPERTIES TIMEOUT 600 ENVIRONMENT "${PANGU_TEST_ENVIRONMENT}")
+    return()
+  endif()
+  foreach(source ${ARG_SOURCES})
+    get_filename_component(file ${source} NAME)
+    string(REPLACE _test.cpp "" file ${file})
+    add_test(NAME ${ARG_SPLIT}_${file} COMMAND ${name} --source-file=*/${file}_test.cpp)
+    set_tests_properties(${ARG_SPLIT}_${file} PROPERTIES TIMEOUT 600 COST 100
+                         ENVIRONMENT "${PANGU_REFERENCE_ENVIRONMENT};${PANGU_TEST_ENVIRONMENT}")
+  endforeach()
 endfunction()
 
 # Tests that cross rooms: every tests/KIND/*_test.cpp in one executable KIND_test.
+# With SPLIT each file is a test of its own, KIND_FILE.
 function(pangu_crossing_tests kind)
+  cmake_parse_arguments(ARG "SPLIT" "" "" ${ARGN})
   if(NOT PANGU_TESTS)
     return()
   endif()
   file(GLOB tests CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${kind}/*_test.cpp)
   if(tests)
-    pangu_test(${kind}_test TRUE SOURCES ${tests} LIBS pangu_app)
+    if(ARG_SPLIT)
+      set(split SPLIT ${kind})
+    endif()
+    pangu_test(${kind}_test TRUE ${split} SOURCES ${tests} LIBS pangu_app)
   endif()
 endfunction()
 

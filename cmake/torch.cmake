@@ -42,3 +42,6 @@ endforeach()
 add_library(pangu_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
 target_link_libraries(pangu_pch PUBLIC pangu_flags pangu_torch nlohmann_json::nlohmann_json Threads::Threads)
 target_precompile_headers(pangu_pch PRIVATE <torch/torch.h>)
+# The compiler's bytes differ from folder to folder; for ccache (CCACHE_PCH_EXTSUM) it is what went in that counts.
+file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/pangu_pch.dir/cmake_pch.hxx.gch.sum
+     "libtorch ${torch_version}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\n")

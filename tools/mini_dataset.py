@@ -17,6 +17,7 @@ import collections
 import json
 import os
 import pathlib
+import shutil
 import sys
 import time
 
@@ -29,6 +30,7 @@ STYLE_PART = {"3d": "high", "flat": "high", "shaded": "low"}
 CLDR_FOLDER = "./usr/share/unicode/cldr/common/annotations/"
 NOTO_FILE = "./usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 SHARD_BYTES = 12_000_000
+TOOLS = ("npm", "apt-get", "dpkg-deb", "rsvg-convert")
 
 
 def split_of(concept_id: str, styles: list[str]) -> dict[str, str]:
@@ -150,6 +152,10 @@ def main() -> None:
                         help="folder for the fetched packages")
     parser.add_argument("--pack", type=pathlib.Path, help="also write WebDataset shards here")
     args = parser.parse_args()
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing:
+        sys.exit(f"data build: expected the programs {', '.join(TOOLS)}, found no {', '.join(missing)}; "
+                 "hint: `pangu-draw data build` by the launcher installs them on Debian")
     start = time.monotonic()
     sources = load_sources(args.cache)
     chosen = concepts.choose(sources["english"], sources["chinese"], sources["messages"],

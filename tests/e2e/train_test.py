@@ -144,8 +144,8 @@ class Train(unittest.TestCase):
 
     def test_a_run_that_moves_in_small_files_goes_on_with_the_same_bits(self):
         data = self.pictures(6, 24)
-        self.train(self.autoencoder("whole", data))
-        here, there = self.autoencoder("here", data), self.autoencoder("there", data)
+        self.train(self.autoencoder("whole", data, optimizer="muon"))
+        here, there = (self.autoencoder(name, data, optimizer="muon") for name in ("here", "there"))
         state = self.folder / "state"
         self.train(there, "--export-state", state, code=2)  # nothing to export yet
         self.train(here, "--set", f"max_train_steps={STEPS // 2}")

@@ -4,14 +4,17 @@ Usage: command_test.py PROGRAM
 """
 
 import json
+import math
 import pathlib
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 PROGRAM = sys.argv[1]
+TABLE = pathlib.Path(__file__).resolve().parents[1] / "parity/data/pangu_draw_3_tensors.tsv"
 PICTURES = pathlib.Path(__file__).resolve().parents[1] / "fuzz/corpus/image"
 
 
@@ -81,8 +84,118 @@ def inspect_reads_models(folder):
     found = json.loads(run("inspect", model, "--json").stdout)
     assert found["parameters"] == 5 and found["parts"][0]["class"] == "UNet2DConditionModel", found
     assert "UNet2DConditionModel" in run("inspect", model).stdout
+    for odd in ("[]", "3", '{"_class_name": 3}', '{"architectures": [3]}'):
+        (model / "unet/config.json").write_text(odd)
+        assert json.loads(run("inspect", model, "--json").stdout)["parts"][0]["class"] == "", odd
     (model / "model_index.json").write_text("{")
     refused(2, "inspect", model)
+
+
+def varint(value):
+    out = bytearray()
+    while value >= 128:
+        out.append(value & 127 | 128)
+        value >>= 7
+    return bytes(out) + bytes([value])
+
+
+def released_tensors():
+    """Names and shapes of a released PanGu-Draw 3 file, in MindSpore's words."""
+    for line in TABLE.read_text().splitlines():
+        name, _, shape = line.partition("\t")
+        yield name, [int(side) for side in shape.split(",")]
+
+
+def sparse_safetensors(path):
+    header, at = {}, 0
+    for name, shape in released_tensors():
+        name = name.replace(".gamma", ".weight").replace(".beta", ".bias")
+        name = name.replace(".embedding_table", ".weight")
+        shape = [] if shape == [0] else shape
+        size = 2 * math.prod(shape)
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
+        at += size
+    with open(path, "wb") as out:
+        out.write(safetensors(header, b""))
+        out.truncate(out.tell() + at)
+
+
+def sparse_mindspore(path):
+    with open(path, "wb") as out:
+        for name, shape in released_tensors():
+            size = 4 * (1 if shape == [0] else math.prod(shape))
+            head = b"".join(b"\x08" + varint(side) for side in shape) + b"\x12\x07Float32\x1a" + varint(size)
+            tag = b"\x0a" + varint(len(name)) + name.encode() + b"\x12" + varint(len(head) + size)
+            out.write(b"\x0a" + varint(len(tag) + len(head) + size) + tag + head)
+            out.seek(size, 1)
+        out.truncate(out.tell())
+
+
+def inspect_is_quick(folder):
+    """A 7 GB file in under a second, told by its headers: those of a real checkpoint, without weights."""
+    path = folder / "pangu.safetensors"
+    sparse_safetensors(path)
+    assert path.stat().st_size > 6.9e9
+    seconds = []
+    for _ in range(3):  # the machine may be busy with something else
+        start = time.monotonic()
+        found = json.loads(run("inspect", path, "--json").stdout)
+        seconds.append(time.monotonic() - start)
+    assert min(seconds) < 1, seconds
+    whole_pangu(found, "safetensors", "F16")
+    path.unlink()
+    path = folder / "pangu_low.ckpt"
+    sparse_mindspore(path)
+    assert path.stat().st_size == 13_840_689_166
+    whole_pangu(json.loads(run("inspect", path, "--json").stdout), "MindSpore ckpt", "F32")
+    text = run("inspect", path).stdout
+    assert "PanGu-Draw 3" in text and "MindSpore ckpt" in text and "2.6 G" in text, text
+    print(f"inspect: a 7 GB file in {min(seconds):.2f} s")
+
+
+def whole_pangu(found, kind, dtype):
+    assert found["kind"] == kind and found["recognised"]["family"] == "PanGu-Draw 3", found
+    assert found["parameters"] == 3_460_111_596 and found["tensors"] == 2498, found
+    assert found["missing"] == [] and found["unexpected"] == [] and found["skipped"] == {"buffer": 1}
+    parameters = {part["name"]: part["parameters"] for part in found["components"]}
+    assert parameters["unet"] == 2_565_825_284, parameters
+    assert sum(parameters.values()) == 3_460_111_595, parameters  # but for logit_scale
+    assert list(found["parameters_by_dtype"]) == [dtype], found
+
+
+def inspect_tells_adapters_and_gaps(folder):
+    def write(name, shapes, **metadata):
+        header, at = {"__metadata__": metadata}, 0
+        for key, shape in shapes.items():
+            end = at + 4 * math.prod(shape)
+            header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [at, end]}
+            at = end
+        (folder / name).write_bytes(safetensors(header, bytes(at)))
+        return folder / name
+
+    module = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
+    lora = write("lora.safetensors", {module + ".lora_down.weight": [4, 768],
+                                      module + ".lora_up.weight": [320, 4], module + ".alpha": []})
+    found = json.loads(run("inspect", lora, "--json").stdout)
+    assert found["recognised"]["part"] == "LoRA", found
+    assert found["recognised"]["family"] == "Stable Diffusion 1.x", found
+    assert found["lora"]["ranks"] == [{"value": 4, "modules": 1}], found
+    assert found["lora"]["alphas"] == [{"value": 0.0, "modules": 1}], found
+    assert found["lora"]["targets"] == {"unet": 1}, found
+    assert "rank" in run("inspect", lora).stdout
+    dora = write("dora.safetensors", {module + ".lora_down.weight": [4, 768],
+                                      module + ".lora_up.weight": [320, 4],
+                                      module + ".dora_scale": [320, 1]})
+    assert "DoRA" in run("inspect", dora).stdout
+    half = write("vae.safetensors", {"decoder.conv_in.weight": [8, 4, 3, 3], "decoder.other": [1]})
+    found = json.loads(run("inspect", half, "--json").stdout)
+    assert found["recognised"]["part"] == "autoencoder", found
+    assert "vae.decoder.conv_in.bias" in found["missing"], found
+    assert found["unexpected"] == ["decoder.other"], found
+    (folder / "model.ckpt").write_bytes(b"PK\x03\x04" + bytes(22) + b"\x10\0\0\0archive/data.pkl")
+    assert "pickled" in refused(2, "inspect", folder / "model.ckpt")
+    (folder / "empty.safetensors").write_bytes(b"")
+    assert "empty" in refused(2, "inspect", folder / "empty.safetensors")
 
 
 def data_of_ones_own(folder):
@@ -123,6 +236,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         inspect_reads_headers(pathlib.Path(folder))
         inspect_reads_models(pathlib.Path(folder))
+        inspect_is_quick(pathlib.Path(folder))
+        inspect_tells_adapters_and_gaps(pathlib.Path(folder))
         data_of_ones_own(pathlib.Path(folder))
     print("command line in order")
     return 0

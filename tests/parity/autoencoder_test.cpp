@@ -7,6 +7,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "core/testing.h"
 #include "nn/autoencoder_kl.h"
 #include "nn/unet.h"
 #include "nn/weights.h"
@@ -20,7 +21,7 @@ namespace fs = std::filesystem;
 constexpr double kBound = 1e-4;  // f32 sums in another order
 
 void report(const std::string& what, double difference) {
-  std::printf("%-44s max_rel %.2e  bound %.0e\n", what.c_str(), difference, kBound);
+  std::printf("parity  %-48s error %.2e  bound %.2g\n", what.c_str(), difference, kBound);
   std::fflush(stdout);
   CHECK_MESSAGE(difference <= kBound, what);
 }
@@ -70,7 +71,7 @@ TEST_CASE("the autoencoder equals diffusers' for every topology") {
 TEST_CASE("diffusers loads the embedded model and computes the same") {
   if (skipped("the embedded model in diffusers")) return;
   const at::NoGradGuard no_grad;
-  const fs::path model = fs::path(PANGU_SOURCE_DIR) / "models/mini";
+  const fs::path model = fs::path(kSourceDir) / "models/mini";
   const Dump dump("pangu_mini_parity");
   const std::string file = (dump.folder / "tensors.safetensors").string();
   REQUIRE(parity::run_tool("dump_mini.py", model.string() + " " + file));
@@ -81,6 +82,7 @@ TEST_CASE("diffusers loads the embedded model and computes the same") {
               load_safetensors((model / part / "diffusion_pytorch_model.safetensors").string()));
     UNetExtras extras;
     extras.context_mask = t.at("mask").to(at::kBool);
+    extras.class_labels = mean_context(t.at("context"), extras.context_mask);
     report(std::string("models/mini ") + part,
            parity::relative(unet.forward(t.at("sample"), t.at("t_index"), t.at("context"), extras),
                             t.at(part)));

@@ -7,16 +7,14 @@
 #include <cstdlib>
 #include <string>
 
-#ifndef PANGU_PYTHON
-#define PANGU_PYTHON "python3"
-#endif
+#include "core/testing.h"
 
 namespace pangu::parity {
 
 // $PANGU_PYTHON, else the interpreter that CMake was given.
 inline std::string python() {
   const char* from_environment = std::getenv("PANGU_PYTHON");
-  return from_environment ? from_environment : PANGU_PYTHON;
+  return from_environment ? from_environment : kReferencePython;
 }
 
 inline bool python_has(const std::string& module) {
@@ -25,7 +23,7 @@ inline bool python_has(const std::string& module) {
 
 // Runs a script of tools/parity; true if it exits with 0.
 inline bool run_tool(const std::string& script, const std::string& arguments) {
-  return std::system((python() + " " PANGU_SOURCE_DIR "/tools/parity/" + script + " " + arguments +
+  return std::system((python() + " " + kSourceDir + "/tools/parity/" + script + " " + arguments +
                       " >/dev/null 2>&1")
                          .c_str()) == 0;
 }

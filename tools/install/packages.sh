@@ -1,17 +1,24 @@
 # Debian packages of ./pangu-draw. Sourced by main.sh.
 run_packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv nlohmann-json3-dev
-  libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev libmimalloc-dev)
+  libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev zlib1g-dev
+  libmimalloc-dev)
 # The compiler of the fuzzers and the formatter are pinned: another version formats otherwise.
 test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git)
+data_packages=(librsvg2-bin npm)
 
-# Names of the missing packages, one a line. $1: `test` adds those of the tests.
+# Names of the missing packages, one a line. $1: `test` or `data` adds those of the tests or of `data build`.
 missing_packages() {
   local -a wanted=("${run_packages[@]}")
-  [[ ${1-} != test ]] || wanted+=("${test_packages[@]}")
+  case ${1-} in
+    test) wanted+=("${test_packages[@]}") ;;
+    data) wanted+=("${data_packages[@]}") ;;
+  esac
   if ! command -v dpkg-query >/dev/null; then
     # Another distribution: its names differ, so only the tools can be looked for.
     local tool
-    for tool in g++ cmake ninja pkg-config python3; do
+    local -a tools=(g++ cmake ninja pkg-config python3)
+    [[ ${1-} != data ]] || tools+=(rsvg-convert npm)
+    for tool in "${tools[@]}"; do
       command -v "$tool" >/dev/null || echo "$tool"
     done
     return
@@ -20,13 +27,13 @@ missing_packages() {
   installed=$(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "${wanted[@]}" 2>/dev/null |
     sed -n 's/^installed //p') || true
   for name in "${wanted[@]}"; do
-    # pkgconf provides pkg-config under another name.
-    [[ $name == pkg-config ]] && command -v pkg-config >/dev/null && continue
+    # pkgconf provides pkg-config under another name; npm often comes with a Node.js from elsewhere.
+    [[ $name == pkg-config || $name == npm ]] && command -v "$name" >/dev/null && continue
     grep -qxF -- "$name" <<<"$installed" || echo "$name"
   done
 }
 
-install_packages() { # [test]
+install_packages() { # [test|data]
   local -a missing
   mapfile -t missing < <(missing_packages "$@")
   ((${#missing[@]} > 0)) || return 0

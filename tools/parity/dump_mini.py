@@ -22,10 +22,16 @@ def main():
         "context": torch.randn(2, 9, 384),
         "image": torch.rand(1, 3, 128, 160) * 2 - 1,
     }
+    counts = mask.float().unsqueeze(2)
+    pooled = (tensors["context"] * counts).sum(1) / counts.sum(1)  # of class_embed_type "projection"
     for part in ("unet", "unet_texture"):
         unet = UNet2DConditionModel.from_pretrained(model, subfolder=part, torch_dtype=torch.float32).eval()
         tensors[part] = unet(
-            tensors["sample"], tensors["t_index"], tensors["context"], encoder_attention_mask=mask
+            tensors["sample"],
+            tensors["t_index"],
+            tensors["context"],
+            encoder_attention_mask=mask,
+            class_labels=pooled,
         ).sample
     vae = AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32).eval()
     tensors["mean"] = vae.encode(tensors["image"]).latent_dist.mean

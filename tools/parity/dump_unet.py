@@ -42,6 +42,13 @@ PANGU3 = dict(
     SDXL, block_out_channels=[32, 64, 128], attention_head_dim=[1, 1, 2], cross_attention_dim=32,
     projection_class_embeddings_input_dim=1536,
 )
+# The refiner: four levels, attention in the middle two, 1280 pooled + 5 numbers.
+REFINER = dict(
+    SDXL, down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+    up_block_types=["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+    block_out_channels=[32, 64, 128, 128], transformer_layers_per_block=4, attention_head_dim=[1, 1, 2, 2],
+    cross_attention_dim=40, projection_class_embeddings_input_dim=2560,
+)
 MINI = dict(
     sample_size=16, in_channels=16, out_channels=16,
     down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
@@ -65,6 +72,11 @@ CASES = {
     "sd21": (SD21, 16, 24, {}),
     "sdxl": (SDXL, 16, 16, {}),
     "sdxl_odd_size": (SDXL, 17, 23, {}),
+    "sd15_inpainting": (dict(SD15, in_channels=9), 16, 16, {}),
+    "sd21_inpainting": (dict(SD21, in_channels=9), 8, 8, {}),
+    "sdxl_inpainting": (dict(SDXL, in_channels=9), 8, 8, {}),
+    "sd_image_variations": (SD15, 16, 16, {"tokens": 1}),  # one CLIP image embedding instead of a prompt
+    "sdxl_refiner": (REFINER, 16, 16, {}),
     "pangu_draw_3": (PANGU3, 16, 8, {}),
     "mini": (MINI, 16, 16, {}),
     "mini_context_mask_odd_size": (MINI, 13, 18, {"mask": True}),
@@ -94,7 +106,7 @@ def inputs_of(config, height, width, what, generator):
     def randn(*shape):
         return torch.randn(shape, generator=generator)
 
-    batch, tokens = 2, 7
+    batch, tokens = 2, what.get("tokens", 7)
     found = {
         "sample": randn(batch, config["in_channels"], height, width),
         "t_index": torch.tensor([981.0, 13.5]),

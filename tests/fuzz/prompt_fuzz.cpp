@@ -1,0 +1,68 @@
+// Prompt syntax under libFuzzer. It checks that only Error is thrown, that every weight is finite,
+// that chunks have their length and hold every token in order, and that a prompt without its
+// network tags has no more of them than nested ones leave.
+#include <cmath>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <string_view>
+
+#include "core/error.h"
+#include "text/clean.h"
+#include "text/prompt.h"
+#include "text/utf8.h"
+
+namespace {
+
+using namespace pangu::text;
+
+void check_chunks(std::string_view prompt, const ChunkOptions& options) {
+  const auto parts = parse_emphasis(prompt);
+  std::string wanted, found;
+  for (const WeightedText& part : parts) {
+    if (!std::isfinite(part.weight)) std::abort();
+    wanted += part.text;
+  }
+  const auto letters = [](std::string_view text) {
+    return std::vector<int32_t>(text.begin(), text.end());
+  };
+  for (const Chunk& chunk : chunk_prompt(parts, letters, options)) {
+    if (chunk.ids.size() != options.chunk_tokens + 2) std::abort();
+    if (chunk.weights.size() != chunk.ids.size()) std::abort();
+    if (chunk.token_count > options.chunk_tokens) std::abort();
+    for (size_t i = 1; i <= chunk.token_count; ++i) found += static_cast<char>(chunk.ids[i]);
+  }
+  if (found != wanted) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view bytes(reinterpret_cast<const char*>(data), size);
+  ChunkOptions options;
+  options.comma = ',';
+  try {
+    check_chunks(bytes, options);
+    options.chunk_tokens = 3;
+    options.comma_backtrack = 2;
+    options.pad = 0;
+    check_chunks(bytes, options);
+  } catch (const pangu::Error&) {
+  }
+  try {
+    const auto extracted = extract_networks(bytes);
+    if (extracted.networks.empty() && extracted.prompt != encode_utf8(decode_utf8(bytes))) {
+      std::abort();
+    }
+    for (const ExtraNetwork& network : extracted.networks) {
+      if (network.name.empty()) std::abort();
+      const NetworkWeights weights = network_weights(network);
+      if (!std::isfinite(weights.unet) || !std::isfinite(weights.text_encoder)) std::abort();
+    }
+  } catch (const pangu::Error&) {
+  }
+  // The cleaning of such a prompt comes to an end where nothing is left to clean.
+  const std::u32string cleaned = clean_open_clip(decode_utf8(bytes));
+  if (!cleaned.empty() && (cleaned.front() == U' ' || cleaned.back() == U' ')) std::abort();
+  return 0;
+}

@@ -1,0 +1,49 @@
+// Whatever a file's tensors are called and shaped like: recognising, splitting and renaming either
+// end with an Error or account for every tensor, and hand out views that lie inside the file's.
+#include <cstdint>
+
+#include "core/error.h"
+#include "io/ldm_names.h"
+#include "io/textual_inversion.h"
+#include "tensor_lines.h"
+
+using namespace pangu::io;
+using pangu::fuzz::require;
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const TensorViews tensors = pangu::fuzz::tensors_of({reinterpret_cast<const char*>(data), size});
+  const Recognised what = recognise(tensors);
+  require(!what.human_name.empty());
+  recognise_components({{"unet", tensors}, {"text_encoder", tensors}, {"vae", tensors}});
+  try {
+    training_of(tensors, {{"modelspec.prediction_type", "v"}}, what);
+    training_of(tensors, {}, what);
+  } catch (const pangu::Error& error) {
+    require(error.code() == pangu::ErrorCode::kBadInput);
+  }
+  try {
+    const Components found = components_of(tensors, what);
+    size_t named = found.unexpected.size();
+    for (const auto& [kind, count] : found.skipped) named += count;
+    for (const auto& [component, part] : found.parts) {
+      named += part.size();
+      std::vector<std::string> modules;
+      for (const auto& [name, tensor] : part) {
+        pangu::fuzz::require_inside(tensor.view);
+        modules.push_back(name);
+      }
+      ldm_modules_of(modules);
+    }
+    require(named >= tensors.size());  // a fused projection becomes three
+  } catch (const pangu::Error& error) {
+    require(error.code() == pangu::ErrorCode::kBadInput);
+  }
+  try {
+    const auto words =
+        parse_textual_inversion(tensors, {{"text_encoder", 8}, {"text_encoder_2", 16}}, "input");
+    for (const auto& [encoder, view] : words.vectors) require(view.shape.size() == 2);
+  } catch (const pangu::Error& error) {
+    require(error.code() == pangu::ErrorCode::kBadInput);
+  }
+  return 0;
+}

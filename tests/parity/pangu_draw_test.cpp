@@ -1,0 +1,161 @@
+// PanGu-Draw 3 against a second statement of it in Python, written from its specification: the same
+// pair of .ckpt files, prompt, size and seed must give the same conditions, the same expert at
+// every step, the same latents after it, and the same bytes. The files are narrow and random, in
+// the released names and wire format; tools/parity/dump_pangu.py makes them when the test runs, and
+// needs the vocabularies of models/tokenizers. Without a Python that has what it imports the case
+// says so loudly and passes.
+//   PANGU_FULL_PANGU   a folder of `dump_pangu.py --full`: one forward at the released width as
+//   well
+#include <ATen/ATen.h>
+#include <doctest/doctest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "case.h"
+#include "core/testing.h"
+#include "nn/unet.h"
+#include "nn/unet_from_shapes.h"
+#include "pipeline/draw.h"
+#include "pipeline/networks.h"
+#include "pipeline/source.h"
+
+namespace pangu::pipeline {
+namespace {
+
+// One forward in f32, in another order of sums: measured 2e-6. The tanh form of GELU moves it by
+// 1.5e-4, a norm's other epsilon by 5e-4, the neighbouring size's index by 2e-2.
+constexpr double kNetworkBound = 2e-5;
+constexpr double kFullWidthBound = 1e-4;
+// Behind n guided steps: guidance 6 and styles 4 multiply what one forward leaves, and the
+// schedule, f32 there and f64 here, moves sigma by 1e-5.
+constexpr double kPathBound = 5e-5;
+// Mean difference of bytes. A byte that is cut, not rounded, differs where a value lies next to a
+// whole number.
+constexpr double kBytesBound = 0.002;
+constexpr double kUnequalBound = 0.002;
+
+// What a model was asked for while it drew.
+struct Heard {
+  std::vector<std::string> experts;
+  std::vector<at::Tensor> x_net;  // of every step
+  at::Tensor first_prediction, latents;
+  Conditions conditions;
+};
+
+Model listening(Model model, Heard& heard) {
+  for (Expert& expert : model.experts) {
+    expert.predict = [&heard, name = expert.name, predict = expert.predict](
+                         const at::Tensor& x, double t, const NetInputs& inputs) {
+      heard.experts.push_back(name == "structure" ? "high" : "low");
+      heard.x_net.push_back(x.slice(0, 0, 1).clone());
+      at::Tensor out = predict(x, t, inputs);
+      if (!heard.first_prediction.defined()) heard.first_prediction = out.clone();
+      return out;
+    };
+  }
+  TextSide& side = model.text_sides.front();
+  side.encode = [&heard, encode = side.encode](const PromptRows& rows) {
+    return heard.conditions = encode(rows);
+  };
+  model.decode = [&heard, decode = model.decode](const at::Tensor& latents) {
+    heard.latents = latents.clone();
+    return decode(latents);
+  };
+  return model;
+}
+
+void compare_bytes(const std::string& name, const image::Image& got, const image::Image& want) {
+  REQUIRE(got.width == want.width);
+  REQUIRE(got.height == want.height);
+  REQUIRE(got.pixels.size() == want.pixels.size());
+  double sum = 0, unequal = 0;
+  for (size_t i = 0; i < got.pixels.size(); ++i) {
+    const int difference = std::abs(int(got.pixels[i]) - int(want.pixels[i]));
+    sum += difference;
+    unequal += difference != 0;
+  }
+  const double count = static_cast<double>(got.pixels.size());
+  parity::report(name + ", bytes", sum / count, kBytesBound);
+  parity::report(name + ", share of unequal bytes", unequal / count, kUnequalBound);
+}
+
+// y as the network sees it: the pooled text, then the sinusoid of the size's index.
+at::Tensor index_of_size(const at::Tensor& y) {
+  const at::Tensor angles = at::atan2(y.slice(1, -128, -127), y.slice(1, -256, -255));
+  return angles;  // of frequency 1, in (-pi, pi]
+}
+
+void compare_conditions(const std::string& name, const Conditions& got,
+                        const nn::TensorMap& wanted) {
+  const at::Tensor y = wanted.at("y");
+  REQUIRE(got.pooled.size(1) + 256 == y.size(1));
+  parity::Worst worst;
+  worst.add("context", got.context, wanted.at("context"));
+  worst.add("pooled", got.pooled, y.slice(1, 0, got.pooled.size(1)));
+  const at::Tensor wrapped = at::atan2(got.time_ids.sin(), got.time_ids.cos());
+  worst.add("size", wrapped, index_of_size(y));
+  worst.report(name + ", conditions", kNetworkBound);
+}
+
+TEST_CASE("PanGu-Draw 3 draws what a second statement of it draws") {
+  const parity::Dump dump("torch, numpy, safetensors, PIL, ftfy, regex", "dump_pangu.py");
+  if (!dump.made()) return;
+  LoadOptions options;
+  options.dtype = "f32";
+  options.tokenizers = std::string(kSourceDir) + "/models/tokenizers";
+  const Model model = load_model((dump.folder() / "pair").string(), options);
+  REQUIRE(model.experts.size() == 2);
+  for (const auto& one : parity::read_json(dump.folder() / "cases.json")) {
+    const std::string key = one["name"], name = "pangu-draw 3: " + key;
+    const auto wanted = nn::load_safetensors((dump.folder() / (key + ".safetensors")).string());
+    Heard heard;
+    const Request request = resolved(request_from_json(one["request"]), model.rules, 0);
+    const Drawing drawing = draw(listening(model, heard), request);
+
+    CHECK(heard.experts == one["experts"].get<std::vector<std::string>>());
+    compare_conditions(name, heard.conditions, wanted);
+    parity::Worst first, path;
+    first.add("eps", heard.first_prediction, wanted.at("eps"));
+    first.report(name + ", first forward", kNetworkBound);
+    const diffusion::Plan plan = plan_of(model, request);
+    REQUIRE(heard.x_net.size() == plan.steps.size());
+    const at::Tensor latents = wanted.at("path");
+    for (size_t i = 0; i <= plan.steps.size(); ++i) {
+      const at::Tensor got = i == plan.steps.size()
+                                 ? heard.latents
+                                 : heard.x_net[i] / model.schedule.input_scale(plan.steps[i].sigma);
+      const auto row = static_cast<int64_t>(i);
+      path.add("latents " + std::to_string(i), got, latents.slice(0, row, row + 1));
+    }
+    path.report(name + ", latents", kPathBound);
+    REQUIRE(drawing.pictures.size() == 1);
+    compare_bytes(name, drawing.pictures[0],
+                  image::read_image((dump.folder() / (key + ".png")).string()));
+  }
+}
+
+TEST_CASE("a UNet of PanGu-Draw 3's released width is that of its second statement") {
+  const char* folder = std::getenv("PANGU_FULL_PANGU");
+  if (folder == nullptr) return;
+  const at::NoGradGuard no_grad;
+  const std::filesystem::path root = folder;
+  io::Recognised what;
+  const Component part = open_component((root / "unet.ckpt").string(), io::Part::kUnet, &what);
+  CHECK(what.family == io::Family::kPanguDraw3);
+  const Placement place;
+  const auto unet = make_network<nn::UNet2DConditionModel>(
+      nn::unet_config_from_shapes(shapes_of(part)), part, place, tensors_of(part));
+  const auto given = nn::load_safetensors((root / "full.safetensors").string());
+  nn::UNetExtras extras;
+  extras.text_embeds = given.at("pooled");
+  extras.time_ids = given.at("size");
+  const at::Tensor x = given.at("x").contiguous(at::MemoryFormat::ChannelsLast);
+  parity::Worst worst;
+  worst.add("eps", unet->forward(x, given.at("t"), given.at("context"), extras), given.at("eps"));
+  worst.report("pangu-draw 3: UNet of 2.57 B parameters", kFullWidthBound);
+}
+
+}  // namespace
+}  // namespace pangu::pipeline

@@ -1,0 +1,103 @@
+"""Parts of tiny diffusers pipelines with random weights that are loud enough for their pictures to differ; for
+dump_pictures.py.
+"""
+
+import gzip
+import json
+import pathlib
+
+import torch
+from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from transformers import (CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
+                          CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection)
+
+MERGES = (pathlib.Path(__file__).resolve().parents[2] /
+          "models/tokenizers/clip/bpe_simple_vocab_16e6.txt.gz")
+VOCABULARY = 49408
+
+if not hasattr(CLIPTextModel, "text_model"):
+    # diffusers 0.42 asks for the inner model of transformers 4 when layers are skipped.
+    CLIPTextModel.text_model = property(lambda self: self)
+
+
+def bytes_to_letters():
+    """The 256 letters that stand for bytes in CLIP's vocabulary: printable ones for themselves."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    letters = [chr(b) for b in printable]
+    others = [b for b in range(256) if b not in printable]
+    return letters + [chr(256 + i) for i in range(len(others))]
+
+
+def tokenizer(folder, pad):
+    """CLIP's tokenizer with its real vocabulary."""
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = gzip.decompress(MERGES.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
+    letters = bytes_to_letters()
+    words = letters + [c + "</w>" for c in letters] + ["".join(m.split()) for m in lines]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(words)}))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")
+    return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token=pad,
+                         model_max_length=77)
+
+
+def louder(module, scale=1.0):
+    for name, p in module.named_parameters():
+        if p.dim() > 1:
+            torch.nn.init.normal_(p, std=scale / p[0].numel() ** 0.5)
+        elif name.endswith("bias"):
+            torch.nn.init.normal_(p, std=0.05)
+        else:
+            torch.nn.init.normal_(p, mean=1.0, std=0.1)
+    return module.eval()
+
+
+def text_encoder(width, layers, act, projection=None):
+    config = CLIPTextConfig(hidden_size=width, intermediate_size=2 * width, num_hidden_layers=layers,
+                            num_attention_heads=width // 32, hidden_act=act, vocab_size=VOCABULARY,
+                            projection_dim=projection or width, bos_token_id=49406, eos_token_id=49407)
+    return louder((CLIPTextModelWithProjection if projection else CLIPTextModel)(config))
+
+
+def image_encoder(width, projection):
+    config = CLIPVisionConfig(hidden_size=width, intermediate_size=2 * width, num_hidden_layers=2,
+                              num_attention_heads=width // 32, image_size=32, patch_size=8,
+                              projection_dim=projection)
+    processor = CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    return louder(CLIPVisionModelWithProjection(config)), processor
+
+
+def vae(scaling_factor):
+    return louder(AutoencoderKL(block_out_channels=(32, 32, 64, 64), layers_per_block=1,
+                                down_block_types=("DownEncoderBlock2D",) * 4,
+                                up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4,
+                                norm_num_groups=16, scaling_factor=scaling_factor), 0.8)
+
+
+def unet_sd(in_channels=4, context=64, linear=False):
+    return louder(UNet2DConditionModel(
+        sample_size=64, block_out_channels=(32, 64, 64, 64), layers_per_block=1, in_channels=in_channels,
+        cross_attention_dim=context, attention_head_dim=(1, 2, 2, 2) if linear else 8,
+        use_linear_projection=linear, norm_num_groups=16))
+
+
+def unet_xl(pooled, numbers, context, levels):
+    down = {3: ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+            4: ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D")}[levels]
+    up = tuple(d.replace("Down", "Up") for d in reversed(down))
+    return louder(UNet2DConditionModel(
+        sample_size=64, block_out_channels=(32, 64, 64, 64)[:levels], down_block_types=down, up_block_types=up,
+        layers_per_block=1, cross_attention_dim=context, attention_head_dim=2,
+        transformer_layers_per_block=(1, 2, 3, 1)[:levels], use_linear_projection=True,
+        addition_embed_type="text_time", addition_time_embed_dim=32,
+        projection_class_embeddings_input_dim=pooled + 32 * numbers, norm_num_groups=16))
+
+
+def controlnet(unet):
+    return louder(ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(16, 32, 32, 64)))
+
+
+def scheduler(**changes):
+    return DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
+                         clip_sample=False, steps_offset=1, timestep_spacing="leading", **changes)
