@@ -13,8 +13,8 @@
 
 namespace pangu {
 
-// The repository, and the Python that CMake was given. Both are in tests/doctest_main.cpp alone, so that
-// no other object depends on where the repository lies.
+// The repository, and the Python that CMake was given. Both are in tests/doctest_main.cpp alone, so
+// that no other object depends on where the repository lies.
 extern const char* const kSourceDir;
 extern const char* const kReferencePython;
 

@@ -62,8 +62,7 @@ TEST_CASE("a tiny random BERT gives transformers' states at every layer") {
 TEST_CASE("the shipped weights give transformers' states at every layer") {
   const char* folder = std::getenv("PANGU_WEIGHTS");
   const std::string path =
-      (folder ? std::string(folder) : std::string(kSourceDir) + "/models/mini") +
-      "/text_encoder";
+      (folder ? std::string(folder) : std::string(kSourceDir) + "/models/mini") + "/text_encoder";
   if (!std::filesystem::exists(path)) {
     MESSAGE("SKIPPED: no weights at " << path << "; PANGU_WEIGHTS names another folder");
     return;

@@ -34,8 +34,8 @@ struct UNetExtras {
 at::Tensor timestep_embedding(const at::Tensor& t, int64_t dim, bool flip_sin_to_cos,
                               int64_t freq_shift);
 
-// The text as a whole, for class_embed_type "projection": the mean of the token states that the mask
-// counts (none: all). context: [B,L,D], mask: [B,L] bool -> [B,D]
+// The text as a whole, for class_embed_type "projection": the mean of the token states that the
+// mask counts (none: all). context: [B,L,D], mask: [B,L] bool -> [B,D]
 at::Tensor mean_context(const at::Tensor& context, const at::Tensor& mask);
 
 // linear_2(silu(linear_1 x))

@@ -1,13 +1,13 @@
 // HED with the embedded weights against a second statement in torch, and what preprocessors make of
 // its maps against numpy (tools/parity/dump_hed.py). Made when the test runs; without a Python that
 // has torch the case says so loudly.
-#include "core/testing.h"
 #include "nn/hed.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 
 #include "case.h"
+#include "core/testing.h"
 #include "image/soft_edges.h"
 
 namespace pangu::nn {

@@ -45,7 +45,8 @@ Pictures pictures_of(const Request& request) {
 TEST_CASE("whole pictures are those of diffusers' pipelines") {
   const parity::Dump dump("diffusers", "dump_pictures.py");
   if (!dump.made()) return;
-  const std::string page = io::read_text_file(std::string(kSourceDir) + "/docs/models.md", size_t{1} << 20);
+  const std::string page =
+      io::read_text_file(std::string(kSourceDir) + "/docs/models.md", size_t{1} << 20);
   for (const auto& one : parity::read_json(dump.folder() / "cases.json")) {
     const std::string name = one["name"];
     CHECK_MESSAGE(page.find("| " + name + " |") != std::string::npos,
