@@ -24,6 +24,8 @@ done
 [ -n "$minutes" ] || fail "--minutes: expected a number, found none"
 program=${PANGU_DRAW:-./pangu-draw} python=${PANGU_PYTHON:-.venv/bin/python}
 mini=$(cd "$models/mini" && pwd)
+precision=bf16
+if [ "$device" = cpu ] && ! grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then precision=no; fi # f32 is faster then
 
 mkdir -p "$work/model/vae" "$work/cache"
 for part in text_encoder tokenizer; do ln -sfn "$mini/$part" "$work/model/$part"; done
@@ -32,6 +34,7 @@ cp configs/members/vae.json "$work/model/vae/config.json"
 for member in $only; do
   "$program" train "configs/members/$member.toml" --device "$device" \
     --set output_dir="$work/$member" --set train_data_dir="[\"$data\"]" \
-    --set model_dir="$work/model" --set cache_dir="$work/cache" --set time_budget_minutes="$minutes"
+    --set model_dir="$work/model" --set cache_dir="$work/cache" --set time_budget_minutes="$minutes" \
+    --set mixed_precision="$precision"
   "$python" tools/export_member.py "$member" "$work/$member" "$models/$member"
 done

@@ -13,6 +13,7 @@
 #include "core/progress.h"
 #include "io/mapped_file.h"
 #include "nn/weights.h"
+#include "pipeline/model.h"
 
 namespace pangu::app {
 namespace {
@@ -72,6 +73,13 @@ int run_train(const TrainArgs& args) {
   if (!args.import_state.empty()) {
     import_state(run.config, args.import_state, args.fresh);
     return 0;
+  }
+  if (run.config.device == "cpu" && run.config.mixed_precision == "bf16" &&
+      pipeline::fastest_dtype("cpu") != "bf16") {
+    std::fprintf(
+        stderr,
+        "note: this processor does not multiply bf16, which is emulated slowly. Hint: --set "
+        "mixed_precision=no trains in f32\n");
   }
   run.resume = !args.fresh;
   run.dry_run = args.dry_run;
