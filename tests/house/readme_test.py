@@ -1,5 +1,5 @@
-"""The README's own commands: every flag in them exists, every `draw` in them that needs no file of the
-user's (--model) is run and gives a PNG, every file and link they name is there.
+"""The README's own commands: every flag in them exists, every `draw` and `coop` in them that needs no file
+of the user's (--model) is run and gives a PNG, every file and link they name is there.
 
 Usage: readme_test.py PROGRAM
 """
@@ -70,8 +70,10 @@ def main() -> int:
     if wrong:
         return 1
     with tempfile.TemporaryDirectory() as folder:
+        for name in ("examples", "models"):
+            (pathlib.Path(folder) / name).symlink_to(ROOT / name)
         for words in found:
-            if words[0] == "draw" and "--model" not in words:
+            if words[0] in ("draw", "coop") and "--model" not in words:
                 draws_a_picture(words, folder)
                 print("ran: ./pangu-draw " + shlex.join(words))
     return 0
