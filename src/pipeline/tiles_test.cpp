@@ -94,7 +94,7 @@ TEST_CASE("a smooth picture has no seams where the autoencoder worked in tiles")
     LoadOptions options;
     options.dtype = "f32";
     options.vae_tile = tile;
-    return load_model(std::string(kSourceDir) + "/models/mini", options);
+    return load_model(std::string(pangu::kSourceDir) + "/models/mini", options);
   };
   const Model whole = model_with(1024);
   const at::Tensor z = whole.encode_pixels(picture).mean;

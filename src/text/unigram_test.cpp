@@ -17,7 +17,7 @@ using pangu::text::UnigramTokenizer;
 
 namespace {
 
-const std::string kData = std::string(kSourceDir) + "/tests/parity/data/";
+const std::string kData = std::string(pangu::kSourceDir) + "/tests/parity/data/";
 
 const UnigramTokenizer& tokenizer() {
   static const auto loaded = UnigramTokenizer::from_file(kData + "unigram_tokenizer.json");
