@@ -238,6 +238,13 @@ SigmaList tail_of(const SigmaList& sigmas, double strength) {
   return {sigmas.end() - (kept + 1), sigmas.end()};
 }
 
+SigmaList ending_at(SigmaList sigmas, double end) {
+  if (sigmas.size() <= 2 && sigmas.front() <= end) return sigmas;
+  sigmas.pop_back();
+  if (sigmas.back() > end) sigmas.push_back(end);
+  return sigmas;
+}
+
 std::string to_string(const SigmaList& sigmas) {
   std::string text;
   for (double sigma : sigmas) {

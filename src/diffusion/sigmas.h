@@ -79,6 +79,10 @@ SigmaList make_sigmas(const std::string& name, const Schedule& schedule, int64_t
 // get_timesteps. kBadInput unless 0 <= strength <= 1 and a step is left.
 SigmaList tail_of(const SigmaList& sigmas, double strength);
 
+// The list with its last value raised to `end`: a step that would begin there or below is left out,
+// unless it is the only one, which then ends at 0.
+SigmaList ending_at(SigmaList sigmas, double end);
+
 // The t_index of each step of "normal" (n values, decreasing); for flow, shifted by flow_shift.
 std::vector<double> spaced_timesteps(const Schedule& schedule, int64_t steps,
                                      const SigmaOptions& options = {});

@@ -145,6 +145,13 @@ TEST_CASE("a list may end at the schedule's lowest sigma, once") {
   CHECK((final_sigma_from(to_string(FinalSigma::kSigmaMin)) == FinalSigma::kSigmaMin));
 }
 
+TEST_CASE("a list may be given another end, which drops a step from there to itself") {
+  CHECK(ending_at({3, 2, 1, 0}, 0.5) == SigmaList{3, 2, 1, 0.5});
+  CHECK(ending_at({3, 2, 1, 0}, 1) == SigmaList{3, 2, 1});
+  CHECK(ending_at({1, 0}, 0.5) == SigmaList{1, 0.5});
+  CHECK(ending_at({1, 0}, 1) == SigmaList{1, 0});
+}
+
 TEST_CASE("the ends of a curve may be the first and last timestep of the spacing") {
   const Schedule sd;
   SigmaOptions options;

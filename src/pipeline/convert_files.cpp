@@ -184,9 +184,8 @@ json scheduler_config_of(const Source& source) {
   if (zero_snr) keys["rescale_betas_zero_snr"] = true;
   // PanGu-Draw 3's spacing has no name there.
   if (family != Family::kPanguDraw3) keys["timestep_spacing"] = zero_snr ? "trailing" : "leading";
-  if (keys["_class_name"] == "DDIMScheduler") {
-    keys["clip_sample"] = keys["set_alpha_to_one"] = false;
-  }
+  if (keys["_class_name"] == "DDIMScheduler") keys["clip_sample"] = false;
+  if (family != Family::kPanguDraw3) keys["set_alpha_to_one"] = false;
   return keys;
 }
 

@@ -142,9 +142,11 @@ void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed)
 
 void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures_) {
   job.timed("load decoder", [&] { job.model.load_decoder(); });
+  // Above sigma 0 a little noise is left, as much as makes unit variance again.
+  const double scale = job.model.schedule.input_scale(job.plan.steps.back().sigma_next);
   for (int64_t i = 0; i < latents.size(0); ++i) {
     const at::Tensor pixels =
-        job.timed("decode", [&] { return job.model.decode(latents.slice(0, i, i + 1)); });
+        job.timed("decode", [&] { return job.model.decode(latents.slice(0, i, i + 1) * scale); });
     image::Image picture = picture_of(pixels[0], job.model.truncates_pixels);
     if (job.canvas.mask.defined() && job.request.composite) {
       picture = composited(picture, job.canvas);

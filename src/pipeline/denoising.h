@@ -89,8 +89,8 @@ void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed)
 at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
                      diffusion::ImageNoise& noise);
 
-// Adds the pictures of latents [N,C,h,w], one at a time, so that a picture's last bits do not
-// depend on its neighbours.
+// Adds the pictures of latents [N,C,h,w] at the end of the plan, one at a time, so that a picture's
+// last bits do not depend on its neighbours.
 void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures);
 
 }  // namespace pangu::pipeline

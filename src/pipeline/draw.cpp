@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers.h"
@@ -67,7 +68,10 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
                                                   return !cancelled;
                                                 });
   if (cancelled) return std::nullopt;
-  return result.one();
+  if (!blends || sigmas.back() == 0.0) return result.one();
+  // What stays of the picture stays without the noise of the last level.
+  const at::Tensor kept = z0 / model.schedule.input_scale(sigmas.back());
+  return result.one() * canvas.mask + kept * (1 - canvas.mask);
 }
 
 }  // namespace
@@ -77,8 +81,14 @@ diffusion::Plan plan_of(const Model& model, const Request& request) {
   options.timestep_rule = diffusion::find_sampler(*request.sampler).timestep_rule;
   options.ends_of_timesteps =
       options.linear_interpolation && options.timestep_rule == diffusion::TimestepRule::kEuler;
+  // The end that a model's files ask for is DDIM's, whose one schedule is "normal".
+  const auto end = std::exchange(options.final_sigma, diffusion::FinalSigma::kZero);
   auto sigmas = diffusion::make_sigmas(*request.schedule, model.schedule, *request.steps, options);
   if (!request.init_image.empty()) sigmas = diffusion::tail_of(sigmas, *request.strength);
+  if (end == diffusion::FinalSigma::kSigmaMin && *request.sampler == "ddim" &&
+      *request.schedule == "normal") {
+    sigmas = diffusion::ending_at(std::move(sigmas), model.schedule.sigma_min());
+  }
   return diffusion::make_plan(sigmas, model.schedule, model.boundaries, model.lag_switch);
 }
 

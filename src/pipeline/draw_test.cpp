@@ -95,6 +95,33 @@ TEST_CASE("each step is served by the expert that the plan names") {
   }
 }
 
+TEST_CASE("only ddim ends where the model's files say, and there the picture has its last noise") {
+  Toy toy;
+  Request r = toy.request("cat");
+  const auto end_of = [&] { return plan_of(toy.model, r).sigmas().back(); };
+  r.sampler = "ddim";
+  CHECK(end_of() == 0.0);
+  toy.model.sigma_options.final_sigma = diffusion::FinalSigma::kSigmaMin;
+  CHECK(end_of() == toy.model.schedule.sigma_min());
+  CHECK(plan_of(toy.model, r).steps.size() == 10);
+  r.schedule = "karras";
+  CHECK(end_of() == 0.0);
+  r.schedule = "normal";
+  r.sampler = "euler";
+  CHECK(end_of() == 0.0);
+  // Behind a mask the picture comes back as it was.
+  r = toy.request("cat");
+  r.sampler = "ddim";
+  r.init_image = "init.png";
+  r.mask_image = "mask.png";
+  r.strength = 0.5;
+  r.composite = false;
+  Pictures pictures;
+  pictures.init = image::Image{64, 64, 3, std::vector<uint8_t>(64 * 64 * 3, 200)};
+  pictures.mask = image::Image{64, 64, 3, std::vector<uint8_t>(64 * 64 * 3, 0)};
+  CHECK(draw(toy.model, r, {}, pictures).pictures[0] == *pictures.init);
+}
+
 TEST_CASE("a picture does not depend on how many are drawn with it, for every sampler") {
   for (const auto& sampler : diffusion::samplers()) {
     Toy toy;

@@ -86,6 +86,11 @@ diffusion::SigmaOptions sigma_options_of(const Source& source) {
   options.spacing = diffusion::spacing_from(
       value_or<std::string>(source.scheduler, "timestep_spacing", pangu ? "legacy_ddpm" : usual));
   options.steps_offset = value_or<int64_t>(source.scheduler, "steps_offset", 1);
+  // Single files as diffusers' own configurations of their families, folders as DDIM's default.
+  const bool folder = !source.scheduler.is_null();
+  if (!value_or(source.scheduler, "set_alpha_to_one", folder || pangu)) {
+    options.final_sigma = diffusion::FinalSigma::kSigmaMin;
+  }
   // As diffusers' schedulers; our own models keep k-diffusion's convention.
   options.linear_interpolation = !source.ours;
   if (source.what.family == io::Family::kSdxl) {

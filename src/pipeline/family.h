@@ -20,6 +20,7 @@ Request family_defaults(const Source& source);
 
 // Of the scheduler's configuration, or of the family.
 diffusion::Schedule schedule_of(const Source& source);
+// final_sigma: DDIM's (the key set_alpha_to_one).
 diffusion::SigmaOptions sigma_options_of(const Source& source);
 diffusion::Parameterisation parameterisation_of(const Source& source);
 

@@ -8,6 +8,7 @@ CASE.safetensors holds "STEP/PART", variance-preserving latents behind every ste
 Noise is torch's of one generator: first the hub's, then the others' (equal shapes share it), then the hand-over's.
 """
 
+import functools
 import json
 import math
 import pathlib
@@ -25,19 +26,20 @@ import coop_reference as paper  # noqa: E402
 STEPS, SEED, GUIDANCE = 20, 11, 5.0
 PROMPT, NEGATIVE = "a photo of a cat, wearing a straw hat", "blurry"
 TIMES = [951 - 50 * i for i in range(STEPS)] + [-1]  # leading spacing, offset 1; -1: clean
+CLEAN = functools.partial(tiny.scheduler, set_alpha_to_one=True)  # ends there
 EXACT = torch.float64  # the reference leaves no rounding of its own
 
 
 def sd15(folder):
     return StableDiffusionPipeline(
-        vae=tiny.vae(0.18215), unet=tiny.unet_sd(), scheduler=tiny.scheduler(),
+        vae=tiny.vae(0.18215), unet=tiny.unet_sd(), scheduler=CLEAN(),
         text_encoder=tiny.text_encoder(64, 3, "quick_gelu"), tokenizer=tiny.tokenizer(folder / "sd1", "<|endoftext|>"),
         safety_checker=None, feature_extractor=None, requires_safety_checker=False)
 
 
 def sdxl(folder):
     return StableDiffusionXLPipeline(
-        vae=tiny.vae(0.13025), unet=tiny.unet_xl(64, 6, 64 + 96, levels=3), scheduler=tiny.scheduler(),
+        vae=tiny.vae(0.13025), unet=tiny.unet_xl(64, 6, 64 + 96, levels=3), scheduler=CLEAN(),
         text_encoder=tiny.text_encoder(64, 3, "quick_gelu"), tokenizer=tiny.tokenizer(folder / "xl1", "<|endoftext|>"),
         text_encoder_2=tiny.text_encoder(96, 3, "gelu", projection=64),
         tokenizer_2=tiny.tokenizer(folder / "xl2", "!"), add_watermarker=False)

@@ -36,7 +36,7 @@ SCHEDULERS = {
     ("euler", "karras"): (EulerDiscreteScheduler, {"use_karras_sigmas": True}),
     ("euler_a", "normal"): (EulerAncestralDiscreteScheduler, {}),
     ("heun", "normal"): (HeunDiscreteScheduler, {}),
-    ("ddim", "normal"): (type(tiny.scheduler()), {"set_alpha_to_one": True}),
+    ("ddim", "normal"): (type(tiny.scheduler()), {}),
     ("dpmpp_2m", "normal"): (DPMSolverMultistepScheduler, {"final_sigmas_type": "zero"}),
     ("unipc", "normal"): (UniPCMultistepScheduler, {"final_sigmas_type": "zero"}),
 }

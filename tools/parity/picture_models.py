@@ -99,5 +99,7 @@ def controlnet(unet):
 
 
 def scheduler(**changes):
-    return DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear",
-                         clip_sample=False, steps_offset=1, timestep_spacing="leading", **changes)
+    """As the released folders of Stable Diffusion have it."""
+    return DDIMScheduler(**{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
+                            "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1,
+                            "timestep_spacing": "leading", **changes})
