@@ -127,7 +127,7 @@ Canvas make_canvas(const Model& model, const Request& request, const Pictures& p
     if (pictures.mask) add_mask(model, request, pictures, made);
   }
   if (model.extra_channels > 0 && !made.mask.defined()) {
-    throw bad_input("model '" + model.name + "'", "an init image and a mask (--init, --mask)",
+    throw bad_input("model '" + model.name + "'", "an init image and a mask (--init-image, --mask)",
                     "none", "this is an inpainting model");
   }
   const size_t wanted = model.control_channels > 0 ? 1 : model.controls.size();
