@@ -21,6 +21,11 @@ A model is a folder in diffusers' layout or one LDM `.safetensors`; which family
 shapes of its tensors, never off the file's name. f32, f16 and bf16 files are mapped and converted on load.
 Pickled files (`.ckpt`, `.pt`, `.bin`) are refused, with the line that converts them.
 
+PanGu-Draw 3 is a folder with its two MindSpore `.ckpt` as released. They hold the same tensors, so here alone names
+count: the file with `low` in its name is the texture generator (little noise, the last steps) and gives autoencoder
+and text encoders too, the one with `high` is the structure generator. One of them alone is refused.
+`./pangu-draw convert FOLDER OUT` makes one diffusers folder of the two.
+
 | family | how it is recognised | conditions |
 |---|---|---|
 | Stable Diffusion 1.x | convolutional projections, one CLIP text encoder | text |

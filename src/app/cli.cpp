@@ -74,8 +74,10 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--lora-dir", args.lora_dir, "Where <lora:NAME:WEIGHT> in the prompt looks");
   cmd->add_option("--embedding", args.embeddings, "Textual inversion; its name is the word")
       ->allow_extra_args(false);
-  cmd->add_option("--model", args.model,
-                  "Model: a diffusers folder or one .safetensors (default: the embedded model)");
+  cmd->add_option(
+      "--model", args.model,
+      "Model: a diffusers folder, one .safetensors, or a folder with PanGu-Draw 3's two "
+      ".ckpt, low and high in their names (default: the embedded model)");
   cmd->add_option("--vae", args.vae, "Another autoencoder, also a tiny one (TAESD)");
   cmd->add_option("--refiner", args.refiner, "SDXL's refiner, which draws the last steps");
   cmd->add_option("--refiner-start", args.refiner_start, "From this share of the schedule on")
@@ -323,7 +325,9 @@ void add_inspect(CLI::App& app, InspectArgs& args) {
 
 void add_convert(CLI::App& app, ConvertArgs& args) {
   CLI::App* cmd = app.add_subcommand("convert", "Write any model as a folder that diffusers reads");
-  cmd->add_option("source", args.source, "Single file, folder, or PanGu-Draw 3's pair of .ckpt")
+  cmd->add_option("source", args.source,
+                  "Single file, folder, or folder with PanGu-Draw 3's two .ckpt, low and high in "
+                  "their names")
       ->required();
   cmd->add_option("out", args.out, "Folder to write")->required();
   cmd->add_option("--dtype", args.dtype, "bf16, f16 or f32")->capture_default_str();

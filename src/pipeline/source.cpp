@@ -21,6 +21,8 @@ constexpr size_t kSampleBytes = size_t{64} << 10;
 constexpr size_t kTensorSampleBytes = 64;
 constexpr size_t kFingerprintDigits = 16;
 constexpr const char* kOwnPipeline = "PanGuDrawPipeline";
+constexpr const char* kPanguPair =
+    "PanGu-Draw 3's two .ckpt, one with 'low' and one with 'high' in its name";
 constexpr const char* kParts[] = {"unet",         "unet_texture",   "vae",
                                   "text_encoder", "text_encoder_2", "image_encoder"};
 
@@ -149,18 +151,23 @@ Source open_single(const std::string& path) {
 // "pangu_low_timestamp-127da122.ckpt" and "pangu_high_...": the two files are alike in all but
 // their weights, so the names that they were released under tell which is which.
 std::optional<Source> open_pair(const std::string& folder) {
-  std::string low, high;
+  std::vector<std::string> low, high;
+  std::string found;
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (entry.path().extension() != ".ckpt") continue;
-    if (name.find("low") != std::string::npos) low = entry.path().string();
-    if (name.find("high") != std::string::npos) high = entry.path().string();
+    found += (found.empty() ? "" : ", ") + name;
+    if (name.find("low") != std::string::npos) low.push_back(entry.path().string());
+    if (name.find("high") != std::string::npos) high.push_back(entry.path().string());
   }
-  if (low.empty() || high.empty()) return std::nullopt;
-  Source source = open_single(low);
-  add_structure(source, high);
+  if (found.empty()) return std::nullopt;
+  if (low.size() != 1 || high.size() != 1 || low == high) {
+    throw bad_input("'" + folder + "'", std::string("a model_index.json, or ") + kPanguPair, found);
+  }
+  Source source = open_single(low.front());
+  add_structure(source, high.front());
   source.name = name_of_path(folder);
-  source.fingerprint = fingerprint_of_paths({low, high});
+  source.fingerprint = fingerprint_of_paths({low.front(), high.front()});
   return source;
 }
 
@@ -228,7 +235,13 @@ Source open_source(const std::string& path) {
     throw bad_input("model", "a folder or a .safetensors file",
                     "'" + path + "', which is not there");
   }
-  return open_single(path);
+  Source source = open_single(path);
+  if (source.what.family == io::Family::kPanguDraw3) {
+    throw bad_input("model '" + path + "'", std::string("the folder of ") + kPanguPair,
+                    "one of them, which draws one half of the steps",
+                    "`pangu-draw convert FOLDER OUT` makes one model of the two");
+  }
+  return source;
 }
 
 Component open_component(const std::string& path, io::Part part, io::Recognised* recognised) {

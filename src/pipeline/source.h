@@ -44,7 +44,8 @@ struct Source {
 };
 
 // Opens headers and configurations, reads no weights. Error kBadInput for a path that is no model,
-// an adapter (a LoRA, a ControlNet, ...) in a model's place, or a file with parts missing.
+// an adapter (a LoRA, a ControlNet, ...) in a model's place, a file with parts missing, or one of
+// PanGu-Draw 3's two files without the other.
 Source open_source(const std::string& path);
 
 // One component out of a file or a folder of its own (a ControlNet, a VAE). Error kBadInput if what

@@ -153,6 +153,20 @@ class Convert(unittest.TestCase):
     def test_pangu_draw_3(self):
         self.check_family("pangu_draw_3", "PanGuDrawPipeline", ["--size", "256x960"])
 
+    def test_half_of_a_pangu_draw_3_is_refused(self):
+        pair, _ = self.source("pangu_draw_3")
+        out = self.folder / "half_of_a_pair"
+        lonely = self.folder / "lonely"
+        lonely.mkdir()
+        shutil.copy(pair / "pangu_high.ckpt", lonely)
+        for source, words in ((pair / "pangu_low.ckpt", ["low", "high", "pangu-draw convert"]),
+                              (lonely, ["low", "model_index.json", "pangu_high.ckpt"])):
+            for done in (run("convert", source, out), run("draw", "a cat", "--model", source, *FAST, "--out", "no.png")):
+                self.assertEqual(done.returncode, 2, done.stderr)
+                for word in words:
+                    self.assertIn(word, done.stderr)
+            self.assertFalse(out.exists())
+
     def picture(self):
         path = self.folder / "picture.png"
         if not path.exists():
