@@ -55,6 +55,8 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--count", args.count, "How many pictures");
   cmd->add_option("--sampler", args.sampler, sampler_names());
   cmd->add_option("--schedule", args.schedule, schedule_names());
+  cmd->add_option("--spacing", args.spacing,
+                  "Of its timesteps: leading, linspace or trailing (default: the model's)");
   cmd->add_option("--noise", args.noise, "philox, numpy or torch-cpu (what diffusers draws from)");
   cmd->add_option("--guidance-rescale", args.guidance_rescale, "0 to 1, against overexposure");
   cmd->add_option("--clip-skip", args.clip_skip, "2: the CLIP layer before the usual one");

@@ -89,6 +89,7 @@ pipeline::Request request_of(const DrawArgs& args) {
   if (args.guidance) r.guidance = *args.guidance;
   if (args.sampler) r.sampler = *args.sampler;
   if (args.schedule) r.schedule = *args.schedule;
+  if (args.spacing) r.spacing = *args.spacing;
   if (args.noise) r.noise = *args.noise;
   if (args.guidance_rescale) r.guidance_rescale = *args.guidance_rescale;
   if (args.clip_skip) r.clip_skip = *args.clip_skip;

@@ -22,6 +22,7 @@ struct DrawArgs {
   std::optional<int> count;
   std::optional<std::string> sampler;
   std::optional<std::string> schedule;
+  std::optional<std::string> spacing;
   std::optional<std::string> noise;  // "philox", "numpy", "torch-cpu"
   std::optional<double> guidance_rescale;
   std::optional<int> clip_skip;

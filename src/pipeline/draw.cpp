@@ -81,6 +81,7 @@ diffusion::Plan plan_of(const Model& model, const Request& request) {
   options.timestep_rule = diffusion::find_sampler(*request.sampler).timestep_rule;
   options.ends_of_timesteps =
       options.linear_interpolation && options.timestep_rule == diffusion::TimestepRule::kEuler;
+  if (request.spacing) options.spacing = diffusion::spacing_from(*request.spacing);
   // The end that a model's files ask for is DDIM's, whose one schedule is "normal".
   const auto end = std::exchange(options.final_sigma, diffusion::FinalSigma::kZero);
   auto sigmas = diffusion::make_sigmas(*request.schedule, model.schedule, *request.steps, options);

@@ -122,6 +122,20 @@ TEST_CASE("only ddim ends where the model's files say, and there the picture has
   CHECK(draw(toy.model, r, {}, pictures).pictures[0] == *pictures.init);
 }
 
+TEST_CASE("a request's spacing is stronger than the model's, and travels in its JSON") {
+  Toy toy;
+  toy.model.rules.defaults.spacing = "leading";
+  const auto first_of = [&](const Request& r) { return plan_of(toy.model, r).steps[0].t_index; };
+  Request r = toy.request("cat");
+  CHECK(r.spacing == "leading");
+  CHECK(first_of(r) == doctest::Approx(901));
+  r.spacing = "trailing";
+  CHECK(first_of(r) == doctest::Approx(999));
+  CHECK(request_from_json(to_json(r)) == r);
+  r.spacing = "even";
+  CHECK_THROWS_WITH_AS(validate(r, toy.model.rules), doctest::Contains("trailing"), Error);
+}
+
 TEST_CASE("a picture does not depend on how many are drawn with it, for every sampler") {
   for (const auto& sampler : diffusion::samplers()) {
     Toy toy;

@@ -294,6 +294,7 @@ Model load_model(const std::string& path, const LoadOptions& options) {
   m.sigma_options = sigma_options_of(*source);
   m.parameterisation = parameterisation_of(*source);
   m.rules.defaults = family_defaults(*source);
+  m.rules.defaults.spacing = to_string(m.sigma_options.spacing);
 
   const Autoencoder vae = autoencoder_of(*source, place, options);
   m.latent_channels = vae.latent_channels;

@@ -42,6 +42,7 @@ void visit_fields(Self& self, Visit&& visit) {
   visit("guidance_high", self.guidance_high);
   visit("sampler", self.sampler);
   visit("schedule", self.schedule);
+  visit("spacing", self.spacing);
   visit("noise", self.noise);
   visit("seed", self.seed);
   visit("count", self.count);
@@ -237,6 +238,7 @@ void validate(const Request& request, const RequestRules& rules) {
     for (const std::string& list : lists) known += (known.empty() ? "one of " : ", ") + list;
     throw bad_input("schedule", known, *request.schedule);
   }
+  if (request.spacing) diffusion::spacing_from(*request.spacing);
   diffusion::noise_kind_from(said(request.noise, "noise"));
   check_whole("count", request.count, 1, kMaxCount);
   check_whole("clip skip", request.clip_skip, 1, kMaxClipSkip);
@@ -279,6 +281,7 @@ Request resolved(Request request, const RequestRules& rules, uint64_t fresh_seed
   fill(request.style_scale, defaults.style_scale);
   fill(request.sampler, defaults.sampler);
   fill(request.schedule, defaults.schedule);
+  fill(request.spacing, defaults.spacing);
   fill(request.noise, defaults.noise);
   fill(request.seed, std::optional<uint64_t>(fresh_seed));
   if (!request.init_image.empty()) {

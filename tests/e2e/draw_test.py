@@ -94,6 +94,18 @@ class Draw(unittest.TestCase):
         for step in steps:
             self.assertEqual(step["expert"], "structure" if step["t_index"] >= 500 else "texture")
 
+    def test_the_spacing_is_asked_for_by_flag_and_repeats_from_the_file(self):
+        def first(*arguments):
+            done = run("draw", *arguments, "--plan", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(done.stdout)["steps"][0]["t_index"]
+        flags = ["a cat", "--steps", 4, "--schedule", "normal", "--sampler", "euler"]
+        found = [round(first(*flags, "--spacing", name)) for name in ("leading", "linspace", "trailing")]
+        self.assertEqual(found, [751, 999, 999])
+        self.assertEqual(first(*flags), 999)  # this model's own is trailing
+        drawn = self.draw("leading.png", *flags[:1], *flags[3:], "--spacing", "leading")
+        self.assertEqual(round(first("--from", drawn)), 751)
+
     def test_json_names_the_file_and_the_seconds(self):
         done = run("draw", "a cat", *FAST, "--json", "--seed", 3, "--out", self.path("j.png"))
         found = json.loads(done.stdout)
@@ -106,6 +118,7 @@ class Draw(unittest.TestCase):
             (["a cat", "--size", "big"], ["size"]),
             (["a cat", "--steps", "0"], ["steps"]),
             (["a cat", "--sampler", "magic"], ["sampler", "euler"]),
+            (["a cat", "--spacing", "even"], ["spacing", "leading", "trailing"]),
             (["a cat", "--model", self.folder.name], ["model_index.json"]),
             (["a cat", "--out", "x.gif"], [".png"]),
             (["a cat", "--no-such-flag"], ["no-such-flag"]),
