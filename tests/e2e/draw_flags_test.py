@@ -1,0 +1,165 @@
+"""What `draw` takes beside a model: every flag that names a file or changes how it is read changes the picture (or, where
+it only saves memory, does not), and a wrong file is refused with the reason.
+
+Usage: draw_flags_test.py PROGRAM. Skipped (77) without diffusers. Models are tiny, with random weights.
+"""
+
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
+PROGRAM = sys.argv.pop(1)
+try:
+    import torch
+    from diffusers import AutoencoderTiny, StableDiffusionXLImg2ImgPipeline
+    from PIL import Image
+    from safetensors.torch import save_file
+    import dump_coop
+    import dump_pictures
+    import picture_models as tiny
+    from pangu_reference import pair
+except ImportError as missing:
+    print(f"SKIPPED: {sys.executable} has no {missing.name}")
+    sys.exit(77)
+
+PROMPT = "a cat with a hat"
+FAST = ["--seed", "5", "--dtype", "f32", "--threads", "1", "--quiet"]
+
+
+def make_models(folder):
+    torch.manual_seed(1)
+    words = folder / "words"
+    sd15, sdxl = dump_coop.sd15(words), dump_coop.sdxl(words)
+    sd15.save_pretrained(folder / "sd15")
+    sdxl.save_pretrained(folder / "sdxl")
+    StableDiffusionXLImg2ImgPipeline(
+        unet=tiny.unet_xl(64, 5, 96, levels=4), text_encoder=None, tokenizer=None, vae=sdxl.vae,
+        text_encoder_2=sdxl.text_encoder_2, tokenizer_2=sdxl.tokenizer_2, scheduler=sdxl.scheduler,
+        requires_aesthetics_score=True, force_zeros_for_empty_prompt=False,
+        add_watermarker=False).save_pretrained(folder / "refiner")
+    for name in ("net0", "net1"):
+        tiny.controlnet(sd15.unet).save_pretrained(folder / name)
+    tiny.controlnet(sdxl.unet).save_pretrained(folder / "net_xl")
+    (folder / "loras").mkdir()
+    for name in ("lora0", "lora1"):
+        tensors, _ = dump_pictures.kohya_lora(sd15)
+        save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"loras/{name}.safetensors")
+    save_file({"emb_params": torch.randn(2, 64) * 0.5}, folder / "hat.safetensors")
+    save_file({"emb_params": torch.randn(2, 48)}, folder / "wide.safetensors")
+    tiny.vae(0.18215).save_pretrained(folder / "vae")
+    tiny.louder(AutoencoderTiny(encoder_block_out_channels=(32,) * 4,
+                                decoder_block_out_channels=(32,) * 4)).save_pretrained(folder / "taesd")
+    for k in range(2):
+        dump_pictures.photograph(96, 64, k).save(folder / f"picture{k}.png")
+    pair.write_tiny_pair(folder / "pangu")
+
+
+class DrawFlags(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.addClassCleanup(cls.temporary.cleanup)
+        cls.folder = pathlib.Path(cls.temporary.name)
+        make_models(cls.folder)
+        cls.alone = cls.draw()
+
+    @classmethod
+    def run_draw(cls, *flags, prompt=PROMPT, model="sd15", size="96x64", steps=2):
+        """Flags that begin with @ are files of the test's folder."""
+        named = [str(cls.folder / flag[1:]) if str(flag).startswith("@") else str(flag) for flag in flags]
+        return subprocess.run(
+            [PROGRAM, "draw", prompt, "--model", cls.folder / model, "--size", size, "--steps", str(steps), *FAST,
+             *named, "--out", cls.folder / "out.png"],
+            capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
+
+    @classmethod
+    def draw(cls, *flags, **more):
+        """What tells the picture's pixels from others'."""
+        done = cls.run_draw(*flags, **more)
+        assert done.returncode == 0, (flags, done.stderr)
+        return hashlib.sha256(Image.open(cls.folder / "out.png").tobytes()).hexdigest()
+
+    def refused(self, words, *flags, code=2, **more):
+        done = self.run_draw(*flags, **more)
+        self.assertEqual(done.returncode, code, f"{flags}: {done.stderr}")
+        for word in words:
+            self.assertIn(word, done.stderr, flags)
+
+    def check_all_differ(self, pictures):
+        self.assertEqual(len(set(pictures)), len(pictures))
+
+    def test_controlnets_their_pictures_weights_and_ranges(self):
+        one = ["--controlnet", "@net0", "--control-image"]
+        two = [*one, "@picture0.png", "--controlnet", "@net1", "--control-image"]
+        self.check_all_differ([
+            self.alone, self.draw(*one, "@picture0.png"), self.draw(*one, "@picture1.png"),
+            self.draw(*one, "@picture0.png,weight=0.5"), self.draw(*one, "@picture0.png,to=0.5"),
+            self.draw(*two, "@picture1.png")])
+        self.assertEqual(self.draw(*one, "@picture0.png,weight=0"), self.alone)
+        self.assertEqual(self.draw(*two, "@picture1.png,weight=0"), self.draw(*one, "@picture0.png"))
+        self.refused(["control pictures", "expected 1", "found 0"], *one[:2])
+        self.refused(["control range"], *one, "@picture0.png,from=0.5,to=0.2")
+        self.refused(["ControlNet", "Stable Diffusion 1", "SDXL"], "--controlnet", "@net_xl", *one[2:], "@picture0.png")
+        self.refused(["ControlNet", "LoRA"], "--controlnet", "@loras/lora0.safetensors", *one[2:], "@picture0.png")
+
+    def test_loras_by_flag_and_from_the_prompt(self):
+        first, second = "@loras/lora0.safetensors", "@loras/lora1.safetensors"
+        strong, weak = self.draw("--lora", first), self.draw("--lora", f"{first}:0.5")
+        both = self.draw("--lora", f"{first}:0.5", "--lora", f"{second}:-0.3")
+        self.check_all_differ([self.alone, strong, weak, both])
+        self.assertEqual(self.draw("--lora", f"{first}:0"), self.alone)
+        tagged = {"prompt": f"{PROMPT}<lora:lora0:0.5>"}
+        self.assertEqual(self.draw("--lora-dir", "@loras", **tagged), weak)
+        self.refused(["lora0", "--lora-dir"], **tagged)
+        self.refused(["none.safetensors"], "--lora-dir", "@loras", prompt="a cat <lora:none:1>", code=3)
+        self.refused(["weight", "strong"], "--lora", f"{first}:strong")
+        self.refused(["lora0", "context width 160", "context width 64", "lora_unet_down_blocks_0_attentions_0"],
+                     "--lora", first, model="sdxl")
+        self.refused(["a LoRA", "ControlNet"], "--lora", "@net0/diffusion_pytorch_model.safetensors")
+
+    def test_an_embedding_gives_its_word_a_meaning(self):
+        word, plain = {"prompt": "a cat with a hat in snow"}, {"prompt": "a cat in snow"}
+        flags = ["--embedding", "@hat.safetensors"]
+        self.assertNotEqual(self.draw(*flags, **word), self.draw(**word))
+        self.assertEqual(self.draw(*flags, **plain), self.draw(**plain))
+        self.refused(["width 64", "48"], "--embedding", "@wide.safetensors")
+        self.refused(["a textual inversion", "LoRA"], "--embedding", "@loras/lora0.safetensors")
+
+    def test_a_refiner_draws_the_last_steps(self):
+        sdxl = {"model": "sdxl", "steps": 3}
+        alone = self.draw(**sdxl)
+        late, early = (self.draw("--refiner", "@refiner", "--refiner-start", start, **sdxl) for start in (0.7, 0.3))
+        self.check_all_differ([alone, late, early])
+        self.refused(["SDXL's refiner", "SDXL"], "--refiner", "@sdxl", model="sdxl")
+        self.refused(["SDXL's refiner", "Stable Diffusion 1"], "--refiner", "@refiner")
+        self.refused(["refiner start", "1.5"], "--refiner", "@refiner", "--refiner-start", "1.5", model="sdxl")
+
+    def test_other_autoencoders_and_tiles(self):
+        large = {"size": "192x128"}
+        self.check_all_differ([self.alone, self.draw("--vae", "@vae"), self.draw("--vae", "@taesd")])
+        self.assertNotEqual(self.draw("--vae-tile", 64, **large), self.draw(**large))
+        self.assertEqual(self.draw("--vae-tile", 256, **large), self.draw(**large))
+        self.refused(["an autoencoder", "LoRA"], "--vae", "@loras/lora0.safetensors")
+        self.refused(["--vae-tile", "64"], "--vae-tile", 8)
+
+    def test_one_expert_in_memory_draws_the_same(self):
+        pangu = {"model": "pangu", "size": "256x960", "steps": 4}  # the second one draws the last
+        whole = self.draw("--experts-in-memory", 0, **pangu)
+        self.assertEqual(self.draw("--experts-in-memory", 1, **pangu), whole)
+        self.refused(["--experts-in-memory", "-1"], "--experts-in-memory", -1)
+
+    def test_a_file_that_is_not_there_is_named(self):
+        self.refused(["nowhere.safetensors"], model="nowhere.safetensors")
+        self.refused(["nowhere.safetensors"], "--refiner", "@nowhere.safetensors", model="sdxl")
+        for flag in ("--vae", "--controlnet", "--lora", "--embedding"):
+            self.refused(["nowhere.safetensors"], flag, "@nowhere.safetensors", model="sdxl", code=3)
+
+
+if __name__ == "__main__":
+    unittest.main()
