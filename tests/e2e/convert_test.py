@@ -5,7 +5,9 @@ Usage: convert_test.py PROGRAM. Skipped (77) without diffusers or a package inde
 
 import json
 import os
+import math
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tools/parity"))
+sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tests")]
 PROGRAM = sys.argv.pop(1)
 SKIPPED = 77
 try:
@@ -22,6 +24,7 @@ try:
     import torch
     import transformers
     import dump_checkpoints
+    import sparse_files
     from PIL import Image
 except ImportError as missing:
     print(f"SKIPPED: {sys.executable} has no {missing.name}")
@@ -166,6 +169,28 @@ class Convert(unittest.TestCase):
                 for word in words:
                     self.assertIn(word, done.stderr)
             self.assertFalse(out.exists())
+
+    def test_memory_is_bounded_by_a_tensor_whatever_the_files_hold(self):
+        """A pair of released widths with one layer of each kind, without numbers: each file is larger than the bound."""
+        def kept(name):
+            layer = re.search(r"(?:transformer_blocks|resblocks|encoder\.layers)\.(\d+)\.", name)
+            return not layer or layer[1] == "0"
+        tensors = [(name, shape) for name, shape in sparse_files.released_tensors() if kept(name)]
+        bound = 2 * 10**9 + 4 * max(math.prod(shape) for _, shape in tensors)
+        pair = self.folder / "large"
+        pair.mkdir()
+        for half in ("low", "high"):
+            sparse_files.write_mindspore(pair / f"pangu_{half}.ckpt", tensors)
+            self.assertGreater((pair / f"pangu_{half}.ckpt").stat().st_size, bound)
+        out = self.folder / "large.converted"
+        child = subprocess.Popen([PROGRAM, "convert", pair, out, "--quiet"], stdout=subprocess.DEVNULL,
+                                 env={**os.environ, "PANGU_HOME": str(ROOT)})
+        _, status, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(child.returncode, 0)
+        print(f"convert: peak {usage.ru_maxrss * 1024 / 1e9:.2f} GB of {bound / 1e9:.2f} GB")
+        self.assertLess(usage.ru_maxrss * 1024, bound)
+        shutil.rmtree(out)
 
     def picture(self):
         path = self.folder / "picture.png"

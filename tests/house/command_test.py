@@ -13,8 +13,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import sparse_files  # noqa: E402
+
 PROGRAM = sys.argv[1]
-TABLE = pathlib.Path(__file__).resolve().parents[1] / "parity/data/pangu_draw_3_tensors.tsv"
 PICTURES = pathlib.Path(__file__).resolve().parents[1] / "fuzz/corpus/image"
 
 
@@ -91,50 +93,10 @@ def inspect_reads_models(folder):
     refused(2, "inspect", model)
 
 
-def varint(value):
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes(out) + bytes([value])
-
-
-def released_tensors():
-    """Names and shapes of a released PanGu-Draw 3 file, in MindSpore's words."""
-    for line in TABLE.read_text().splitlines():
-        name, _, shape = line.partition("\t")
-        yield name, [int(side) for side in shape.split(",")]
-
-
-def sparse_safetensors(path):
-    header, at = {}, 0
-    for name, shape in released_tensors():
-        name = name.replace(".gamma", ".weight").replace(".beta", ".bias")
-        name = name.replace(".embedding_table", ".weight")
-        shape = [] if shape == [0] else shape
-        size = 2 * math.prod(shape)
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [at, at + size]}
-        at += size
-    with open(path, "wb") as out:
-        out.write(safetensors(header, b""))
-        out.truncate(out.tell() + at)
-
-
-def sparse_mindspore(path):
-    with open(path, "wb") as out:
-        for name, shape in released_tensors():
-            size = 4 * (1 if shape == [0] else math.prod(shape))
-            head = b"".join(b"\x08" + varint(side) for side in shape) + b"\x12\x07Float32\x1a" + varint(size)
-            tag = b"\x0a" + varint(len(name)) + name.encode() + b"\x12" + varint(len(head) + size)
-            out.write(b"\x0a" + varint(len(tag) + len(head) + size) + tag + head)
-            out.seek(size, 1)
-        out.truncate(out.tell())
-
-
 def inspect_is_quick(folder):
     """A 7 GB file in under a second, told by its headers: those of a real checkpoint, without weights."""
     path = folder / "pangu.safetensors"
-    sparse_safetensors(path)
+    sparse_files.write_safetensors(path)
     assert path.stat().st_size > 6.9e9
     seconds = []
     for _ in range(3):  # the machine may be busy with something else
@@ -145,7 +107,7 @@ def inspect_is_quick(folder):
     whole_pangu(found, "safetensors", "F16")
     path.unlink()
     path = folder / "pangu_low.ckpt"
-    sparse_mindspore(path)
+    sparse_files.write_mindspore(path, sparse_files.released_tensors())
     assert path.stat().st_size == 13_840_689_166
     whole_pangu(json.loads(run("inspect", path, "--json").stdout), "MindSpore ckpt", "F32")
     text = run("inspect", path).stdout
