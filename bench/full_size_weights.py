@@ -1,9 +1,10 @@
 """Writes random weights at the size of released models, for bench/full_size.sh.
 
-  full_size_weights.py {sd15,sdxl,pangu_draw_3,controlnet,lora} FOLDER
+  full_size_weights.py {sd15,sdxl,pangu_draw_3,pangu_draw_3_ckpt,controlnet,lora} FOLDER
 
 sd15 and sdxl become one f16 .safetensors in LDM's names, pangu_draw_3 a bf16 folder of diffusers with two
-experts, whose UNets' names and shapes are checked against the table of the released files; controlnet (a folder) and
+experts, whose UNets' names and shapes are checked against the table of the released files; pangu_draw_3_ckpt the
+folder of the two MindSpore files, f32, 27.7 GB; controlnet (a folder) and
 lora (kohya's names, rank 16, all attention) are sd15's. Prints the path.
 Tensor after tensor: it holds one at a time. What such a model draws is noise.
 """
@@ -18,10 +19,11 @@ from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tools/parity"))
+sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
 import ldm_inverse as ldm  # noqa: E402
 from checkpoint_models import DOWN4, UP4  # noqa: E402
 from checkpoint_models import SDXL as TINY_SDXL  # noqa: E402
+from pangu_reference import pair, tiny  # noqa: E402
 
 SD15 = dict(sample_size=64, down_block_types=DOWN4, up_block_types=UP4, block_out_channels=[320, 640, 1280, 1280],
             layers_per_block=2, attention_head_dim=8, cross_attention_dim=768)
@@ -124,6 +126,10 @@ def pangu_draw_3(folder):
     return out
 
 
+def pangu_draw_3_ckpt(folder):
+    return pair.write_pair(folder / "pangu_draw_3_ckpt", tiny.released(pair.NAMES))
+
+
 def controlnet(folder):
     shape = {k: v for k, v in SD15.items() if k not in ("sample_size", "up_block_types")}
     model, state = on_meta(ControlNetModel, **shape)
@@ -146,7 +152,7 @@ def lora(folder, rank=16):
 
 def main():
     name, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    makers = {"pangu_draw_3": pangu_draw_3, "controlnet": controlnet, "lora": lora}
+    makers = {made.__name__: made for made in (pangu_draw_3, pangu_draw_3_ckpt, controlnet, lora)}
     print(makers[name](folder) if name in makers else single(name, folder))
 
 

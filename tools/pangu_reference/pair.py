@@ -19,9 +19,13 @@ def tokenizers(folder=ROOT / "models/tokenizers"):
 
 
 def write_tiny_pair(folder, seed=1):
-    """Both files hold all parts, and differ in all of them."""
+    return write_pair(folder, tiny.narrowed(tiny.released(NAMES)), seed)
+
+
+def write_pair(folder, rows, seed=1):
+    """Random files of (name, shape) rows. Both hold all parts, and differ in all of them."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = tiny.narrowed(tiny.released(NAMES))
     for i, part in enumerate(("low", "high")):
         ckpt.write_ckpt(folder / f"pangu_{part}_timestamp-{i:08x}.ckpt", tiny.tensors(rows, seed + i))
+    return folder
