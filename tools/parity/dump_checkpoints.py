@@ -12,7 +12,7 @@ files come from ldm_inverse.py, and are checked here by diffusers' own converter
 import argparse
 import json
 import pathlib
-import subprocess
+import shutil
 import sys
 
 import torch
@@ -21,6 +21,7 @@ from safetensors.torch import save_file
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import checkpoint_adapters  # noqa: E402
 import checkpoint_models as models  # noqa: E402
+import dump_tokenizers  # noqa: E402
 import ldm_inverse as ldm  # noqa: E402
 
 F16, BF16, F32 = torch.float16, torch.bfloat16, torch.float32
@@ -42,12 +43,7 @@ def save_component(folder, model, state, dtype):
 
 def tokenizers(folder, kinds):
     """`kinds`: (name of the folder, kind of dump_tokenizers.clip_folders)."""
-    import shutil
-
-    import dump_tokenizers
-    packed = dump_tokenizers.member(dump_tokenizers.OPEN_CLIP,
-                                    f"open_clip/{dump_tokenizers.MERGES_FILE}")
-    made = dump_tokenizers.clip_folders(folder / "tokenizers.tmp", packed)
+    made = dump_tokenizers.clip_folders(folder / "tokenizers.tmp")
     for name, kind in kinds:
         shutil.copytree(made[kind], folder / name)
         path = folder / name / "tokenizer_config.json"
@@ -207,7 +203,6 @@ def sdxl(out, refiner=False, in_channels=4):
 
 def pangu_draw_3(out):
     """Two files that differ in their UNets: low noise (texture) and high noise (structure)."""
-    import dump_tokenizers
     folder = out / "folder"
     texture, structure = models.unet(models.PANGU, 31), models.unet(models.PANGU, 32)
     auto = models.vae(0.13025, 33)
@@ -239,8 +234,7 @@ def pangu_draw_3(out):
         save_component(folder / name, model, states[name], F32)
     tokenizers(folder, [("tokenizer_2", "clip_sdxl_2")])
     (folder / "tokenizer").mkdir()
-    (folder / "tokenizer" / "vocab.txt").write_bytes(
-        dump_tokenizers.member(dump_tokenizers.CN_CLIP, "cn_clip/clip/vocab.txt"))
+    shutil.copy(dump_tokenizers.CHINESE, folder / "tokenizer" / "vocab.txt")
     return {"single": singles["pangu_low"], "single_high": singles["pangu_high"], "folder": folder}
 
 
@@ -311,16 +305,11 @@ def main():
     parser.add_argument("--case", action="append", choices=CASES)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    try:
-        for name in arguments.case or CASES:
-            paths = make_case(name, arguments.out)
-            found = {what: str(path.relative_to(arguments.out)) for what, path in paths.items()}
-            (arguments.out / name / "paths.json").write_text(json.dumps(found), encoding="utf-8")
-    except subprocess.CalledProcessError as problem:  # no package index: the test is skipped
-        (arguments.out / "unavailable.txt").write_text(str(problem), encoding="utf-8")
-        return 1
-    return 0
+    for name in arguments.case or CASES:
+        paths = make_case(name, arguments.out)
+        found = {what: str(path.relative_to(arguments.out)) for what, path in paths.items()}
+        (arguments.out / name / "paths.json").write_text(json.dumps(found), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -2,7 +2,6 @@
 dump_pictures.py.
 """
 
-import gzip
 import json
 import pathlib
 
@@ -11,8 +10,8 @@ from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DCondi
 from transformers import (CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
                           CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection)
 
-MERGES = (pathlib.Path(__file__).resolve().parents[2] /
-          "models/tokenizers/clip/bpe_simple_vocab_16e6.txt.gz")
+import dump_tokenizers
+
 VOCABULARY = 49408
 
 if not hasattr(CLIPTextModel, "text_model"):
@@ -20,24 +19,13 @@ if not hasattr(CLIPTextModel, "text_model"):
     CLIPTextModel.text_model = property(lambda self: self)
 
 
-def bytes_to_letters():
-    """The 256 letters that stand for bytes in CLIP's vocabulary: printable ones for themselves."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    letters = [chr(b) for b in printable]
-    others = [b for b in range(256) if b not in printable]
-    return letters + [chr(256 + i) for i in range(len(others))]
-
-
 def tokenizer(folder, pad):
     """CLIP's tokenizer with its real vocabulary."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    lines = gzip.decompress(MERGES.read_bytes()).decode().split("\n")[1 : 49152 - 256 - 2 + 1]
-    letters = bytes_to_letters()
-    words = letters + [c + "</w>" for c in letters] + ["".join(m.split()) for m in lines]
-    words += ["<|startoftext|>", "<|endoftext|>"]
-    (folder / "vocab.json").write_text(json.dumps({w: i for i, w in enumerate(words)}))
-    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(lines) + "\n")
+    vocabulary, merges = dump_tokenizers.openai_vocabulary()
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n")
     return CLIPTokenizer(str(folder / "vocab.json"), str(folder / "merges.txt"), pad_token=pad,
                          model_max_length=77)
 
