@@ -34,15 +34,14 @@ std::shared_ptr<nn::ClipTextModel> make_model(const Source& source, const Placem
   return make_network<nn::ClipTextModel>(config, component, place, std::move(tensors));
 }
 
-// A1111's emphasis: each token's state times its weight, then the chunk's mean as it was.
+}  // namespace
+
 at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights) {
   if (at::equal(weights, at::ones_like(weights))) return states;
   const at::Tensor before = states.mean({1, 2}, /*keepdim=*/true);
   const at::Tensor scaled = states * weights.unsqueeze(2);
   return scaled * (before / scaled.mean({1, 2}, /*keepdim=*/true));
 }
-
-}  // namespace
 
 ClipReader::ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
                        const std::vector<std::string>& embeddings, const ClipReaderOptions& options)

@@ -36,6 +36,10 @@ struct ClipReaderOptions {
   bool pads_with_zero = false;  // OpenCLIP's: the pad token of a single file is id 0
 };
 
+// A1111's emphasis (its "Original"): each token's state times its weight, then every chunk's mean
+// as it was. states: [C,77,D] f32; weights: [C,77] f32.
+at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights);
+
 class ClipReader {
  public:
   // Reads the vocabulary and the weights. `embeddings`: files of textual inversions.

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from sampler_formulas import SHAPE, BrownianPath, Noise, denoise, formula_paths
+from sampler_formulas import SHAPE, BrownianPath, Noise, denoise, formula_paths, web_ui_lists
 
 SD = dict(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
 
@@ -272,6 +272,9 @@ def lists(cases):
     for key, table in (("StableDiffusionSigmas", "sd15"), ("StableDiffusionXLSigmas", "sdxl")):
         sigmas = torch.tensor(published[key], dtype=torch.float64)
         add(f"align_your_steps {table}", 10, {"sigmas": sigmas}, list="align_your_steps", table=table)
+    for name, n, options, sigmas in web_ui_lists():
+        rho = f" rho {options['rho']}" if options else ""
+        add(f"{name} formula{rho}", n, {"sigmas": torch.tensor(sigmas, dtype=torch.float64)}, list=name, **options)
     for zero_snr in (False, True):
         alpha_bars = make_scheduler("DDIM", rescale_betas_zero_snr=zero_snr).alphas_cumprod.double()
         cases.add("table", "zero-SNR" if zero_snr else "usual", {"alpha_bars": alpha_bars}, zero_snr=zero_snr)

@@ -1,4 +1,4 @@
-"""The network and the noise of dump_samplers.py, and samplers that diffusers lacks, stated from their definitions.
+"""The network and the noise of dump_samplers.py, and samplers and lists that diffusers lacks, from their definitions.
 
 Nothing here is a sampler anybody should use: quadrature instead of closed forms, polynomials instead of weights.
 """
@@ -147,3 +147,27 @@ def formula_paths(cases):
                 return x
 
             cases.formula("lms", sigmas, lms, {"order": order})
+
+
+def web_ui_lists():
+    """(list, n, its options, sigmas) of the web UIs' own lists, 0 at the end included.
+
+    sgm_uniform, simple, ddim_uniform: modules/sd_schedulers.py of A1111's web UI and comfy/samplers.py of ComfyUI;
+    polyexponential: k_diffusion/sampling.py.
+    """
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    bars = np.cumprod(1 - betas)
+    table = np.sqrt((1 - bars) / bars)  # of t = 0 ... 999
+    last = len(table) - 1
+
+    def at(t):
+        """Between entries log(sigma) is linear in t."""
+        return math.exp(np.interp(t, np.arange(len(table)), np.log(table)))
+
+    for n in (1, 2, 7, 20, 30, 50, 333, 1000):
+        yield "sgm_uniform", n, {}, [*map(at, np.linspace(last, 0, n + 1)[:-1]), 0.0]
+        yield "simple", n, {}, [*(table[last - int(i * len(table) / n)] for i in range(n)), 0.0]
+        yield "ddim_uniform", n, {}, [*table[1 :: len(table) // n][::-1], 0.0]
+        for rho in (0.5, 1.0, 3.0):
+            share = np.linspace(1, 0, n) ** rho  # of the way from the least noise to the most, in log(sigma)
+            yield "polyexponential", n, {"rho": rho}, [*table[0] * (table[-1] / table[0]) ** share, 0.0]
