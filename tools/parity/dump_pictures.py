@@ -2,11 +2,11 @@
 
   dump_pictures.py OUT_DIR
 
-OUT_DIR/models/NAME is each pipeline in diffusers' layout (tiny, random weights), OUT_DIR/CASE.png what it drew,
-OUT_DIR/cases.json the requests: {name, model, request, refiner?, refiner_start?, controlnets?,
-loras?, embeddings?, vae?}. f32, one
-torch.Generator("cpu") an image. Layers are skipped without guidance only: diffusers skips none for the negative
-prompt, ours and the web UIs do.
+OUT_DIR/models/NAME is each pipeline in diffusers' layout (tiny, random weights), OUT_DIR/N.png what case N drew,
+OUT_DIR/cases.json the requests: {name, picture, model, request, refiner?, refiner_start?, controlnets?, loras?,
+embeddings?, vae?}. A name is "[single ]FAMILY TASK[: DETAIL]" in the words of tools/models_page.py; the single
+files are in single_pictures.py. f32, one torch.Generator("cpu") an image. Layers are skipped without guidance only:
+diffusers skips none for the negative prompt, ours and the web UIs do.
 """
 
 import json
@@ -20,14 +20,15 @@ from diffusers import (AutoencoderTiny, DPMSolverMultistepScheduler, EulerAncest
                        EulerDiscreteScheduler, HeunDiscreteScheduler, StableDiffusionControlNetPipeline,
                        StableDiffusionImageVariationPipeline, StableDiffusionImg2ImgPipeline,
                        StableDiffusionInpaintPipeline, StableDiffusionPipeline,
-                       StableDiffusionXLImg2ImgPipeline, StableDiffusionXLPipeline, UniPCMultistepScheduler)
+                       StableDiffusionXLControlNetPipeline, StableDiffusionXLImg2ImgPipeline,
+                       StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline, UniPCMultistepScheduler)
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import picture_models as tiny
+import single_pictures
+from picture_models import PROMPT, SIZE, mask, photograph, quiet
 
-SIZE = {"width": 128, "height": 96}
-PROMPT = "a photo of a cat, wearing a straw hat"
 SEED = 11
 
 # Our sampler and schedule -> diffusers' scheduler.
@@ -42,30 +43,20 @@ SCHEDULERS = {
 }
 
 
-def photograph(width, height, seed):
-    """A smooth colourful picture."""
-    x, y = np.meshgrid(np.linspace(0, 3, width), np.linspace(0, 3, height))
-    waves = [np.sin(x * (1 + k) + seed) * np.cos(y * (2 - 0.4 * k) - seed) for k in range(3)]
-    return Image.fromarray((127.5 + 120 * np.stack(waves, -1)).astype("uint8"))
-
-
-def mask(width, height):
-    pixels = np.zeros((height, width), "uint8")
-    pixels[height // 4 : height * 3 // 4, width // 3 : width] = 255
-    return Image.fromarray(pixels).convert("RGB")
-
-
 class Dump:
     def __init__(self, out):
         self.out = pathlib.Path(out)
         self.cases = []
+        self.pictures = {}
 
     def image(self, name, picture):
         path = self.out / f"{name}.png"
         picture.save(path)
         return str(path)
 
-    def draw(self, name, pipeline, model, sampler, call=None, request=None, **extra):
+    def draw(self, name, pipeline, model, sampler, call=None, request=None, finish=None, unlike=None, **extra):
+        """`finish`: picture -> picture, where the program does more than the pipeline; `unlike`: a case whose
+        picture must be another one."""
         maker, options = SCHEDULERS[sampler]
         trained = {"prediction_type": pipeline.scheduler.config.prediction_type}
         pipeline.scheduler = maker.from_config(tiny.scheduler(**trained).config, **options)
@@ -73,23 +64,21 @@ class Dump:
         arguments = {"num_inference_steps": 6, "guidance_scale": 5.0, "num_images_per_prompt": 1,
                      "generator": torch.Generator("cpu").manual_seed(SEED), **(call or {})}
         picture = pipeline(**arguments).images[0]
-        self.image(name, picture)
+        if finish:
+            picture = finish(picture)
+        self.pictures[name] = np.asarray(picture, float)
+        if unlike:
+            assert np.abs(self.pictures[name] - self.pictures[unlike]).mean() > 1, f"{name} is {unlike}"
         asked = {"prompt": PROMPT, "steps": arguments["num_inference_steps"],
                  "guidance": arguments["guidance_scale"], "seed": SEED, "noise": "torch-cpu",
                  "sampler": sampler[0], "schedule": sampler[1], **SIZE, **(request or {})}
-        self.cases.append({"name": name, "model": model, "request": asked, **extra})
+        self.cases.append({"name": name, "picture": self.image(str(len(self.cases)), picture), "model": model,
+                           "request": asked, **extra})
 
     def save(self, pipeline, name):
         folder = self.out / "models" / name
         pipeline.save_pretrained(folder)
         return str(folder)
-
-
-def quiet(kind, **parts):
-    if kind in (StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline,
-                StableDiffusionControlNetPipeline):
-        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-    return kind(**parts)
 
 
 def stable_diffusion_1(dump, folder):
@@ -101,11 +90,16 @@ def stable_diffusion_1(dump, folder):
     model = dump.save(pipeline, "sd15")
     text = {"prompt": PROMPT, "negative_prompt": "blurry", **SIZE}
     for sampler in SCHEDULERS:
-        dump.draw(f"sd15 {' '.join(sampler)}", pipeline, model, sampler, text, {"negative": "blurry"})
-    dump.draw("sd15 clip skip", pipeline, model, ("euler", "normal"), 
+        dump.draw(f"sd15 text to image: {' '.join(sampler)}", pipeline, model, sampler, text, {"negative": "blurry"})
+    dump.draw("sd15 text to image: clip skip", pipeline, model, ("euler", "normal"), 
               {"prompt": PROMPT, "clip_skip": 1, "guidance_scale": 1.0, **SIZE}, {"clip_skip": 2})
-    dump.draw("sd15 guidance rescale", pipeline, model, ("euler", "normal"),
+    dump.draw("sd15 text to image: guidance rescale", pipeline, model, ("euler", "normal"),
               {**text, "guidance_rescale": 0.7}, {"negative": "blurry", "guidance_rescale": 0.7})
+    weighted, against = "a (photo:1.4) of a [cat] BREAK with a ((straw hat)), smiling", "(blurry:1.2)"
+    dump.draw("sd15 text to image: weights, two chunks", pipeline, model, ("euler", "normal"),
+              {"prompt_embeds": tiny.read_weighted(pipeline, weighted, 2),
+               "negative_prompt_embeds": tiny.read_weighted(pipeline, against, 2), **SIZE},
+              {"prompt": weighted, "negative": against})
 
     # Folders from before diffusers 0.15 name the autoencoder's attention otherwise.
     old = shutil.copytree(model, f"{model}_of_old")
@@ -117,18 +111,18 @@ def stable_diffusion_1(dump, folder):
             name = name.replace(f".{new}.", f".{before}.")
         renamed[name] = tensor
     save_file(renamed, weights)
-    dump.draw("sd15 folder with old names", pipeline, old, ("euler", "normal"), text, {"negative": "blurry"})
+    dump.draw("sd15 text to image: folder with old names", pipeline, old, ("euler", "normal"), text, {"negative": "blurry"})
 
     start = photograph(**SIZE, seed=1)
     pipeline = quiet(StableDiffusionImg2ImgPipeline, **parts)
     for strength in (0.5, 1.0):
-        dump.draw(f"sd15 image to image {strength}", pipeline, model, ("ddim", "normal"),
+        dump.draw(f"sd15 image to image: {strength}", pipeline, model, ("ddim", "normal"),
                   {"prompt": PROMPT, "image": start, "strength": strength},
                   {"init_image": dump.image("start", start), "strength": strength})
     pipeline = quiet(StableDiffusionInpaintPipeline, **parts)
     holes = mask(**SIZE)
     for strength in (0.6, 1.0):
-        dump.draw(f"sd15 inpainting {strength}", pipeline, model, ("ddim", "normal"),
+        dump.draw(f"sd15 inpainting: {strength}", pipeline, model, ("ddim", "normal"),
                   {"prompt": PROMPT, "image": start, "mask_image": holes, "strength": strength, **SIZE},
                   {"init_image": dump.image("start", start), "mask_image": dump.image("mask", holes),
                    "strength": strength, "mask_blur": 0, "composite": False})
@@ -143,7 +137,7 @@ def stable_diffusion_1(dump, folder):
     dump.draw("sd15 controlnet", quiet(StableDiffusionControlNetPipeline, controlnet=nets[0], **parts), model,
               ("euler", "normal"), {"prompt": PROMPT, "image": hints[0], "controlnet_conditioning_scale": 0.8},
               {"controls": [{"image": files[0], "weight": 0.8, "from": 0.0, "to": 1.0}]}, controlnets=folders[:1])
-    dump.draw("sd15 two controlnets in ranges",
+    dump.draw("sd15 controlnet: two in ranges",
               quiet(StableDiffusionControlNetPipeline, controlnet=nets, **parts), model, ("euler", "normal"),
               {"prompt": PROMPT, "image": hints, "controlnet_conditioning_scale": [0.8, 0.5],
                "control_guidance_start": [0.0, 0.3], "control_guidance_end": [0.6, 1.0]},
@@ -154,10 +148,15 @@ def stable_diffusion_1(dump, folder):
     pipeline = quiet(StableDiffusionInpaintPipeline, **parts)
     model = dump.save(pipeline, "sd15_inpaint")
     for strength in (0.6, 1.0):
-        dump.draw(f"sd15 inpainting model {strength}", pipeline, model, ("ddim", "normal"),
+        dump.draw(f"sd15 inpainting model: {strength}", pipeline, model, ("ddim", "normal"),
                   {"prompt": PROMPT, "image": start, "mask_image": holes, "strength": strength, **SIZE},
                   {"init_image": dump.image("start", start), "mask_image": dump.image("mask", holes),
                    "strength": strength, "mask_blur": 0, "composite": False})
+    dump.draw("sd15 inpainting model: soft edge", pipeline, model, ("euler", "normal"),
+              {"prompt": PROMPT, "image": start, "mask_image": holes, "strength": 1.0, **SIZE},
+              {"init_image": dump.image("start", start), "mask_image": dump.image("mask", holes),
+               "strength": 1.0, "mask_blur": 4, "composite": True},
+              finish=lambda drawn: Image.composite(drawn, start, tiny.blurred(holes, 4)))
 
 
 def kohya_lora(pipeline, rank=4, alpha=2.0):
@@ -194,7 +193,7 @@ def adapters(dump, folder):
         merged += [(parameter, weight * change) for parameter, change in changes]
     for parameter, change in merged:
         parameter += change
-    dump.draw("sd15 two LoRAs", pipeline, model, ("euler", "normal"), text, loras=files)
+    dump.draw("sd15 LoRA: two", pipeline, model, ("euler", "normal"), text, loras=files)
     for parameter, change in merged:
         parameter -= change
 
@@ -221,7 +220,7 @@ def stable_diffusion_2(dump, folder):
                          tokenizer=tiny.tokenizer(folder / name, "!"))
         model = dump.save(pipeline, name)
         for sampler in (("ddim", "normal"), ("euler_a", "normal")):
-            dump.draw(f"{name} {' '.join(sampler)}", pipeline, model, sampler, {"prompt": PROMPT, **SIZE})
+            dump.draw(f"{name} text to image: {' '.join(sampler)}", pipeline, model, sampler, {"prompt": PROMPT, **SIZE})
 
 
 def sdxl(dump, folder):
@@ -233,10 +232,10 @@ def sdxl(dump, folder):
         unet=tiny.unet_xl(64, 6, 64 + 96, levels=3), text_encoder=tiny.text_encoder(64, 3, "quick_gelu"),
         tokenizer=tiny.tokenizer(folder / "xl1", "<|endoftext|>"), add_watermarker=False, **shared)
     model = dump.save(pipeline, "sdxl")
-    dump.draw("sdxl", pipeline, model, ("euler", "normal"), {"prompt": PROMPT, **SIZE})
-    dump.draw("sdxl negative", pipeline, model, ("ddim", "normal"),
+    dump.draw("sdxl text to image", pipeline, model, ("euler", "normal"), {"prompt": PROMPT, **SIZE})
+    dump.draw("sdxl text to image: negative", pipeline, model, ("ddim", "normal"),
               {"prompt": PROMPT, "negative_prompt": "ugly, old", **SIZE}, {"negative": "ugly, old"})
-    dump.draw("sdxl clip skip", pipeline, model, ("euler", "normal"),
+    dump.draw("sdxl text to image: clip skip", pipeline, model, ("euler", "normal"),
               {"prompt": PROMPT, "clip_skip": 1, "guidance_scale": 1.0, **SIZE}, {"clip_skip": 2})
 
     refiner = StableDiffusionXLImg2ImgPipeline(
@@ -244,27 +243,35 @@ def sdxl(dump, folder):
         requires_aesthetics_score=True, force_zeros_for_empty_prompt=False, add_watermarker=False, **shared)
     refiner_model = dump.save(refiner, "refiner")
     start = photograph(**SIZE, seed=2)
-    dump.draw("sdxl refiner image to image", refiner, refiner_model, ("ddim", "normal"),
+    dump.draw("refiner image to image", refiner, refiner_model, ("ddim", "normal"),
               {"prompt": PROMPT, "image": start, "strength": 0.5},
               {"init_image": dump.image("start_xl", start), "strength": 0.5})
 
-    class Together:
-        """Base, then refiner, as diffusers' documentation joins them."""
-
-        scheduler = pipeline.scheduler
-
-        def set_progress_bar_config(self, **options):
-            refiner.set_progress_bar_config(**options)
-
-        def __call__(self, generator, **arguments):
-            pipeline.scheduler = refiner.scheduler = self.scheduler
-            latents = pipeline(**arguments, **SIZE, denoising_end=0.6, output_type="latent",
-                               generator=generator).images
-            return refiner(**arguments, image=latents, denoising_start=0.6, generator=generator)
-
-    dump.draw("sdxl base and refiner", Together(), model, ("euler", "normal"),
+    dump.draw("sdxl with refiner", tiny.Together(pipeline, refiner), model, ("euler", "normal"),
               {"prompt": PROMPT, "negative_prompt": "ugly", "num_inference_steps": 10}, {"negative": "ugly"},
               refiner=refiner_model, refiner_start=0.6)
+    sdxl_tasks(dump, pipeline, model, start)
+
+
+def sdxl_tasks(dump, pipeline, model, start):
+    """From a picture, around a mask, along a ControlNet's hint."""
+    parts = {**pipeline.components, "add_watermarker": False}
+    begin = {"prompt": PROMPT, "image": start, "strength": 0.5}
+    asked = {"init_image": dump.image("start_xl", start), "strength": 0.5}
+    dump.draw("sdxl image to image", StableDiffusionXLImg2ImgPipeline(**parts), model, ("euler", "normal"), begin,
+              asked)
+    holes = mask(**SIZE)
+    dump.draw("sdxl inpainting", StableDiffusionXLInpaintPipeline(**parts), model, ("euler", "normal"),
+              {**begin, "mask_image": holes, **SIZE},
+              {**asked, "mask_image": dump.image("mask", holes), "mask_blur": 0, "composite": False})
+    net = tiny.controlnet(pipeline.unet)
+    folder = str(dump.out / "models" / "controlnet_xl")
+    net.save_pretrained(folder)
+    hint = photograph(**SIZE, seed=9)
+    dump.draw("sdxl controlnet", StableDiffusionXLControlNetPipeline(**parts, controlnet=net), model,
+              ("euler", "normal"), {"prompt": PROMPT, "image": hint, "controlnet_conditioning_scale": 0.7},
+              {"controls": [{"image": dump.image("hint_xl", hint), "weight": 0.7, "from": 0.0, "to": 1.0}]},
+              unlike="sdxl text to image", controlnets=[folder])
 
 
 def image_variations(dump):
@@ -276,7 +283,7 @@ def image_variations(dump):
         requires_safety_checker=False)
     model = dump.save(pipeline, "variations")
     picture = photograph(96, 80, seed=3)
-    dump.draw("image variations", pipeline, model, ("euler", "normal"), {"image": picture, **SIZE},
+    dump.draw("variations image prompt", pipeline, model, ("euler", "normal"), {"image": picture, **SIZE},
               {"prompt": "", "image_prompt": dump.image("prompt", picture)})
 
 
@@ -290,6 +297,7 @@ def main():
         sdxl(dump, tokenizers)
         image_variations(dump)
         adapters(dump, tokenizers)
+        single_pictures.draw_all(dump)
     (dump.out / "cases.json").write_text(json.dumps(dump.cases, indent=1))
 
 

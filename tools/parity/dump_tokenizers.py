@@ -49,6 +49,7 @@ def special(content, normalized):
 def clip_folders(out):
     """Name of a case -> folder, as the published models have their files."""
     vocabulary, merges = openai_vocabulary()
+    written = json.dumps(vocabulary)
     sd = {"bos_token": special(BOS, True), "eos_token": special(EOS, True), "pad_token": EOS,
           "unk_token": special(EOS, True)}
     listed = {"0": {**special("!", False), "special": True},
@@ -63,7 +64,7 @@ def clip_folders(out):
     for name, files in kinds.items():
         folders[name] = out / name
         folders[name].mkdir(parents=True)
-        (folders[name] / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+        (folders[name] / "vocab.json").write_text(written, encoding="utf-8")
         (folders[name] / "merges.txt").write_text("#version: 0.2\n" + "\n".join(merges) + "\n",
                                                   encoding="utf-8")
         for file, content in files.items():

@@ -1,18 +1,24 @@
-"""Parts of tiny diffusers pipelines with random weights that are loud enough for their pictures to differ; for
-dump_pictures.py.
+"""What dump_pictures.py draws with: parts of tiny diffusers pipelines, with random weights that are loud enough for
+their pictures to differ, and pictures to start from.
 """
 
 import json
 import pathlib
 
+import numpy as np
 import torch
-from diffusers import AutoencoderKL, ControlNetModel, DDIMScheduler, UNet2DConditionModel
+from diffusers import (AutoencoderKL, ControlNetModel, DDIMScheduler, StableDiffusionControlNetPipeline,
+                       StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline,
+                       UNet2DConditionModel)
+from PIL import Image
 from transformers import (CLIPImageProcessor, CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection,
                           CLIPTokenizer, CLIPVisionConfig, CLIPVisionModelWithProjection)
 
 import dump_tokenizers
 
 VOCABULARY = 49408
+SIZE = {"width": 128, "height": 96}
+PROMPT = "a photo of a cat, wearing a straw hat"
 
 if not hasattr(CLIPTextModel, "text_model"):
     # diffusers 0.42 asks for the inner model of transformers 4 when layers are skipped.
@@ -91,3 +97,68 @@ def scheduler(**changes):
     return DDIMScheduler(**{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
                             "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1,
                             "timestep_spacing": "leading", **changes})
+
+
+def photograph(width, height, seed):
+    """A smooth colourful picture."""
+    x, y = np.meshgrid(np.linspace(0, 3, width), np.linspace(0, 3, height))
+    waves = [np.sin(x * (1 + k) + seed) * np.cos(y * (2 - 0.4 * k) - seed) for k in range(3)]
+    return Image.fromarray((127.5 + 120 * np.stack(waves, -1)).astype("uint8"))
+
+
+def mask(width, height):
+    pixels = np.zeros((height, width), "uint8")
+    pixels[height // 4 : height * 3 // 4, width // 3 : width] = 255
+    return Image.fromarray(pixels).convert("RGB")
+
+
+def blurred(picture, sigma_px):
+    """By a Gaussian; diffusers' own blur is Pillow's three boxes, up to 3 of 255 away from it."""
+    x = np.arange(-6 * sigma_px, 6 * sigma_px + 1)
+    weights = np.exp(-x * x / (2.0 * sigma_px**2))
+    plane = np.asarray(picture.convert("L"), float)
+    for axis in (0, 1):
+        sides = [(len(x) // 2,) * 2 if axis == side else (0, 0) for side in (0, 1)]
+        padded = np.pad(plane, sides, mode="edge")
+        plane = np.apply_along_axis(np.convolve, axis, padded, weights / weights.sum(), mode="valid")
+    return Image.fromarray(plane.round().astype("uint8"))
+
+
+def read_weighted(pipeline, prompt, chunks):
+    """States of a prompt in A1111's syntax, filled up with chunks of the empty prompt: every token's state times its
+    weight, then the mean of every chunk as it was."""
+    def rows_of(text):
+        runs = dump_tokenizers.WebUi(text).joined()
+        return dump_tokenizers.chunks_of(
+            runs, lambda part: pipeline.tokenizer(part, add_special_tokens=False).input_ids, pad=49407)
+
+    rows = rows_of(prompt)
+    rows += rows_of("") * (chunks - len(rows))
+    states = pipeline.text_encoder(torch.tensor([ids for ids, _ in rows])).last_hidden_state
+    scaled = states * torch.tensor([weights for _, weights in rows])[:, :, None]
+    scaled *= states.mean((1, 2), keepdim=True) / scaled.mean((1, 2), keepdim=True)
+    return scaled.reshape(1, -1, states.shape[-1])
+
+
+def quiet(kind, **parts):
+    if kind in (StableDiffusionPipeline, StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline,
+                StableDiffusionControlNetPipeline):
+        parts |= {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    return kind(**parts)
+
+
+class Together:
+    """SDXL's base, then its refiner, as diffusers' documentation joins them."""
+
+    def __init__(self, base, refiner):
+        self.base, self.refiner, self.scheduler = base, refiner, base.scheduler
+
+    def set_progress_bar_config(self, **options):
+        self.base.set_progress_bar_config(**options)
+        self.refiner.set_progress_bar_config(**options)
+
+    def __call__(self, generator, **arguments):
+        self.base.scheduler = self.refiner.scheduler = self.scheduler
+        latents = self.base(**arguments, **SIZE, denoising_end=0.6, output_type="latent",
+                            generator=generator).images
+        return self.refiner(**arguments, image=latents, denoising_start=0.6, generator=generator)
