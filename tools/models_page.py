@@ -4,17 +4,24 @@
   ./pangu-draw test parity 2>&1 | tools/models_page.py > docs/models.md
 
 Every line "parity  NAME  error E  bound B" becomes a row, so the page lists what is tested and nothing
-else; tests/parity/pictures_test.cpp fails when a picture that it draws is not on the page.
+else; a parity test fails when a case of its own is not on the page. The name of a picture is
+"picture: [single ]FAMILY TASK[: DETAIL]" and fills a cell of the table of families and tasks.
 """
 
 import re
 import sys
 
 LINE = re.compile(r"parity\s+(?P<name>.*?)\s+error\s+(?P<error>\S+)\s+bound\s+(?P<bound>\S+)")
-PICTURE = "picture: "
-FAMILIES = {"sd15": "Stable Diffusion 1.x", "sd21v": "Stable Diffusion 2.x, v-prediction",
-            "sd21": "Stable Diffusion 2.x", "sdxl": "SDXL", "image": "SD image variations",
-            "single": "single files"}
+PIPELINES = "diffusers"
+FAMILIES = {"sd15": ("Stable Diffusion 1.x", PIPELINES), "sd21": ("Stable Diffusion 2.x", PIPELINES),
+            "sd21v": ("Stable Diffusion 2.x, v-prediction", PIPELINES), "sdxl": ("SDXL", PIPELINES),
+            "refiner": ("SDXL refiner", PIPELINES), "variations": ("SD image variations", PIPELINES),
+            "pangu3": ("PanGu-Draw 3", "its second statement, tools/pangu_reference")}
+TASKS = ("text to image", "image to image", "inpainting", "inpainting model", "controlnet", "LoRA",
+         "textual inversion", "tiny autoencoder", "image prompt", "with refiner")
+SINGLE = "single file"
+PICTURE = re.compile(rf"picture: (?P<case>(?P<single>single )?(?P<family>{'|'.join(FAMILIES)}) "
+                     rf"(?P<task>{'|'.join(TASKS)})(: .*)?)")
 TEXT = """# Models that run, and what each is tested against
 
 A model is a folder in diffusers' layout or one LDM `.safetensors`; which family it is, is read off the names and
@@ -40,10 +47,18 @@ and text encoders too, the one with `high` is the structure generator. One of th
 Everything is compared with the reference libraries (diffusers, transformers, open_clip, NumPy, torch) on the
 same random weights, seeds and noise, in f32. `./pangu-draw test parity` prints these lines again.
 
-## Whole pictures
+"""
+PICTURES = """## Families and tasks
+
+The worst error of the whole pictures of a family and a task; a dash where no picture is compared. Inpainting is
+by blending of latents, an inpainting model has nine input channels. "single file" are the pictures for which this
+program drew from one LDM `.safetensors` and the reference from the folder of the same weights.
+
+"""
+WHOLE = """## Whole pictures
 
 Same seed, same settings, `--noise torch-cpu`: the mean difference of bytes (of 255) from the PNG of diffusers'
-own pipeline.
+own pipeline; for PanGu-Draw 3, `--noise numpy` and the picture of its second statement in Python.
 
 """
 
@@ -53,22 +68,48 @@ def rows(lines, head):
     return text + "".join(f"| {name} | {error} | {bound} |\n" for name, error, bound in lines)
 
 
-def family_of(case):
-    return FAMILIES.get(case.split()[0], case.split()[0])
+def pictures_of(found):
+    """(case, family, tasks, error, bound) of every picture; a name that is not understood is an error."""
+    pictures = []
+    for name, error, bound in found:
+        if not name.startswith("picture: "):
+            continue
+        match = PICTURE.fullmatch(name)
+        if not match:
+            sys.exit(f"models_page: '{name}': expected 'picture: [single ]FAMILY TASK[: DETAIL]', "
+                     f"FAMILY of {', '.join(FAMILIES)}, TASK of {', '.join(TASKS)}")
+        tasks = [match["task"]] + [SINGLE] * bool(match["single"])
+        pictures.append((match["case"], match["family"], tasks, error, bound))
+    return pictures
+
+
+def table(pictures):
+    """Family x task, and what a family is tested against."""
+    columns = [*TASKS, SINGLE]
+    text = "| family | " + " | ".join(columns) + " | tested against |\n" + "|---" * (len(columns) + 2) + "|\n"
+    for family, (title, against) in FAMILIES.items():
+        cells = []
+        for column in columns:
+            errors = [error for _, own, tasks, error, _ in pictures if own == family and column in tasks]
+            cells.append(max(errors, key=float, default="-"))
+        text += f"| {title} | {' | '.join(cells)} | {against} |\n"
+    return text + "\n"
 
 
 def main():
     found = [(m["name"], m["error"], m["bound"]) for m in map(LINE.search, sys.stdin) if m]
     if not found:
         sys.exit("models_page: no line of the parity tests in the input")
-    pictures = [(name[len(PICTURE):], e, b) for name, e, b in found if name.startswith(PICTURE)]
+    pictures = pictures_of(found)
     # Files of tests run side by side, in any order.
-    others = sorted(line for line in found if not line[0].startswith(PICTURE))
-    print(TEXT, end="")
-    for family in dict.fromkeys(family_of(name) for name, _, _ in pictures):
-        print(f"### {family}\n")
-        print(rows([p for p in pictures if family_of(p[0]) == family], "case"))
-    print("## Networks, samplers, tokenizers, names\n\nGreatest difference over the greatest magnitude.\n")
+    others = sorted(line for line in set(found) if not line[0].startswith("picture: "))
+    print(TEXT + PICTURES + table(pictures) + WHOLE, end="")
+    for family, (title, _) in FAMILIES.items():
+        own = [(case, error, bound) for case, of, _, error, bound in pictures if of == family]
+        if own:
+            print(f"### {title}\n\n{rows(own, 'case')}")
+    print("## Networks, samplers, tokenizers, names\n\nGreatest difference over the greatest magnitude; of tokenizers "
+          "and prompts, how many texts differ.\n")
     print(rows(others, "case"), end="")
 
 

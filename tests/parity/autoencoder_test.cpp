@@ -7,11 +7,11 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "case.h"
 #include "core/testing.h"
 #include "nn/autoencoder_kl.h"
 #include "nn/unet.h"
 #include "nn/weights.h"
-#include "reference.h"
 
 namespace pangu::nn {
 namespace {
@@ -21,9 +21,7 @@ namespace fs = std::filesystem;
 constexpr double kBound = 1e-4;  // f32 sums in another order
 
 void report(const std::string& what, double difference) {
-  std::printf("parity  %-48s error %.2e  bound %.2g\n", what.c_str(), difference, kBound);
-  std::fflush(stdout);
-  CHECK_MESSAGE(difference <= kBound, what);
+  parity::report(what, difference, kBound);
 }
 
 nlohmann::json read_json(const fs::path& path) {

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "io/mapped_file.h"
 #include "nn/weights.h"
 #include "reference.h"
 
@@ -51,10 +52,24 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
   return nlohmann::json::parse(file);
 }
 
-inline void report(const std::string& name, double error, double bound) {
+// True if docs/models.md has a row of this case; a count in brackets at its end may be another.
+inline bool on_the_page(const std::string& name) {
+  static const std::string page =
+      io::read_text_file(std::string(kSourceDir) + "/docs/models.md", size_t{1} << 20);
+  const size_t begin = name.starts_with("picture: ") ? name.find(' ') + 1 : 0;
+  const size_t end = name.ends_with(")") ? name.rfind(" (") : name.size();
+  const std::string row = "| " + name.substr(begin, end - begin);
+  return page.find(row + " |") != page.npos || page.find(row + " (") != page.npos;
+}
+
+// One line, which tools/models_page.py turns into a row of docs/models.md; `listed` is false for
+// what runs by hand only.
+inline void report(const std::string& name, double error, double bound, bool listed = true) {
   std::printf("parity  %-48s error %.2e  bound %.3g\n", name.c_str(), error, bound);
   std::fflush(stdout);
   CHECK_MESSAGE(error <= bound, name);  // false for NaN too
+  CHECK_MESSAGE((!listed || on_the_page(name)), "docs/models.md does not list '", name,
+                "'; tools/models_page.py writes it");
 }
 
 // The greatest relative difference of several tensors, and which has it.
@@ -70,10 +85,10 @@ class Worst {
       name_ = name;
     }
   }
-  void report(const std::string& what, double bound) const {
+  void report(const std::string& what, double bound, bool listed = true) const {
     CHECK(count_ > 0);
     INFO("worst: " << name_);
-    parity::report(what + " (" + std::to_string(count_) + " tensors)", error_, bound);
+    parity::report(what + " (" + std::to_string(count_) + " tensors)", error_, bound, listed);
   }
 
  private:

@@ -77,8 +77,9 @@ void compare_bytes(const std::string& name, const image::Image& got, const image
     unequal += difference != 0;
   }
   const double count = static_cast<double>(got.pixels.size());
-  parity::report(name + ", bytes", sum / count, kBytesBound);
-  parity::report(name + ", share of unequal bytes", unequal / count, kUnequalBound);
+  parity::report("picture: pangu3 text to image: " + name, sum / count, kBytesBound);
+  parity::report("pangu-draw 3: " + name + ", share of unequal bytes", unequal / count,
+                 kUnequalBound);
 }
 
 // y as the network sees it: the pooled text, then the sinusoid of the size's index.
@@ -131,7 +132,7 @@ TEST_CASE("PanGu-Draw 3 draws what a second statement of it draws") {
     }
     path.report(name + ", latents", kPathBound);
     REQUIRE(drawing.pictures.size() == 1);
-    compare_bytes(name, drawing.pictures[0],
+    compare_bytes(key, drawing.pictures[0],
                   image::read_image((dump.folder() / (key + ".png")).string()));
   }
 }
@@ -154,7 +155,7 @@ TEST_CASE("a UNet of PanGu-Draw 3's released width is that of its second stateme
   const at::Tensor x = given.at("x").contiguous(at::MemoryFormat::ChannelsLast);
   parity::Worst worst;
   worst.add("eps", unet->forward(x, given.at("t"), given.at("context"), extras), given.at("eps"));
-  worst.report("pangu-draw 3: UNet of 2.57 B parameters", kFullWidthBound);
+  worst.report("pangu-draw 3: UNet of 2.57 B parameters", kFullWidthBound, false);
 }
 
 }  // namespace

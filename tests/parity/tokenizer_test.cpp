@@ -45,8 +45,7 @@ class Case {
   ~Case() {
     CHECK(count_ > 0);
     INFO("first that differs: " << first_);
-    parity::report(name_ + " (" + std::to_string(count_) + " texts)", double(wrong_),
-                   0);
+    parity::report(name_ + " (" + std::to_string(count_) + " texts)", double(wrong_), 0);
   }
   void row(const std::string& text, bool equal) {
     ++count_;

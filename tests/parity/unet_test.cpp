@@ -81,11 +81,9 @@ void compare(const fs::path& folder) {
     if (first_off.empty() && !(difference <= kBound)) first_off = layer;
   }
   CHECK(layers == outputs.size());
-  std::printf("parity  unet %-28s (%3zu layers)  error %.2e  bound %.2g%s%s\n",
-              folder.filename().c_str(), layers, worst, kBound,
-              first_off.empty() ? "" : "  FIRST OFF: ", first_off.c_str());
-  std::fflush(stdout);
-  CHECK_MESSAGE(first_off.empty(), folder.filename().string(), ": first layer off: ", first_off);
+  INFO("first layer off: " << first_off);
+  parity::report("unet " + folder.filename().string() + " (" + std::to_string(layers) + " layers)",
+                 worst, kBound);
 }
 
 TEST_CASE("every layer of the UNet equals diffusers' to 1e-4, for the topology of every model") {
