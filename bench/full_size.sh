@@ -1,8 +1,9 @@
 #!/bin/sh
 # Loads and draws with models of the released sizes, random weights: seconds of loading, peak memory, seconds a step.
 #   bench/full_size.sh PROGRAM [NAME ...]     NAME: sd15, sdxl, pangu_draw_3 (default: these), or
-#     pangu_draw_3_ckpt: its two MindSpore files, converted first
-#     two that draw together: sdxl+controlnet (with sd15 and its ControlNet), pangu_draw_3+lora (with sd15 and its LoRA)
+#     pangu_draw_3_ckpt: its two MindSpore files, converted first; or two that draw together:
+#     sdxl+controlnet (with sd15 and its ControlNet), pangu_draw_3+lora (with sd15 and its LoRA),
+#     sdxl+variations (with sd-image-variations and a picture)
 # Exit 1 if PanGu-Draw 3 alone needs more than 24 GB for its 512x512 in bf16, or its conversion more than 2 GB beside
 # its largest tensor.
 # $PANGU_PYTHON is a Python with diffusers (default python3), $PANGU_DRAW_OPTIONS more flags of draw. One model at a
@@ -45,6 +46,7 @@ for name in "$@"; do
   esac
   case $name in
     *+controlnet) member="$(made sd15),controlnet=$(made controlnet),control=$here/../examples/fox_edges.png,weight=0.5" ;;
+    *+variations) member="$(made variations),image_prompt=$here/../examples/fox.png,weight=0.5" ;;
     *+lora) member="$(made sd15),lora=$(made lora):0.8,weight=0.4" ;;
     *) member="" ;;
   esac

@@ -1,11 +1,12 @@
 """Writes random weights at the size of released models, for bench/full_size.sh.
 
-  full_size_weights.py {sd15,sdxl,pangu_draw_3,pangu_draw_3_ckpt,controlnet,lora} FOLDER
+  full_size_weights.py {sd15,sdxl,pangu_draw_3,pangu_draw_3_ckpt,controlnet,lora,variations} FOLDER
 
 sd15 and sdxl become one f16 .safetensors in LDM's names, pangu_draw_3 a bf16 folder of diffusers with two
 experts, whose UNets' names and shapes are checked against the table of the released files; pangu_draw_3_ckpt the
 folder of the two MindSpore files, f32, 27.7 GB; controlnet (a folder) and
-lora (kohya's names, rank 16, all attention) are sd15's. Prints the path.
+lora (kohya's names, rank 16, all attention) are sd15's; variations is sd-image-variations, a folder with CLIP's vision
+tower (ViT-L/14). Prints the path.
 Tensor after tensor: it holds one at a time. What such a model draws is noise.
 """
 import json
@@ -16,7 +17,8 @@ import sys
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
-from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+from transformers import (CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPVisionConfig,
+                          CLIPVisionModelWithProjection)
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
@@ -150,9 +152,26 @@ def lora(folder, rank=16):
     return write(folder / "lora.safetensors", state, torch.float16)
 
 
+def variations(folder):
+    out, dtype = folder / "variations", torch.float16
+    tower = CLIPVisionConfig(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
+                             patch_size=14, image_size=224, projection_dim=768, hidden_act="quick_gelu")
+    parts = {"unet": on_meta(UNet2DConditionModel, **SD15), "vae": on_meta(AutoencoderKL, **VAE, scaling_factor=0.18215)}
+    for name, (model, state) in parts.items():
+        write(out / name / "diffusion_pytorch_model.safetensors", state, dtype)
+        (out / name / "config.json").write_text(json.dumps(dict(model.config), default=str), encoding="utf-8")
+    model, state = on_meta(CLIPVisionModelWithProjection, tower)
+    write(out / "image_encoder" / "model.safetensors", state, dtype)
+    (out / "image_encoder" / "config.json").write_text(json.dumps(model.config.to_dict()), encoding="utf-8")
+    index = {"_class_name": "StableDiffusionImageVariationPipeline", "unet": ["diffusers", "UNet2DConditionModel"],
+             "vae": ["diffusers", "AutoencoderKL"], "image_encoder": ["transformers", "CLIPVisionModelWithProjection"]}
+    (out / "model_index.json").write_text(json.dumps(index), encoding="utf-8")
+    return out
+
+
 def main():
     name, folder = sys.argv[1], pathlib.Path(sys.argv[2])
-    makers = {made.__name__: made for made in (pangu_draw_3, pangu_draw_3_ckpt, controlnet, lora)}
+    makers = {made.__name__: made for made in (pangu_draw_3, pangu_draw_3_ckpt, controlnet, lora, variations)}
     print(makers[name](folder) if name in makers else single(name, folder))
 
 
