@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <set>
 #include <utility>
 
 #include "core/rng.h"
@@ -53,42 +54,65 @@ at::Tensor filled(const std::vector<uint64_t>& seeds, const std::vector<int64_t>
   return noise;
 }
 
-// What a source must know of the latents that it serves.
-struct Part {
-  std::vector<int64_t> shape_chw;
-  at::TensorOptions options;
-  size_t twin;  // the first part of the same shape, whose noise it shares; itself for that one
+using Shape = std::vector<int64_t>;
+
+// The different shapes of a tuple, the first part's first and the others in lexicographic order, so
+// that the order of the parts beside the first moves no number. Parts of one shape share noise.
+struct Spaces {
+  std::vector<Shape> shapes_chw;
+  std::vector<size_t> of_part;
 };
 
-// The first of `shapes` that equals shapes[k].
-size_t twin_of(const std::vector<std::vector<int64_t>>& shapes, size_t k) {
-  return static_cast<size_t>(std::find(shapes.begin(), shapes.end(), shapes[k]) - shapes.begin());
+Spaces spaces_of(const std::vector<Shape>& parts) {
+  Spaces spaces;
+  if (parts.empty()) return spaces;
+  std::set<Shape> others(parts.begin(), parts.end());
+  others.erase(parts.front());
+  spaces.shapes_chw.push_back(parts.front());
+  spaces.shapes_chw.insert(spaces.shapes_chw.end(), others.begin(), others.end());
+  for (const Shape& part : parts) {
+    const auto found = std::find(spaces.shapes_chw.begin(), spaces.shapes_chw.end(), part);
+    spaces.of_part.push_back(static_cast<size_t>(found - spaces.shapes_chw.begin()));
+  }
+  return spaces;
 }
 
-// make(k) for the parts that are their own twins; the others' are the same numbers.
+// make(shape, number of the space), a space after the other; every part has its space's.
 template <class Make>
-Latents with_twins(const std::vector<Part>& parts, const Make& make) {
-  std::vector<at::Tensor> own(parts.size());
-  Latents noise;
-  for (size_t k = 0; k < parts.size(); ++k) {
-    if (parts[k].twin == k) own[k] = make(k);
-    noise.parts.push_back(own[parts[k].twin].to(parts[k].options));
+Latents by_space(const Spaces& spaces, const Make& make) {
+  std::vector<at::Tensor> own;
+  for (size_t k = 0; k < spaces.shapes_chw.size(); ++k) {
+    own.push_back(make(spaces.shapes_chw[k], k));
   }
+  Latents noise;
+  for (const size_t space : spaces.of_part) noise.parts.push_back(own[space]);
   return noise;
 }
 
-std::vector<Part> parts_of(const Latents& like, size_t images) {
-  std::vector<Part> parts;
-  std::vector<std::vector<int64_t>> shapes;
-  for (const at::Tensor& part : like.parts) {
+// What a source must know of the latents that it serves.
+struct Like {
+  Spaces spaces;
+  std::vector<at::TensorOptions> options;  // of each part
+
+  Latents operator()(Latents noise) const {
+    for (size_t k = 0; k < options.size(); ++k) noise.parts[k] = noise[k].to(options[k]);
+    return noise;
+  }
+};
+
+Like like_of(const Latents& latents, size_t images) {
+  Like like;
+  std::vector<Shape> shapes;
+  for (const at::Tensor& part : latents.parts) {
     if (part.dim() < 1 || part.size(0) != static_cast<int64_t>(images)) {
       throw Error(ErrorCode::kInternal,
                   "noise: expected a batch of " + std::to_string(images) + " images, one per seed");
     }
     shapes.push_back(part.sizes().slice(1).vec());
-    parts.push_back({shapes.back(), part.options(), twin_of(shapes, shapes.size() - 1)});
+    like.options.push_back(part.options());
   }
-  return parts;
+  like.spaces = spaces_of(shapes);
+  return like;
 }
 
 // The next numbers of one image's sequence, [shape...] f32.
@@ -147,18 +171,13 @@ at::Tensor ImageNoise::next(const std::vector<int64_t>& shape_chw) {
 }
 
 Latents ImageNoise::next_tuple(const std::vector<std::vector<int64_t>>& shapes_chw) {
-  Latents noise;
-  for (size_t k = 0; k < shapes_chw.size(); ++k) {
-    const size_t twin = twin_of(shapes_chw, k);
-    noise.parts.push_back(twin < k ? noise[twin] : next(shapes_chw[k]));
-  }
-  return noise;
+  return by_space(spaces_of(shapes_chw), [&](const Shape& shape, size_t) { return next(shape); });
 }
 
 NoiseSource ImageNoise::steps(const Latents& like) const {
   if (state_->streams.empty()) return step_noise(state_->seeds, like);
-  return [state = state_, parts = parts_of(like, state_->seeds.size())](double, double) {
-    return with_twins(parts, [&](size_t k) { return state->next(parts[k].shape_chw); });
+  return [state = state_, as = like_of(like, state_->seeds.size())](double, double) {
+    return as(by_space(as.spaces, [&](const Shape& shape, size_t) { return state->next(shape); }));
   };
 }
 
@@ -174,11 +193,11 @@ at::Tensor image_step_noise(const std::vector<uint64_t>& seeds,
 }
 
 NoiseSource step_noise(std::vector<uint64_t> seeds, const Latents& like) {
-  std::vector<Part> parts = parts_of(like, seeds.size());
-  return [seeds = std::move(seeds), parts = std::move(parts)](double sigma, double sigma_next) {
-    return with_twins(parts, [&](size_t k) {
-      return image_step_noise(seeds, parts[k].shape_chw, sigma, sigma_next, k);
-    });
+  Like as = like_of(like, seeds.size());
+  return [seeds = std::move(seeds), as = std::move(as)](double sigma, double sigma_next) {
+    return as(by_space(as.spaces, [&](const Shape& shape, size_t space) {
+      return image_step_noise(seeds, shape, sigma, sigma_next, space);
+    }));
   };
 }
 

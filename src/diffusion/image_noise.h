@@ -35,11 +35,13 @@ class ImageNoise {
   // Standard normals [B,shape...] f32 on the host, B = seeds.size().
   at::Tensor next(const std::vector<int64_t>& shape_chw);
   // For a tuple of latents. Parts of equal shape share their noise (Coop-Diffusion begins with z'_T
-  // = z_T); others have numbers of their own. The first part's are those of next(its shape).
+  // = z_T); others have numbers of their own. The first part's are those of next(its shape), then
+  // come the other shapes in lexicographic order: a part's numbers depend on the first part's shape
+  // and on the set of shapes, not on the order of the parts.
   Latents next_tuple(const std::vector<std::vector<int64_t>>& shapes_chw);
   // For stochastic samplers, in the shapes, dtypes and devices of `like`, whose batch must be
-  // seeds.size() (kInternal error otherwise). Parts of equal shape share their noise; within a step
-  // a sequence serves the others in order.
+  // seeds.size() (kInternal error otherwise). Parts share noise and follow one another as in
+  // next_tuple.
   NoiseSource steps(const Latents& like) const;
 
  private:
@@ -47,8 +49,8 @@ class ImageNoise {
   std::shared_ptr<State> state_;
 };
 
-// Philox noise. Standard normals [B,shape...] f32 on the host, B = seeds.size(). space: which part
-// of a tuple.
+// Philox noise. Standard normals [B,shape...] f32 on the host, B = seeds.size(). space: which shape
+// of a tuple, in the order of next_tuple.
 at::Tensor image_noise(const std::vector<uint64_t>& seeds, const std::vector<int64_t>& shape_chw,
                        uint64_t space = 0);
 // The same for the step from sigma to sigma_next: other numbers for every (sigma, sigma_next).

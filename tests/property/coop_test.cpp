@@ -153,6 +153,80 @@ TEST_CASE("coop: the order of the members beside the hub does not matter") {
   }));
 }
 
+// A bridge between any two shapes; not one that can be inverted.
+at::Tensor carried(const at::Tensor& x0, const std::vector<int64_t>& shape_chw) {
+  const at::Tensor picture =
+      at::adaptive_avg_pool2d(x0.mean(1, /*keepdim=*/true), {shape_chw[1], shape_chw[2]});
+  return picture.expand({x0.size(0), shape_chw[0], shape_chw[1], shape_chw[2]}).contiguous();
+}
+
+TEST_CASE("coop: their order does not matter in spaces of other shapes, for no kind of noise") {
+  CHECK(rc::check([] {
+    struct One {
+      CoopMember member;
+      std::vector<int64_t> shape;
+    };
+    const std::vector<std::vector<int64_t>> shapes = {kShape, {3, 8, 12}, {2, 4, 6}, {5, 2, 3}};
+    std::vector<One> ones;
+    for (int k = 0; k < 5; ++k) {
+      const auto shape = shapes[k == 0 ? 0 : *rc::gen::inRange(size_t{0}, shapes.size())];
+      const double weight = *rc::gen::inRange(1, 101) / 100.0;
+      const Denoiser D = denoiser(k - 1.5, 0.4 + 0.2 * k);
+      ones.push_back({{std::to_string(k), D, WeightCurve::constant(weight), {}}, shape});
+    }
+    std::vector<One> others = ones;
+    const auto moved = *rc::gen::inRange(1, 4);
+    std::rotate(others.begin() + 1, others.begin() + 1 + moved, others.end());
+    const CoopForm form = kForms[*rc::gen::inRange(0, 3)];
+    const auto kind =
+        *rc::gen::element(NoiseKind::kPhilox, NoiseKind::kNumpy, NoiseKind::kTorchCpu);
+    const auto picture = [&](const std::vector<One>& order) {
+      std::vector<CoopMember> members;
+      std::vector<std::vector<int64_t>> of_each;
+      for (const One& one : order) {
+        members.push_back(one.member);
+        of_each.push_back(one.shape);
+      }
+      const Bridge bridge = [&](size_t, size_t to, const at::Tensor& x0) {
+        return carried(x0, of_each[to]);
+      };
+      ImageNoise noise(kind, kSeeds);
+      Latents x = noise.next_tuple(of_each) * kSigmas.front();
+      for (at::Tensor& part : x.parts) part = part.to(at::kDouble);
+      return find_sampler("euler_a").sample(fuse(members, bridge, {.form = form}), x, kSigmas,
+                                            noise.steps(x), {})[0];
+    };
+    RC_ASSERT(distance(picture(ones), picture(others)) < 1e-9);
+  }));
+}
+
+TEST_CASE("coop: shapes of a tuple have noise of their own, equal ones the same") {
+  const std::vector<int64_t> large = {4, 32, 32}, wide = {4, 32, 48}, deep = {6, 32, 32};
+  const auto correlation = [](const at::Tensor& a, const at::Tensor& b) {
+    const int64_t n = std::min(a.numel(), b.numel());
+    return std::abs(
+        (a.flatten().slice(0, 0, n) * b.flatten().slice(0, 0, n)).mean().item<double>());
+  };
+  for (const auto kind : {NoiseKind::kPhilox, NoiseKind::kNumpy, NoiseKind::kTorchCpu}) {
+    ImageNoise one(kind, {5}), other(kind, {5}), alone(kind, {5});
+    const Latents a = one.next_tuple({large, wide, deep, wide});
+    const Latents b = other.next_tuple({large, deep, wide});
+    CHECK(at::equal(a[0], alone.next(large)));
+    CHECK(at::equal(a[1], a[3]));
+    CHECK(at::equal(a[1], b[2]));
+    CHECK(at::equal(a[2], b[1]));
+    const Latents step_a = one.steps(a)(2.0, 1.0), step_b = other.steps(b)(2.0, 1.0);
+    CHECK(at::equal(step_a[1], step_a[3]));
+    CHECK(at::equal(step_a[1], step_b[2]));
+    CHECK(at::equal(step_a[2], step_b[1]));
+    std::vector<at::Tensor> all = {a[0], a[1], a[2], step_a[0], step_a[1], step_a[2]};
+    // 4096 numbers at least: four standard deviations of a mean of products are 0.0625.
+    for (size_t i = 0; i < all.size(); ++i) {
+      for (size_t j = 0; j < i; ++j) CHECK(correlation(all[i], all[j]) < 0.0625);
+    }
+  }
+}
+
 TEST_CASE("coop: masks part the picture between the members") {
   at::Tensor left = at::zeros({1, 1, 4, 6}, at::kDouble);
   left.slice(3, 0, 3).fill_(1.0);
