@@ -288,13 +288,18 @@ void add_eval_coop(CLI::App& app, EvalCoopArgs& args) {
   cmd->add_option("--variation", args.variation, "Member that varies a picture")
       ->capture_default_str();
   cmd->add_option("--low", args.low, "Member of low resolution")->capture_default_str();
-  cmd->add_option("--data", args.data, "Dataset folder of `data build`, with the real pictures");
-  cmd->add_option("--inception", args.inception, "Weights that tools/export_inception.py writes");
+  cmd->add_option("--data", args.data,
+                  "Dataset folder of `data build`, with the real pictures (default: "
+                  "out/mini/dataset)");
+  cmd->add_option("--inception", args.inception,
+                  "Weights that tools/export_inception.py writes (default: "
+                  "out/mini/weights/inception.safetensors)");
   cmd->add_option("--only", args.only, "Some of edges,variation,low (default: those there are)");
   cmd->add_option("--settings", args.settings,
                   "Beside the members alone only settings whose names hold one of these words");
   cmd->add_option("-o,--out", args.out,
-                  "Page (.md): new, or one whose study is replaced; pictures go into images/");
+                  "Page (.md): new, or one whose study is replaced; pictures go into images/ "
+                  "(default: out/coop/study.md)");
   cmd->add_option("--json", args.json, "File to write the numbers to");
   cmd->add_option("--cache", args.cache,
                   "File or folder for features of real pictures (default: the temporary folder)");

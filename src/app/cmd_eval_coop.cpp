@@ -75,15 +75,38 @@ std::vector<std::string> kinds_of(const EvalCoopArgs& args) {
   return kinds;
 }
 
+// Where the tools that make the embedded models put what a study needs, and the study itself.
+constexpr const char* kData = "out/mini/dataset";
+constexpr const char* kInception = "out/mini/weights/inception.safetensors";
+constexpr const char* kPage = "out/coop/study.md";
+
+// `said`, or the usual place below home() if it is empty. Error naming the command that makes it.
+std::string usual(const std::string& flag, const std::string& said, const std::string& place,
+                  const std::string& what, const std::string& command) {
+  if (!said.empty()) return said;
+  const fs::path file = home() / place;
+  if (fs::exists(file)) return file.string();
+  throw bad_input(flag, what, "nothing, and no " + place, "`" + command + "` makes it");
+}
+
+// What was not said is in its usual place.
+EvalCoopArgs completed(EvalCoopArgs args) {
+  args.data = usual("--data", args.data, kData, "a dataset folder",
+                    std::string("./pangu-draw data build --out ") + kData);
+  args.inception =
+      usual("--inception", args.inception, kInception, "weights of the feature extractor",
+            std::string(".venv/bin/python tools/export_inception.py --out ") + kInception);
+  if (!args.out.empty()) return args;
+  const fs::path page = home() / kPage;
+  std::error_code failed;
+  fs::create_directories(page.parent_path(), failed);
+  if (failed) throw io_error("cannot make", page.parent_path().string(), failed.value());
+  args.out = page.string();
+  return args;
+}
+
 void check(const EvalCoopArgs& args) {
-  if (args.data.empty()) {
-    throw bad_input("--data", "a dataset folder", "nothing", "`pangu-draw data build` makes one");
-  }
-  if (args.inception.empty()) {
-    throw bad_input("--inception", "weights of the feature extractor", "nothing",
-                    "`python tools/export_inception.py --out FILE` makes them");
-  }
-  if (!args.out.empty() && fs::path(args.out).extension() != ".md") {
+  if (fs::path(args.out).extension() != ".md") {
     throw bad_input("--out", "a name ending in .md", "'" + args.out + "'");
   }
   check_folders_of({args.out, args.json, args.cache});
@@ -327,8 +350,8 @@ std::string setting_text(const EvalCoopArgs& args, Drawer& drawer,
 }
 
 void write_page(const EvalCoopArgs& args, const eval::StudyPage& page) {
-  const std::string text =
-      eval::with_section(text_of(args.out), eval::section_of(page, "images"), args.out);
+  const std::string old = text_of(args.out);
+  const std::string text = eval::with_section(old, eval::section_of(page, "images", old), args.out);
   const fs::path images = fs::path(args.out).parent_path() / "images";
   std::error_code failed;
   fs::create_directories(images, failed);
@@ -344,11 +367,12 @@ void write_page(const EvalCoopArgs& args, const eval::StudyPage& page) {
 
 }  // namespace
 
-int run_eval_coop(const EvalCoopArgs& args) {
-  if (args.threads > 0) at::set_num_threads(args.threads);
+int run_eval_coop(const EvalCoopArgs& said) {
+  if (said.threads > 0) at::set_num_threads(said.threads);
+  const EvalCoopArgs args = completed(said);
   check(args);
   const std::vector<std::string> kinds = kinds_of(args);
-  if (!args.out.empty()) eval::with_section(text_of(args.out), "", args.out);  // before hours
+  eval::with_section(text_of(args.out), "", args.out);  // before hours
 
   Bars bars(args.quiet);
   const eval::OnPhase on_phase = [&](const std::string& phase, const Progress& p) {
@@ -374,7 +398,7 @@ int run_eval_coop(const EvalCoopArgs& args) {
   const eval::Probe probe = eval::fit_concepts(items, concepts, real);
   const eval::StudyJudge judge{items, source, real, probe};
 
-  eval::StudyPage page{command_of(args), setting_text(args, drawer, kinds), {}};
+  eval::StudyPage page{command_of(said), setting_text(args, drawer, kinds), {}};
   nlohmann::json json = {{"command", page.command}, {"setting", page.setting}};
   for (const Planned& one : plans) {
     drawer.use(one.recipes);
@@ -390,9 +414,9 @@ int run_eval_coop(const EvalCoopArgs& args) {
     json["studies"].push_back(eval::to_json(study));
     // After every study: what is done is not lost with the next.
     if (!args.json.empty()) io::write_file_atomic(args.json, json.dump(2) + "\n");
-    if (!args.out.empty()) write_page(args, page);
+    write_page(args, page);
   }
-  if (!args.out.empty()) std::cout << args.out << "\n";
+  std::cout << args.out << "\n";
   return 0;
 }
 

@@ -1,5 +1,8 @@
 #include "eval/coop_page.h"
 
+#include <algorithm>
+#include <iterator>
+
 #include "core/error.h"
 #include "eval/plot.h"
 
@@ -53,6 +56,51 @@ std::vector<std::pair<std::string, std::vector<const StudyRow*>>> by_series(cons
     found->second.push_back(&row);
   }
   return series;
+}
+
+// Of a study's text in the section, up to the next or the section's end.
+const std::string kPartBegin = "<!-- part: ", kPartEnd = " -->\n";
+constexpr const char* kOrder[] = {"edges", "variation", "variation_other", "low"};
+
+size_t place_of(const std::string& id) {
+  return static_cast<size_t>(std::find(std::begin(kOrder), std::end(kOrder), id) - kOrder);
+}
+
+using Parts = std::vector<std::pair<std::string, std::string>>;  // id, text
+
+Parts parts_of(const std::string& page) {
+  const size_t begin = page.find(kStudyBegin);
+  const size_t end = begin == std::string::npos ? begin : page.find(kStudyEnd, begin);
+  Parts parts;
+  if (end == std::string::npos) return parts;
+  const std::string section = page.substr(begin, end - begin);
+  for (size_t at = section.find(kPartBegin); at != std::string::npos;) {
+    const size_t id = at + kPartBegin.size(), text = section.find(kPartEnd, id);
+    if (text == std::string::npos) break;
+    at = section.find(kPartBegin, text);
+    const size_t first = text + kPartEnd.size();
+    parts.emplace_back(section.substr(id, text - id),
+                       section.substr(first, at == std::string::npos ? at : at - first));
+  }
+  return parts;
+}
+
+std::string part_of(const Study& study, const StudyPage& page, const std::string& images) {
+  std::string out = markdown(table_of(study), 3);
+  const std::string verdict = verdict_text(study);
+  if (!verdict.empty()) out += verdict + "\n\n";
+  out += "![" + study.title + "](" + images + "/" + plot_file(study) + ")\n\n";
+  if (!study.sheet.empty()) {
+    out += "From left to right: " + joined(study.columns, ", ") + ".\n\n";
+    out += "![" + study.title + ", pictures](" + images + "/" + study.grid.file + ")\n\n";
+    out += "<details><summary>The prompts, row by row</summary>\n\n";
+    for (size_t i = 0; i < study.grid.prompts.size(); ++i) {
+      out += std::to_string(i + 1) + ". " + cell(study.grid.prompts[i]) + "\n";
+    }
+    out += "\n</details>\n\n";
+  }
+  return out + "<details><summary>How it was made</summary>\n\n```sh\n" + page.command +
+         "\n```\n\n" + page.setting + "\n\n</details>\n\n";
 }
 
 }  // namespace
@@ -128,25 +176,25 @@ std::string plot_of(const Study& study) {
   return svg_of({plot});
 }
 
-std::string section_of(const StudyPage& page, const std::string& images) {
+std::string section_of(const StudyPage& page, const std::string& images, const std::string& old) {
+  Parts parts = parts_of(old);
+  for (const Study& study : page.studies) {
+    const auto found = std::find_if(parts.begin(), parts.end(),
+                                    [&](const auto& part) { return part.first == study.id; });
+    const std::string text = part_of(study, page, images);
+    if (found == parts.end()) {
+      parts.emplace_back(study.id, text);
+    } else {
+      found->second = text;
+    }
+  }
+  std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) {
+    return place_of(a.first) < place_of(b.first);
+  });
   std::string out = kStudyBegin;
   out += "\n## Study\n\n";
-  out += "Written by one command; no number here was typed by hand.\n\n```sh\n" + page.command +
-         "\n```\n\n" + page.setting + "\n\n";
-  for (const Study& study : page.studies) {
-    out += markdown(table_of(study), 3);
-    const std::string verdict = verdict_text(study);
-    if (!verdict.empty()) out += verdict + "\n\n";
-    out += "![" + study.title + "](" + images + "/" + plot_file(study) + ")\n\n";
-    if (study.sheet.empty()) continue;
-    out += "From left to right: " + joined(study.columns, ", ") + ".\n\n";
-    out += "![" + study.title + ", pictures](" + images + "/" + study.grid.file + ")\n\n";
-    out += "<details><summary>The prompts, row by row</summary>\n\n";
-    for (size_t i = 0; i < study.grid.prompts.size(); ++i) {
-      out += std::to_string(i + 1) + ". " + cell(study.grid.prompts[i]) + "\n";
-    }
-    out += "\n</details>\n\n";
-  }
+  out += "Written by `pangu-draw eval coop`; no number here was typed by hand.\n\n";
+  for (const auto& [id, text] : parts) out += kPartBegin + id + kPartEnd + text;
   return out + kStudyEnd + "\n";
 }
 

@@ -24,10 +24,13 @@ std::string plot_of(const Study& study);
 // "coop_edges.svg"
 std::string plot_file(const Study& study);
 
-// From kStudyBegin to kStudyEnd; images: the folder of grids and plots as the page sees it.
+// From kStudyBegin to kStudyEnd; images: the folder of grids and plots as the page sees it. Every
+// study is a part of its own with its command and setting; parts of `old`, a page with such a
+// section or an empty text, that `page` has not are kept as they are.
 inline constexpr const char* kStudyBegin = "<!-- study: written by `pangu-draw eval coop` -->";
 inline constexpr const char* kStudyEnd = "<!-- end of the study -->";
-std::string section_of(const StudyPage& page, const std::string& images);
+std::string section_of(const StudyPage& page, const std::string& images,
+                       const std::string& old = "");
 
 // `old` with its section replaced; the section alone for an empty `old`. Error kBadInput if `old`
 // has no such section, since it is then another page (`name` is for the message).

@@ -215,6 +215,25 @@ TEST_CASE("the section tells every row, and replaces itself in a page") {
   CHECK(contains(refusal_of([&] { with_section(begin + " cut", section, "p.md"); }), "p.md"));
 }
 
+TEST_CASE("parts of the section that were not drawn again stay, in the order of studies") {
+  Study edges = World(StudyKind::kEdges).run(), low = edges, other = edges;
+  edges.id = "edges";
+  low.id = "low";
+  other.id = "variation";
+  const std::string before = section_of({"first", "At night.", {edges, low}}, "images");
+  const std::string both = section_of({"second", "By day.", {other}}, "images", before);
+  const auto at = [&](const char* text) { return both.find(text); };
+  CHECK(at("coop_edges.svg") < at("coop_variation.svg"));
+  CHECK(at("coop_variation.svg") < at("coop_low.svg"));
+  CHECK(contains(both, "At night."));
+  CHECK(contains(both, "By day."));
+  CHECK(section_of({"first", "At night.", {edges, low}}, "images", before) == before);
+  const std::string renewed = section_of({"third", "At noon.", {low, edges}}, "images", both);
+  CHECK_FALSE(contains(renewed, "At night."));
+  CHECK(contains(renewed, "By day."));
+  CHECK(section_of({"first", "At night.", {edges, low}}, "images", "# Page without one") == before);
+}
+
 TEST_CASE("the plot has a labelled dot for every setting") {
   const Study study = World(StudyKind::kEdges).run();
   const std::string svg = plot_of(study);

@@ -22,9 +22,9 @@ SMALL = ["--prompts", "2", "--steps", "1", "--batch", "2", "--dtype", "f32", "--
 EDGES = ROOT / "models/edges"
 
 
-def run(*arguments, cwd=None):
+def run(*arguments, cwd=None, home=ROOT):
     return subprocess.run([PROGRAM, "eval", "coop", *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
+                          env={"PANGU_HOME": str(home), "PATH": "/usr/bin:/bin"}, check=False)
 
 
 def png(colour, side=64):
@@ -109,6 +109,9 @@ class EvalCoop(unittest.TestCase):
                     "split": "heldout_pair" if i == 2 and style == "3d" else "train",
                     "captions": {"en": [f"a {name} bar, {style}"], "zh": [f"{name} 条，{style}"]}}))
         (cls.data / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+        cls.home = cls.path / "home"  # as after a fresh clone
+        cls.home.mkdir()
+        (cls.home / "models").symlink_to(ROOT / "models")
         cls.inputs = ["--data", cls.data, "--inception", cls.weights, "--cache", cls.path / "features.safetensors"]
         cls.low = ["--low", "models/mini", "--only", "low", "--settings", "T_low=600"]
 
@@ -116,8 +119,9 @@ class EvalCoop(unittest.TestCase):
         mine = self.path / "mine.md"
         mine.write_text("# Mine\n")
         for arguments, words in (
-            ([], ["--data"]),
-            (["--data", self.data], ["--inception", "export_inception"]),
+            ([], ["--data", "./pangu-draw data build --out out/mini/dataset"]),
+            (["--data", self.data],
+             ["--inception", "tools/export_inception.py --out out/mini/weights/inception.safetensors"]),
             ([*self.inputs, "--only", "beauty"], ["--only", "beauty", "edges"]),
             ([*self.inputs, "--only", "low", "--low", "none"], ["none"]),
             ([*self.inputs, "--low", "none", "--edges", "none", "--variation", "none"], ["member"]),
@@ -130,7 +134,7 @@ class EvalCoop(unittest.TestCase):
             ([*self.inputs, "--only", "variation", "--variation", "models/mini", "--form", "round"], ["round"]),
             ([*self.inputs, *self.low, "--prompts", "0"], ["--prompts"]),
         ):
-            done = run(*arguments, "-q")
+            done = run(*arguments, "-q", home=self.home)
             self.assertEqual(done.returncode, 2, f"{arguments}: {done.stderr}")
             for word in words:
                 self.assertIn(word, done.stderr, arguments)
@@ -170,10 +174,28 @@ class EvalCoop(unittest.TestCase):
         self.assertEqual(both, "# Before\n\n" + page + "\nAfter\n")
         self.assertEqual(kept, {file: file.stat().st_mtime_ns for file in (self.path / "keep").rglob("*.png")})
 
+    def test_without_flags_everything_is_in_its_usual_place(self):
+        home = self.path / "full"
+        (home / "out/mini/weights").mkdir(parents=True)
+        for place, what in (("models", ROOT / "models"), ("out/mini/dataset", self.data),
+                            ("out/mini/weights/inception.safetensors", self.weights)):
+            (home / place).symlink_to(what)
+        done = run(*self.low, *SMALL, "--cache", self.path / "features.safetensors", home=home)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        page = (home / "out/coop/study.md").read_text()
+        for file in re.findall(r"!\[[^]]*\]\(([^)]+)\)", page):
+            self.assertGreater((home / "out/coop" / file).stat().st_size, 200, file)
+        self.assertNotIn("--data", page)
+
     @unittest.skipUnless((EDGES / "model_index.json").exists(), "models/edges is not there")
     def test_a_small_study_of_edges_measures_f1(self):
         (study,), page = self.study("edges", "--only", "edges", "--settings", "d=0.5 while")
         self.assertIn("edge F1", page)
+        # Another study of the same page leaves this one as it is.
+        edges = page[page.index("<!-- part: edges -->"):page.index("<!-- end of the study -->")]
+        _, both = self.study("edges", *self.low)
+        self.assertIn(edges, both)
+        self.assertIn("<!-- part: low -->", both)
         for row in study["rows"]:
             self.assertTrue(0 <= row["edge_f1"] <= 1)
 
