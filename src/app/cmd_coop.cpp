@@ -32,6 +32,12 @@ pipeline::Recipe recipe_of(const CoopArgs& args) {
   pipeline::Recipe recipe = args.from.empty()
                                 ? pipeline::recipe_of_file(args.recipe, home().string())
                                 : pipeline::recipe_of_png(args.from);
+  if (!args.from.empty()) {
+    for (const std::string& file : pipeline::changed_inputs_of_png(args.from, sha256_of_file)) {
+      std::cerr << "warning: '" << file << "' is not the file that '" << args.from
+                << "' was drawn with: its SHA-256 is another\n";
+    }
+  }
   pipeline::Request& r = recipe.request;
   if (!args.prompt.empty()) r.prompt = args.prompt;
   if (args.size) std::tie(r.width, r.height) = pipeline::size_from(*args.size);
@@ -59,6 +65,7 @@ std::vector<pipeline::LearnedBridge> bridges_for(const pipeline::Recipe& recipe,
       learned.push_back(pipeline::open_learned_bridge(one, place));
     }
   }
+  for (pipeline::LearnedBridge& bridge : learned) bridge.named = true;
   std::vector<std::string> trainings;
   std::error_code failed;
   for (const auto& entry :
@@ -102,6 +109,8 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
     std::cout << (output.json ? pipeline::to_json(coop).dump(2) + "\n" : pipeline::to_table(coop));
     return 0;
   }
+  const std::string bridges = pipeline::bridges_text(coop);
+  if (!output.quiet && !bridges.empty()) std::cerr << bridges << "\n";
   report.seed = *coop.request.seed;
   report.count = coop.request.count;
   report.out = output.out.empty() ? "pangu-" + std::to_string(report.seed) + ".png" : output.out;

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <cstdio>
+#include <tuple>
 
 #include "core/error.h"
 
@@ -37,18 +39,31 @@ const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, con
                                   const BridgeEnd& to) {
   const double side_from = double(from.width) / from.downscale;
   const double grid_scale = double(to.width) / to.downscale / side_from;
-  const LearnedBridge* best = nullptr;
-  double best_distance = 0.0;
-  for (const LearnedBridge& bridge : learned) {
-    if (bridge.from != from.space || bridge.to != to.space) continue;
+  // The smallest is the best.
+  const auto order = [&](const LearnedBridge& bridge) {
     const double distance =
         bridge.grid_scale > 0.0 ? std::abs(std::log(grid_scale / bridge.grid_scale)) : 0.0;
-    if (!best || distance < best_distance) {
-      best = &bridge;
-      best_distance = distance;
-    }
+    return std::tuple(distance, !bridge.named, -bridge.psnr_db.value_or(0.0));
+  };
+  const LearnedBridge* best = nullptr;
+  for (const LearnedBridge& bridge : learned) {
+    if (bridge.from != from.space || bridge.to != to.space) continue;
+    if (!best || order(bridge) < order(*best)) best = &bridge;
   }
   return best;
+}
+
+// "models/bridges/bridge_x/A-to-B, 27.1 dB on held-out pictures (exact: 29.5)"
+std::string reason_of(const LearnedBridge& bridge) {
+  const auto decibels = [](double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", value);
+    return std::string(text);
+  };
+  if (!bridge.psnr_db) return bridge.path;
+  std::string why = bridge.path + ", " + decibels(*bridge.psnr_db) + " dB on held-out pictures";
+  if (bridge.exact_psnr_db) why += " (exact: " + decibels(*bridge.exact_psnr_db) + ")";
+  return why;
 }
 
 }  // namespace
@@ -99,7 +114,7 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
   if (asked == "learned" || asked == "auto") {
     if (const LearnedBridge* found = find_learned(learned, from, to)) {
       const int64_t h = to.height / to.downscale, w = to.width / to.downscale;
-      return {BridgeKind::kLearned, found->path,
+      return {BridgeKind::kLearned, reason_of(*found),
               [convert = found->convert, h, w](const at::Tensor& x0) { return convert(x0, h, w); }};
     }
     if (asked == "learned") {

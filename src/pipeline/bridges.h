@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct LearnedBridge {
   std::string from, to;  // Model::space
   std::string path;
   double grid_scale = 0.0;  // target's latent side by the source's, as trained most; 0: any
+  bool named = false;       // by the recipe, not found beside the models
+  // As its training measured on pictures that were held out; the exact bridge's on the same ones.
+  std::optional<double> psnr_db, exact_psnr_db;
   // x0: [B,C,h,w] -> [B,C',height,width], latent pixels of the other space.
   std::function<at::Tensor(const at::Tensor& x0, int64_t height, int64_t width)> convert;
 };
@@ -47,9 +51,10 @@ struct PickedBridge {
 
 // asked: "auto", "exact", "tiny" or "learned". One space at one size needs no bridge, whatever was
 // asked. Of several learned ones for the two spaces the one of the nearest grid_scale is meant, of
-// equal ones the first. auto takes a learned one if there is one, tiny ones if both ends have one,
-// else the exact one. tiny asked takes each end's tiny autoencoder where there is one. Error
-// kBadInput naming the member for a kind that its end lacks, or an unknown word.
+// equally near ones a named one, then the one of the highest known PSNR, then the first. auto takes
+// a learned one if there is one, tiny ones if both ends have one, else the exact one. tiny asked
+// takes each end's tiny autoencoder where there is one. Error kBadInput naming the member for a
+// kind that its end lacks, or an unknown word.
 PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const BridgeEnd& to,
                          const std::vector<LearnedBridge>& learned,
                          image::Filter filter = image::Filter::kBicubic);

@@ -83,6 +83,9 @@ struct CoopWish {
 Drawing draw_each(const Cooperation& coop, const std::vector<CoopWish>& wishes, int at_once,
                   const DrawHooks& hooks = {});
 
+// The picked bridges in one line, "bridges: text to edges exact, edges to text learned"; empty if
+// there are none.
+std::string bridges_text(const Cooperation& coop);
 // Members, spaces, bridges, weights a step, memory: for people, and as JSON.
 std::string to_table(const Cooperation& coop);
 nlohmann::json to_json(const Cooperation& coop);

@@ -67,6 +67,17 @@ double bridge_gflop(const PickedBridge& bridge, const Member& from, const Member
          to.model->encode_gflop(to.end.width, to.end.height);
 }
 
+// Of every bridge of a stage that is crossed, in order: says(from, to, bridge).
+template <class Say>
+void for_each_bridge(const CoopStage& stage, const Say& say) {
+  for (size_t from = 0; from < stage.members.size(); ++from) {
+    for (size_t to = 0; to < stage.members.size(); ++to) {
+      const PickedBridge& bridge = stage.bridges[from][to];
+      if (bridge.cross) say(stage.members[from], stage.members[to], bridge);
+    }
+  }
+}
+
 struct StepCost {
   double members = 0.0, bridges = 0.0;  // 10^9 operations, of a step in which all members count
 };
@@ -74,14 +85,9 @@ struct StepCost {
 StepCost cost_of(const CoopStage& stage, int calls, int bridge_every) {
   StepCost cost;
   for (const Member& m : stage.members) cost.members += calls * member_gflop(m);
-  for (size_t from = 0; from < stage.members.size(); ++from) {
-    for (size_t to = 0; to < stage.members.size(); ++to) {
-      if (!stage.bridges[from][to].cross) continue;
-      cost.bridges +=
-          calls * bridge_gflop(stage.bridges[from][to], stage.members[from], stage.members[to]) /
-          bridge_every;
-    }
-  }
+  for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+    cost.bridges += calls * bridge_gflop(bridge, from, to) / bridge_every;
+  });
   return cost;
 }
 
@@ -97,6 +103,24 @@ void add_bridge(std::ostringstream& out, const std::string& from, const std::str
 }
 
 }  // namespace
+
+std::string bridges_text(const Cooperation& coop) {
+  std::vector<std::string> said;
+  const auto say = [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+    const std::string text = from.name + " to " + to.name + " " + to_string(bridge.kind);
+    if (std::find(said.begin(), said.end(), text) == said.end()) said.push_back(text);
+  };
+  for (size_t s = 0; s < coop.stages.size(); ++s) {
+    const CoopStage& stage = coop.stages[s];
+    for_each_bridge(stage, say);
+    for (size_t k = 0; k < stage.carries.size(); ++k) {
+      say(stage.members.front(), coop.stages[s + 1].members[k], stage.carries[k]);
+    }
+  }
+  std::string line;
+  for (const std::string& text : said) line += (line.empty() ? "bridges: " : ", ") + text;
+  return line;
+}
 
 std::string to_table(const Cooperation& coop) {
   std::ostringstream out;
@@ -116,12 +140,9 @@ std::string to_table(const Cooperation& coop) {
         megabytes += static_cast<double>(m.model->weight_bytes) / 1e6;
       }
     }
-    for (size_t from = 0; from < stage.members.size(); ++from) {
-      for (size_t to = 0; to < stage.members.size(); ++to) {
-        if (!stage.bridges[from][to].cross) continue;
-        add_bridge(out, stage.members[from].name, stage.members[to].name, stage.bridges[from][to]);
-      }
-    }
+    for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+      add_bridge(out, from.name, to.name, bridge);
+    });
     const StepCost cost = cost_of(coop, stage);
     out << "  about " << number(cost.members, 1) << " GFLOP a step for the members, "
         << number(cost.bridges, 1) << " for exact bridges\n";
@@ -168,15 +189,10 @@ json to_json(const Cooperation& coop) {
                          {"weight_bytes", m.model->weight_bytes},
                          {"masked", m.mask.defined()}});
     }
-    const auto add = [&](const std::string& from, const std::string& to, const PickedBridge& b) {
-      bridges.push_back({{"from", from}, {"to", to}, {"kind", to_string(b.kind)}, {"by", b.why}});
-    };
-    for (size_t from = 0; from < stage.members.size(); ++from) {
-      for (size_t to = 0; to < stage.members.size(); ++to) {
-        if (!stage.bridges[from][to].cross) continue;
-        add(stage.members[from].name, stage.members[to].name, stage.bridges[from][to]);
-      }
-    }
+    for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& b) {
+      bridges.push_back(
+          {{"from", from.name}, {"to", to.name}, {"kind", to_string(b.kind)}, {"by", b.why}});
+    });
     for (size_t i = 0; i + 1 < stage.sigmas.size(); ++i) {
       steps.push_back({{"sigma", stage.sigmas[i]}, {"weights", shares_at(stage, stage.sigmas[i])}});
     }

@@ -31,6 +31,21 @@ bool is_learned_bridge(const fs::path& folder) {
   return json.is_object() && found != json.end() && *found == "LatentConverter";
 }
 
+// training.WHICH.psnr_db of a configuration, if it is there and a number.
+std::optional<double> psnr_in(const nlohmann::json& config, const std::string& which) {
+  const nlohmann::json::json_pointer at =
+      nlohmann::json::json_pointer("/training") / which / "psnr_db";
+  if (!config.contains(at) || !config.at(at).is_number()) return std::nullopt;
+  return config.at(at).get<double>();
+}
+
+// Which of what was tried is in the file: "linear", "trained", "refitted".
+std::string kept_in(const nlohmann::json& config) {
+  const nlohmann::json::json_pointer at("/training/kept");
+  if (!config.contains(at) || !config.at(at).is_string()) return "trained";
+  return config.at(at).get<std::string>();
+}
+
 }  // namespace
 
 LearnedBridge open_learned_bridge(const std::string& folder, const Placement& place) {
@@ -69,6 +84,8 @@ LearnedBridge open_learned_bridge(const std::string& folder, const Placement& pl
   bridge.to = config.to_space;
   bridge.path = folder;
   bridge.grid_scale = config.grid_scale;
+  bridge.psnr_db = psnr_in(json, kept_in(json));
+  bridge.exact_psnr_db = psnr_in(json, "exact");
   bridge.convert = [network](const at::Tensor& x0, int64_t height, int64_t width) {
     return network->get().forward(x0, height, width).cpu();
   };

@@ -9,8 +9,8 @@
 
 namespace pangu::pipeline {
 
-// Reads the configuration now and the weights at the first conversion. Error kBadInput naming what
-// is missing for a folder that is none.
+// Reads the configuration, with what its training measured, now and the weights at the first
+// conversion. Error kBadInput naming what is missing for a folder that is none.
 LearnedBridge open_learned_bridge(const std::string& folder, const Placement& place = {});
 
 // `folder` itself if it is a learned bridge's, else those right inside of it, by name. None if

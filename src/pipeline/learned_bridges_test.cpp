@@ -111,5 +111,49 @@ TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
   CHECK(picked(24) == "half");
 }
 
+TEST_CASE("of equally near bridges the named one is picked, then the better documented one") {
+  const auto bridge = [](const char* path, std::optional<double> psnr_db, bool named) {
+    LearnedBridge b;
+    b.from = "one", b.to = "two", b.path = path;
+    b.psnr_db = psnr_db;
+    b.exact_psnr_db = 30.04;
+    b.named = named;
+    return b;
+  };
+  const auto picked = [](const std::vector<LearnedBridge>& learned) {
+    const BridgeEnd from{"m", "one", 4, 8, 64, 64, {}, {}, {}, {}};
+    const BridgeEnd to{"n", "two", 4, 8, 64, 64, {}, {}, {}, {}};
+    return pick_bridge("auto", from, to, learned).why;
+  };
+  const auto silent = bridge("silent", {}, false), poor = bridge("poor", 21.0, false);
+  const auto good = bridge("good", 27.06, false), named = bridge("named", 20.0, true);
+  CHECK(picked({silent, poor, good}) == "good, 27.1 dB on held-out pictures (exact: 30.0)");
+  CHECK(picked({good, named, poor}) == "named, 20.0 dB on held-out pictures (exact: 30.0)");
+  CHECK(picked({silent}) == "silent");
+}
+
+TEST_CASE("what a training measured is read from the configuration, if it is there") {
+  const TestFolder folder;
+  write_bridge(folder, "b", 1);
+  const auto bridge_of = [&](const nlohmann::json& training) {
+    nlohmann::json json = small_config().to_json();
+    json["training"] = training;
+    folder.write("b/config.json", json.dump());
+    return open_learned_bridge(folder.file("b"));
+  };
+  nlohmann::json training = {{"linear", {{"psnr_db", 22.0}}},
+                             {"trained", {{"psnr_db", 21.0}}},
+                             {"exact", {{"psnr_db", 30.0}}},
+                             {"kept", "linear"}};
+  CHECK(bridge_of(training).psnr_db == 22.0);
+  CHECK(bridge_of(training).exact_psnr_db == 30.0);
+  training["kept"] = "trained";
+  CHECK(bridge_of(training).psnr_db == 21.0);
+  for (const nlohmann::json& odd : {nlohmann::json(), nlohmann::json(3), nlohmann::json::array({1}),
+                                    nlohmann::json{{"kept", 7}, {"trained", {{"psnr_db", "?"}}}}}) {
+    CHECK_FALSE(bridge_of(odd).psnr_db.has_value());
+  }
+}
+
 }  // namespace
 }  // namespace pangu::pipeline

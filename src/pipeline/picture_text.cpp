@@ -74,4 +74,19 @@ Recipe recipe_of_png(const std::string& path) {
   return recipe_from_json(json["recipe"]);
 }
 
+std::vector<std::string> changed_inputs_of_png(
+    const std::string& path, const std::function<std::string(const std::string& path)>& hash) {
+  const nlohmann::json json = json_of_png(path);
+  const nlohmann::json files = json.value("files", nlohmann::json::object());
+  std::vector<std::string> changed;
+  for (const std::string& file : files_of(recipe_of_png(path))) {
+    if (!files.is_object() || !files.contains(file)) continue;
+    try {
+      if (files[file] != hash(file)) changed.push_back(file);
+    } catch (const Error&) {  // who draws with it will say what is wrong
+    }
+  }
+  return changed;
+}
+
 }  // namespace pangu::pipeline

@@ -1,8 +1,10 @@
 // The text inside a PNG of this program: what was asked, so that a picture can be drawn again, and
 // what other tools show of it. Not the request itself (request.h), not the PNG format (image/).
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "pipeline/model.h"
 #include "pipeline/recipe.h"
@@ -18,5 +20,9 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
 Request request_of_png(const std::string& path);
 // The recipe inside a PNG of `coop` or of `draw --with`, likewise.
 Recipe recipe_of_png(const std::string& path);
+// The input files of that recipe that are no longer what they were, by their SHA-256 in the PNG and
+// by `hash` of a file now; files that cannot be read are not among them.
+std::vector<std::string> changed_inputs_of_png(
+    const std::string& path, const std::function<std::string(const std::string& path)>& hash);
 
 }  // namespace pangu::pipeline

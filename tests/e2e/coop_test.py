@@ -4,6 +4,7 @@ Usage: coop_test.py PROGRAM
 """
 
 import json
+import math
 import pathlib
 import random
 import struct
@@ -14,6 +15,7 @@ import unittest
 import zlib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "examples"
 PROGRAM = sys.argv.pop(1)
 FAST = ["--quiet", "--threads", "1", "--dtype", "f32"]
 MUTATIONS = 60  # of a recipe, each one start of the program
@@ -44,6 +46,59 @@ def pixels(path):
             rows += data[at + 8 : at + 8 + size]
         at += 12 + size
     return zlib.decompress(rows)
+
+
+def size(path):
+    return struct.unpack(">II", pathlib.Path(path).read_bytes()[16:24])
+
+
+def write_png(path, side, colour_of):
+    """A grey square; colour_of(x, y): 0 to 255."""
+    rows = b"".join(b"\0" + bytes(colour_of(x, y) for x in range(side)) for y in range(side))
+
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) +
+                     chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return path
+
+
+def write_tiny_vae(folder, seed, channels=16, levels=5, width=4):
+    """An autoencoder of TAESD's form with random weights, of the embedded model's latents (f = 2^(levels - 1))."""
+    numbers, header, parts, at = random.Random(seed), {}, [], 0
+
+    def conv(name, inputs, outputs, bias=True):
+        nonlocal at
+        reach = 1 / math.sqrt(9 * inputs)
+        shapes = {f"{name}.weight": [outputs, inputs, 3, 3]} | ({f"{name}.bias": [outputs]} if bias else {})
+        for key, shape in shapes.items():
+            count = math.prod(shape)
+            parts.append(struct.pack(f"<{count}f", *(numbers.uniform(-reach, reach) for _ in range(count))))
+            header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * count]}
+            at += 4 * count
+
+    def block(name):
+        for i in (0, 2, 4):
+            conv(f"{name}.conv.{i}", width, width)
+
+    for level in range(levels):
+        conv(f"encoder.layers.{2 * level}", width if level else 3, width, bias=level == 0)
+        block(f"encoder.layers.{2 * level + 1}")
+        block(f"decoder.layers.{3 * level + 2}")
+        last = level == levels - 1
+        conv(f"decoder.layers.{3 * level + (3 if last else 4)}", width, 3 if last else width, bias=last)
+    conv(f"encoder.layers.{2 * levels}", width, channels)
+    conv("decoder.layers.0", channels, width)
+    folder.mkdir()
+    text = json.dumps(header).encode()
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(
+        struct.pack("<Q", len(text)) + text + b"".join(parts))
+    (folder / "config.json").write_text(json.dumps(
+        {"_class_name": "AutoencoderTiny", "latent_channels": channels, "num_encoder_blocks": [1] * levels,
+         "num_decoder_blocks": [1] * levels, "encoder_block_out_channels": [width] * levels,
+         "decoder_block_out_channels": [width] * levels}))
+    return folder
 
 
 class Coop(unittest.TestCase):
@@ -95,6 +150,68 @@ class Coop(unittest.TestCase):
                     "--sampler", sampler, "--noise", noise, "--out", self.path("p.png"))
             shared = f'sampler = "{sampler}"\nnoise = "{noise}"\n'
             self.assertEqual(pixels(self.path("p.png")), self.coop("c.png", shared + TWO + "weight = 0\n"), sampler)
+
+    def test_the_examples_draw_at_two_sizes_and_follow_their_control_picture(self):
+        out = self.path("out.png")
+        for example in sorted(EXAMPLES.glob("*.toml")):
+            for width, height in ((256, 256), (384, 256)):
+                self.ok("coop", example, *FAST, "--steps", 2, "--size", f"{width}x{height}", "--out", out)
+                self.assertEqual(size(out), (width, height), example)
+        lines = write_png(self.path("lines.png"), 128, lambda x, y: 255 if x in (40, 88) or y in (40, 88) else 0)
+        text = (EXAMPLES / "text_edges.toml").read_text(encoding="utf-8")
+        steered = [self.coop("out.png", text.replace("fox_edges.png", str(picture)), "--steps", 2, "--size", "256x256")
+                   for picture in (EXAMPLES / "fox_edges.png", lines)]
+        self.assertNotEqual(*steered)
+
+    def test_the_picked_bridges_are_said_in_one_line(self):
+        loud = [flag for flag in FAST if flag != "--quiet"]
+        for flags, lines in ((loud, ["bridges: text to edges exact, edges to text exact"]), (FAST, [])):
+            done = run("coop", EXAMPLES / "text_edges.toml", *flags, "--steps", 1, "--size", 128, "--out",
+                       self.path("out.png"))
+            self.assertEqual(done.stderr.decode().splitlines(), lines)
+
+    def test_a_tiny_autoencoder_bridges_where_it_is_asked_for(self):
+        recipe = f"""prompt = "a red apple, 3D render"
+size = "128"
+steps = 2
+seed = 1
+[[member]]
+name = "text"
+model = "models/mini"
+hub = true
+tiny_vae = "{write_tiny_vae(self.path("tiny"), 1)}"
+[[member]]
+name = "low"
+model = "models/low"
+"""
+        self.assertNotEqual(self.coop("tiny.png", recipe, "--bridge", "tiny"),
+                            self.coop("exact.png", recipe, "--bridge", "exact"))
+        # Only one end has one: not what `auto` takes.
+        for kind, picked, words in (("tiny", "tiny", "tiny decoder of text"), ("auto", "exact", "decoder of text")):
+            plan = json.loads(self.ok("coop", self.recipe(recipe), "--bridge", kind, "--plan", "--json"))
+            bridges = {(b["from"], b["to"]): b for b in plan["stages"][0]["bridges"]}
+            self.assertEqual(bridges["text", "low"]["kind"], picked)
+            self.assertTrue(bridges["text", "low"]["by"].startswith(words), bridges)
+        wrong = recipe.replace(str(self.path("tiny")), str(write_tiny_vae(self.path("small"), 1, levels=4)))
+        done = run("coop", self.recipe(wrong), "--plan")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("member 'text', tiny_vae", done.stderr.decode())
+
+    def test_a_changed_input_is_named_when_a_picture_is_drawn_again(self):
+        mask = write_png(self.path("mask.png"), 128, lambda x, y: 2 * x)
+        self.coop("a.png", TWO + f'mask = "{mask}"\n')
+        again = ["coop", "--from", self.path("a.png"), *FAST, "--out", self.path("b.png")]
+        self.assertEqual(run(*again).stderr, b"")
+        write_png(mask, 128, lambda x, y: 2 * y)
+        done = run(*again)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(done.stderr.count(b"\n"), 1)
+        self.assertIn(f"warning: '{mask}'", done.stderr.decode())
+        self.assertNotEqual(pixels(self.path("a.png")), pixels(self.path("b.png")))
+        mask.unlink()
+        done = run(*again)
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("mask.png", done.stderr.decode())
 
     def test_wrong_recipes_are_refused_in_one_line_that_names_the_member(self):
         image = self.path("wide.png")
