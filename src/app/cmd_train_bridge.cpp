@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "app/bridge_judge.h"
 #include "app/bridge_pairs.h"
 #include "app/commands.h"
 #include "app/table.h"
@@ -29,9 +30,11 @@ using nlohmann::json;
 
 constexpr double kDefaultMinutes = 10;
 constexpr double kEncodingShare = 0.45;  // of the time, at most
-constexpr double kJudgingShare = 0.06;   // that is left for the last judgement
+constexpr double kJudgingMargin = 2.5;   // for the two last judgements, by the first one's time
+constexpr double kRefitShare = 0.04;     // of the time, for the last layer's fit
 constexpr int64_t kEncodeBatch = 8, kHeldOut = 16, kProbeSteps = 6;
-constexpr size_t kFittedPairs = 512;  // of the linear path
+constexpr size_t kFittedPairs = 512;  // of the linear path, and of the last layer
+constexpr size_t kTimedPairs = 4;     // that say how many of these the time allows
 constexpr size_t kHeldOutEvery = 16;  // one picture in so many, ...
 constexpr double kWarmUpShare = 0.05;
 constexpr const char* kFolders[] = {"A-to-B", "B-to-A"};
@@ -59,6 +62,7 @@ struct Both : torch::nn::Module {
     forth = register_module("a_to_b", std::make_shared<nn::LatentConverter>(a_to_b));
     back = register_module("b_to_a", std::make_shared<nn::LatentConverter>(b_to_a));
   }
+  nn::LatentConverter& way(bool is_forth) { return is_forth ? *forth : *back; }
 };
 
 std::pair<BridgeSide, BridgeSide> open_sides(const TrainBridgeArgs& args) {
@@ -113,58 +117,6 @@ nn::LatentConverterConfig config_of(const BridgeSide& from, const BridgeSide& to
   return c;
 }
 
-struct Judgement {
-  double psnr_db = 0;         // of decode(converted) by decode(the real latent)
-  double relative_error = 0;  // |converted - real| / |real - mean of real|, in channels' deviations
-};
-
-using Convert = std::function<at::Tensor(const at::Tensor& from, const at::Tensor& like)>;
-
-// Pairs that were held out, in one direction; the real latents' pictures are decoded once.
-class Judge {
- public:
-  Judge(const std::vector<train::LatentPair>& pairs, bool forth, const BridgeSide& to,
-        const nn::LatentConverterConfig& config)
-      : to_(to), mean_(column(config.to_mean)), std_(column(config.to_std)) {
-    const at::NoGradGuard no_grad;
-    for (const train::LatentPair& pair : pairs) {
-      from_.push_back((forth ? pair.a : pair.b).to(at::kFloat).unsqueeze(0));
-      real_.push_back((forth ? pair.b : pair.a).to(at::kFloat).unsqueeze(0));
-      pictures_.push_back(to.decode(real_.back()).clamp(-1, 1));
-    }
-  }
-
-  Judgement operator()(const Convert& convert) const {
-    const at::NoGradGuard no_grad;
-    double wrong = 0, all = 0;
-    Judgement result;
-    for (size_t i = 0; i < from_.size(); ++i) {
-      const at::Tensor found = convert(from_[i], real_[i]);
-      wrong += ((found - real_[i]) / std_).square().sum().item<double>();
-      all += ((real_[i] - mean_) / std_).square().sum().item<double>();
-      const at::Tensor difference = to_.decode(found).clamp(-1, 1) - pictures_[i];
-      const double square = std::max(1e-10, difference.square().mean().item<double>());
-      // The range of 2 makes the mean square four times that of pixels in [0,1].
-      result.psnr_db += 10 * std::log10(4 / square);
-    }
-    result.psnr_db /= double(from_.size());
-    result.relative_error = std::sqrt(wrong / all);
-    return result;
-  }
-
- private:
-  static at::Tensor column(const std::vector<double>& v) {
-    return at::tensor(v, at::kDouble).to(at::kFloat).reshape({1, -1, 1, 1});
-  }
-  const BridgeSide& to_;
-  at::Tensor mean_, std_;
-  std::vector<at::Tensor> from_, real_, pictures_;
-};
-
-json to_json(const Judgement& j) {
-  return {{"psnr_db", j.psnr_db}, {"relative_error", j.relative_error}};
-}
-
 size_t bytes_of(const train::LatentPair& pair) {
   return static_cast<size_t>(pair.a.nbytes() + pair.b.nbytes());
 }
@@ -196,16 +148,39 @@ std::vector<train::LatentPair> encode_pairs(const PairMaker& maker, const TrainB
   return pairs;
 }
 
+// At most `most` pairs that serve a direction, spread over all of them.
+nn::LatentConverter::LatentPairs fitting_pairs(const std::vector<train::LatentPair>& pairs,
+                                               bool forth, size_t most) {
+  nn::LatentConverter::LatentPairs all, some;
+  for (const train::LatentPair& pair : pairs) {
+    if (forth && pair.a_to_b) all.emplace_back(pair.a, pair.b);
+    if (!forth && pair.b_to_a) all.emplace_back(pair.b, pair.a);
+  }
+  const size_t stride = std::max<size_t>(1, all.size() / most);
+  for (size_t i = 0; i < all.size(); i += stride) some.push_back(all[i]);
+  return some;
+}
+
 // Both begin as the best linear maps.
 void fit_linear_paths(Both& network, const std::vector<train::LatentPair>& pairs) {
-  const size_t stride = std::max<size_t>(1, pairs.size() / kFittedPairs);
-  std::vector<std::pair<at::Tensor, at::Tensor>> forth, back;
-  for (size_t i = 0; i < pairs.size(); i += stride) {
-    if (pairs[i].a_to_b) forth.emplace_back(pairs[i].a, pairs[i].b);
-    if (pairs[i].b_to_a) back.emplace_back(pairs[i].b, pairs[i].a);
+  for (const bool forth : {true, false}) {
+    const auto some = fitting_pairs(pairs, forth, kFittedPairs);
+    if (!some.empty()) network.way(forth).fit_linear(some);
   }
-  if (!forth.empty()) network.forth->fit_linear(forth);
-  if (!back.empty()) network.back->fit_linear(back);
+}
+
+// The last layers anew, as the best for what training made of all others; 0 s: as long as it takes.
+void refit_last_layers(Both& network, const std::vector<train::LatentPair>& pairs, double seconds) {
+  for (const bool forth : {true, false}) {
+    const auto timed = fitting_pairs(pairs, forth, kTimedPairs);
+    if (timed.empty()) continue;
+    const auto start = Clock::now();
+    network.way(forth).fit_output(timed);
+    const double each = seconds_since(start) / double(timed.size());
+    const double most = seconds > 0 ? seconds / 2 / each : double(kFittedPairs);
+    network.way(forth).fit_output(fitting_pairs(
+        pairs, forth, static_cast<size_t>(std::clamp(most, 1.0, double(kFittedPairs)))));
+  }
 }
 
 // How many steps fit into `seconds`, by a few of them without an optimiser.
@@ -224,14 +199,9 @@ int64_t steps_in(double seconds, const train::LossFunction& loss, Both& network,
 }
 
 void write_bridge(const std::string& folder, const nn::LatentConverterConfig& config,
-                  const std::map<std::string, at::Tensor>& weights, const std::string& prefix,
-                  const json& training) {
+                  const std::map<std::string, at::Tensor>& weights, const json& training) {
   fs::create_directories(folder);
-  std::map<std::string, at::Tensor> own;
-  for (const auto& [name, tensor] : weights) {
-    if (name.starts_with(prefix)) own[name.substr(prefix.size())] = tensor;
-  }
-  train::write_weights(folder + "/diffusion_pytorch_model.safetensors", own, at::kBFloat16);
+  train::write_weights(folder + "/diffusion_pytorch_model.safetensors", weights, at::kBFloat16);
   json written = config.to_json();
   written["training"] = training;
   io::write_file_atomic(folder + "/config.json", written.dump(2) + "\n");
@@ -316,28 +286,30 @@ int run_train_bridge(const TrainBridgeArgs& args) {
   }
   Both& first = *std::dynamic_pointer_cast<Both>(modules.front());
   const BridgeShape square = bridge_shapes(a, b).front();
-  const Judge judge_forth(judged, true, b, forth), judge_back(judged, false, a, back);
-  const auto judge_both = [&](Both& network) {
-    const auto by = [](nn::LatentConverter& converter) {
-      return [&converter](const at::Tensor& x, const at::Tensor& like) {
-        return converter.forward(x, like.size(2), like.size(3)).cpu();
-      };
-    };
-    return std::pair(judge_forth(by(*network.forth)), judge_back(by(*network.back)));
-  };
-  const auto exact_way = [&](bool way) {
-    return (way ? judge_forth : judge_back)(
+  const BridgeJudge judges[] = {{judged, true, b, forth}, {judged, false, a, back}};
+  const auto judge_of = [&](bool way) -> const BridgeJudge& { return judges[way ? 0 : 1]; };
+  const auto judged_exact = [&](bool way) {
+    return judge_of(way)(
         [&, way](const at::Tensor& x, const at::Tensor&) { return maker.exact(x, square, way); });
   };
-  const std::pair exact(exact_way(true), exact_way(false));
-  const std::pair before = judge_both(first);
+  const Judgement exact[] = {judged_exact(true), judged_exact(false)};
+  const auto judging = Clock::now();
+  std::vector<BridgeCandidate> candidates[2];
+  const auto add_candidates = [&](const std::string& name, Both& networks) {
+    for (const bool way : {true, false}) {
+      candidates[way ? 0 : 1].push_back(candidate_of(name, networks.way(way), judge_of(way)));
+    }
+  };
+  add_candidates("linear", fitted);
+  const double judging_seconds = seconds_since(judging);
 
   const train::LossFunction loss = train::bridge_loss(config, calls, pairs, statistics);
   if (args.steps) {
     config.max_train_steps = *args.steps;
     config.time_budget_minutes = args.minutes.value_or(0);
   } else {
-    const double left = budget * (1 - kJudgingShare) - seconds_since(start);
+    const double left =
+        budget * (1 - kRefitShare) - kJudgingMargin * judging_seconds - seconds_since(start);
     config.max_train_steps = steps_in(std::max(1.0, left), loss, first, config);
     config.time_budget_minutes = std::max(1.0, left) / 60;
   }
@@ -354,42 +326,56 @@ int run_train_bridge(const TrainBridgeArgs& args) {
             .unit = "pairs",
             .text = duration_text(r.seconds_left) + " left"});
   };
+  if (config.time_budget_minutes > 0) {
+    hooks.progress = [begun = Clock::now(), seconds = config.time_budget_minutes * 60] {
+      return seconds_since(begun) / seconds;
+    };
+  }
   const train::TrainResult trained = train::train(config, modules, loss, hooks, /*resume=*/false);
   bar.reset();
   fs::remove(config.output_dir + "/checkpoint.safetensors");
 
   Both averaged(forth, back);
   nn::load_into(averaged, trained.weights);
-  averaged.eval();
-  const std::pair after = judge_both(averaged);
+  add_candidates("trained", averaged);
+  refit_last_layers(averaged, pairs, budget * kRefitShare);
+  add_candidates("refitted", averaged);
   int64_t parameters = 0;
   for (const auto& [name, tensor] : trained.weights) parameters += tensor.numel();
   json all = {{"pairs", pairs.size()},
               {"steps", trained.step},
               {"parameters", parameters},
-              {"seconds", {{"encode", encoding_seconds}, {"all", seconds_since(start)}}}};
+              {"seconds", {{"encode", encoding_seconds}}}};
   std::vector<Row> rows = {{"bridge", "", "PSNR, dB", "relative error"}};
-  const auto add = [&](const char* way, const char* which, const Judgement& j) {
-    char psnr[32], error[32];
-    std::snprintf(psnr, sizeof psnr, "%.2f", j.psnr_db);
-    std::snprintf(error, sizeof error, "%.4f", j.relative_error);
-    rows.push_back({way, which, psnr, error});
-  };
+  std::string notes;
   for (const bool way : {true, false}) {
-    const char* folder = kFolders[way ? 0 : 1];
-    const auto of = [&](const std::pair<Judgement, Judgement>& p) {
-      return way ? p.first : p.second;
+    const std::string folder = kFolders[way ? 0 : 1];
+    json training = {{"pairs", pairs.size()}, {"steps", trained.step}, {"held_out", judged.size()}};
+    const auto add = [&](const std::string& first, const std::string& which, const Judgement& j) {
+      char psnr[32], error[32];
+      std::snprintf(psnr, sizeof psnr, "%.2f", j.psnr_db);
+      std::snprintf(error, sizeof error, "%.4f", j.relative_error);
+      rows.push_back({first, which, psnr, error});
     };
-    const json training = {{"pairs", pairs.size()},         {"steps", trained.step},
-                           {"held_out", judged.size()},     {"linear", to_json(of(before))},
-                           {"trained", to_json(of(after))}, {"exact", to_json(of(exact))}};
-    write_bridge(args.out + "/" + folder, way ? forth : back, trained.weights,
-                 way ? "a_to_b." : "b_to_a.", training);
+    // A training that was cut short may be worse than what it began from.
+    const BridgeCandidate& kept = best_of(candidates[way ? 0 : 1]);
+    for (const BridgeCandidate& one : candidates[way ? 0 : 1]) {
+      training[one.name] = to_json(one.judgement);
+      add(one.name == "linear" ? folder : "", one.name + (&one == &kept ? ", kept" : ""),
+          one.judgement);
+    }
+    training["exact"] = to_json(exact[way ? 0 : 1]);
+    add("", "exact", exact[way ? 0 : 1]);
+    training["kept"] = kept.name;
+    if (kept.name == "linear") {
+      notes += folder +
+               ": training came out worse than the linear fit, which is kept; more --minutes may "
+               "help\n";
+    }
+    write_bridge(args.out + "/" + folder, way ? forth : back, kept.weights, training);
     all[folder] = training;
-    add(folder, "linear fit", of(before));
-    add("", "trained", of(after));
-    add("", "exact", of(exact));
   }
+  all["seconds"]["all"] = seconds_since(start);
   if (args.json) {
     std::cout << all.dump(2) << "\n";
     return 0;
@@ -398,7 +384,7 @@ int run_train_bridge(const TrainBridgeArgs& args) {
             << " px): " << pairs.size() << " pairs, " << trained.step << " steps, "
             << human_count(parameters) << " parameters, " << duration_text(seconds_since(start))
             << "\n\n"
-            << table(rows);
+            << table(rows) << notes;
   return 0;
 }
 

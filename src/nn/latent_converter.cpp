@@ -113,6 +113,41 @@ std::pair<Axis, Axis> axes_of(const LatentConverterConfig& c, const at::Tensor& 
   return {axis(latents.size(2), height), axis(latents.size(3), width)};
 }
 
+// [1,C,H,W] -> [1,C*9,H*W], what a 3x3 convolution sees.
+at::Tensor patches_of(const at::Tensor& x) { return at::im2col(x, {3, 3}, {1, 1}, {1, 1}, {1, 1}); }
+
+// Ridge regression of a 3x3 convolution's weights and bias.
+class LeastSquares {
+ public:
+  explicit LeastSquares(const torch::nn::Conv2d& conv)
+      : conv_(conv),
+        inputs_(conv->weight[0].numel() + 1),  // and the bias
+        squares_(at::zeros({inputs_, inputs_}, at::kDouble)),
+        products_(at::zeros({inputs_, conv->weight.size(0)}, at::kDouble)) {}
+
+  // patches: [inputs,n] as of patches_of, wanted: [outputs,n]; summed in f64.
+  void add(const at::Tensor& patches, const at::Tensor& wanted) {
+    const at::Tensor columns =
+        at::cat({patches, at::ones({1, patches.size(1)}, patches.options())});
+    squares_ += at::matmul(columns, columns.t());
+    products_ += at::matmul(columns, wanted.to(columns.dtype()).t());
+  }
+  // Leaves the layer as it is for sums that are not finite.
+  void solve() {
+    if (!squares_.isfinite().all().item<bool>()) return;
+    const at::Tensor ridge =
+        at::eye(inputs_, at::kDouble) * (kRidge * squares_.diagonal().mean().item<double>());
+    const at::Tensor solution = at::linalg_solve(squares_ + ridge, products_).t();
+    conv_->weight.copy_(solution.slice(1, 0, inputs_ - 1).reshape(conv_->weight.sizes()));
+    conv_->bias.copy_(solution.select(1, inputs_ - 1));
+  }
+
+ private:
+  torch::nn::Conv2d conv_;
+  int64_t inputs_;
+  at::Tensor squares_, products_;
+};
+
 Error key_error(const std::string& key, const std::string& expected, const std::string& found) {
   return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
 }
@@ -251,10 +286,22 @@ at::Tensor LatentConverter::forward(const at::Tensor& latents, int64_t height, i
     throw bad_input("size of converted latents", "sides of 1 to " + std::to_string(kMostSide),
                     std::to_string(width) + "x" + std::to_string(height));
   }
+  const Halves halves = halves_of(latents, height, width);
+  const at::Device device = halves.linear.device();
+  at::Tensor x = halves.linear + layers_->conv_out(halves.features);
+  x = at::pixel_shuffle(x.to(at::kFloat), config_.fold_out);
+  x = x.slice(2, 0, height).slice(3, 0, width);
+  return x * per_channel(config_.to_std).to(device) + per_channel(config_.to_mean).to(device);
+}
+
+// Both in cells of the target's grid.
+LatentConverter::Halves LatentConverter::halves_of(const at::Tensor& latents, int64_t height,
+                                                   int64_t width) const {
   Layers& l = *layers_;
   const at::Device device = l.conv_in->weight.device();
   const at::ScalarType dtype = l.conv_in->weight.scalar_type();
-  at::Tensor x = folded(latents.to(device)).to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
+  const at::Tensor x =
+      folded(latents.to(device)).to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
   const auto [down, across] = axes_of(config_, latents, height, width);
   at::Tensor linear = l.linear(x), h = l.conv_in(x);
   for (const auto& block : l.from_blocks) h = block->forward(h);
@@ -269,9 +316,15 @@ at::Tensor LatentConverter::forward(const at::Tensor& latents, int64_t height, i
     h = resample(h) + l.geometry(geometry(down, across).to(device, dtype));
   }
   for (const auto& block : l.to_blocks) h = block->forward(h);
-  x = at::pixel_shuffle((linear + l.conv_out(at::silu(h))).to(at::kFloat), config_.fold_out);
-  x = x.slice(2, 0, height).slice(3, 0, width);
-  return x * per_channel(config_.to_std).to(device) + per_channel(config_.to_mean).to(device);
+  return {linear, at::silu(h)};
+}
+
+// [C',height,width] -> normalised, cells of fold_out pixels as channels: [C'*fold*fold,H*W] f32.
+at::Tensor LatentConverter::wanted(const at::Tensor& to) const {
+  const int64_t fold = config_.fold_out;
+  const at::Tensor whole =
+      whole_cells(normalised(to.cpu().unsqueeze(0), config_.to_mean, config_.to_std), fold);
+  return at::pixel_unshuffle(whole, fold).squeeze(0).flatten(1);
 }
 
 // [B,C,h,w] f32 -> normalised, cells of fold_in pixels as channels.
@@ -281,47 +334,45 @@ at::Tensor LatentConverter::folded(const at::Tensor& latents) const {
       whole_cells(normalised(latents, config_.from_mean, config_.from_std), fold), fold);
 }
 
-void LatentConverter::fit_linear(const std::vector<std::pair<at::Tensor, at::Tensor>>& pairs) {
-  const at::NoGradGuard no_grad;
+void LatentConverter::check(const LatentPairs& pairs) const {
   if (pairs.empty()) throw bad_input("pairs of latents", "at least one", "none");
-  torch::nn::Conv2d& linear = layers_->linear;
-  const int64_t inputs = linear->weight[0].numel() + 1;  // and the bias
-  at::Tensor squares = at::zeros({inputs, inputs}, at::kDouble);
-  at::Tensor products = at::zeros({inputs, linear->weight.size(0)}, at::kDouble);
   for (const auto& [from, to] : pairs) {
-    if (from.dim() != 3 || to.dim() != 3 || from.size(0) != config_.from_channels ||
-        to.size(0) != config_.to_channels) {
-      throw bad_input("pair of latents",
-                      "[" + std::to_string(config_.from_channels) + ",h,w] and [" +
-                          std::to_string(config_.to_channels) + ",height,width]",
-                      c10::str(from.sizes(), " and ", to.sizes()));
+    if (from.dim() == 3 && to.dim() == 3 && from.size(0) == config_.from_channels &&
+        to.size(0) == config_.to_channels) {
+      continue;
     }
+    throw bad_input("pair of latents",
+                    "[" + std::to_string(config_.from_channels) + ",h,w] and [" +
+                        std::to_string(config_.to_channels) + ",height,width]",
+                    c10::str(from.sizes(), " and ", to.sizes()));
+  }
+}
+
+void LatentConverter::fit_linear(const LatentPairs& pairs) {
+  const at::NoGradGuard no_grad;
+  check(pairs);
+  LeastSquares fit(layers_->linear);
+  for (const auto& [from, to] : pairs) {
     const at::Tensor x = from.cpu().unsqueeze(0);
     const auto [down, across] = axes_of(config_, x, to.size(1), to.size(2));
-    const at::Tensor cell = folded(x);
-    at::Tensor patches = at::im2col(cell, {3, 3}, {1, 1}, {1, 1}, {1, 1})
-                             .reshape({-1, down.from, across.from})
-                             .to(at::kDouble);
-    patches = at::matmul(resampling(down), at::matmul(patches, resampling(across).t()));
-    const at::Tensor rows =
-        at::cat({patches.flatten(1), at::ones({1, down.to * across.to}, at::kDouble)}).t();
-    const at::Tensor wanted =
-        at::pixel_unshuffle(
-            whole_cells(normalised(to.cpu().unsqueeze(0), config_.to_mean, config_.to_std),
-                        config_.fold_out),
-            config_.fold_out)
-            .squeeze(0)
-            .flatten(1)
-            .t()
-            .to(at::kDouble);
-    squares += at::matmul(rows.t(), rows);
-    products += at::matmul(rows.t(), wanted);
+    at::Tensor patches = patches_of(folded(x)).reshape({-1, down.from, across.from});
+    patches =
+        at::matmul(resampling(down), at::matmul(patches.to(at::kDouble), resampling(across).t()));
+    fit.add(patches.flatten(1), wanted(to));
   }
-  const at::Tensor ridge =
-      at::eye(inputs, at::kDouble) * (kRidge * squares.diagonal().mean().item<double>());
-  const at::Tensor solution = at::linalg_solve(squares + ridge, products).t();  // [out,inputs]
-  linear->weight.copy_(solution.slice(1, 0, inputs - 1).reshape(linear->weight.sizes()));
-  linear->bias.copy_(solution.select(1, inputs - 1));
+  fit.solve();
+}
+
+void LatentConverter::fit_output(const LatentPairs& pairs) {
+  const at::NoGradGuard no_grad;
+  check(pairs);
+  LeastSquares fit(layers_->conv_out);
+  for (const auto& [from, to] : pairs) {
+    const Halves halves = halves_of(from.unsqueeze(0), to.size(1), to.size(2));
+    const at::Tensor linear = halves.linear.squeeze(0).flatten(1).cpu().to(at::kFloat);
+    fit.add(patches_of(halves.features.cpu().to(at::kFloat)).squeeze(0), wanted(to) - linear);
+  }
+  fit.solve();
 }
 
 }  // namespace pangu::nn

@@ -51,16 +51,29 @@ class LatentConverter : public torch::nn::Module {
   // picture. Differentiable. Error kBadInput for another shape.
   at::Tensor forward(const at::Tensor& latents, int64_t height, int64_t width);
 
-  // Sets the linear path to the least squares fit of such pairs (latents, latents of the target),
-  // [C,h,w] and [C',height,width] of any sizes; the network starts from there. Ridge regression,
-  // exact because the path and resampling commute. Error kBadInput for no pairs or other shapes.
-  void fit_linear(const std::vector<std::pair<at::Tensor, at::Tensor>>& pairs);
+  // (latents, latents of the target), [C,h,w] and [C',height,width] of any sizes.
+  using LatentPairs = std::vector<std::pair<at::Tensor, at::Tensor>>;
+
+  // Sets the linear path to the least squares fit of such pairs; the network starts from there.
+  // Ridge regression, exact because the path and resampling commute. Error kBadInput for no pairs
+  // or other shapes.
+  void fit_linear(const LatentPairs& pairs);
+  // Sets the last layer, likewise, to the least squares fit of what the linear path leaves, given
+  // the features that the blocks make: no other last layer fits these pairs better. It stays as it
+  // is where features are not finite. On the host.
+  void fit_output(const LatentPairs& pairs);
 
   const LatentConverterConfig& config() const { return config_; }
 
  private:
   struct Layers;
+  struct Halves {
+    at::Tensor linear, features;  // of the linear path, and what the last layer sees
+  };
+  Halves halves_of(const at::Tensor& latents, int64_t height, int64_t width) const;
   at::Tensor folded(const at::Tensor& latents) const;
+  at::Tensor wanted(const at::Tensor& to) const;
+  void check(const LatentPairs& pairs) const;
   LatentConverterConfig config_;
   std::shared_ptr<Layers> layers_;
 };

@@ -139,6 +139,34 @@ TEST_CASE("the linear path finds a linear relation, folded or between two grids"
       "[2,h,w]"));
 }
 
+TEST_CASE("the last layer finds what the blocks' features can tell, folded or between two grids") {
+  const at::NoGradGuard no_grad;
+  for (const double grid_scale : {0.5, 0.75, 1.0, 2.0}) {
+    CAPTURE(grid_scale);
+    const auto side = static_cast<int64_t>(12 * grid_scale);
+    LatentConverter teacher = random_converter(config_of(2, 3, grid_scale));
+    LatentConverter::LatentPairs pairs;
+    for (int i = 0; i < 12; ++i) {
+      const at::Tensor z = at::randn({2, 12, 12});
+      pairs.emplace_back(z, teacher.forward(z.unsqueeze(0), side, side).squeeze(0));
+    }
+    // All of it but the last layer.
+    LatentConverter pupil = random_converter(config_of(2, 3, grid_scale));
+    for (const auto& p : pupil.named_parameters()) {
+      if (p.key().starts_with("conv_out")) p.value().zero_();
+    }
+    const at::Tensor z = at::randn({1, 2, 12, 12}), wanted = teacher.forward(z, side, side);
+    const auto error = [&] {
+      return (pupil.forward(z, side, side) - wanted).norm() / wanted.norm();
+    };
+    const double before = error().item<double>();
+    pupil.fit_output(pairs);
+    CHECK(error().item<double>() < 0.1 * before);
+  }
+  LatentConverter converter(config_of(2, 2, 1.0));
+  CHECK(contains(refusal_of([&] { converter.fit_output({}); }), "at least one"));
+}
+
 TEST_CASE("a converter comes back from its files") {
   const TestFolder folder;
   const at::NoGradGuard no_grad;

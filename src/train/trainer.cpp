@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -148,7 +149,12 @@ TrainResult train(const TrainConfig& config,
       optimizer_seconds += seconds_since(summing);
       replicas.clear_gradients();
     }
-    report.learning_rate = learning_rate_at(config.lr_scheduler, config.learning_rate, step,
+    int64_t scheduled = step;
+    if (hooks.progress && step >= config.lr_warmup_steps) {
+      const double share = std::clamp(hooks.progress(), 0.0, 1.0);
+      scheduled = std::max(step, static_cast<int64_t>(share * double(config.max_train_steps)));
+    }
+    report.learning_rate = learning_rate_at(config.lr_scheduler, config.learning_rate, scheduled,
                                             config.lr_warmup_steps, config.max_train_steps);
     const double ema_decay = std::min(config.ema_decay, double(1 + step) / double(10 + step));
     const auto stepping = Clock::now();

@@ -48,6 +48,9 @@ struct TrainHooks {
   // Every sample_every_n_steps and at the end, with the averaged weights by name, f32.
   std::function<void(int64_t step, const std::map<std::string, at::Tensor>&)> on_sample;
   std::function<bool()> stop;  // asked after each step: true ends the run with a checkpoint
+  // Of the learning rate's schedule, 0 to 1, where that is further on than the steps are: a run
+  // that time will end has to have come down by then.
+  std::function<double()> progress;
 };
 
 struct TrainResult {

@@ -134,6 +134,22 @@ TEST_CASE("the loss of the toy falls by either optimiser and is logged") {
   CHECK(std::filesystem::file_size(folder.file("metrics.html")) > 2000);
 }
 
+TEST_CASE("the learning rate is down when time is up, though steps are left") {
+  TestFolder folder;
+  TrainConfig c = config_in(folder.path);
+  c.log_every_n_steps = 1;
+  TrainHooks hooks;
+  std::vector<double> rates;
+  hooks.on_log = [&](const StepReport& r) { rates.push_back(r.learning_rate); };
+  hooks.progress = [&] { return double(rates.size()) / 10; };
+  hooks.stop = [&] { return rates.size() == 10; };  // asked before the last is told
+  run(c, hooks);
+  REQUIRE(rates.size() == 11);
+  CHECK(rates[1] == c.learning_rate);  // the warm-up's end
+  CHECK(rates[5] == doctest::Approx(learning_rate_at("cosine", c.learning_rate, 10, 2, 20)));
+  CHECK(rates[10] == doctest::Approx(learning_rate_at("cosine", c.learning_rate, 20, 2, 20)));
+}
+
 TEST_CASE("a checkpoint of other settings is refused") {
   TestFolder folder;
   TrainConfig c = config_in(folder.path);

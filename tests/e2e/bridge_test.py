@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -87,6 +88,11 @@ class Bridge(unittest.TestCase):
                               f'[[member]]\nname = "mini"\nmodel = "{MINI}"\nhub = true\n'
                               f'[[member]]\nname = "other"\nmodel = "{cls.other}"\n')
 
+    def assert_learned(self, bridge, folder):
+        """Picked, and told with what its training measured."""
+        self.assertEqual(bridge[0], "learned")
+        self.assertRegex(bridge[1], f"^{re.escape(str(folder))}, [0-9.]+ dB on held-out pictures [(]exact: [0-9.]+[)]$")
+
     def bridges(self, *arguments, home=ROOT):
         """Kind of every bridge in the plan, by direction, and by what."""
         done = run("coop", self.recipe, "--plan", "--json", *arguments, home=home)
@@ -110,6 +116,9 @@ class Bridge(unittest.TestCase):
             self.assertLess(result[name]["linear"]["relative_error"], 0.15)
             self.assertLess(result[name]["trained"]["relative_error"], 0.15)
             self.assertGreater(result[name]["trained"]["psnr_db"], 25)
+            found = {key: result[name][key]["psnr_db"] for key in ("linear", "trained", "refitted")}
+            self.assertEqual(found[result[name]["kept"]], max(found.values()))
+            self.assertEqual(config["training"], result[name])
         forth, back = (json.loads((self.out / name / "config.json").read_text()) for name in FOLDERS)
         self.assertEqual((forth["from_space"], forth["to_space"]), (back["to_space"], back["from_space"]))
         for a, b in zip(forth["from_std"], forth["to_std"]):
@@ -118,7 +127,7 @@ class Bridge(unittest.TestCase):
     def test_coop_picks_it_says_so_and_draws_with_it(self):
         for folder in (self.out, self.out / "A-to-B"):
             forth = self.bridges("--bridge", "auto", "--bridges", folder)["mini to other"]
-            self.assertEqual(forth, ("learned", str(self.out / "A-to-B")))
+            self.assert_learned(forth, self.out / "A-to-B")
         found = self.bridges("--bridge", "learned", "--bridges", self.out)
         self.assertEqual({kind for kind, _ in found.values()}, {"learned"})
         self.assertEqual(self.bridges()["mini to other"][0], "exact")
@@ -139,8 +148,26 @@ class Bridge(unittest.TestCase):
             if part.name != "bridges":
                 (home / "models" / part.name).symlink_to(part)
         (home / "models/bridges/bridge_mini_other").symlink_to(self.out)
-        self.assertEqual(self.bridges(home=home)["mini to other"],
-                         ("learned", str(home / "models/bridges/bridge_mini_other/A-to-B")))
+        self.assert_learned(self.bridges(home=home)["mini to other"], home / "models/bridges/bridge_mini_other/A-to-B")
+
+    def test_a_training_that_made_it_worse_is_not_kept(self):
+        out = self.path / "worse"
+        train = ["train-bridge", MINI, self.other, "--images", self.path / "pictures", "--out", out, "--resolution", "64",
+                 "--pairs", "24", "--steps", "3", "--batch", "4", "--learning-rate", "1", "--hidden-channels", "8",
+                 "--blocks", "2", "--seed", "3", "-q"]
+        done = run(*train)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for name in FOLDERS:
+            training = json.loads((out / name / "config.json").read_text())["training"]
+            found = {key: training[key]["psnr_db"] for key in ("linear", "trained", "refitted")}
+            self.assertLess(found["trained"] or 0, found["linear"])  # None: not a number
+            self.assertEqual(found[training["kept"]], max(value for value in found.values() if value is not None))
+            self.assertIn(training["kept"] + ", kept", done.stdout)
+            note = f"{name}: training came out worse than the linear fit, which is kept"
+            self.assertEqual(note in done.stdout, training["kept"] == "linear", done.stdout)
+        picked = self.bridges("--bridge", "learned", "--bridges", out)["mini to other"]
+        training = json.loads((out / "A-to-B/config.json").read_text())["training"]
+        self.assertIn(f"{training[training['kept']]['psnr_db']:.1f} dB", picked[1])
 
     def test_what_is_wrong_exits_with_2_and_is_named(self):
         empty = self.path / "empty"
