@@ -141,8 +141,8 @@ class EvalCoop(unittest.TestCase):
         self.assertEqual(mine.read_text(), "# Mine\n")
 
     def study(self, name, *arguments):
-        done = run(*self.inputs, *arguments, *SMALL, "--keep", "keep", "--out", f"{name}.md", "--json", f"{name}.json",
-                   cwd=self.path)
+        done = run(*self.inputs, *arguments, *SMALL, "--keep", f"{name}_kept", "--out", f"{name}.md",
+                   "--json", f"{name}.json", cwd=self.path)
         self.assertEqual(done.returncode, 0, done.stderr)
         page = (self.path / f"{name}.md").read_text()
         self.assertNotIn(str(self.path), page)
@@ -167,12 +167,12 @@ class EvalCoop(unittest.TestCase):
         # The same numbers, seconds too: nothing is drawn again. The page keeps what people wrote around the study.
         pages = self.path / "low.md"
         pages.write_text("# Before\n\n" + page + "\nAfter\n")
-        kept = {file: file.stat().st_mtime_ns for file in (self.path / "keep").rglob("*.png")}
+        kept = {file: file.stat().st_mtime_ns for file in (self.path / "low_kept").rglob("*.png")}
         self.assertEqual(len(kept), 8)
         (again,), both = self.study("low", *self.low)
         self.assertEqual(again, study)
         self.assertEqual(both, "# Before\n\n" + page + "\nAfter\n")
-        self.assertEqual(kept, {file: file.stat().st_mtime_ns for file in (self.path / "keep").rglob("*.png")})
+        self.assertEqual(kept, {file: file.stat().st_mtime_ns for file in (self.path / "low_kept").rglob("*.png")})
 
     def test_without_flags_everything_is_in_its_usual_place(self):
         home = self.path / "full"
