@@ -102,6 +102,7 @@ TEST_CASE("only ddim ends where the model's files say, and there the picture has
   r.sampler = "ddim";
   CHECK(end_of() == 0.0);
   toy.model.sigma_options.final_sigma = diffusion::FinalSigma::kSigmaMin;
+  toy.model.sigma_options.spacing = diffusion::Spacing::kLeading;  // linspace ends there itself
   CHECK(end_of() == toy.model.schedule.sigma_min());
   CHECK(plan_of(toy.model, r).steps.size() == 10);
   r.schedule = "karras";

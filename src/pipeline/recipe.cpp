@@ -20,8 +20,9 @@ constexpr size_t kMaxMembers = 16;
 constexpr double kMaxWeight = 1e6;
 constexpr double kHalf = 0.5;  // of a member on the command line
 // Keys of a request that cannot differ between members.
-constexpr const char* kKeysOfAll[] = {"steps", "sampler",  "schedule",   "noise",     "seed",
-                                      "count", "strength", "mask_image", "mask_blur", "composite"};
+constexpr const char* kKeysOfAll[] = {"steps",      "sampler",   "schedule", "spacing",
+                                      "noise",      "seed",      "count",    "strength",
+                                      "mask_image", "mask_blur", "composite"};
 constexpr const char* kFilters[] = {"nearest", "bilinear", "bicubic", "lanczos"};
 
 std::string shown(const json& value) {

@@ -121,7 +121,7 @@ class DrawFlags(unittest.TestCase):
         self.refused(["weight", "strong"], "--lora", f"{first}:strong")
         self.refused(["lora0", "context width 160", "context width 64", "lora_unet_down_blocks_0_attentions_0"],
                      "--lora", first, model="sdxl")
-        self.refused(["a LoRA", "ControlNet"], "--lora", "@net0/diffusion_pytorch_model.safetensors")
+        self.refused(["expected a LoRA", "found Stable Diffusion 1"], "--lora", "@net0/diffusion_pytorch_model.safetensors")
 
     def test_an_embedding_gives_its_word_a_meaning(self):
         word, plain = {"prompt": "a cat with a hat in snow"}, {"prompt": "a cat in snow"}
