@@ -117,6 +117,13 @@ TEST_CASE("a hidden context token has no influence and a seen one has") {
   CHECK_FALSE(unet.forward(in.x, in.t, changed).allclose(plain, 0, 1e-4));
 }
 
+TEST_CASE("the mean of a context is that of the tokens its mask counts") {
+  const at::Tensor context = at::arange(12, at::kFloat).view({2, 3, 2});
+  const at::Tensor mask = at::tensor({1, 1, 0, 0, 0, 0}).to(at::kBool).view({2, 3});
+  CHECK(at::equal(mean_context(context, mask), at::tensor({1.F, 2.F, 0.F, 0.F}).view({2, 2})));
+  CHECK(at::equal(mean_context(context, {}), at::tensor({2.F, 3.F, 8.F, 9.F}).view({2, 2})));
+}
+
 TEST_CASE("zero_init_output makes a fresh model predict zero") {
   const at::NoGradGuard no_grad;
   UNet2DConditionModel unet(tiny());
