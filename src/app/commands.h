@@ -102,7 +102,7 @@ struct TrainBridgeArgs {
   std::optional<int> steps;       // of the optimiser
   int pairs = 4096;               // of latents to train on, at most
   int cache_megabytes = 1024;     // for them
-  int batch = 16;
+  int batch = 8;
   double learning_rate = 1e-3;
   std::string optimizer = "adamw";
   int hidden_channels = 128;
