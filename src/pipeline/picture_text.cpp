@@ -14,11 +14,18 @@ constexpr const char* kJsonKey = "pangu-draw";
 constexpr int kMaxDepth = 64;
 constexpr const char* kParametersKey = "parameters";  // A1111's web UI
 
-nlohmann::json json_of_png(const std::string& path) {
+std::map<std::string, std::string> text_of_png(const std::string& path) {
   const io::MappedFile file(path);
   const auto bytes = file.bytes();
-  const auto text =
-      image::read_png_text({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  try {
+    return image::read_png_text({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+  } catch (const Error& error) {
+    throw while_doing("reading '" + path + "'", error);
+  }
+}
+
+nlohmann::json json_of_png(const std::string& path) {
+  const auto text = text_of_png(path);
   const auto found = text.find(kJsonKey);
   if (found == text.end()) {
     throw bad_input("'" + path + "'", "a PNG drawn by this program", "one without its request");

@@ -122,7 +122,7 @@ class Draw(unittest.TestCase):
             (["a cat", "--model", self.folder.name], ["model_index.json"]),
             (["a cat", "--out", "x.gif"], [".png"]),
             (["a cat", "--no-such-flag"], ["no-such-flag"]),
-            (["--from", PROGRAM], []),
+            (["--from", PROGRAM], [f"reading '{PROGRAM}'"]),
             ([], []),
         ):
             done = run("draw", *arguments, "--quiet")
