@@ -35,15 +35,25 @@ PickedBridge through_pixels(const BridgeEnd& from, const BridgeEnd& to, bool tin
   return picked;
 }
 
+// How far the ratio of the latent grids, target by source, is from the one that a bridge was trained
+// at, as a logarithm: the worse of both sides.
+double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const BridgeEnd& to) {
+  if (bridge.grid_scale <= 0.0) return 0.0;
+  const auto off = [&](int to_side, int from_side) {
+    const double scale = double(to_side) / to.downscale * from.downscale / from_side;
+    return std::abs(std::log(scale / bridge.grid_scale));
+  };
+  return std::max(off(to.width, from.width), off(to.height, from.height));
+}
+
+// Beyond it a learned bridge blurs, and `auto` takes another kind.
+constexpr double kNearGrids = 0.05;
+
 const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, const BridgeEnd& from,
                                   const BridgeEnd& to) {
-  const double side_from = double(from.width) / from.downscale;
-  const double grid_scale = double(to.width) / to.downscale / side_from;
   // The smallest is the best.
   const auto order = [&](const LearnedBridge& bridge) {
-    const double distance =
-        bridge.grid_scale > 0.0 ? std::abs(std::log(grid_scale / bridge.grid_scale)) : 0.0;
-    return std::tuple(distance, !bridge.named, -bridge.psnr_db.value_or(0.0));
+    return std::tuple(distance_of(bridge, from, to), !bridge.named, -bridge.psnr_db.value_or(0.0));
   };
   const LearnedBridge* best = nullptr;
   for (const LearnedBridge& bridge : learned) {
@@ -112,7 +122,8 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
   }
   const std::string pair = "from '" + from.name + "' to '" + to.name + "'";
   if (asked == "learned" || asked == "auto") {
-    if (const LearnedBridge* found = find_learned(learned, from, to)) {
+    const LearnedBridge* found = find_learned(learned, from, to);
+    if (found && (asked == "learned" || distance_of(*found, from, to) <= kNearGrids)) {
       const int64_t h = to.height / to.downscale, w = to.width / to.downscale;
       return {BridgeKind::kLearned, reason_of(*found),
               [convert = found->convert, h, w](const at::Tensor& x0) { return convert(x0, h, w); }};

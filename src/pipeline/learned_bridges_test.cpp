@@ -101,14 +101,20 @@ TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
   };
   const std::vector<LearnedBridge> learned = {bridge("one", "half", 0.5), bridge("one", "same", 1),
                                               bridge("other", "other", 0.7)};
-  const auto picked = [&](int width) {
-    const BridgeEnd from{"m", "one", 4, 8, 64, 64, {}, {}, {}, {}};
-    const BridgeEnd to{"n", "two", 4, 8, width, width, {}, {}, {}, {}};
-    return pick_bridge("auto", from, to, learned).why;
+  const auto through = [](const at::Tensor& x) { return x; };
+  const auto picked = [&](const std::string& asked, int width, int height) {
+    const BridgeEnd from{"m", "one", 4, 8, 64, 64, through, {}, {}, {}};
+    const BridgeEnd to{"n", "two", 4, 8, width, height, {}, {}, through, {}};
+    return pick_bridge(asked, from, to, learned).why;
   };
-  CHECK(picked(64) == "same");
-  CHECK(picked(56) == "same");
-  CHECK(picked(24) == "half");
+  CHECK(picked("learned", 64, 64) == "same");
+  CHECK(picked("learned", 56, 56) == "same");
+  CHECK(picked("learned", 24, 24) == "half");
+  CHECK(picked("auto", 64, 64) == "same");
+  CHECK(picked("auto", 32, 32) == "half");
+  // Not trained for these ratios: `auto` takes the exact one.
+  CHECK(picked("auto", 56, 56) == "decoder of m, encoder of n");
+  CHECK(picked("auto", 64, 32) == "decoder of m, encoder of n");
 }
 
 TEST_CASE("of equally near bridges the named one is picked, then the better documented one") {
