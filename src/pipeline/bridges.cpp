@@ -35,8 +35,8 @@ PickedBridge through_pixels(const BridgeEnd& from, const BridgeEnd& to, bool tin
   return picked;
 }
 
-// How far the ratio of the latent grids, target by source, is from the one that a bridge was trained
-// at, as a logarithm: the worse of both sides.
+// How far the ratio of the latent grids, target by source, is from the one that a bridge was
+// trained at, as a logarithm: the worse of both sides.
 double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const BridgeEnd& to) {
   if (bridge.grid_scale <= 0.0) return 0.0;
   const auto off = [&](int to_side, int from_side) {

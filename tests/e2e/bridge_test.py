@@ -86,7 +86,7 @@ class Bridge(unittest.TestCase):
         cls.recipe = cls.path / "two.toml"
         cls.recipe.write_text('prompt = "a red apple"\nsize = "64x64"\nsteps = 2\nseed = 5\n'
                               f'[[member]]\nname = "mini"\nmodel = "{MINI}"\nhub = true\n'
-                              f'[[member]]\nname = "other"\nmodel = "{cls.other}"\n')
+                              f'[[member]]\nname = "other"\nmodel = "{cls.other}"\nsize = "64x64"\n')
 
     def assert_learned(self, bridge, folder):
         """Picked, and told with what its training measured."""
