@@ -315,6 +315,19 @@ TEST_CASE("leftovers of training are counted, the rest is named as unexpected") 
         std::vector<std::string>{kUnet + "input_blocks.1.7.strange.weight", "somebody.else"});
 }
 
+TEST_CASE("beside a downsampler's convolution, names that stop short are named as unexpected") {
+  Maker m;
+  unet(m, kUnet, {.width = 32});
+  openclip(m, kOpenClip, 128, 2);
+  const std::string module = kUnet + "input_blocks.3.0.";
+  REQUIRE(m.tensors.count(module + "op.weight") == 1);
+  std::vector<std::string> strange;
+  for (const char* inside : {"", "o", "opposite.weight"}) strange.push_back(module + inside);
+  for (const std::string& name : strange) m.add(name, {4});
+  const Components found = components_of(m.tensors, recognise(m.tensors));
+  CHECK(found.unexpected == strange);
+}
+
 TEST_CASE(
     "a fused projection that is no multiple of three, and an attention that is no 1x1, are "
     "refused") {

@@ -124,8 +124,11 @@ Targets targets_of(const SourceTensors& source) {
 // "in_layers.0.weight" -> "norm1.weight"; empty if it is no part of such a module.
 std::string inside_name(Kind kind, std::string_view inside) {
   if (kind == Kind::kAttention) return std::string(inside);
-  if (kind == Kind::kDownsample) return "conv" + std::string(inside.substr(2));  // "op"
   if (kind == Kind::kUpsample) return std::string(inside);
+  if (kind == Kind::kDownsample) {
+    const auto leaf = behind(inside, "op.");
+    return leaf ? "conv." + std::string(*leaf) : "";
+  }
   for (const LdmPair& pair : kLdmResnet) {
     const auto leaf = behind(inside, pair.ldm);
     if (leaf && leaf->starts_with('.')) return std::string(pair.diffusers) + std::string(*leaf);
