@@ -59,6 +59,10 @@ void add_draw(CLI::App& app, DrawArgs& args) {
                   "Of its timesteps: leading, linspace or trailing (default: the model's)");
   cmd->add_option("--noise", args.noise, "philox, numpy or torch-cpu (what diffusers draws from)");
   cmd->add_option("--guidance-rescale", args.guidance_rescale, "0 to 1, against overexposure");
+  cmd->add_option("--guidance-low", args.guidance_low,
+                  "Noise level (sigma) below which guidance is off, which also saves its time");
+  cmd->add_option("--guidance-high", args.guidance_high,
+                  "Noise level (sigma) above which guidance is off");
   cmd->add_option("--clip-skip", args.clip_skip, "2: the CLIP layer before the usual one");
   cmd->add_option("--init-image", args.init_image, "Picture to start from");
   cmd->add_option("--strength", args.strength, "How much of it is drawn anew, 0 to 1");
@@ -272,6 +276,8 @@ void add_eval(CLI::App& app, EvalArgs& args) {
       ->check(CLI::Range(1, 1024));
   cmd->add_option("--steps", args.steps, "Steps of the sampler (default: the model's)");
   cmd->add_option("--guidance", args.guidance, "Guidance scale (default: the model's)");
+  cmd->add_option("--guidance-low", args.guidance_low,
+                  "Noise level below which guidance is off (default: the model's)");
   cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");

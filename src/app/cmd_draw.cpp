@@ -92,6 +92,8 @@ pipeline::Request request_of(const DrawArgs& args) {
   if (args.spacing) r.spacing = *args.spacing;
   if (args.noise) r.noise = *args.noise;
   if (args.guidance_rescale) r.guidance_rescale = *args.guidance_rescale;
+  if (args.guidance_low) r.guidance_low = *args.guidance_low;
+  if (args.guidance_high) r.guidance_high = *args.guidance_high;
   if (args.clip_skip) r.clip_skip = *args.clip_skip;
   if (!args.init_image.empty()) r.init_image = args.init_image;
   if (!args.mask_image.empty()) r.mask_image = args.mask_image;

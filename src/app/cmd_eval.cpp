@@ -77,6 +77,7 @@ std::string command_of(const EvalArgs& args) {
   out << " --prompts " << args.prompts << " --scenes " << args.scenes;
   if (args.steps) out << " --steps " << *args.steps;
   if (args.guidance) out << " --guidance " << *args.guidance;
+  if (args.guidance_low) out << " --guidance-low " << *args.guidance_low;
   out << " --seed " << args.seed << " --batch " << args.batch;
   add("--out", shown_path(args.out));
   add("--json", shown_path(args.json));
@@ -93,6 +94,7 @@ eval::Setting setting_of(const pipeline::Model& model, const pipeline::Request& 
   s.width_px = *request.width;
   s.height_px = *request.height;
   s.guidance = *request.guidance;
+  s.guidance_low = *request.guidance_low;
   s.seed = *request.seed;
   s.dtype = model.dtype;
   s.threads = at::get_num_threads();
@@ -109,6 +111,7 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
   request.prompt = "-";  // every picture has its own
   request.steps = args.steps;
   request.guidance = args.guidance;
+  request.guidance_low = args.guidance_low;
   request = pipeline::resolved(request, model.rules, args.seed);
 
   data::Report report;

@@ -25,6 +25,7 @@ struct DrawArgs {
   std::optional<std::string> spacing;
   std::optional<std::string> noise;  // "philox", "numpy", "torch-cpu"
   std::optional<double> guidance_rescale;
+  std::optional<double> guidance_low, guidance_high;  // sigma
   std::optional<int> clip_skip;
   // Pictures that the drawing starts from, files.
   std::string init_image, mask_image, image_prompt;
@@ -152,7 +153,7 @@ struct EvalArgs {
   int scenes = 50;
   int batch = 16;  // prompts a forward
   std::optional<int> steps;
-  std::optional<double> guidance;
+  std::optional<double> guidance, guidance_low;
   uint64_t seed = 0;
   std::string device = "cpu";
   std::string dtype;

@@ -97,7 +97,8 @@ void train_autoencoder(const TrainingRun& run) {
   for (int64_t r = 0; r < train::replica_count(config); ++r) {
     auto network = make_network(config);
     calls.push_back({[network](const at::Tensor& x) { return network->encode(x); },
-                     [network](const at::Tensor& z) { return network->decode(z); }});
+                     [network](const at::Tensor& z) { return network->decode(z); },
+                     1 / network->config().scaling_factor});
     modules.push_back(network);
   }
   // Pictures take minutes to read: what else can be wrong was found before.

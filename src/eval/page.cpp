@@ -173,10 +173,12 @@ std::string markdown(const Grid& grid, const std::string& images) {
 std::string setting_text(const Setting& s) {
   return "`" + s.model + "` (weights " + s.fingerprint + "), " + count_text(s.steps) +
          " steps of " + s.sampler + " on " + s.schedule + " sigmas, guidance " +
-         fixed(s.guidance, 1) + ", " + count_text(s.width_px) + "x" + count_text(s.height_px) +
-         " pixels, " + s.dtype + ", seeds from " + std::to_string(s.seed) + "; " +
-         count_text(s.pictures_drawn) + " pictures drawn in " + fixed(s.seconds_a_picture, 2) +
-         " s each on " + count_text(s.threads) + " threads of the machine that made this page.";
+         fixed(s.guidance, 1) +
+         (s.guidance_low > 0 ? " above a sigma of " + fixed(s.guidance_low, 1) : "") + ", " +
+         count_text(s.width_px) + "x" + count_text(s.height_px) + " pixels, " + s.dtype +
+         ", seeds from " + std::to_string(s.seed) + "; " + count_text(s.pictures_drawn) +
+         " pictures drawn in " + fixed(s.seconds_a_picture, 2) + " s each on " +
+         count_text(s.threads) + " threads of the machine that made this page.";
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ json json_of(const Setting& s) {
           {"width_px", s.width_px},
           {"height_px", s.height_px},
           {"guidance", s.guidance},
+          {"guidance_low", s.guidance_low},
           {"seed", s.seed},
           {"dtype", s.dtype},
           {"threads", s.threads},

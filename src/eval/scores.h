@@ -18,6 +18,7 @@ struct Setting {
   std::string sampler, schedule;
   int steps = 0, width_px = 0, height_px = 0;
   double guidance = 0;
+  double guidance_low = 0;  // sigma below which it is off
   uint64_t seed = 0;
   std::string dtype;
   int threads = 0;

@@ -15,7 +15,7 @@ diffusion::Guidance guidance_of(const Request& request) {
   g.scale = *request.guidance;
   g.style_scales.assign(request.styles.size(), *request.style_scale);
   g.rescale = request.guidance_rescale;
-  g.sigma_low = request.guidance_low;
+  g.sigma_low = *request.guidance_low;
   g.sigma_high = request.guidance_high;
   return g;
 }

@@ -19,6 +19,7 @@ namespace {
 // context feature says. Pixels are latents enlarged by 8.
 struct Toy {
   std::vector<std::pair<std::string, double>> calls;  // expert, t_index
+  std::vector<int64_t> rows;                          // of each call
   Model model;
 
   Toy() {
@@ -43,6 +44,7 @@ struct Toy {
            [this, name](const at::Tensor& x, double t, const NetInputs& inputs) {
              const Conditions& c = inputs.conditions;
              calls.emplace_back(name, t);
+             rows.push_back(x.size(0));
              REQUIRE(c.context.size(0) == x.size(0));
              // A little of the noise stays, so that seeds differ.
              return c.context.view({-1, 1, 1, 1}).expand_as(x) * 0.01 + 0.05 * x;
@@ -163,6 +165,25 @@ TEST_CASE("guidance leans away from the negative prompt and styles pull towards 
   r.negative = "";
   r.styles = {"flat"};
   CHECK(mean(draw(toy.model, r).pictures[0]) > base);
+}
+
+TEST_CASE("guidance that ends at a noise level costs one row below it") {
+  Toy toy;
+  Request r = toy.request("cat");
+  r.guidance_low = toy.model.boundaries[0];
+  draw(toy.model, r);
+  std::vector<int64_t> expected;
+  for (const auto& [expert, t] : toy.calls) expected.push_back(expert == "structure" ? 2 : 1);
+  CHECK(toy.rows == expected);
+
+  Toy by_default;
+  by_default.model.rules.defaults.guidance_low = r.guidance_low;
+  draw(by_default.model, by_default.request("cat"));
+  CHECK(by_default.rows == expected);
+
+  r.guidance_low = 2.0;
+  r.guidance_high = 1.0;
+  CHECK_THROWS_WITH_AS(draw(toy.model, r), doctest::Contains("guidance_low"), Error);
 }
 
 TEST_CASE("a style is a name in the prompt's own language, or words") {

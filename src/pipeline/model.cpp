@@ -199,6 +199,7 @@ void read_index(Model& m, const Source& source) {
   defaults.height = size[1];
   defaults.steps = index.get("default_steps", *defaults.steps);
   defaults.guidance = index.get("default_guidance", *defaults.guidance);
+  defaults.guidance_low = index.get("default_guidance_low", defaults.guidance_low.value_or(0.0));
   defaults.sampler = index.get<std::string>("default_sampler", *defaults.sampler);
   defaults.schedule = index.get<std::string>("default_schedule", *defaults.schedule);
   m.styles = index.get<std::map<std::string, std::map<std::string, std::string>>>("style_prompts",

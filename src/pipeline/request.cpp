@@ -226,10 +226,11 @@ void validate(const Request& request, const RequestRules& rules) {
   check_range("guidance", said(request.guidance, "guidance"), -kMaxScale, kMaxScale,
               "1 is without guidance, 3 to 8 is usual");
   check_range("guidance rescale", request.guidance_rescale, 0.0, 1.0);
-  if (!(request.guidance_low >= 0.0 && request.guidance_low <= request.guidance_high)) {
-    throw bad_input(
-        "guidance interval", "0 <= guidance_low <= guidance_high",
-        json(request.guidance_low).dump() + " to " + json(request.guidance_high).dump());
+  const double low = said(request.guidance_low, "guidance_low");
+  if (!(low >= 0.0 && low <= request.guidance_high)) {
+    throw bad_input("guidance interval", "0 <= guidance_low <= guidance_high",
+                    json(low).dump() + " to " + json(request.guidance_high).dump(),
+                    "both are noise levels (sigma), as --plan lists them");
   }
   diffusion::find_sampler(said(request.sampler, "sampler"));
   const auto lists = diffusion::sigma_list_names();
@@ -278,6 +279,7 @@ Request resolved(Request request, const RequestRules& rules, uint64_t fresh_seed
   fill(request.height, defaults.height);
   fill(request.steps, defaults.steps);
   fill(request.guidance, defaults.guidance);
+  fill(request.guidance_low, defaults.guidance_low.value_or(0.0));
   fill(request.style_scale, defaults.style_scale);
   fill(request.sampler, defaults.sampler);
   fill(request.schedule, defaults.schedule);

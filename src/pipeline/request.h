@@ -31,8 +31,9 @@ struct Request {
   std::optional<int> steps;
   std::optional<double> guidance;  // classifier-free scale; 1 is off
   double guidance_rescale = 0.0;   // diffusion::Guidance::rescale
-  // Guidance acts where guidance_low < sigma <= guidance_high.
-  double guidance_low = 0.0;
+  // Guidance acts where guidance_low < sigma <= guidance_high; elsewhere a step costs the prompt's
+  // row alone.
+  std::optional<double> guidance_low;
   double guidance_high = std::numeric_limits<double>::infinity();
   std::optional<std::string> sampler;   // diffusion::samplers()
   std::optional<std::string> schedule;  // diffusion::sigma_list_names()
@@ -56,7 +57,8 @@ struct Request {
 
 // What a model allows and prefers.
 struct RequestRules {
-  // width, height, steps, guidance, style_scale, sampler, schedule, noise are set
+  // width, height, steps, guidance, style_scale, sampler, schedule, noise are set; guidance_low is
+  // 0 unless said
   Request defaults;
   int size_multiple = 8;
   int min_side_px = 64;

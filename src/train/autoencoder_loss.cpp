@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <cmath>
 #include <memory>
 
 #include "core/error.h"
@@ -12,6 +13,7 @@ namespace {
 
 constexpr uint64_t kSampleStream = 0x766165;     // crops and backgrounds of sample i: stream + i
 constexpr uint64_t kPosteriorStream = 0x7a7a7a;  // posterior noise
+constexpr uint64_t kLatentNoiseStream = 0x6c6e;  // latent noise; its level for sample i: stream + i
 constexpr uint64_t kBatchStream = 0x626174;      // choices that hold for a whole batch
 constexpr int64_t kPerceptualWindow = 64;        // px a side of the window VGG looks at
 
@@ -47,6 +49,12 @@ struct Loss {
     return x.slice(1, y, y + side).slice(2, left, left + side);
   }
 
+  double latent_noise_level(int64_t index) const {
+    Rng rng(static_cast<uint64_t>(config.seed),
+            kLatentNoiseStream + (static_cast<uint64_t>(index + 1) << 24));
+    return std::abs(rng.normal()) * config.latent_noise;
+  }
+
   at::Tensor operator()(const Slice& slice) {
     const int64_t base = slice.batch * config.train_batch_size + slice.first;
     std::vector<at::Tensor> rows;
@@ -61,12 +69,19 @@ struct Loss {
       const at::AutoGradMode grad(config.train_encoder);
       std::tie(mean, logvar) = net.encode(image.to(dtype));
     }
-    at::Tensor noise = at::empty(mean.sizes());
-    const int64_t latent_size = mean[0].numel();
-    fill_normal(static_cast<uint64_t>(config.seed), kPosteriorStream,
-                static_cast<uint64_t>(base * latent_size), noise.data_ptr<float>(),
-                static_cast<size_t>(noise.numel()));
-    at::Tensor z = mean + (0.5 * logvar).exp() * noise.to(mean.options());
+    const auto normal = [&](uint64_t stream) {
+      at::Tensor noise = at::empty(mean.sizes());
+      fill_normal(static_cast<uint64_t>(config.seed), stream,
+                  static_cast<uint64_t>(base * mean[0].numel()), noise.data_ptr<float>(),
+                  static_cast<size_t>(noise.numel()));
+      return noise;
+    };
+    at::Tensor z = mean + (0.5 * logvar).exp() * normal(kPosteriorStream).to(mean.options());
+    if (config.latent_noise > 0) {
+      const at::Tensor noise = normal(kLatentNoiseStream);
+      for (int64_t i = 0; i < slice.count; ++i) noise[i].mul_(latent_noise_level(base + i));
+      z = z + noise.to(z.options()) * net.latent_unit;
+    }
 
     Rng batch_rng(static_cast<uint64_t>(config.seed),
                   kBatchStream + (static_cast<uint64_t>(slice.batch) << 24));

@@ -1,7 +1,9 @@
 // The loss of an image autoencoder: L1 and perceptual distance of the reconstruction, KL of the
 // posterior, and scale equivariance: halved latents must decode to the halved picture (Kouzelis et
 // al. 2025, EQ-VAE), which makes the latents easier to denoise and lets a denoiser trained on small
-// pictures draw large ones.
+// pictures draw large ones. With `latent_noise` tau the decoder sees latents with noise of a level
+// drawn anew for each sample as |N(0, tau^2)| (Zheng et al. 2025, Diffusion Transformers with
+// Representation Autoencoders).
 #pragma once
 #include <functional>
 #include <vector>
@@ -14,6 +16,7 @@ namespace pangu::train {
 struct AutoencoderCalls {
   std::function<std::pair<at::Tensor, at::Tensor>(const at::Tensor& image)> encode;
   std::function<at::Tensor(const at::Tensor& latent)> decode;
+  double latent_unit = 1;  // 1/scaling_factor: what config.latent_noise is counted in
 };
 
 // Features of [B,3,H,W] in [-1,1], fine to coarse; gradients flow to the image.

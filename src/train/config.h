@@ -45,6 +45,7 @@ struct TrainConfig {
   double kl_weight = 1e-6;
   double perceptual_weight = 0.1;
   bool train_encoder = true;
+  double latent_noise = 0.0;
   double whole_picture_probability = 0.5;
   double equivariance_probability = 0.3;
 
@@ -121,6 +122,10 @@ struct TrainConfig {
       Limits{0, 1});
     v("train_encoder", train_encoder,
       "false: the latents stay as they are, only the decoder learns (task autoencoder)");
+    v("latent_noise", latent_noise,
+      "deviation of noise on what the decoder sees: abs(N(0, this^2)) / scaling_factor, so that it "
+      "forgives a generator's errors (task autoencoder); 0 is off",
+      Limits{0, 10});
     v("equivariance_probability", equivariance_probability,
       "share of batches whose halved latents must decode to halved pictures", Limits{0, 1});
     v("train_batch_size", train_batch_size, "samples a step, over all replicas", Limits{1, 65536});
