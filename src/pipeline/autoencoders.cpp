@@ -47,7 +47,9 @@ Autoencoder kl_autoencoder(const std::shared_ptr<const Component>& component, do
   Autoencoder a;
   a.latent_channels = config.latent_channels;
   a.downscale = f;
-  a.space = fingerprint_of(*component) + " x " + std::to_string(config.scaling_factor);
+  // The encoder makes the space: of decoders trained further, each reads it.
+  a.space = fingerprint_of(*component, {"encoder.", "quant_conv."}) + " x " +
+            std::to_string(config.scaling_factor);
   a.load = [network] { network->get(); };
   a.decode = [=](const at::Tensor& latents) {
     nn::AutoencoderKL& vae = network->get();

@@ -286,9 +286,11 @@ nn::TensorShapes shapes_of(const Component& component) {
   return shapes;
 }
 
-std::string fingerprint_of(const Component& component) {
+std::string fingerprint_of(const Component& component, const std::vector<std::string>& prefixes) {
   Sha256 hash;
   for (const auto& [name, named] : component.tensors) {
+    const auto begins = [&name = name](const std::string& p) { return name.starts_with(p); };
+    if (!prefixes.empty() && std::none_of(prefixes.begin(), prefixes.end(), begins)) continue;
     hash.update(name);
     for (const int64_t size : named.view.shape) hash.update(" " + std::to_string(size));
     hash.update(std::span(named.view.data, std::min(named.view.size_bytes, kTensorSampleBytes)));

@@ -61,8 +61,9 @@ nn::TensorMap tensors_of(const Component& component);
 nn::TensorShapes shapes_of(const Component& component);
 
 // Tells components apart by their tensors' names, types, shapes and first bytes, wherever they are
-// kept; 16 hexadecimal digits.
-std::string fingerprint_of(const Component& component);
+// kept; 16 hexadecimal digits. With prefixes: by the tensors that begin with one of them.
+std::string fingerprint_of(const Component& component,
+                           const std::vector<std::string>& prefixes = {});
 
 // Gives the pages of the tensors back to the system; they come back from the file when next read.
 void forget_pages(const Component& component);
