@@ -45,7 +45,8 @@ cat > "$model/model_index.json" <<'JSON'
   },
   "default_size": [256, 256],
   "default_steps": 20,
-  "default_guidance": 4.0
+  "default_guidance": 4.0,
+  "default_guidance_low": 3.0
 }
 JSON
 du -sh "$model" | cut -f1

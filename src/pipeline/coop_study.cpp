@@ -7,7 +7,8 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kStandIn = "-";  // of a prompt or a picture that every wish has itself
+constexpr double kGuidedToTheEnd = 0.0;  // sigma: a member has to hold its own at all noise levels
+constexpr const char* kStandIn = "-";    // of a prompt or a picture that every wish has itself
 // Where curves begin and end: near the ends of the noise levels that models are trained on.
 constexpr int kLowT = 50, kHighT = 950;
 
@@ -118,6 +119,7 @@ class Settings {
   json base() const {
     return {{"prompt", kStandIn},
             {"steps", shared_.steps},
+            {"guidance_low", kGuidedToTheEnd},
             {"form", shared_.form},
             {"bridge", shared_.bridge}};
   }
@@ -184,7 +186,10 @@ std::vector<StudyRecipe> low_recipes(const StudyShared& shared) {
   std::vector<StudyRecipe> found;
   const json high = {{"name", kStudyHub}, {"model", shared.hub}, {"hub", true}};
   const json low = {{"name", kStudyOther}, {"model", shared.other}};
-  const json base = {{"prompt", kStandIn}, {"steps", shared.steps}, {"bridge", shared.bridge}};
+  const json base = {{"prompt", kStandIn},
+                     {"steps", shared.steps},
+                     {"guidance_low", kGuidedToTheEnd},
+                     {"bridge", shared.bridge}};
   const auto add = [&](const std::string& name, const std::string& series, const json& more,
                        bool in_grid) {
     json recipe = base;
