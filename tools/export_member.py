@@ -19,6 +19,8 @@ def main(member: str, training: str, model: str) -> None:
              "scheduler": ["diffusers", "DDIMScheduler"],
              "default_size": [128, 128], "default_steps": 20,
              "default_guidance": {"low": 4.0, "edges": 1.0, "variation": 2.0}[member]}
+    if member == "low":
+        index["default_guidance_low"] = 3.0
     parts = ["unet"]
     if member == "variation":
         index["image_encoder"] = ["transformers", "CLIPVisionModelWithProjection"]

@@ -3,14 +3,15 @@
 # low (text to image at 128 px), edges (from Canny's edges), variation (from a picture's embedding).
 # They work in pixels (no autoencoder) and share mini's text encoder.
 #
-#   tools/train_members.sh --minutes N [--only "edges low"] [--data DIR] [--work DIR] [--models DIR]
+#   tools/train_members.sh [--minutes N] [--only "edges low"] [--data DIR] [--work DIR] [--models DIR]
 #                          [--device cpu|cuda]
 #
-# N is the training time of each of them, over all runs. Writes MODELS/{low,edges,variation}.
+# N is the training time of each of them, over all runs; without it each ends as its file in
+# configs/members says. Writes MODELS/{low,edges,variation}.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-minutes="" only="edges low variation" work=out/members data=out/mini/dataset models=models device=cpu
+minutes=0 only="edges low variation" work=out/members data=out/mini/dataset models=models device=cpu
 fail() { echo "train_members: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   [ $# -ge 2 ] || fail "$1: expected a value, found none"
@@ -21,7 +22,6 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-[ -n "$minutes" ] || fail "--minutes: expected a number, found none"
 program=${PANGU_DRAW:-./pangu-draw} python=${PANGU_PYTHON:-.venv/bin/python}
 mini=$(cd "$models/mini" && pwd)
 precision=bf16

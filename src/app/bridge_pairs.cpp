@@ -12,6 +12,7 @@
 #include "image/resize.h"
 #include "pipeline/autoencoders.h"
 #include "pipeline/canvas.h"
+#include "pipeline/latent_space.h"
 
 namespace pangu::app {
 namespace {
@@ -142,7 +143,7 @@ std::vector<BridgeShape> bridge_shapes(const BridgeSide& a, const BridgeSide& b)
   for (const double scale : {1.0, kSmallScale}) {
     for (const double aspect : kAspects) add(a.size_px * scale, b.size_px * scale, aspect);
   }
-  if (a.size_px != b.size_px && a.space != b.space) {
+  if (a.size_px != b.size_px && !pipeline::one_encoder(a.space, b.space)) {
     for (const int side : {a.size_px, b.size_px}) {
       for (const double aspect : {kAspects[0], kAspects[1], kAspects[2]}) add(side, side, aspect);
     }

@@ -341,11 +341,11 @@ std::string setting_text(const EvalCoopArgs& args, Drawer& drawer,
   for (size_t i = 0; i < kinds.size(); ++i) {
     text += (i ? ", " : " ") + told(member_path(args, kinds[i]));
   }
-  return text + ". " + std::to_string(args.steps) + " steps, guided at all noise levels, form `" +
-         args.form + "`, bridge `" + args.bridge + "`, seeds from " + std::to_string(args.seed) +
-         ", " + drawer.model(args.hub).dtype + "; seconds on " +
-         std::to_string(at::get_num_threads()) + " threads of the machine that made this page, " +
-         std::to_string(args.batch) +
+  return text + ". " + std::to_string(args.steps) +
+         " steps, the hub guided at all noise levels, form `" + args.form + "`, bridge `" +
+         args.bridge + "`, seeds from " + std::to_string(args.seed) + ", " +
+         drawer.model(args.hub).dtype + "; seconds on " + std::to_string(at::get_num_threads()) +
+         " threads of the machine that made this page, " + std::to_string(args.batch) +
          " prompts in one forward, all settings by turns. d is the other member's share; t is "
          "the training index, high at much noise.";
 }

@@ -18,6 +18,7 @@
 #include "io/atomic_file.h"
 #include "nn/latent_converter.h"
 #include "nn/unet.h"
+#include "pipeline/latent_space.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
 
@@ -85,7 +86,7 @@ std::pair<BridgeSide, BridgeSide> open_sides(const TrainBridgeArgs& args) {
   }
   if (a.size_px == 0) a = open_bridge_side(args.a, b.size_px, options);
   if (b.size_px == 0) b = open_bridge_side(args.b, a.size_px, options);
-  if (a.space == b.space && a.size_px == b.size_px) {
+  if (pipeline::one_encoder(a.space, b.space) && a.size_px == b.size_px) {
     throw bad_input("models A and B", "two latent spaces, or one at two sizes (--sizes)",
                     "one at " + std::to_string(a.size_px) + " pixels, which needs no bridge");
   }

@@ -71,13 +71,13 @@ train::DenoiserCall call_of(const Network& network) {
                    const at::Tensor& mask) {
     nn::UNetExtras extras;
     if (network.encoder) {
-      const at::Tensor embeds = network.encoder->forward(context).image_embeds;
-      return network.unet->forward(x, t, (embeds * mask.to(embeds.dtype())).unsqueeze(1), extras);
+      at::Tensor embeds = network.encoder->forward(context).image_embeds;
+      embeds = (embeds * mask.to(embeds.dtype())).unsqueeze(1);
+      extras.class_labels = network.unet->class_labels_of(embeds, {});
+      return network.unet->forward(x, t, embeds, extras);
     }
     extras.context_mask = mask;
-    if (network.unet->config().class_embed_type == "projection") {
-      extras.class_labels = nn::mean_context(context, mask);
-    }
+    extras.class_labels = network.unet->class_labels_of(context, mask);
     return network.unet->forward(x, t, context, extras);
   };
 }
@@ -187,6 +187,7 @@ void train_denoiser(const TrainingRun& run) {
   loss_config.max_timestep = config.max_timestep;
   loss_config.weighting = diffusion::loss_weighting_from(config.loss_weighting);
   loss_config.snr_gamma = config.snr_gamma;
+  loss_config.sigma_data = config.sigma_data;
   loss_config.noise_offset = config.noise_offset;
   loss_config.validate(schedule);
 

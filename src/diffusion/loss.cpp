@@ -15,6 +15,7 @@ constexpr EnumName<LossWeighting> kLossWeightingNames[] = {
     {LossWeighting::kNone, "none"},
     {LossWeighting::kEpsilon, "epsilon"},
     {LossWeighting::kMinSnr, "min_snr"},
+    {LossWeighting::kEdm, "edm"},
 };
 
 at::ScalarType working_type(const at::Tensor& x) {
@@ -65,8 +66,12 @@ void LossConfig::validate(const Schedule& schedule) const {
                     "0 <= min_timestep < max_timestep <= " + std::to_string(n),
                     std::to_string(min_timestep) + ", " + std::to_string(max_timestep));
   }
-  if (weighting == LossWeighting::kMinSnr && !(snr_gamma > 0.0 && std::isfinite(snr_gamma))) {
+  const bool cut = weighting == LossWeighting::kMinSnr || weighting == LossWeighting::kEdm;
+  if (cut && !(snr_gamma > 0.0 && std::isfinite(snr_gamma))) {
     throw bad_input("snr_gamma", "a number above 0", std::to_string(snr_gamma));
+  }
+  if (weighting == LossWeighting::kEdm && !(sigma_data > 0.0 && std::isfinite(sigma_data))) {
+    throw bad_input("sigma_data", "a number above 0", std::to_string(sigma_data));
   }
   if (!(noise_offset >= 0.0 && std::isfinite(noise_offset))) {
     throw bad_input("noise_offset", "0 or more", std::to_string(noise_offset));
@@ -127,6 +132,11 @@ double loss_weight(const LossConfig& config, const Schedule& schedule, int64_t t
     return slope * slope;
   }
   const double snr = (c.signal * c.signal) / (c.noise * c.noise);
+  if (config.weighting == LossWeighting::kEdm) {
+    const double slope = x0_per_prediction(config.parameterisation, c);
+    return (1.0 + std::min(config.sigma_data * config.sigma_data * snr, config.snr_gamma)) * slope *
+           slope;
+  }
   // min(SNR, gamma) / SNR, in the form that survives SNR 0.
   if (config.parameterisation == Parameterisation::kEps)
     return std::min(1.0, config.snr_gamma / snr);

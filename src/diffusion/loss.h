@@ -1,7 +1,7 @@
 // The training loss in pieces that the trainer composes: draw t in the expert's range, mix in
 // noise, call the network, weigh its error. Time-decoupled training is two fields of the
 // configuration. Sources: Ho et al. 2020; min-SNR-gamma, Hang et al. 2023; noise offset, Guttenberg
-// 2023; sigma^-2, PanGu-Draw 3.
+// 2023; EDM, Karras et al. 2022, eq. 8; sigma^-2, PanGu-Draw 3.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -16,6 +16,8 @@ enum class LossWeighting {
   kNone,     // the mean squared error of the prediction as it is            "none"
   kEpsilon,  // that of the eps it implies, sigma^-2 on x0; PanGu-Draw's own "epsilon"
   kMinSnr,   // min(SNR, snr_gamma) on x0                                     "min_snr"
+  kEdm,      // 1 + min(sigma_data^2 SNR, snr_gamma) on x0; without the cut it is sigma_data^2 times
+             // EDM's lambda, and at sigma_data = 1 the mean squared error of v      "edm"
 };
 LossWeighting loss_weighting_from(const std::string& name);  // kBadInput names the known ones
 std::string to_string(LossWeighting weighting);
@@ -27,6 +29,7 @@ struct LossConfig {
   int64_t max_timestep = 1000;  // exclusive
   LossWeighting weighting = LossWeighting::kMinSnr;
   double snr_gamma = 5.0;                         // Hang et al. 2023
+  double sigma_data = 1.0;                        // deviation of the latents, of kEdm
   double noise_offset = 0.0;                      // 0 is off; 0.05 to 0.1 is usual
   void validate(const Schedule& schedule) const;  // kBadInput names the field
 };
@@ -56,7 +59,7 @@ at::Tensor noisy_input(const at::Tensor& x0, const at::Tensor& t_index, const at
 at::Tensor target(const at::Tensor& x0, const at::Tensor& t_index, const at::Tensor& noise,
                   const Schedule& schedule, Parameterisation parameterisation);
 // Weight of one sample's mean squared error in its own parameterisation; finite also at SNR 0,
-// where min-SNR of kEps is 1 and of the others 0.
+// where min-SNR of kEps is 1 and of the others 0; but kEdm of kEps is infinite there.
 double loss_weight(const LossConfig& config, const Schedule& schedule, int64_t t_index);
 // [B]: weight times the mean squared error over C, H, W.
 at::Tensor loss_per_sample(const at::Tensor& prediction, const at::Tensor& target,

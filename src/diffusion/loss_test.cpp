@@ -51,6 +51,26 @@ TEST_CASE("epsilon weighting is one on eps and sigma^-2 on x0") {
   }
 }
 
+TEST_CASE(
+    "EDM's weighting is lambda of Karras et al. with a ceiling, and that of v for unit data") {
+  const Schedule sd;
+  LossConfig config;
+  config.parameterisation = Parameterisation::kX0;
+  config.weighting = LossWeighting::kEdm;
+  config.sigma_data = 0.5;
+  config.snr_gamma = 1e9;
+  for (const int64_t t : {0, 500, 999}) {
+    const double s = sd.sigma_of_t(static_cast<double>(t));
+    const double lambda = (s * s + 0.25) / (s * 0.5 * s * 0.5);
+    CHECK(loss_weight(config, sd, t) == doctest::Approx(0.25 * lambda).epsilon(1e-9));
+  }
+  config.snr_gamma = 5.0;
+  CHECK(loss_weight(config, sd, 0) == 6.0);
+  config.parameterisation = Parameterisation::kV;
+  config.sigma_data = 1.0;
+  CHECK(loss_weight(config, sd, 900) == doctest::Approx(1.0).epsilon(1e-9));
+}
+
 TEST_CASE("weights stay finite where there is no signal at all") {
   ScheduleConfig config;
   config.rescale_betas_zero_snr = true;
@@ -59,6 +79,7 @@ TEST_CASE("weights stay finite where there is no signal at all") {
   CHECK(weight(Parameterisation::kV, LossWeighting::kMinSnr, 999, zero) == 0.0);
   CHECK(weight(Parameterisation::kEps, LossWeighting::kEpsilon, 999, zero) == 1.0);
   CHECK(weight(Parameterisation::kV, LossWeighting::kEpsilon, 999, zero) == 0.0);
+  CHECK(weight(Parameterisation::kV, LossWeighting::kEdm, 999, zero) == 1.0);
 }
 
 TEST_CASE("one error weighs the same in every parameterisation") {
@@ -68,7 +89,8 @@ TEST_CASE("one error weighs the same in every parameterisation") {
   const at::Tensor t_index = timesteps({20, 480, 990});
   const at::Tensor wrong_x0 = x0 + 0.1 * at::randn_like(x0);
   const at::Tensor x_net = noisy_input(x0, t_index, noise, sd);
-  for (const LossWeighting weighting : {LossWeighting::kMinSnr, LossWeighting::kEpsilon}) {
+  for (const LossWeighting weighting :
+       {LossWeighting::kMinSnr, LossWeighting::kEpsilon, LossWeighting::kEdm}) {
     at::Tensor first;
     for (const auto kind : {Parameterisation::kEps, Parameterisation::kV, Parameterisation::kX0,
                             Parameterisation::kFlow}) {
@@ -167,6 +189,10 @@ TEST_CASE("a loss that cannot work is refused with the field's name") {
   config = {};
   config.snr_gamma = 0.0;
   CHECK_THROWS_WITH_AS(config.validate(sd), doctest::Contains("snr_gamma"), Error);
+  config.snr_gamma = 5.0;
+  config.weighting = LossWeighting::kEdm;
+  config.sigma_data = 0.0;
+  CHECK_THROWS_WITH_AS(config.validate(sd), doctest::Contains("sigma_data"), Error);
   CHECK(loss_weighting_from("min_snr") == LossWeighting::kMinSnr);
   CHECK_THROWS_AS(loss_weighting_from("minsnr"), Error);
   const at::Tensor x = at::randn({2, 3, 4, 4});

@@ -9,10 +9,11 @@
 namespace pangu::nn {
 
 // config.json of a model's vae/ folder: {"_class_name": "PixelSpace", "patch_size": 8,
-// "scaling_factor": 0.5}.
+// "scaling_factor": 0.5, "shift_factor": 0}.
 struct PixelSpace {
   int64_t patch_size = 8;
-  double scaling_factor = 0.5;  // latents are pixels times this
+  double scaling_factor = 0.5;  // latents are (pixels - shift_factor) times this
+  double shift_factor = 0.0;
 
   static bool is_config(const nlohmann::json& json);
   // Throws Error kBadInput naming the key.

@@ -24,13 +24,17 @@ TEST_CASE("pixels as latents: there and back is the picture, and noise stays whi
 }
 
 TEST_CASE("pixels as latents: the configuration says which, and what is wrong with it") {
-  const json written = PixelSpace{8, 0.25}.to_json();
+  const json written = PixelSpace{8, 0.25, 0.5}.to_json();
   CHECK(PixelSpace::is_config(written));
   CHECK_FALSE(PixelSpace::is_config(json{{"_class_name", "AutoencoderKL"}}));
   CHECK_FALSE(PixelSpace::is_config(json()));
   const PixelSpace read = PixelSpace::from_json(written);
   CHECK(read.patch_size == 8);
   CHECK(read.scaling_factor == 0.25);
+  CHECK(read.shift_factor == 0.5);
+  const at::Tensor pixels = at::rand({1, 3, 8, 8});
+  CHECK(at::allclose(read.encode(pixels), (pixels.view({1, 3 * 64, 1, 1}) - 0.5) * 0.25));
+  CHECK(at::allclose(read.decode(read.encode(pixels)), pixels, 1e-5, 1e-6));
   for (const json& wrong : {json{{"patch_size", 0}}, json{{"patch_size", 65}},
                             json{{"scaling_factor", 0.0}}, json{{"scaling_factor", "x"}}}) {
     const std::string key = wrong.begin().key();

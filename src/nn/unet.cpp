@@ -97,6 +97,12 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
   return root.in("conv_out").out(conv_out_(x));
 }
 
+at::Tensor UNet2DConditionModel::class_labels_of(const at::Tensor& context,
+                                                 const at::Tensor& mask) const {
+  if (config_.class_embed_type != "projection") return {};
+  return mean_context(context, mask);
+}
+
 void zero_init_output(UNet2DConditionModel& unet) {
   const at::NoGradGuard no_grad;
   for (const auto& item : unet.named_parameters()) {

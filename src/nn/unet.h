@@ -30,6 +30,10 @@ class UNet2DConditionModel : public torch::nn::Module {
 
   const UNetConfig& config() const { return config_; }
 
+  // What class_embed_type "projection" reads here: the mean of the context (mean_context).
+  // Undefined for other models, as UNetExtras wants it.
+  at::Tensor class_labels_of(const at::Tensor& context, const at::Tensor& mask) const;
+
  private:
   void build_blocks();
 

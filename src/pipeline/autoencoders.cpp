@@ -8,6 +8,7 @@
 #include "nn/autoencoder_tiny.h"
 #include "nn/pixel_space.h"
 #include "nn/unet_from_shapes.h"
+#include "pipeline/latent_space.h"
 #include "pipeline/tiles.h"
 
 namespace pangu::pipeline {
@@ -48,8 +49,9 @@ Autoencoder kl_autoencoder(const std::shared_ptr<const Component>& component, do
   a.latent_channels = config.latent_channels;
   a.downscale = f;
   // The encoder makes the space: of decoders trained further, each reads it.
-  a.space = fingerprint_of(*component, {"encoder.", "quant_conv."}) + " x " +
-            std::to_string(config.scaling_factor);
+  a.space = LatentSpace{fingerprint_of(*component, {"encoder.", "quant_conv."}),
+                        config.scaling_factor, config.shift_factor}
+                .text();
   a.load = [network] { network->get(); };
   a.decode = [=](const at::Tensor& latents) {
     nn::AutoencoderKL& vae = network->get();
@@ -111,8 +113,9 @@ Autoencoder pixel_autoencoder(const nlohmann::json& config) {
   Autoencoder a;
   a.latent_channels = static_cast<int>(pixels.channels());
   a.downscale = static_cast<int>(pixels.patch_size);
-  a.space = "pixels / " + std::to_string(pixels.patch_size) + " x " +
-            std::to_string(pixels.scaling_factor);
+  a.space = LatentSpace{"pixels / " + std::to_string(pixels.patch_size), pixels.scaling_factor,
+                        pixels.shift_factor}
+                .text();
   a.load = [] {};
   a.decode = [pixels](const at::Tensor& latents) { return pixels.decode(latents); };
   a.encode = [pixels](const at::Tensor& image) {

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "core/error.h"
+#include "pipeline/latent_space.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -49,6 +50,13 @@ double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const Bri
 // Beyond it a learned bridge blurs, and `auto` takes another kind.
 constexpr double kNearGrids = 0.05;
 
+// Latents of `from` as those of `to`, two spaces of one encoder.
+at::Tensor rescaled(const at::Tensor& latents, const std::string& from, const std::string& to) {
+  if (from == to) return latents;
+  const auto [by, plus] = linear_map(LatentSpace::parse(from), LatentSpace::parse(to));
+  return latents * by + plus;
+}
+
 const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, const BridgeEnd& from,
                                   const BridgeEnd& to) {
   // The smallest is the best.
@@ -57,7 +65,7 @@ const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, con
   };
   const LearnedBridge* best = nullptr;
   for (const LearnedBridge& bridge : learned) {
-    if (bridge.from != from.space || bridge.to != to.space) continue;
+    if (!one_encoder(bridge.from, from.space) || !one_encoder(bridge.to, to.space)) continue;
     if (!best || order(bridge) < order(*best)) best = &bridge;
   }
   return best;
@@ -117,8 +125,10 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
   if (asked != "auto" && asked != "exact" && asked != "tiny" && asked != "learned") {
     throw bad_input("bridge", "one of auto, exact, tiny, learned", "'" + asked + "'");
   }
-  if (from.space == to.space && from.width == to.width && from.height == to.height) {
-    return {BridgeKind::kIdentity, "one latent space", [](const at::Tensor& x0) { return x0; }};
+  if (one_encoder(from.space, to.space) && from.width == to.width && from.height == to.height) {
+    return {BridgeKind::kIdentity,
+            from.space == to.space ? "one latent space" : "one latent space, scaled",
+            [a = from.space, b = to.space](const at::Tensor& x0) { return rescaled(x0, a, b); }};
   }
   const std::string pair = "from '" + from.name + "' to '" + to.name + "'";
   if (asked == "learned" || asked == "auto") {
@@ -126,7 +136,10 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
     if (found && (asked == "learned" || distance_of(*found, from, to) <= kNearGrids)) {
       const int64_t h = to.height / to.downscale, w = to.width / to.downscale;
       return {BridgeKind::kLearned, reason_of(*found),
-              [convert = found->convert, h, w](const at::Tensor& x0) { return convert(x0, h, w); }};
+              [bridge = *found, a = from.space, b = to.space, h, w](const at::Tensor& x0) {
+                const at::Tensor there = bridge.convert(rescaled(x0, a, bridge.from), h, w);
+                return rescaled(there, bridge.to, b);
+              }};
     }
     if (asked == "learned") {
       throw bad_input("bridge " + pair, "a learned bridge of their two spaces", "none",

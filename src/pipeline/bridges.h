@@ -30,7 +30,7 @@ struct BridgeEnd {
 
 // A network from one space into another, at any size.
 struct LearnedBridge {
-  std::string from, to;  // Model::space
+  std::string from, to;  // Model::space; serves all spaces of these encoders
   std::string path;
   double grid_scale = 0.0;  // target's latent side by the source's, as trained most; 0: any
   bool named = false;       // by the recipe, not found beside the models
@@ -50,11 +50,12 @@ struct PickedBridge {
 };
 
 // asked: "auto", "exact", "tiny" or "learned". One space at one size needs no bridge, whatever was
-// asked. Of several learned ones for the two spaces the one of the nearest grid_scale is meant, of
-// equally near ones a named one, then the one of the highest known PSNR, then the first. auto takes
-// a learned one if there is one for this ratio of grids (within 5 %), tiny ones if both ends have
-// one, else the exact one. tiny asked takes each end's tiny autoencoder where there is one. Error
-// kBadInput naming the member for a kind that its end lacks, or an unknown word.
+// asked; two of one encoder are scaled. Of several learned ones for the two spaces the one of the
+// nearest grid_scale is meant, of equally near ones a named one, then the one of the highest known
+// PSNR, then the first. auto takes a learned one if there is one for this ratio of grids (within 5
+// %), tiny ones if both ends have one, else the exact one. tiny asked takes each end's tiny
+// autoencoder where there is one. Error kBadInput naming the member for a kind that its end lacks,
+// or an unknown word.
 PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const BridgeEnd& to,
                          const std::vector<LearnedBridge>& learned,
                          image::Filter filter = image::Filter::kBicubic);

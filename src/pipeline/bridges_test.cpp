@@ -59,6 +59,17 @@ TEST_CASE("a bridge is picked as asked, by what both ends have") {
   CHECK(pick_bridge("exact", a, b, {learned}).kind == BridgeKind::kExact);
   CHECK(pick_bridge("auto", b, a, {learned}).kind == BridgeKind::kExact);
 
+  // Trained for the spaces "a" and "b", it serves their encoders at any scale.
+  BridgeEnd scaled = b;
+  scaled.space = "b x 2.000000 - 0.500000";
+  CHECK(at::allclose(pick_bridge("auto", a, scaled, {learned}).cross(x), x * 13));
+  learned.from = "b", learned.to = "a";
+  CHECK(at::allclose(pick_bridge("auto", scaled, a, {learned}).cross(x), x * 7));
+  const auto identity = pick_bridge("exact", scaled, b, {});
+  CHECK(identity.kind == BridgeKind::kIdentity);
+  CHECK(at::allclose(identity.cross(x), x));
+  CHECK(at::allclose(pick_bridge("exact", b, scaled, {}).cross(x * 3), x * 5));
+
   b.tiny_encode = [](const at::Tensor& t) { return t * 5; };
   CHECK(pick_bridge("auto", a, b, {}).kind == BridgeKind::kExact);  // one end has none
   CHECK(at::allclose(pick_bridge("tiny", a, b, {}).cross(x), x * 2.5));

@@ -156,7 +156,7 @@ diffusion::Denoiser fused(const Cooperation& coop, const CoopStage& stage,
   if (members.size() == 1) return members.front().denoise;
   const diffusion::Bridge bridge = [&stage, &timed](size_t from, size_t to, const at::Tensor& x0) {
     const PickedBridge& picked = stage.bridges[from][to];
-    if (picked.kind == BridgeKind::kIdentity) return x0;
+    if (picked.kind == BridgeKind::kIdentity) return picked.cross(x0);
     return timed("bridge " + stage.members[from].name + " to " + stage.members[to].name,
                  [&] { return picked.cross(x0); });
   };

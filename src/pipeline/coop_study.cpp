@@ -184,12 +184,10 @@ std::vector<StudyRecipe> variation_recipes(const StudyShared& shared,
 
 std::vector<StudyRecipe> low_recipes(const StudyShared& shared) {
   std::vector<StudyRecipe> found;
-  const json high = {{"name", kStudyHub}, {"model", shared.hub}, {"hub", true}};
+  const json high = {
+      {"name", kStudyHub}, {"model", shared.hub}, {"hub", true}, {"guidance_low", kGuidedToTheEnd}};
   const json low = {{"name", kStudyOther}, {"model", shared.other}};
-  const json base = {{"prompt", kStandIn},
-                     {"steps", shared.steps},
-                     {"guidance_low", kGuidedToTheEnd},
-                     {"bridge", shared.bridge}};
+  const json base = {{"prompt", kStandIn}, {"steps", shared.steps}, {"bridge", shared.bridge}};
   const auto add = [&](const std::string& name, const std::string& series, const json& more,
                        bool in_grid) {
     json recipe = base;

@@ -184,6 +184,9 @@ TEST_CASE("guidance that ends at a noise level costs one row below it") {
   r.guidance_low = 2.0;
   r.guidance_high = 1.0;
   CHECK_THROWS_WITH_AS(draw(toy.model, r), doctest::Contains("guidance_low"), Error);
+  Request negative = toy.request("cat");
+  negative.guidance_low = -1.0;
+  CHECK_THROWS_WITH_AS(draw(toy.model, negative), doctest::Contains("-1.0 to infinity"), Error);
 }
 
 TEST_CASE("a style is a name in the prompt's own language, or words") {

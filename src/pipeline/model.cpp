@@ -57,9 +57,7 @@ at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, 
                         double t_index, const NetInputs& inputs) {
   const Conditions conditions = on_device(inputs.conditions, place);
   nn::UNetExtras extras = extras_of(conditions);
-  if (unet.config().class_embed_type == "projection") {
-    extras.class_labels = nn::mean_context(conditions.context, conditions.context_mask);
-  }
+  extras.class_labels = unet.class_labels_of(conditions.context, conditions.context_mask);
   for (const at::Tensor& r : inputs.residuals.down)
     extras.down_residuals.push_back(as_input(r, place));
   if (inputs.residuals.mid.defined()) extras.mid_residual = as_input(inputs.residuals.mid, place);

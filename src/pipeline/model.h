@@ -96,7 +96,7 @@ struct Model {
   std::map<std::string, std::map<std::string, std::string>> styles;
   int latent_channels = 0;
   int downscale = 0;  // pixels a latent pixel, each way
-  // Models of equal text here have one latent space: autoencoders of the same encoder and scale.
+  // LatentSpace::text: models of equal text here have one latent space.
   std::string space;
   diffusion::Schedule schedule;
   diffusion::SigmaOptions sigma_options;

@@ -228,8 +228,11 @@ void validate(const Request& request, const RequestRules& rules) {
   check_range("guidance rescale", request.guidance_rescale, 0.0, 1.0);
   const double low = said(request.guidance_low, "guidance_low");
   if (!(low >= 0.0 && low <= request.guidance_high)) {
+    const auto level = [](double sigma) {
+      return std::isinf(sigma) ? std::string("infinity") : json(sigma).dump();
+    };
     throw bad_input("guidance interval", "0 <= guidance_low <= guidance_high",
-                    json(low).dump() + " to " + json(request.guidance_high).dump(),
+                    level(low) + " to " + level(request.guidance_high),
                     "both are noise levels (sigma), as --plan lists them");
   }
   diffusion::find_sampler(said(request.sampler, "sampler"));

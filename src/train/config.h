@@ -35,6 +35,7 @@ struct TrainConfig {
   int64_t max_timestep = 1000;
   std::string loss_weighting = "min_snr";
   double snr_gamma = 5.0;
+  double sigma_data = 1.0;
   double noise_offset = 0.0;
   double caption_dropout_rate = 0.1;
   int64_t max_token_length = 48;
@@ -101,8 +102,9 @@ struct TrainConfig {
     v("beta_schedule", beta_schedule, "`scaled_linear`, `linear`, `squaredcos_cap_v2` or `flow`");
     v("min_timestep", min_timestep, "first time index trained", Limits{0, 1e6});
     v("max_timestep", max_timestep, "one past the last time index trained", Limits{1, 1e6});
-    v("loss_weighting", loss_weighting, "`min_snr`, `epsilon` or `none`");
-    v("snr_gamma", snr_gamma, "of min-SNR weighting", Limits{1e-6, 1e6});
+    v("loss_weighting", loss_weighting, "`min_snr`, `epsilon`, `edm` or `none`");
+    v("snr_gamma", snr_gamma, "ceiling of the weights `min_snr` and `edm`", Limits{1e-6, 1e6});
+    v("sigma_data", sigma_data, "deviation of the latents, of `edm`", Limits{1e-3, 1e3});
     v("noise_offset", noise_offset, "0 is off", Limits{0, 1});
     v("caption_dropout_rate", caption_dropout_rate, "share of empty captions, for guidance",
       Limits{0, 1});
