@@ -169,9 +169,10 @@ std::vector<StudyRecipe> variation_recipes(const StudyShared& shared,
   Settings settings(shared, hub, "picture", {{"image_prompt", kStandIn}});
   settings.add_alone();
   if (brief) {
-    settings.add_shares({1, 3, 5, 7, 9});
-    settings.add_first({700});
-    settings.add_below(0.7, {700});
+    settings.add_shares({1, 2, 3, 5, 7, 9});
+    settings.add_first({700, 600});
+    settings.add_below(0.3, {500, 300});
+    settings.add_below(0.7, {700, 300});
     return std::move(settings.found);
   }
   settings.add_shares({1, 2, 3, 4, 5, 6, 7, 8, 9});
