@@ -110,17 +110,63 @@ Axis axis_over(double low, double high, bool logarithmic) {
   return {low - margin, high + margin, false};
 }
 
+// Places names beside points: inside of the plot, and where they hide no other name if there is
+// such a place.
+class Names {
+ public:
+  explicit Names(double right) : right_(right) {}
+
+  std::string beside(double x, double y, const std::string& text, const std::string& more) {
+    const double width = kNameWidth * double(text.size());
+    Box best;
+    double least = std::numeric_limits<double>::infinity();
+    for (const double below : {0.0, 1.0}) {
+      for (const double left : {0.0, 1.0}) {
+        const double x_low = left > 0 ? x - kNameGap - width : x + kNameGap;
+        const Box box{x_low, y - 4 + below * (kNameHeight + 4), width, left > 0};
+        const double cost = overlap(box) + (outside(box) ? kNeverOutside : 0);
+        if (cost < least) least = cost, best = box;
+      }
+    }
+    taken_.push_back(best);
+    return label(best.leftwards ? x - kNameGap : x + kNameGap, best.y, text,
+                 best.leftwards ? "end" : "start", more);
+  }
+
+ private:
+  struct Box {
+    double x = 0, y = 0, width = 0;  // y: of the base line
+    bool leftwards = false;
+  };
+  bool outside(const Box& box) const { return box.x < kLeft || box.x + box.width > right_; }
+  // The area shared with names that have their place.
+  double overlap(const Box& box) const {
+    double area = 0;
+    for (const Box& other : taken_) {
+      const double wide =
+          std::min(box.x + box.width, other.x + other.width) - std::max(box.x, other.x);
+      const double high = kNameHeight - std::abs(box.y - other.y);
+      if (wide > 0 && high > 0) area += wide * high;
+    }
+    return area;
+  }
+
+  static constexpr double kNameWidth = 5, kNameHeight = 9, kNameGap = 5, kNeverOutside = 1e6;
+  double right_;
+  std::vector<Box> taken_;
+};
+
 // Of a series with labels.
 std::string dots(const Plot& plot, const Series& series, const std::function<double(double)>& px,
-                 const std::function<double(double)>& py, const char* colour) {
+                 const std::function<double(double)>& py, const char* colour, Names& names) {
   std::string out;
   for (size_t i = 0; i < series.labels.size() && i < series.points.size(); ++i) {
     if (!can_be_drawn(plot, series.points[i])) continue;
     const double x = px(series.points[i].first), y = py(series.points[i].second);
     out += "<circle cx=\"" + number(x) + "\" cy=\"" + number(y) + "\" r=\"3\" fill=\"" +
            std::string(colour) + "\"/>\n";
-    out += label(x + 5, y - 4, series.labels[i], "start",
-                 " font-size=\"9\" fill=\"" + std::string(colour) + "\"");
+    out += names.beside(x, y, series.labels[i],
+                        " font-size=\"9\" fill=\"" + std::string(colour) + "\"");
   }
   return out;
 }
@@ -156,6 +202,7 @@ std::string svg_of(const Plot& plot) {
   out += label((kLeft + right) / 2, height_of(plot) - 8, plot.x_label, "middle");
   out += label(14, (kTop + bottom) / 2, plot.y_label, "middle",
                " transform=\"rotate(-90 14 " + number((kTop + bottom) / 2) + ")\"");
+  Names names(right);
   for (size_t i = 0; i < lines.size(); ++i) {
     const char* colour = kColours[i % std::size(kColours)];
     std::string points;
@@ -165,7 +212,7 @@ std::string svg_of(const Plot& plot) {
       out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
              "\" points=\"" + points + "\"/>\n";
     }
-    out += dots(plot, plot.series[i], px, py, colour);
+    out += dots(plot, plot.series[i], px, py, colour, names);
     const double y = kTop + 12 + double(i) * kLegendLine;
     if (plot.large) {
       out += line(right + 8, y - 4, right + 26, y - 4, colour);

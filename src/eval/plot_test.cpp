@@ -106,6 +106,25 @@ TEST_CASE("labelled points are dots with their names, joined or not, beside plai
   CHECK(svg_of({plot}).find("<polyline") != std::string::npos);
 }
 
+TEST_CASE("names of points stay inside of the plot and make room for each other") {
+  Plot plot{"", "x", "y"};
+  plot.large = true;
+  plot.series = {{"a", {{0, 0}, {1, 1}, {1, 1}}, {"first", "a long name", "another one"}, false}};
+  const std::string svg = svg_of({plot});
+  // The anchor and the base line of a name.
+  const auto place = [&](const std::string& name) {
+    const size_t text = svg.find(">" + name + "<"), y = svg.rfind(" y=\"", text) + 4;
+    const size_t anchor = svg.rfind("text-anchor=\"", text) + 13;
+    REQUIRE(text != std::string::npos);
+    return std::pair(svg.substr(anchor, svg.find('"', anchor) - anchor),
+                     std::stod(svg.substr(y, svg.find('"', y) - y)));
+  };
+  CHECK(place("first").first == "start");
+  CHECK(place("a long name").first == "end");
+  CHECK(place("another one").first == "end");
+  CHECK(std::abs(place("a long name").second - place("another one").second) >= 9);
+}
+
 TEST_CASE("ticks are round numbers inside the range") {
   CHECK(ticks(0, 10, false) == std::vector<double>{0, 2, 4, 6, 8, 10});
   CHECK(ticks(0.1, 20, true) == std::vector<double>{0.1, 0.2, 0.5, 1, 2, 5, 10, 20});

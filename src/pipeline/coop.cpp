@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "diffusion/samplers.h"
 #include "pipeline/canvas.h"
+#include "pipeline/latent_space.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -104,7 +105,7 @@ std::pair<int, int> size_beside(int width, int height, const Model& model, const
   const double own = double(*rules.defaults.width) * *rules.defaults.height;
   const double area = double(width) * height;
   const bool trusted = area <= own * kTrustedArea && area >= own / kTrustedArea;
-  const bool one_space = model.space == hub.space;
+  const bool one_space = one_encoder(model.space, hub.space);
   if ((trusted || one_space) && allows(rules, width, height)) return {width, height};
   if (!rules.sizes.empty()) return nearest_size(width, height, rules);
   const double scale = trusted ? 1.0 : std::sqrt(own / area);

@@ -1,6 +1,6 @@
 """Learned bridges as a person meets them: trained from pictures, found, picked and used by coop.
 
-The second latent space is that of the embedded model's autoencoder at another scaling_factor.
+The second latent space is that of the embedded model's autoencoder with another encoder (by one bit) and scaling_factor.
 
 Usage: bridge_test.py PROGRAM
 """
@@ -16,6 +16,8 @@ import sys
 import tempfile
 import unittest
 import zlib
+
+from autoencoders import write_vae_changed_in
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = sys.argv.pop(1)
@@ -51,17 +53,15 @@ def run(*arguments, home=ROOT, cwd=None):
 
 
 def rescaled_mini(folder):
-    """Another latent space: the embedded model's, at half the scale."""
+    """Another latent space: nearly the embedded model's, at half the scale."""
     folder.mkdir()
     for part in MINI.iterdir():
         if part.name != "vae":
             (folder / part.name).symlink_to(part)
-    (folder / "vae").mkdir()
+    write_vae_changed_in(folder / "vae", "encoder.")
     config = json.loads((MINI / "vae/config.json").read_text())
     config["scaling_factor"] *= 0.5
     (folder / "vae/config.json").write_text(json.dumps(config))
-    for weights in (MINI / "vae").glob("*.safetensors*"):
-        (folder / "vae" / weights.name).symlink_to(weights)
     return folder
 
 

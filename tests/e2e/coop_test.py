@@ -7,13 +7,14 @@ import json
 import math
 import pathlib
 import random
-import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import unittest
 import zlib
+
+from autoencoders import write_vae_changed_in
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -99,19 +100,6 @@ def write_tiny_vae(folder, seed, channels=16, levels=5, width=4):
         {"_class_name": "AutoencoderTiny", "latent_channels": channels, "num_encoder_blocks": [1] * levels,
          "num_decoder_blocks": [1] * levels, "encoder_block_out_channels": [width] * levels,
          "decoder_block_out_channels": [width] * levels}))
-    return folder
-
-
-def write_vae_changed_in(folder, part):
-    """The embedded model's autoencoder with the first weight of the first tensor below `part` changed."""
-    shutil.copytree(ROOT / "models" / "mini" / "vae", folder)
-    file = folder / "diffusion_pytorch_model.safetensors"
-    data = bytearray(file.read_bytes())
-    header = struct.unpack("<Q", data[:8])[0]
-    tensors = json.loads(data[8 : 8 + header])
-    begin = min(t["data_offsets"][0] for name, t in tensors.items() if name.startswith(part))
-    data[8 + header + begin] ^= 1
-    file.write_bytes(data)
     return folder
 
 
@@ -216,6 +204,11 @@ model = "models/low"
             vae = write_vae_changed_in(self.path(part), part)
             plan = json.loads(self.ok("coop", self.recipe(TWO + f'vae = "{vae}"\n'), "--plan", "--json"))
             self.assertEqual({b["kind"] for b in plan["stages"][0]["bridges"]}, {kind}, part)
+        config = self.path("decoder.") / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), "scaling_factor": 0.5}))
+        plan = json.loads(self.ok("coop", self.recipe(TWO + f'vae = "{config.parent}"\n'), "--plan", "--json"))
+        self.assertEqual({(b["kind"], b["by"]) for b in plan["stages"][0]["bridges"]},
+                         {("identity", "one latent space, scaled")})
 
     def test_a_changed_input_is_named_when_a_picture_is_drawn_again(self):
         mask = write_png(self.path("mask.png"), 128, lambda x, y: 2 * x)
