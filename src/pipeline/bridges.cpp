@@ -51,10 +51,11 @@ double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const Bri
 constexpr double kNearGrids = 0.05;
 
 // Latents of `from` as those of `to`, two spaces of one encoder.
-at::Tensor rescaled(const at::Tensor& latents, const std::string& from, const std::string& to) {
-  if (from == to) return latents;
-  const auto [by, plus] = linear_map(LatentSpace::parse(from), LatentSpace::parse(to));
-  return latents * by + plus;
+std::function<at::Tensor(const at::Tensor&)> rescaling(const std::string& from,
+                                                       const std::string& to) {
+  if (from == to) return [](const at::Tensor& latents) { return latents; };
+  return [map = linear_map(LatentSpace::parse(from), LatentSpace::parse(to))](
+             const at::Tensor& latents) { return latents * map.first + map.second; };
 }
 
 const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, const BridgeEnd& from,
@@ -128,7 +129,7 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
   if (one_encoder(from.space, to.space) && from.width == to.width && from.height == to.height) {
     return {BridgeKind::kIdentity,
             from.space == to.space ? "one latent space" : "one latent space, scaled",
-            [a = from.space, b = to.space](const at::Tensor& x0) { return rescaled(x0, a, b); }};
+            rescaling(from.space, to.space)};
   }
   const std::string pair = "from '" + from.name + "' to '" + to.name + "'";
   if (asked == "learned" || asked == "auto") {
@@ -136,10 +137,9 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
     if (found && (asked == "learned" || distance_of(*found, from, to) <= kNearGrids)) {
       const int64_t h = to.height / to.downscale, w = to.width / to.downscale;
       return {BridgeKind::kLearned, reason_of(*found),
-              [bridge = *found, a = from.space, b = to.space, h, w](const at::Tensor& x0) {
-                const at::Tensor there = bridge.convert(rescaled(x0, a, bridge.from), h, w);
-                return rescaled(there, bridge.to, b);
-              }};
+              [into = rescaling(from.space, found->from), convert = found->convert,
+               out_of = rescaling(found->to, to.space), h,
+               w](const at::Tensor& x0) { return out_of(convert(into(x0), h, w)); }};
     }
     if (asked == "learned") {
       throw bad_input("bridge " + pair, "a learned bridge of their two spaces", "none",
