@@ -16,7 +16,7 @@
 #include <string>
 
 #include "core/error.h"
-#include "nn/unet.h"
+#include "nn/unet/unet.h"
 
 namespace {
 

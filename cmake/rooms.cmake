@@ -1,5 +1,6 @@
-# pangu_room(NAME [TORCH] [DEPS rooms...]): library pangu_NAME from src/NAME/*.cpp and, from *_test.cpp
-# beside it, one doctest executable NAME_test. A room links exactly the rooms in its row.
+# pangu_room(NAME [TORCH] [DEPS rooms...]): library pangu_NAME from the .cpp files of src/NAME and of the
+# groups below it (src/NAME/GROUP) and, from their *_test.cpp, one doctest executable NAME_test. A room links
+# exactly the rooms in its row.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
@@ -31,7 +32,7 @@ set(PANGU_ROOM_text_PKGS libutf8proc zlib)
 function(pangu_room name)
   cmake_parse_arguments(ARG "TORCH" "" "DEPS" ${ARGN})
   set(dir ${CMAKE_SOURCE_DIR}/src/${name})
-  file(GLOB all CONFIGURE_DEPENDS ${dir}/*.cpp)
+  file(GLOB all CONFIGURE_DEPENDS ${dir}/*.cpp ${dir}/*/*.cpp)
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(sources ${all})

@@ -32,7 +32,7 @@ def main() -> int:
     weights["context_norm.mean"] = mean.contiguous()
     weights["context_norm.scale"] = scale.reshape(1)
     save_file(weights, weights_path, metadata=metadata)
-    # The same digest that the program keeps with its cache (app/latent_cache.cpp).
+    # The same digest that the program keeps with its cache (app/train/latent_cache.cpp).
     digest = hashlib.sha256()
     folder = weights_path.parent
     for part in (weights_path, folder / "config.json", folder.parent / "tokenizer/tokenizer.json"):

@@ -9,9 +9,9 @@
 #include <new>
 
 #include "app/commands.h"
-#include "app/eval_coop.h"
+#include "app/eval/eval_coop.h"
 #include "core/error.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 #include "diffusion/sigmas.h"
 
 namespace pangu::app {

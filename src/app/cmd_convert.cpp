@@ -9,7 +9,7 @@
 #include "app/home.h"
 #include "app/table.h"
 #include "core/progress.h"
-#include "pipeline/convert.h"
+#include "pipeline/convert/convert.h"
 
 namespace pangu::app {
 

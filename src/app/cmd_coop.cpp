@@ -13,7 +13,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "io/mapped_file.h"
-#include "pipeline/learned_bridges.h"
+#include "pipeline/coop/learned_bridges.h"
 #include "pipeline/picture_text.h"
 
 namespace pangu::app {

@@ -12,7 +12,7 @@
 #include "app/weights_report.h"
 #include "core/error.h"
 #include "image/image.h"
-#include "io/families.h"
+#include "io/families/families.h"
 #include "io/mapped_file.h"
 #include "io/weights_file.h"
 

@@ -1,7 +1,7 @@
 // A recipe's way from words to a drawing: models from their paths, pictures from files.
 #pragma once
 #include "app/commands.h"
-#include "pipeline/coop.h"
+#include "pipeline/coop/coop.h"
 
 namespace pangu::app {
 

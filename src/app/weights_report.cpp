@@ -4,9 +4,9 @@
 
 #include "app/table.h"
 #include "core/error.h"
-#include "io/families.h"
-#include "io/ldm_names.h"
-#include "io/lora_names.h"
+#include "io/families/families.h"
+#include "io/ldm/ldm_names.h"
+#include "io/lora/lora_names.h"
 
 namespace pangu::app {
 namespace {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "io/families.h"
+#include "io/families/families.h"
 #include "io/weights_file.h"
 
 namespace pangu::app {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 
 namespace pangu::diffusion {
 

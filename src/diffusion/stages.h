@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "diffusion/denoiser.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 #include "diffusion/schedule.h"
 
 namespace pangu::diffusion {

@@ -13,7 +13,7 @@
 #include "image/resize.h"
 #include "io/mapped_file.h"
 #include "io/safetensors.h"
-#include "nn/inception.h"
+#include "nn/features/inception.h"
 #include "nn/weights.h"
 
 namespace pangu::eval {

@@ -1,7 +1,7 @@
-// Pictures to feature vectors, by the packaged Inception (nn/inception.h), and the features of a
-// dataset's real pictures, kept in a file because they never change. Generated pictures are softer
-// and less exactly placed than real ones; softened views of the real ones teach a probe not to
-// mind.
+// Pictures to feature vectors, by the packaged Inception (nn/features/inception.h), and the
+// features of a dataset's real pictures, kept in a file because they never change. Generated
+// pictures are softer and less exactly placed than real ones; softened views of the real ones teach
+// a probe not to mind.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -1,5 +1,5 @@
 // Canny's edge detector: a picture in, its edges white on black out, as the ControlNets for edges
-// were trained with. Not a soft edge map (nn/hed.h is one).
+// were trained with. Not a soft edge map (nn/features/hed.h is one).
 // Method: Canny 1986, in the discrete form of OpenCV's documentation: Sobel 3x3, four directions,
 // two thresholds; a pixel where OpenCV has one (tests/parity/canny_test.cpp).
 #pragma once

@@ -20,8 +20,9 @@ struct PosePoint {
 };
 using Pose = std::array<PosePoint, kPosePoints>;
 
-// From the 17 keypoints of COCO (nn/movenet.h has their order). Those that score below `threshold`
-// are not found; the neck is midway between two shoulders that are, with the lower score.
+// From the 17 keypoints of COCO (nn/features/movenet.h has their order). Those that score below
+// `threshold` are not found; the neck is midway between two shoulders that are, with the lower
+// score.
 Pose pose_of_coco(const std::array<PosePoint, 17>& coco, double threshold);
 
 // Limbs as thin ellipses at 60 % of their colour, keypoints as discs of their full colour, on

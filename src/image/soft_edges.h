@@ -1,5 +1,5 @@
 // What preprocessors of ControlNets make out of a soft edge map: few levels, or thick scribbles.
-// The maps themselves come from nn/hed.h. Formulae: the HED detector of controlnet_aux.
+// The maps themselves come from nn/features/hed.h. Formulae: the HED detector of controlnet_aux.
 #pragma once
 #include "image/image.h"
 

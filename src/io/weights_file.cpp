@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "core/error.h"
-#include "io/mindspore_ckpt.h"
+#include "io/mindspore/mindspore_ckpt.h"
 #include "io/tensor_names.h"
 
 namespace pangu::io {

@@ -1,7 +1,7 @@
 // Any weight file that people have, as named views into mapped bytes: .safetensors, the sharded
 // index of diffusers and transformers, MindSpore .ckpt. The format is told from the bytes, never
 // from the name. Knows no family and renames nothing but MindSpore's own words
-// (io/mindspore_ckpt.h).
+// (io/mindspore/mindspore_ckpt.h).
 #pragma once
 #include <map>
 #include <string>

@@ -1,5 +1,5 @@
 // Low-rank changes of a network's weights (LoRA: Hu et al. 2021; convolutions and the Tucker form
-// as in LyCORIS's LoCon). Reads no files: names and shapes come from io/lora_names.h.
+// as in LyCORIS's LoCon). Reads no files: names and shapes come from io/lora/lora_names.h.
 #pragma once
 #include <ATen/core/Tensor.h>
 

@@ -7,8 +7,8 @@
 
 #include "core/error.h"
 #include "image/resize.h"
-#include "nn/pixel_space.h"
-#include "pipeline/bridges.h"
+#include "nn/autoencoder/pixel_space.h"
+#include "pipeline/coop/bridges.h"
 
 namespace pangu::pipeline {
 namespace {

@@ -5,8 +5,8 @@
 
 #include "image/image.h"
 #include "image/pose.h"
-#include "nn/hed.h"
-#include "nn/movenet.h"
+#include "nn/features/hed.h"
+#include "nn/features/movenet.h"
 
 namespace pangu::pipeline {
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "diffusion/image_noise.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 #include "pipeline/denoising.h"
 
 namespace pangu::pipeline {

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "diffusion/experts.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 #include "image/image.h"
 #include "pipeline/canvas.h"
 #include "pipeline/model.h"

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 #include "pipeline/picture_text.h"
 
 using namespace pangu;

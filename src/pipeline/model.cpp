@@ -11,17 +11,17 @@
 
 #include "core/number.h"
 #include "core/utf8.h"
-#include "nn/controlnet.h"
-#include "nn/cost.h"
-#include "nn/pixel_space.h"
-#include "nn/unet.h"
-#include "nn/unet_from_shapes.h"
-#include "pipeline/autoencoders.h"
-#include "pipeline/family.h"
-#include "pipeline/model_files.h"
-#include "pipeline/networks.h"
-#include "pipeline/source.h"
-#include "pipeline/text_sides.h"
+#include "nn/autoencoder/pixel_space.h"
+#include "nn/unet/controlnet.h"
+#include "nn/unet/cost.h"
+#include "nn/unet/unet.h"
+#include "nn/unet/unet_from_shapes.h"
+#include "pipeline/families/autoencoders.h"
+#include "pipeline/families/family.h"
+#include "pipeline/families/model_files.h"
+#include "pipeline/families/networks.h"
+#include "pipeline/families/source.h"
+#include "pipeline/families/text_sides.h"
 
 namespace pangu::pipeline {
 namespace {

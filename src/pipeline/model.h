@@ -112,8 +112,8 @@ struct Model {
   bool truncates_pixels = false;  // bytes are cut, not rounded (PanGu-Draw 3)
   std::string device = "cpu", dtype = "f32";
   int64_t weight_bytes = 0;  // of all networks, in `dtype`
-  // Estimates, in 10^9 operations (nn/cost.h), for a picture of this size: one row of the noisiest
-  // expert with its ControlNets; decoding; encoding. 0 where it is not known.
+  // Estimates, in 10^9 operations (nn/unet/cost.h), for a picture of this size: one row of the
+  // noisiest expert with its ControlNets; decoding; encoding. 0 where it is not known.
   std::function<double(int width, int height)> row_gflop, decode_gflop, encode_gflop;
   // Latent pixels (rows x images x h x w) that one forward may hold; 0: one image a forward.
   int64_t latent_pixels_a_forward = 0;
@@ -152,7 +152,7 @@ struct LoadOptions {
 };
 
 // Reads a model: configurations now, weights when they are needed. `path` is a folder in diffusers'
-// layout or a single file of one of the families that io/families.h recognises.
+// layout or a single file of one of the families that io/families/families.h recognises.
 // Error kBadInput names the file or key that is missing or wrong, kUnavailable a device that this
 // machine lacks.
 Model load_model(const std::string& path, const LoadOptions& options = {});

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/coop/recipe.h"
 #include "pipeline/model.h"
-#include "pipeline/recipe.h"
 #include "pipeline/request.h"
 
 namespace pangu::pipeline {

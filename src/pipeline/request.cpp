@@ -13,7 +13,7 @@
 #include "core/number.h"
 #include "core/utf8.h"
 #include "diffusion/image_noise.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 
 namespace pangu::pipeline {
 namespace {

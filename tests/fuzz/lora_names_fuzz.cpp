@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "core/error.h"
-#include "io/lora_names.h"
+#include "io/lora/lora_names.h"
 #include "tensor_lines.h"
 
 using namespace pangu::io;

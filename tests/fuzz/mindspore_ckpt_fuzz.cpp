@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "core/error.h"
-#include "io/mindspore_ckpt.h"
+#include "io/mindspore/mindspore_ckpt.h"
 #include "io/weights_file.h"
 
 using namespace pangu::io;

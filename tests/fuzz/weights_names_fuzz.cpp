@@ -3,8 +3,8 @@
 #include <cstdint>
 
 #include "core/error.h"
-#include "io/ldm_names.h"
-#include "io/textual_inversion.h"
+#include "io/ldm/ldm_names.h"
+#include "io/lora/textual_inversion.h"
 #include "tensor_lines.h"
 
 using namespace pangu::io;

@@ -19,7 +19,8 @@ def complaints(path: pathlib.PurePath, text: str) -> list[str]:
     lines = text.splitlines()
     found = []
     begins = BEGINNINGS.get(path.suffix)
-    own_header = f'#include "{path.parent.name}/{path.stem.removesuffix("_test")}.h"'
+    folder = "/".join(path.parent.parts[1:])  # below src/
+    own_header = f'#include "{folder}/{path.stem.removesuffix("_test")}.h"'
     if begins and lines and not lines[0].startswith(begins) and lines[0] != own_header:
         found.append(f"{path}:1: begins without a comment that says what the file is")
     if begins and len(lines) > MOST:
@@ -44,6 +45,7 @@ def check_the_checker() -> None:
     path = pathlib.PurePath("a.cpp")
     assert complaints(path, "#include <a>\n")
     assert not complaints(pathlib.PurePath("src/io/a_test.cpp"), '#include "io/a.h"\n')
+    assert not complaints(pathlib.PurePath("src/io/ldm/a.cpp"), '#include "io/ldm/a.h"\n')
     assert complaints(path, "// what\n" + "x\n" * MOST)
     assert complaints(path, '// what\nf("/ho' + 'me/ann/x");\n')
     assert not complaints(path, '// what\nf("out/home/x");\n')

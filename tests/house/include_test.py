@@ -2,6 +2,7 @@
 
 The rooms and what each may include are the rows `pangu_room(NAME ... DEPS ...)` of CMakeLists.txt;
 the table in docs/architecture.md must say the same. The torch-free rooms must not include libtorch.
+A room's groups, the folders below it, are those of the architecture's table of groups, one level deep.
 """
 
 import pathlib
@@ -28,6 +29,16 @@ def rooms_of_document(text: str) -> dict[str, set[str]]:
     for name, may in re.findall(r"^\| `(\w+)/` \|.*\|([^|]*)\|\s*$", text, re.M):
         rooms[name] = set(may.replace("-", " ").split())
     return rooms
+
+
+def groups_of_document(text: str) -> set[str]:
+    """Rows "| `room/group/` | what is in it |" of the table of groups."""
+    return set(re.findall(r"^\| `(\w+/\w+)/` \|", text, re.M))
+
+
+def groups_of_folders(paths: list[str]) -> set[str]:
+    """The folders below the rooms that hold these files; paths are relative to src/."""
+    return {"/".join(path.split("/")[1:-1] and path.split("/")[:-1]) for path in paths} - {""}
 
 
 def wrong_includes(path: str, text: str, rooms) -> list[str]:
@@ -57,11 +68,13 @@ def wrong_includes(path: str, text: str, rooms) -> list[str]:
 def check_the_checker() -> None:
     rooms = rooms_of_cmake("pangu_room(core)\n  pangu_room(nn TORCH DEPS core)\npangu_room(io DEPS core)")
     assert rooms == {"core": (False, set()), "nn": (True, {"core"}), "io": (False, {"core"})}, rooms
-    assert wrong_includes("io/a.cpp", '#include "nn/unet.h"\n', rooms)
+    assert wrong_includes("io/a.cpp", '#include "nn/unet/unet.h"\n', rooms)
     assert wrong_includes("io/a.cpp", "#include <torch/torch.h>\n", rooms)
     assert wrong_includes("io/a.cpp", '#include "a.h"\n', rooms)
     assert wrong_includes("new/a.cpp", "", rooms)
     assert not wrong_includes("nn/a.cpp", '#include "core/error.h"\n#include <torch/torch.h>\n', rooms)
+    assert groups_of_document("| `io/lora/` | names |\n| `io/` | bytes | core |\n") == {"io/lora"}
+    assert groups_of_folders(["main.cpp", "io/a.h", "io/lora/a.h", "io/a/b/c.h"]) == {"io/lora", "io/a/b"}
     assert rooms_of_document("| `io/` | bytes | core |\n| `core/` | x | - |") == {
         "io": {"core"}, "core": set()}
 
@@ -69,11 +82,16 @@ def check_the_checker() -> None:
 def main() -> int:
     check_the_checker()
     rooms = rooms_of_cmake((ROOT / "CMakeLists.txt").read_text())
+    document = (ROOT / "docs/architecture.md").read_text()
+    files = {str(path.relative_to(ROOT / "src")): path for path in sorted((ROOT / "src").rglob("*"))
+             if path.suffix in (".h", ".cpp")}
     wrong = []
-    for path in sorted((ROOT / "src").rglob("*")):
-        if path.suffix in (".h", ".cpp"):
-            wrong += wrong_includes(str(path.relative_to(ROOT / "src")), path.read_text(), rooms)
-    documented = rooms_of_document((ROOT / "docs/architecture.md").read_text())
+    for name, path in files.items():
+        wrong += wrong_includes(name, path.read_text(), rooms)
+    found, told = groups_of_folders(list(files)), groups_of_document(document)
+    wrong += [f"src/{group}/ is not in the table of groups of docs/architecture.md" for group in found - told]
+    wrong += [f"docs/architecture.md: src/{group}/ has no files" for group in told - found]
+    documented = rooms_of_document(document)
     for name, (_, deps) in rooms.items():
         said = documented.get(name)
         if said != deps and said != {"all"}:
@@ -81,7 +99,7 @@ def main() -> int:
                          f"CMakeLists.txt says {sorted(deps)}")
     wrong += [f"docs/architecture.md: {name}/ is no room of CMakeLists.txt"
               for name in documented.keys() - rooms.keys()]
-    print("\n".join(wrong) or f"{len(rooms)} rooms, every include is in its row")
+    print("\n".join(wrong) or f"{len(rooms)} rooms, {len(found)} groups, every include is in its row")
     return 1 if wrong else 0
 
 

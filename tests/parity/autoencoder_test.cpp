@@ -9,8 +9,8 @@
 
 #include "case.h"
 #include "core/testing.h"
-#include "nn/autoencoder_kl.h"
-#include "nn/unet.h"
+#include "nn/autoencoder/autoencoder_kl.h"
+#include "nn/unet/unet.h"
 #include "nn/weights.h"
 
 namespace pangu::nn {

@@ -1,7 +1,7 @@
 // AutoencoderTiny against diffusers', f32, made when the test runs by
 // tools/parity/dump_autoencoder_tiny.py; without a Python that has diffusers the case says so
 // loudly and passes.
-#include "nn/autoencoder_tiny.h"
+#include "nn/autoencoder/autoencoder_tiny.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

@@ -10,10 +10,10 @@
 
 #include "case.h"
 #include "core/error.h"
-#include "io/families.h"
-#include "io/ldm_names.h"
-#include "io/lora_names.h"
-#include "io/textual_inversion.h"
+#include "io/families/families.h"
+#include "io/ldm/ldm_names.h"
+#include "io/lora/lora_names.h"
+#include "io/lora/textual_inversion.h"
 #include "io/weights_file.h"
 
 namespace pangu::io {

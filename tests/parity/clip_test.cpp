@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "case.h"
-#include "nn/clip_text.h"
-#include "nn/clip_vision.h"
+#include "nn/text/clip_text.h"
+#include "nn/text/clip_vision.h"
 
 namespace pangu::nn {
 namespace {

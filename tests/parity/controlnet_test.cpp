@@ -1,7 +1,7 @@
 // ControlNet against diffusers' ControlNetModel, layer by layer, f32. The reference is made when
 // the test runs, by tools/parity/dump_controlnet.py; without a Python that has diffusers the case
 // says so loudly and passes.
-#include "nn/controlnet.h"
+#include "nn/unet/controlnet.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

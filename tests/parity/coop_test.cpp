@@ -3,7 +3,7 @@
 // every step, in both of their forms. Tiny models with random weights, which
 // tools/parity/dump_coop.py makes when the test runs; without a Python that has diffusers the case
 // says so loudly and passes.
-#include "pipeline/coop.h"
+#include "pipeline/coop/coop.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

@@ -1,7 +1,7 @@
 // HED with the embedded weights against a second statement in torch, and what preprocessors make of
 // its maps against numpy (tools/parity/dump_hed.py). Made when the test runs; without a Python that
 // has torch the case says so loudly.
-#include "nn/hed.h"
+#include "nn/features/hed.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

@@ -8,8 +8,8 @@
 #include <doctest/doctest.h>
 
 #include "case.h"
-#include "nn/clip_text.h"
-#include "nn/unet.h"
+#include "nn/text/clip_text.h"
+#include "nn/unet/unet.h"
 
 namespace pangu::nn {
 namespace {

@@ -1,6 +1,6 @@
 // MoveNet with the embedded weights against the package's own graph, evaluated node by node by
 // tools/export_movenet.py --reference (which agrees with TensorFlow.js to 1e-6 in the keypoints).
-#include "nn/movenet.h"
+#include "nn/features/movenet.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

@@ -15,11 +15,11 @@
 
 #include "case.h"
 #include "core/testing.h"
-#include "nn/unet.h"
-#include "nn/unet_from_shapes.h"
+#include "nn/unet/unet.h"
+#include "nn/unet/unet_from_shapes.h"
 #include "pipeline/draw.h"
-#include "pipeline/networks.h"
-#include "pipeline/source.h"
+#include "pipeline/families/networks.h"
+#include "pipeline/families/source.h"
 
 namespace pangu::pipeline {
 namespace {

@@ -2,7 +2,7 @@
 // formulas stated again in Python. The reference is made when the test runs, by
 // tools/parity/dump_samplers.py; without a Python that has diffusers the cases say so loudly and
 // pass. The network is a closed form on both sides, so that nothing but the sampler is compared.
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

@@ -4,7 +4,7 @@
 // loudly and passes.
 //   PANGU_PYTHON        the interpreter (else the one CMake found)
 //   PANGU_UNET_PARITY   a folder with cases dumped before (else a temporary one)
-#include "nn/unet.h"
+#include "nn/unet/unet.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

@@ -12,7 +12,7 @@
 #include "diffusion/guidance.h"
 #include "diffusion/image_noise.h"
 #include "diffusion/loss.h"
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 
 namespace pangu::diffusion {
 namespace {

@@ -1,7 +1,7 @@
 // Orders of the multistep samplers, by what an order means: a step is exact where the quantity that
 // the sampler interpolates is a polynomial of that degree. And the statistics of the stochastic
 // ones on Gaussian data. All in f64.
-#include "diffusion/samplers.h"
+#include "diffusion/samplers/samplers.h"
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>

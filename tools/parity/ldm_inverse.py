@@ -1,7 +1,7 @@
 """Names of diffusers and transformers turned back into those of LDM single files, for tests.
 
 What it is: a second statement of the naming, written by walking a network's configuration block by
-block, in the other direction from src/io/ldm_names.h and sharing nothing with it; and a writer of
+block, in the other direction from src/io/ldm/ldm_names.h and sharing nothing with it; and a writer of
 MindSpore's checkpoint wire format. `check_*` hold it against diffusers' own converters.
 What it is not: a converter for users.
 """

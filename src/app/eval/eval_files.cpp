@@ -1,0 +1,65 @@
+#include "app/eval/eval_files.h"
+
+#include <filesystem>
+#include <iostream>
+
+#include "app/table.h"
+#include "core/error.h"
+
+namespace pangu::app {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr size_t kMostSheetBytes = 300'000;  // of a picture in the repository
+
+}  // namespace
+
+void Bars::operator()(const std::string& phase, const Progress& progress) {
+  if (quiet_) return;
+  if (!bar_ || phase != phase_) {
+    bar_.reset();
+    bar_ = std::make_unique<ProgressBar>(phase);
+    phase_ = phase;
+  }
+  (*bar_)(progress);
+}
+
+void print_tables(const std::vector<eval::Table>& tables) {
+  for (const eval::Table& t : tables) {
+    std::vector<Row> rows = {t.header};
+    rows.insert(rows.end(), t.rows.begin(), t.rows.end());
+    std::cout << t.title << "\n" << table(rows) << "\n";
+  }
+}
+
+image::Bytes small_webp(const image::Image& picture) {
+  for (const float quality : {88.f, 80.f, 70.f, 60.f, 45.f}) {
+    image::Bytes bytes = image::encode_webp(picture, {false, quality});
+    if (bytes.size() <= kMostSheetBytes) return bytes;
+  }
+  return image::encode_webp(picture, {false, 25});
+}
+
+std::string shown_path(const std::string& path) {
+  const fs::path p(path);
+  return p.is_absolute() ? (p / "").parent_path().filename().string() : path;
+}
+
+void check_folders_of(const std::vector<std::string>& files) {
+  for (const std::string& file : files) {
+    const fs::path folder = fs::path(file).parent_path();
+    if (!folder.empty() && !fs::is_directory(folder)) {
+      throw bad_input("'" + file + "'", "a folder that exists", "'" + folder.string() + "'");
+    }
+  }
+}
+
+std::string feature_cache(const std::string& said) {
+  fs::path cache = said.empty() ? fs::temp_directory_path() : fs::path(said);
+  if (fs::is_directory(cache)) cache /= "pangu-draw-features.safetensors";
+  return cache.string();
+}
+
+}  // namespace pangu::app

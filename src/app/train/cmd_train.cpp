@@ -1,0 +1,126 @@
+// `pangu-draw train`: reads the configuration, chooses the task, shows progress.
+#include <torch/torch.h>
+
+#include <csignal>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "app/commands.h"
+#include "app/train/training.h"
+#include "app/train/training_state.h"
+#include "core/error.h"
+#include "core/progress.h"
+#include "io/mapped_file.h"
+#include "nn/weights.h"
+#include "pipeline/model.h"
+
+namespace pangu::app {
+namespace {
+
+constexpr int kSignalExit = 128;  // plus the signal's number, as shells say it
+
+volatile std::sig_atomic_t g_stop = 0;
+void on_signal(int number) { g_stop = number; }
+
+}  // namespace
+
+nlohmann::json read_json_file(const std::string& path, const char* what) {
+  const std::string name = std::string(what) + " '" + path + "'";
+  if (!std::filesystem::exists(path)) throw bad_input(name, "a file", "none");
+  nlohmann::json json = nlohmann::json::parse(io::read_text_file(path), nullptr, false);
+  if (json.is_discarded()) throw bad_input(name, "JSON", "something else");
+  return json;
+}
+
+std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) {
+  constexpr std::string_view kMaster = "master/";
+  std::map<std::string, at::Tensor> weights, masters;
+  for (const auto& [name, tensor] : nn::load_safetensors(path)) {
+    if (name.starts_with(kMaster)) {
+      masters[name.substr(kMaster.size())] = tensor;
+    } else {
+      weights[name] = tensor;
+    }
+  }
+  return masters.empty() ? weights : masters;
+}
+
+image::Image to_image(const at::Tensor& chw) {
+  const at::Tensor bytes = ((chw.to(at::kFloat).clamp(-1, 1) + 1) * 127.5)
+                               .round()
+                               .to(at::kByte)
+                               .permute({1, 2, 0})
+                               .contiguous();
+  image::Image picture{static_cast<int>(chw.size(2)), static_cast<int>(chw.size(1)), 3, {}};
+  const auto* data = bytes.const_data_ptr<uint8_t>();
+  picture.pixels.assign(data, data + bytes.numel());
+  return picture;
+}
+
+int run_train(const TrainArgs& args) {
+  TrainingRun run;
+  std::vector<std::string> assignments = args.sets;
+  if (!args.device.empty()) assignments.push_back("device=" + args.device);
+  if (args.minutes) {
+    assignments.push_back("time_budget_minutes=" + std::to_string(*args.minutes));
+  }
+  run.config = train::TrainConfig::open(args.config, assignments);
+  if (!args.export_state.empty()) {
+    export_state(run.config, args.export_state, size_t(args.piece_megabytes) * 1'000'000);
+    return 0;
+  }
+  if (!args.import_state.empty()) {
+    import_state(run.config, args.import_state, args.fresh);
+    return 0;
+  }
+  if (run.config.device == "cpu" && run.config.mixed_precision == "bf16" &&
+      pipeline::fastest_dtype("cpu") != "bf16") {
+    std::fprintf(
+        stderr,
+        "note: this processor does not multiply bf16, which is emulated slowly. Hint: --set "
+        "mixed_precision=no trains in f32\n");
+  }
+  run.resume = !args.fresh;
+  run.dry_run = args.dry_run;
+  run.quiet = args.quiet;
+  if (args.threads > 0) at::set_num_threads(args.threads);
+
+  ProgressBar bar("train");
+  run.hooks.on_log = [&](const train::StepReport& r) {
+    if (args.quiet) return;
+    Progress progress;
+    progress.done = r.step;
+    progress.total = r.max_steps;
+    progress.loss = r.loss;
+    progress.rate = r.samples_per_second;
+    progress.unit = "samples";
+    char text[128];
+    std::snprintf(text, sizeof text,
+                  "lr %.1e | grad %.2f | %.0f GFLOP/s | optimiser %.0f %% | %s left",
+                  r.learning_rate, r.grad_norm, r.gflop_per_second, 100 * r.optimizer_share,
+                  duration_text(r.seconds_left).c_str());
+    progress.text = text;
+    bar(progress);
+  };
+  run.hooks.stop = [] { return g_stop != 0; };
+  // The first Ctrl-C ends the run with a checkpoint, or the filling of a cache with what is there;
+  // a second one kills it.
+  struct sigaction action{};
+  action.sa_handler = on_signal;
+  action.sa_flags = SA_RESETHAND;
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+
+  if (run.config.task == "autoencoder") {
+    train_autoencoder(run);
+  } else {
+    train_denoiser(run);
+  }
+  if (g_stop == 0) return 0;
+  bar.finish();
+  std::fprintf(stderr, "stopped; the same command goes on from here\n");
+  return kSignalExit + g_stop;
+}
+
+}  // namespace pangu::app

@@ -1,0 +1,151 @@
+// `pangu-draw train` for task = "autoencoder".
+#include <torch/torch.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "app/train/training.h"
+#include "app/train/training_pictures.h"
+#include "core/error.h"
+#include "image/sheet.h"
+#include "io/atomic_file.h"
+#include "nn/autoencoder/autoencoder_kl.h"
+#include "nn/features/vgg.h"
+#include "nn/unet/unet.h"
+#include "train/autoencoder_loss.h"
+#include "train/checkpoint.h"
+#include "train/picture_pool.h"
+
+namespace pangu::app {
+namespace {
+
+constexpr int kVggBlocks = 3;  // up to relu3_3
+constexpr int64_t kSamplePictures = 12;
+constexpr int64_t kStatisticsPictures = 256;
+
+std::shared_ptr<nn::AutoencoderKL> make_network(const train::TrainConfig& config) {
+  const auto json = read_json_file(config.network_config, "network_config");
+  torch::manual_seed(static_cast<uint64_t>(config.seed));
+  auto network = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
+  if (config.initial_weights.empty()) {
+    nn::init_linear_path(*network);
+  } else {
+    nn::load_into(*network, read_initial_weights(config.initial_weights));
+  }
+  nn::weights_to_channels_last(*network);
+  return network;
+}
+
+// [N,3,S,S] in [-1,1] on white.
+at::Tensor stack_pictures(const std::vector<at::Tensor>& pictures, size_t stride) {
+  constexpr double kWhite[3] = {1, 1, 1};
+  std::vector<at::Tensor> rows;
+  for (size_t i = 0; i < pictures.size(); i += stride) {
+    rows.push_back(train::over_colour(pictures[i], kWhite));
+  }
+  return at::stack(rows).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+// Originals above reconstructions.
+void write_reconstructions(const std::string& path, nn::AutoencoderKL& network,
+                           const at::Tensor& pictures) {
+  const at::NoGradGuard no_grad;
+  const at::Tensor decoded = network.decode(network.encode(pictures).first);
+  std::vector<image::Image> cells;
+  for (int64_t row = 0; row < pictures.size(0); row += kSamplePictures / 2) {
+    for (const at::Tensor& from : {pictures, decoded}) {
+      for (int64_t i = row; i < row + kSamplePictures / 2; ++i) cells.push_back(to_image(from[i]));
+    }
+  }
+  const auto png = image::encode_png(
+      image::contact_sheet(cells, {.columns = kSamplePictures / 2, .cell_px = 192}));
+  io::write_file_atomic(path, std::as_bytes(std::span(png)));
+}
+
+struct Statistics {
+  double mean, standard_deviation, psnr_db;
+};
+
+Statistics measure(nn::AutoencoderKL& network, const std::vector<at::Tensor>& pictures) {
+  const at::NoGradGuard no_grad;
+  const size_t stride = std::max<size_t>(1, pictures.size() / kStatisticsPictures);
+  double sum = 0, squares = 0, count = 0, mse = 0, batches = 0;
+  const at::Tensor all = stack_pictures(pictures, stride);
+  for (const at::Tensor& batch : all.split(16)) {
+    const at::Tensor z = network.encode(batch).first;
+    const at::Tensor decoded = network.decode(z).clamp(-1, 1);
+    sum += z.sum().item<double>();
+    squares += z.square().sum().item<double>();
+    count += double(z.numel());
+    // The range of 2 makes the mean square four times that of pixels in [0,1].
+    for (int64_t i = 0; i < batch.size(0); ++i) {
+      mse += 10 * std::log10(4 / (decoded[i] - batch[i]).square().mean().item<double>());
+      batches += 1;
+    }
+  }
+  const double mean = sum / count;
+  return {mean, std::sqrt(squares / count - mean * mean), mse / batches};
+}
+
+}  // namespace
+
+void train_autoencoder(const TrainingRun& run) {
+  const train::TrainConfig& config = run.config;
+  std::vector<std::shared_ptr<torch::nn::Module>> modules;
+  std::vector<train::AutoencoderCalls> calls;
+  for (int64_t r = 0; r < train::replica_count(config); ++r) {
+    auto network = make_network(config);
+    calls.push_back({[network](const at::Tensor& x) { return network->encode(x); },
+                     [network](const at::Tensor& z) { return network->decode(z); },
+                     1 / network->config().scaling_factor});
+    modules.push_back(network);
+  }
+  // Pictures take minutes to read: what else can be wrong was found before.
+  // Room for crops, where there are any.
+  const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
+  const std::vector<at::Tensor> pictures = load_training_pictures(config, side, run.hooks.stop);
+  if (pictures.empty()) return;  // stopped
+  train::PerceptualFeatures perceptual;
+  if (!config.perceptual_weights.empty()) {
+    auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{kVggBlocks},
+                                           nn::load_safetensors(config.perceptual_weights));
+    vgg->to(at::Device(config.device),
+            config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat);
+    perceptual = [vgg](const at::Tensor& x) { return vgg->features(x); };
+  }
+  if (run.dry_run) return;
+
+  auto judge = make_network(config);  // f32, with averaged weights
+  judge->eval();
+  const at::Tensor shown =
+      stack_pictures(pictures, std::max<size_t>(1, pictures.size() / kSamplePictures))
+          .slice(0, 0, kSamplePictures);
+  train::TrainHooks hooks = run.hooks;
+  hooks.on_sample = [&](int64_t step, const nn::TensorMap& weights) {
+    nn::load_into(*judge, weights);
+    const std::string folder = config.output_dir + "/samples";
+    std::filesystem::create_directories(folder);
+    write_reconstructions(folder + "/step" + std::to_string(step) + ".png", *judge, shown);
+  };
+  const train::TrainResult result =
+      train::train(config, modules, train::autoencoder_loss(config, calls, perceptual, pictures),
+                   hooks, run.resume);
+
+  nn::load_into(*judge, result.weights);
+  const Statistics statistics = measure(*judge, pictures);
+  nn::AutoencoderKLConfig exported = judge->config();
+  if (config.train_encoder) {  // else models trained on these latents go by the old numbers
+    exported.scaling_factor = 1 / statistics.standard_deviation;
+    exported.shift_factor = statistics.mean;
+  }
+  nlohmann::json json = exported.to_json();
+  json["training"] = {{"steps", result.step}, {"psnr_db", statistics.psnr_db}};
+  const std::string folder = config.output_dir + "/vae";
+  std::filesystem::create_directories(folder);
+  io::write_file_atomic(folder + "/config.json", json.dump(2) + "\n");
+  train::write_weights(folder + "/diffusion_pytorch_model.safetensors", result.weights,
+                       at::kBFloat16);
+}
+
+}  // namespace pangu::app

@@ -1,0 +1,135 @@
+// The deterministic one-step samplers, and the table of all. mix(x0, x, r) moves x along its ray
+// from x0 to r times the noise, which is the Euler step of the probability flow from sigma to r *
+// sigma.
+#include "diffusion/samplers/samplers.h"
+
+#include <cmath>
+
+#include "diffusion/samplers/sampler_steps.h"
+
+namespace pangu::diffusion {
+namespace steps {
+
+void check(const SigmaList& sigmas, const SamplerOptions& options) {
+  bool valid = sigmas.size() >= 2 && std::isfinite(sigmas.front()) && sigmas.back() >= 0.0;
+  for (size_t i = 1; i < sigmas.size(); ++i) valid = valid && sigmas[i] < sigmas[i - 1];
+  if (!valid) {
+    throw bad_input("sigmas", "2 or more, strictly decreasing, the last 0 or more",
+                    to_string(sigmas));
+  }
+  options.validate();
+}
+
+int order_of(const SamplerOptions& options, int standard, int most) {
+  const int order = options.order.value_or(standard);
+  if (order < 1 || order > most) {
+    throw bad_input("order of the sampler", "1 to " + std::to_string(most), std::to_string(order));
+  }
+  return order;
+}
+
+Latents add_noise(const Latents& x, const NoiseSource& noise, double sigma, double next,
+                  double scale) {
+  if (!noise) throw Error(ErrorCode::kInternal, "sampler: a noise source is needed");
+  return x + noise(sigma, next) * scale;
+}
+
+}  // namespace steps
+
+void SamplerOptions::validate() const {
+  const double given = eta.value_or(0.0);
+  if (!(given >= 0.0 && std::isfinite(given))) {
+    throw bad_input("eta", "a number of 0 or more", std::to_string(given));
+  }
+  if (!(s_noise >= 0.0 && std::isfinite(s_noise))) {
+    throw bad_input("s_noise", "a number of 0 or more", std::to_string(s_noise));
+  }
+}
+
+Latents sample_euler(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
+                     const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
+  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const Latents x0 = D(x, sigmas[i]);
+    x = mix(x0, x, sigmas[i + 1] / sigmas[i]);
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
+  }
+  return x;
+}
+
+Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
+                    const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
+  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const double sigma = sigmas[i], next = sigmas[i + 1];
+    const Latents x0 = D(x, sigma);
+    const Latents predicted = mix(x0, x, next / sigma);
+    if (next == 0.0) {
+      x = predicted;
+    } else {
+      const Latents slope = (x - x0) * (1.0 / sigma);
+      const Latents slope_next = (predicted - D(predicted, next)) * (1.0 / next);
+      x = x + (slope + slope_next) * (0.5 * (next - sigma));
+    }
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
+  }
+  return x;
+}
+
+Latents sample_dpm2(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
+                    const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
+  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const double sigma = sigmas[i], next = sigmas[i + 1];
+    const Latents x0 = D(x, sigma);
+    if (next == 0.0) {
+      x = x0;
+    } else {
+      const double middle = std::sqrt(sigma * next);
+      const Latents between = mix(x0, x, middle / sigma);
+      x = x + (between - D(between, middle)) * ((next - sigma) / middle);
+    }
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
+  }
+  return x;
+}
+
+const std::vector<Sampler>& samplers() {
+  using enum TimestepRule;
+  static const std::vector<Sampler> all = {
+      {"euler", "first order, deterministic", sample_euler, 1, false, kEuler},
+      {"euler_a", "first order with fresh noise at every step", sample_euler_ancestral, 1, true,
+       kEuler},
+      {"heun", "second order, two network calls a step", sample_heun, 2, false, kEuler},
+      {"dpm2", "second order by the geometric middle, two network calls a step", sample_dpm2, 2,
+       false, kEuler},
+      {"dpm2_a", "dpm2 with fresh noise at every step", sample_dpm2_ancestral, 2, true, kEuler},
+      {"dpmpp_2s_a", "second order in one step, two network calls, fresh noise",
+       sample_dpmpp_2s_ancestral, 2, true, kDpmSolver},
+      {"dpmpp_2m", "second order from the step before, one network call a step", sample_dpmpp_2m, 1,
+       false, kDpmSolver},
+      {"dpmpp_sde", "second order on the reverse SDE, two network calls a step", sample_dpmpp_sde,
+       2, true, kEuler},
+      {"dpmpp_2m_sde", "dpmpp_2m on the reverse SDE", sample_dpmpp_2m_sde, 1, true, kDpmSolver},
+      {"dpmpp_3m_sde", "third order from two steps before on the reverse SDE", sample_dpmpp_3m_sde,
+       1, true, kDpmSolver},
+      {"lms", "fourth order from the slopes of the steps before", sample_lms, 1, false, kEuler},
+      {"ddim", "euler unless eta is given", sample_ddim, 1, false, kDdim},
+      {"ddpm", "the posterior of every step, as in training", sample_ddpm, 1, true, kDdim},
+      {"unipc", "second or third order predictor and corrector, one network call a step",
+       sample_unipc, 1, false, kDpmSolver},
+      {"lcm", "for consistency models, 1 to 8 steps", sample_lcm, 1, true, kDdim},
+  };
+  return all;
+}
+
+const Sampler& find_sampler(const std::string& name) {
+  std::string known;
+  for (const Sampler& sampler : samplers()) {
+    if (sampler.name == name) return sampler;
+    known += (known.empty() ? "one of " : ", ") + sampler.name;
+  }
+  throw bad_input("sampler", known, "\"" + name + "\"");
+}
+
+}  // namespace pangu::diffusion

@@ -1,0 +1,90 @@
+// Samplers that step down below the next sigma and come back up with fresh noise.
+#include <cmath>
+
+#include "diffusion/samplers/sampler_steps.h"
+#include "diffusion/samplers/samplers.h"
+
+namespace pangu::diffusion {
+namespace {
+
+// One step at a time: `down_to` moves x without noise from sigma to sigma_down, given the guess x0.
+template <class DownTo>
+Latents ancestral_loop(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                       const NoiseSource& noise, const OnStep& on_step,
+                       const SamplerOptions& options, double eta, const DownTo& down_to) {
+  steps::check(sigmas, options);
+  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const double sigma = sigmas[i], next = sigmas[i + 1];
+    const Latents x0 = D(x, sigma);
+    const auto [down, up] = steps::ancestral(sigma, next, eta);
+    x = down_to(x, x0, sigma, down);
+    if (up > 0.0) x = steps::add_noise(x, noise, sigma, next, up * options.s_noise);
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
+  }
+  return x;
+}
+
+Latents euler_down(const Latents& x, const Latents& x0, double sigma, double down) {
+  return mix(x0, x, down / sigma);
+}
+
+}  // namespace
+
+Latents sample_euler_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                               const NoiseSource& noise, const OnStep& on_step,
+                               const SamplerOptions& options) {
+  return ancestral_loop(D, std::move(x), sigmas, noise, on_step, options, options.eta.value_or(1.0),
+                        euler_down);
+}
+
+Latents sample_ddim(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
+                    const OnStep& on_step, const SamplerOptions& options) {
+  return ancestral_loop(D, std::move(x), sigmas, noise, on_step, options, options.eta.value_or(0.0),
+                        euler_down);
+}
+
+Latents sample_ddpm(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
+                    const OnStep& on_step, const SamplerOptions& options) {
+  return sample_euler_ancestral(D, std::move(x), sigmas, noise, on_step, options);
+}
+
+Latents sample_dpm2_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                              const NoiseSource& noise, const OnStep& on_step,
+                              const SamplerOptions& options) {
+  const auto through_the_middle = [&D](const Latents& x, const Latents& x0, double sigma,
+                                       double down) {
+    if (down == 0.0) return x0;
+    const double middle = std::sqrt(sigma * down);
+    const Latents between = mix(x0, x, middle / sigma);
+    return x + (between - D(between, middle)) * ((down - sigma) / middle);
+  };
+  return ancestral_loop(D, std::move(x), sigmas, noise, on_step, options, options.eta.value_or(1.0),
+                        through_the_middle);
+}
+
+Latents sample_dpmpp_2s_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
+                                  const NoiseSource& noise, const OnStep& on_step,
+                                  const SamplerOptions& options) {
+  const auto through_the_middle = [&D](const Latents& x, const Latents& x0, double sigma,
+                                       double down) {
+    if (down == 0.0) return x0;
+    const double middle = std::sqrt(sigma * down);
+    return mix(D(mix(x0, x, middle / sigma), middle), x, down / sigma);
+  };
+  return ancestral_loop(D, std::move(x), sigmas, noise, on_step, options, options.eta.value_or(1.0),
+                        through_the_middle);
+}
+
+Latents sample_lcm(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
+                   const OnStep& on_step, const SamplerOptions& options) {
+  steps::check(sigmas, options);
+  for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
+    const double sigma = sigmas[i], next = sigmas[i + 1];
+    const Latents x0 = D(x, sigma);
+    x = next == 0.0 ? x0 : steps::add_noise(x0, noise, sigma, next, next * options.s_noise);
+    if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
+  }
+  return x;
+}
+
+}  // namespace pangu::diffusion

@@ -1,0 +1,231 @@
+#include "io/lora/lora_names.h"
+
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+
+#include "core/error.h"
+#include "core/testing.h"
+#include "io/lora/textual_inversion.h"
+
+using namespace pangu;
+using namespace pangu::io;
+
+namespace {
+
+const std::array<float, 4096> kZeros{};
+const std::array<float, 1> kAlpha = {2.0F};
+const std::string kBlock = "down_blocks.0.attentions.0.transformer_blocks.0.";
+
+TensorView zeros(std::vector<int64_t> shape) {
+  const auto bytes = static_cast<size_t>(element_count(shape)) * sizeof(float);
+  REQUIRE(bytes <= sizeof kZeros);
+  return {DType::F32, std::move(shape), reinterpret_cast<const std::byte*>(kZeros.data()), bytes};
+}
+
+TensorView number() {
+  return {DType::F32, {}, reinterpret_cast<const std::byte*>(kAlpha.data()), 4};
+}
+
+BaseModules base() {
+  return {{"unet",
+           {{kBlock + "attn1.to_q", {32, 32}},
+            {kBlock + "attn1.to_out.0", {32, 32}},
+            {kBlock + "attn2.to_k", {32, 24}},
+            {"down_blocks.0.attentions.0.proj_in", {32, 32, 1, 1}},
+            {"down_blocks.0.resnets.0.conv1", {32, 16, 3, 3}}}},
+          {"text_encoder", {{"text_model.encoder.layers.0.self_attn.q_proj", {24, 24}}}}};
+}
+
+TensorViews pair(const std::string& down, const std::string& up, int64_t in, int64_t out,
+                 int64_t rank = 2) {
+  return {{down, zeros({rank, in})}, {up, zeros({out, rank})}};
+}
+
+TensorViews kohya(const std::string& module, int64_t in = 32, int64_t out = 32) {
+  return pair(module + ".lora_down.weight", module + ".lora_up.weight", in, out);
+}
+
+Lora parse(const TensorViews& tensors, const Metadata& metadata = {}) {
+  return parse_lora(tensors, metadata, base(), "x.safetensors");
+}
+
+std::string message_of(const TensorViews& tensors, const Metadata& metadata = {}) {
+  return refusal_of([&] { parse(tensors, metadata); });
+}
+
+}  // namespace
+
+TEST_CASE("one change is found by every spelling of its module") {
+  const std::string dotted = kBlock + "attn1.to_out.0";
+  const std::vector<TensorViews> spellings = {
+      kohya("lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"),
+      kohya("lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_out_0"),
+      pair("unet." + dotted + ".lora_A.weight", "unet." + dotted + ".lora_B.weight", 32, 32),
+      pair(dotted + ".lora_A.weight", dotted + ".lora_B.weight", 32, 32),
+      pair("unet." + dotted + ".lora.down.weight", "unet." + dotted + ".lora.up.weight", 32, 32),
+      pair("unet." + kBlock + "attn1.processor.to_out_lora.down.weight",
+           "unet." + kBlock + "attn1.processor.to_out_lora.up.weight", 32, 32),
+      pair("base_model.model." + dotted + ".lora_A.weight",
+           "base_model.model." + dotted + ".lora_B.weight", 32, 32),
+      pair("base_model.model." + dotted + ".lora_A.default.weight",
+           "base_model.model." + dotted + ".lora_B.default.weight", 32, 32),
+      pair("diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.lora_A.weight",
+           "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.lora_B.weight", 32,
+           32)};
+  for (const TensorViews& tensors : spellings) {
+    CAPTURE(tensors.begin()->first);
+    const Lora lora = parse(tensors);
+    REQUIRE(lora.deltas.size() == 1);
+    CHECK(lora.deltas[0].component == "unet");
+    CHECK(lora.deltas[0].module == dotted);
+    CHECK(lora.deltas[0].alpha == 2.0);  // the rank, as nothing is said
+  }
+}
+
+TEST_CASE("a text encoder's change is found by every spelling") {
+  const std::string path = "encoder.layers.0.self_attn.";
+  for (const TensorViews& tensors :
+       {kohya("lora_te_text_model_encoder_layers_0_self_attn_q_proj", 24, 24),
+        kohya("lora_te1_text_model_encoder_layers_0_self_attn_q_proj", 24, 24),
+        pair("text_encoder.text_model." + path + "q_proj.lora_linear_layer.down.weight",
+             "text_encoder.text_model." + path + "q_proj.lora_linear_layer.up.weight", 24, 24),
+        pair("text_encoder.text_model." + path + "to_q_lora.down.weight",
+             "text_encoder.text_model." + path + "to_q_lora.up.weight", 24, 24),
+        pair("text_encoder." + path + "q_proj.lora_A.weight",
+             "text_encoder." + path + "q_proj.lora_B.weight", 24, 24)}) {
+    CAPTURE(tensors.begin()->first);
+    const Lora lora = parse(tensors);
+    REQUIRE(lora.deltas.size() == 1);
+    CHECK(lora.deltas[0].component == "text_encoder");
+    CHECK(lora.deltas[0].module == "text_model." + path + "q_proj");
+  }
+}
+
+TEST_CASE("convolutions, their Tucker form, and 1x1 convolutions as matrices fit") {
+  const std::string conv = "lora_unet_down_blocks_0_resnets_0_conv1";
+  TensorViews tensors = {{conv + ".lora_down.weight", zeros({2, 16, 3, 3})},
+                         {conv + ".lora_up.weight", zeros({32, 2, 1, 1})},
+                         {conv + ".alpha", number()}};
+  CHECK(parse(tensors).deltas[0].alpha == 2.0);
+  tensors[conv + ".lora_down.weight"] = zeros({2, 16, 1, 1});
+  CHECK(contains(message_of(tensors), "lora_down"));
+  tensors[conv + ".lora_mid.weight"] = zeros({2, 2, 3, 3});
+  CHECK(parse(tensors).deltas[0].mid.has_value());
+  tensors[conv + ".lora_mid.weight"] = zeros({2, 3, 3, 3});
+  CHECK(contains(message_of(tensors), "lora_mid"));
+  CHECK(parse(kohya("lora_unet_down_blocks_0_attentions_0_proj_in")).deltas.size() == 1);
+}
+
+TEST_CASE("alphas come from the file, else from what diffusers wrote beside it") {
+  TensorViews tensors = kohya("lora_unet_down_blocks_0_attentions_0_proj_in");
+  const std::string settings =
+      R"({"unet.lora_alpha":8,"unet.alpha_pattern":{"down_blocks.0.attentions.0.proj_in":5}})";
+  CHECK(parse(tensors, {{"lora_adapter_metadata", settings}}).deltas[0].alpha == 5.0);
+  CHECK(parse(tensors, {{"lora_adapter_metadata", R"({"unet.lora_alpha":8})"}}).deltas[0].alpha ==
+        8.0);
+  const std::string rooted = R"({"unet.lora_alpha":8,"unet.use_rslora":true})";
+  CHECK(parse(tensors, {{"lora_adapter_metadata", rooted}}).deltas[0].alpha ==
+        doctest::Approx(8 * std::sqrt(2.0)));  // alpha / sqrt(rank) as alpha' / rank
+  tensors["lora_unet_down_blocks_0_attentions_0_proj_in.alpha"] = number();
+  CHECK(parse(tensors, {{"lora_adapter_metadata", settings}}).deltas[0].alpha == 2.0);
+  CHECK(contains(message_of(tensors, {{"lora_adapter_metadata", R"({"unet.use_dora":true})"}}),
+                 "DoRA"));
+  CHECK(contains(message_of(tensors, {{"lora_adapter_metadata", "[]"}}), "JSON object"));
+}
+
+TEST_CASE("adapters of other kinds are refused by their names") {
+  const auto with = [](const std::string& key) {
+    TensorViews tensors = kohya("lora_unet_down_blocks_0_attentions_0_proj_in");
+    tensors["lora_unet_conv_in." + key] = zeros({2, 2});
+    return message_of(tensors);
+  };
+  CHECK(contains(with("dora_scale"), "DoRA"));
+  CHECK(contains(with("hada_w1_a"), "LoHa"));
+  CHECK(contains(with("lokr_w1"), "LoKr"));
+  CHECK(contains(with("oft_blocks"), "OFT"));
+  CHECK(contains(with("on_input"), "IA3"));
+  CHECK(contains(with("diff"), "full differences"));
+  CHECK(contains(with("lora_B.bias"), "biases"));
+}
+
+TEST_CASE(
+    "a LoRA of another family is refused with both families and the first tensor that does not "
+    "fit") {
+  BaseModules sd1 = base();
+  sd1["unet"][kBlock + "attn2.to_k"] = {32, 768};
+  const auto refused = [&](const TensorViews& tensors) {
+    try {
+      parse_lora(tensors, {}, sd1, "x");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("accepted");
+  };
+  const std::string key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+  const std::string shape =
+      refused(pair(key + ".lora_down.weight", key + ".lora_up.weight", 2048, 32, 1));
+  CHECK(contains(shape, "a LoRA for Stable Diffusion 1.x"));
+  CHECK(contains(shape, "one for SDXL base"));
+  CHECK(contains(shape, key + ".lora_down.weight"));
+  CHECK(contains(shape, "[1,2048]"));
+  CHECK(
+      contains(refused(kohya("lora_unet_double_blocks_0_img_attn_qkv")), "diffusion transformer"));
+  CHECK(contains(refused(kohya("lora_unet_up_blocks_9_conv")), "a module of the model's unet"));
+  CHECK(contains(refused(kohya("lora_te2_text_model_encoder_layers_0_mlp_fc1")), "text_encoder_2"));
+}
+
+TEST_CASE("halves without their other half, doubles, odd shapes and foreign files are refused") {
+  const std::string key = "lora_unet_down_blocks_0_attentions_0_proj_in";
+  TensorViews half = kohya(key);
+  half.erase(key + ".lora_up.weight");
+  CHECK(contains(message_of(half), "down without up"));
+  CHECK(contains(message_of(kohya(key, 33)), "[2,33]"));
+  CHECK(contains(message_of(kohya(key, 32, 33)), "[33,2]"));
+  TensorViews both = kohya(key);
+  both.merge(kohya("lora_unet_input_blocks_1_1_proj_in"));
+  CHECK(contains(message_of(both), "twice"));
+  CHECK(contains(message_of({{key + ".lora_down.weight", zeros({0, 32})},
+                             {key + ".lora_up.weight", zeros({32, 0})}}),
+                 "[0,32]"));
+  CHECK(contains(message_of({{"emb_params", zeros({2, 8})}}), "textual inversion"));
+  CHECK(contains(message_of({}), "no tensors"));
+}
+
+TEST_CASE("a summary needs no base") {
+  TensorViews tensors = kohya("lora_unet_input_blocks_1_1_proj_in");
+  const std::string key = "lora_unet_output_blocks_1_1_transformer_blocks_0_attn2_to_k";
+  tensors.merge(pair(key + ".lora_down.weight", key + ".lora_up.weight", 2048, 1, 1));
+  tensors[key + ".alpha"] = number();
+  tensors["bundle_emb.x.emb_params"] = zeros({1, 8});
+  const LoraSummary summary = summarise_lora(tensors, {});
+  CHECK(summary.family == Family::kSdxl);
+  CHECK(summary.layout == Layout::kKohya);
+  CHECK(summary.ranks == std::map<int64_t, size_t>{{1, 1}, {2, 1}});
+  CHECK(summary.alphas == std::map<double, size_t>{{2.0, 1}});
+  CHECK(summary.targets == std::map<std::string, size_t>{{"unet", 2}});
+  CHECK(recognise(tensors).human_name == "LoRA for SDXL base");
+}
+
+TEST_CASE("textual inversions for other widths, or for one encoder of two, are refused") {
+  const std::map<std::string, int64_t> one = {{"text_encoder", 8}};
+  const std::map<std::string, int64_t> two = {{"text_encoder", 8}, {"text_encoder_2", 16}};
+  const auto parse_words = [](const TensorViews& tensors, const auto& widths) {
+    try {
+      return std::to_string(parse_textual_inversion(tensors, widths, "x").vectors.size());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+  };
+  CHECK(parse_words({{"emb_params", zeros({3, 8})}}, one) == "1");
+  CHECK(parse_words({{"<cat>", zeros({8})}}, one) == "1");
+  CHECK(parse_words({{"clip_l", zeros({3, 8})}, {"clip_g", zeros({3, 16})}}, two) == "2");
+  CHECK(contains(parse_words({{"emb_params", zeros({3, 9})}}, one), "width 9"));
+  CHECK(contains(parse_words({{"emb_params", zeros({3, 8})}}, two), "text_encoder_2"));
+  CHECK(contains(parse_words({{"clip_l", zeros({3, 8})}, {"clip_g", zeros({2, 16})}}, two),
+                 "equally"));
+  CHECK(contains(parse_words({{"clip_g", zeros({3, 16})}}, one), "text_encoder_2"));
+  CHECK(contains(parse_words({{"emb_params", zeros({3, 8, 1})}}, one), "textual inversion"));
+  CHECK(contains(parse_words({{"conv.weight", zeros({3, 8})}}, one), "textual inversion"));
+}

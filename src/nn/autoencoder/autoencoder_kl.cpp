@@ -1,0 +1,323 @@
+#include "nn/autoencoder/autoencoder_kl.h"
+
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "nn/fused_norm.h"
+
+namespace pangu::nn {
+namespace {
+
+namespace F = torch::nn::functional;
+
+constexpr double kNormEps = 1e-6;  // LDM's autoencoder; the UNet's own is 1e-5
+
+torch::nn::Conv2d conv3x3(int in, int out, int stride = 1, int padding = 1) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(stride).padding(padding));
+}
+
+torch::nn::Conv2d conv1x1(int in, int out) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
+}
+
+torch::nn::GroupNorm norm_of(int groups, int channels) {
+  return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(kNormEps));
+}
+
+// x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1x1 shortcut where the width changes.
+struct ResnetBlock : torch::nn::Module {
+  torch::nn::GroupNorm norm1{nullptr}, norm2{nullptr};
+  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv_shortcut{nullptr};
+
+  ResnetBlock(int in, int out, int groups) {
+    norm1 = register_module("norm1", norm_of(groups, in));
+    conv1 = register_module("conv1", conv3x3(in, out));
+    norm2 = register_module("norm2", norm_of(groups, out));
+    conv2 = register_module("conv2", conv3x3(out, out));
+    if (in != out) conv_shortcut = register_module("conv_shortcut", conv1x1(in, out));
+  }
+
+  at::Tensor forward(const at::Tensor& x) {
+    at::Tensor h = conv1(group_norm(x, norm1, AfterNorm::kSilu));
+    h = conv2(group_norm(h, norm2, AfterNorm::kSilu));
+    return (conv_shortcut ? conv_shortcut(x) : x) + h;
+  }
+};
+
+// One attention head over all positions of the lowest level.
+struct Attention : torch::nn::Module {
+  torch::nn::GroupNorm norm{nullptr};
+  torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr};
+  torch::nn::ModuleList to_out{nullptr};
+
+  Attention(int channels, int groups) {
+    norm = register_module("group_norm", norm_of(groups, channels));
+    to_q = register_module("to_q", torch::nn::Linear(channels, channels));
+    to_k = register_module("to_k", torch::nn::Linear(channels, channels));
+    to_v = register_module("to_v", torch::nn::Linear(channels, channels));
+    to_out = register_module("to_out", torch::nn::ModuleList());
+    to_out->push_back(torch::nn::Linear(channels, channels));
+  }
+
+  at::Tensor forward(const at::Tensor& x) {
+    const auto b = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
+    // [B,C,H,W] channels-last -> [B,HW,C] is a view.
+    const at::Tensor tokens =
+        group_norm(x, norm, AfterNorm::kNothing).permute({0, 2, 3, 1}).reshape({b, h * w, c});
+    const at::Tensor q = to_q(tokens).unsqueeze(1), k = to_k(tokens).unsqueeze(1);
+    at::Tensor out = at::scaled_dot_product_attention(q, k, to_v(tokens).unsqueeze(1)).squeeze(1);
+    out = to_out[0]->as<torch::nn::Linear>()->forward(out);
+    return x + out.reshape({b, h, w, c}).permute({0, 3, 1, 2});
+  }
+};
+
+struct MidBlock : torch::nn::Module {
+  torch::nn::ModuleList resnets{nullptr}, attentions{nullptr};
+
+  MidBlock(int channels, int groups, bool attention) {
+    resnets = register_module("resnets", torch::nn::ModuleList());
+    resnets->push_back(ResnetBlock(channels, channels, groups));
+    resnets->push_back(ResnetBlock(channels, channels, groups));
+    if (attention) {
+      attentions = register_module("attentions", torch::nn::ModuleList());
+      attentions->push_back(Attention(channels, groups));
+    }
+  }
+
+  at::Tensor forward(at::Tensor x) {
+    x = resnets[0]->as<ResnetBlock>()->forward(x);
+    if (attentions) x = attentions[0]->as<Attention>()->forward(x);
+    return resnets[1]->as<ResnetBlock>()->forward(x);
+  }
+};
+
+struct Resampler : torch::nn::Module {
+  torch::nn::Conv2d conv{nullptr};
+  bool down;
+
+  Resampler(int channels, bool down) : down(down) {
+    conv = register_module("conv",
+                           down ? conv3x3(channels, channels, 2, 0) : conv3x3(channels, channels));
+  }
+
+  at::Tensor forward(const at::Tensor& x) {
+    // Downsampling pads right and bottom only (LDM).
+    if (down) return conv(F::pad(x, F::PadFuncOptions({0, 1, 0, 1})));
+    return conv(at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}));
+  }
+};
+
+// `layers` resnets and, except at the last level, one resampler.
+struct Level : torch::nn::Module {
+  torch::nn::ModuleList resnets{nullptr}, resamplers{nullptr};
+
+  Level(int in, int out, int layers, int groups, bool resample, bool down) {
+    resnets = register_module("resnets", torch::nn::ModuleList());
+    for (int i = 0; i < layers; ++i) resnets->push_back(ResnetBlock(i ? out : in, out, groups));
+    if (resample) {
+      resamplers = register_module(down ? "downsamplers" : "upsamplers", torch::nn::ModuleList());
+      resamplers->push_back(Resampler(out, down));
+    }
+  }
+
+  at::Tensor forward(at::Tensor x) {
+    for (const auto& resnet : *resnets) x = resnet->as<ResnetBlock>()->forward(x);
+    return resamplers ? resamplers[0]->as<Resampler>()->forward(x) : x;
+  }
+};
+
+struct Encoder : torch::nn::Module {
+  torch::nn::Conv2d conv_in{nullptr}, conv_out{nullptr};
+  torch::nn::ModuleList down_blocks{nullptr};
+  std::shared_ptr<MidBlock> mid_block;
+  torch::nn::GroupNorm conv_norm_out{nullptr};
+
+  explicit Encoder(const AutoencoderKLConfig& c) {
+    const auto& widths = c.block_out_channels;
+    conv_in = register_module("conv_in", conv3x3(c.in_channels, widths.front()));
+    down_blocks = register_module("down_blocks", torch::nn::ModuleList());
+    for (size_t i = 0; i < widths.size(); ++i) {
+      down_blocks->push_back(Level(widths[i ? i - 1 : 0], widths[i], c.layers_per_block,
+                                   c.norm_num_groups, i + 1 < widths.size(), true));
+    }
+    mid_block = register_module(
+        "mid_block",
+        std::make_shared<MidBlock>(widths.back(), c.norm_num_groups, c.mid_block_add_attention));
+    conv_norm_out = register_module("conv_norm_out", norm_of(c.norm_num_groups, widths.back()));
+    conv_out = register_module("conv_out", conv3x3(widths.back(), 2 * c.latent_channels));
+  }
+
+  at::Tensor forward(const at::Tensor& image) {
+    at::Tensor h = conv_in(image);
+    for (const auto& level : *down_blocks) h = level->as<Level>()->forward(h);
+    return conv_out(group_norm(mid_block->forward(h), conv_norm_out, AfterNorm::kSilu));
+  }
+};
+
+struct Decoder : torch::nn::Module {
+  torch::nn::Conv2d conv_in{nullptr}, conv_out{nullptr};
+  std::shared_ptr<MidBlock> mid_block;
+  torch::nn::ModuleList up_blocks{nullptr};
+  torch::nn::GroupNorm conv_norm_out{nullptr};
+
+  explicit Decoder(const AutoencoderKLConfig& c) {
+    const std::vector<int> widths(c.block_out_channels.rbegin(), c.block_out_channels.rend());
+    conv_in = register_module("conv_in", conv3x3(c.latent_channels, widths.front()));
+    mid_block = register_module(
+        "mid_block",
+        std::make_shared<MidBlock>(widths.front(), c.norm_num_groups, c.mid_block_add_attention));
+    up_blocks = register_module("up_blocks", torch::nn::ModuleList());
+    for (size_t i = 0; i < widths.size(); ++i) {
+      up_blocks->push_back(Level(widths[i ? i - 1 : 0], widths[i], c.layers_per_block + 1,
+                                 c.norm_num_groups, i + 1 < widths.size(), false));
+    }
+    conv_norm_out = register_module("conv_norm_out", norm_of(c.norm_num_groups, widths.back()));
+    conv_out = register_module("conv_out", conv3x3(widths.back(), c.out_channels));
+  }
+
+  at::Tensor forward(const at::Tensor& latent) {
+    at::Tensor h = mid_block->forward(conv_in(latent));
+    for (const auto& level : *up_blocks) h = level->as<Level>()->forward(h);
+    return conv_out(group_norm(h, conv_norm_out, AfterNorm::kSilu));
+  }
+};
+
+void check_4d(const at::Tensor& x, int channels, const char* what) {
+  if (x.dim() != 4 || x.size(1) != channels) {
+    throw Error(ErrorCode::kInternal, std::string("autoencoder ") + what + ": expected [B," +
+                                          std::to_string(channels) + ",H,W], found " +
+                                          c10::str(x.sizes()));
+  }
+}
+
+}  // namespace
+
+AutoencoderKLConfig AutoencoderKLConfig::from_json(const nlohmann::json& json) {
+  AutoencoderKLConfig c;
+  std::string key;
+  try {
+    const auto read = [&](const char* name, auto& field) {
+      key = name;
+      if (json.contains(name) && !json.at(name).is_null()) json.at(name).get_to(field);
+    };
+    read("in_channels", c.in_channels);
+    read("out_channels", c.out_channels);
+    read("latent_channels", c.latent_channels);
+    read("block_out_channels", c.block_out_channels);
+    read("layers_per_block", c.layers_per_block);
+    read("norm_num_groups", c.norm_num_groups);
+    read("mid_block_add_attention", c.mid_block_add_attention);
+    read("use_quant_conv", c.use_quant_conv);
+    read("use_post_quant_conv", c.use_post_quant_conv);
+    read("scaling_factor", c.scaling_factor);
+    read("shift_factor", c.shift_factor);
+    std::string act = "silu";
+    read("act_fn", act);
+    if (act != "silu") throw bad_input("autoencoder config key 'act_fn'", "silu", act);
+  } catch (const nlohmann::json::exception& e) {
+    throw bad_input("autoencoder config key '" + key + "' has the wrong type: " + e.what());
+  }
+  c.validate();
+  return c;
+}
+
+nlohmann::json AutoencoderKLConfig::to_json() const {
+  const size_t levels = block_out_channels.size();
+  return {{"_class_name", "AutoencoderKL"},
+          {"act_fn", "silu"},
+          {"in_channels", in_channels},
+          {"out_channels", out_channels},
+          {"latent_channels", latent_channels},
+          {"block_out_channels", block_out_channels},
+          {"down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D")},
+          {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
+          {"layers_per_block", layers_per_block},
+          {"norm_num_groups", norm_num_groups},
+          {"mid_block_add_attention", mid_block_add_attention},
+          {"use_quant_conv", use_quant_conv},
+          {"use_post_quant_conv", use_post_quant_conv},
+          {"scaling_factor", scaling_factor},
+          {"shift_factor", shift_factor}};
+}
+
+void AutoencoderKLConfig::validate() const {
+  const auto in_range = [](const char* key, int value, int low, int high) {
+    if (value < low || value > high) {
+      throw bad_input(std::string("autoencoder config key '") + key + "'",
+                      std::to_string(low) + ".." + std::to_string(high), std::to_string(value));
+    }
+  };
+  in_range("in_channels", in_channels, 1, 64);
+  in_range("out_channels", out_channels, 1, 64);
+  in_range("latent_channels", latent_channels, 1, 1024);
+  in_range("layers_per_block", layers_per_block, 1, 64);
+  in_range("norm_num_groups", norm_num_groups, 1, 1024);
+  in_range("block_out_channels (levels)", static_cast<int>(block_out_channels.size()), 1, 8);
+  for (const int width : block_out_channels) {
+    in_range("block_out_channels", width, 1, 16384);
+    if (width % norm_num_groups != 0) {
+      throw bad_input("autoencoder config key 'block_out_channels'",
+                      "multiples of norm_num_groups = " + std::to_string(norm_num_groups),
+                      std::to_string(width));
+    }
+  }
+  if (!(scaling_factor > 0)) {
+    throw bad_input("autoencoder config key 'scaling_factor'", "a positive number",
+                    std::to_string(scaling_factor));
+  }
+}
+
+AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config) : config_(config) {
+  config_.validate();
+  encoder_ = register_module("encoder", std::make_shared<Encoder>(config_));
+  decoder_ = register_module("decoder", std::make_shared<Decoder>(config_));
+  const int z = config_.latent_channels;
+  if (config_.use_quant_conv) {
+    quant_conv_ = register_module("quant_conv", conv1x1(2 * z, 2 * z).ptr());
+  }
+  if (config_.use_post_quant_conv) {
+    post_quant_conv_ = register_module("post_quant_conv", conv1x1(z, z).ptr());
+  }
+}
+
+std::pair<at::Tensor, at::Tensor> AutoencoderKL::encode(const at::Tensor& image) {
+  check_4d(image, config_.in_channels, "input");
+  at::Tensor h = encoder_->as<Encoder>()->forward(image);
+  if (quant_conv_) h = quant_conv_->as<torch::nn::Conv2dImpl>()->forward(h);
+  const auto halves = h.chunk(2, 1);
+  return {halves[0], halves[1].clamp(-30.0, 20.0)};
+}
+
+at::Tensor AutoencoderKL::decode(const at::Tensor& latent) {
+  check_4d(latent, config_.latent_channels, "latent");
+  at::Tensor h = latent;
+  if (post_quant_conv_) h = post_quant_conv_->as<torch::nn::Conv2dImpl>()->forward(h);
+  return decoder_->as<Decoder>()->forward(h);
+}
+
+at::Tensor AutoencoderKL::scale(const at::Tensor& latent) const {
+  return (latent - config_.shift_factor) * config_.scaling_factor;
+}
+
+at::Tensor AutoencoderKL::unscale(const at::Tensor& latent) const {
+  return latent / config_.scaling_factor + config_.shift_factor;
+}
+
+void init_linear_path(AutoencoderKL& network) {
+  const at::NoGradGuard no_grad;
+  for (const auto& item : network.named_parameters()) {
+    const std::string& name = item.key();
+    at::Tensor weight = item.value();
+    const bool branch_end =
+        name.find(".conv2.") != std::string::npos || name.find(".to_out.") != std::string::npos;
+    if (branch_end) {
+      weight.zero_();
+    } else if (weight.dim() == 4 && name.find(".conv1.") == std::string::npos) {
+      torch::nn::init::orthogonal_(weight);
+    }
+  }
+}
+
+}  // namespace pangu::nn

@@ -1,0 +1,63 @@
+// The transformer that both halves of CLIP share: pre-LN layers of self-attention and a
+// two-layer perceptron (Radford et al. 2021). Tensor names are those of transformers' CLIPEncoder.
+// Knows neither tokens nor pixels. Legend: B batch, L tokens, C hidden size.
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "nn/unet/unet_scope.h"
+
+namespace pangu::nn {
+
+enum class ClipActivation {
+  kQuickGelu,  // x * sigmoid(1.702 x), Hendrycks and Gimpel 2016
+  kGelu,       // x * Phi(x), exact
+};
+
+// "quick_gelu" and "gelu", as transformers' hidden_act says. Throws Error kBadInput for others.
+ClipActivation clip_activation_of(const std::string& name);
+std::string name_of(ClipActivation activation);
+
+struct ClipLayerShape {
+  int64_t hidden = 0;
+  int64_t inner = 0;
+  int64_t heads = 1;
+  double eps = 1e-5;
+  ClipActivation activation = ClipActivation::kQuickGelu;
+};
+
+// x += out_proj(attention(layer_norm1 x)); x += fc2(act(fc1(layer_norm2 x)))
+class ClipLayerImpl : public torch::nn::Module {
+ public:
+  explicit ClipLayerImpl(const ClipLayerShape& shape);
+  // x: [B,L,C]. Causal: a token sees itself and those before it.
+  at::Tensor forward(const at::Tensor& x, bool causal);
+
+ private:
+  at::Tensor attend(const at::Tensor& x, bool causal);
+
+  ClipLayerShape shape_;
+  torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
+  torch::nn::Linear q_{nullptr}, k_{nullptr}, v_{nullptr}, out_{nullptr};
+  torch::nn::Linear fc1_{nullptr}, fc2_{nullptr};
+};
+TORCH_MODULE(ClipLayer);
+
+class ClipEncoderImpl : public torch::nn::Module {
+ public:
+  ClipEncoderImpl(const ClipLayerShape& shape, int64_t layers);
+  // Returns the last layer's output; appends x and every layer's output to `states` unless null.
+  at::Tensor forward(at::Tensor x, bool causal, std::vector<at::Tensor>* states,
+                     const Scope& scope);
+
+ private:
+  std::vector<ClipLayer> layers_;
+};
+TORCH_MODULE(ClipEncoder);
+
+}  // namespace pangu::nn

@@ -1,0 +1,86 @@
+// ControlNet (Zhang et al. 2023): the downward half of a UNet that looks at a picture as well, and
+// gives residuals for UNetExtras::down_residuals and mid_residual. Configuration keys, tensor names
+// and arithmetic are those of diffusers' ControlNetModel. Does not prepare pictures (edges, poses).
+// Legend: B batch, H W latent pixels, L context tokens, D context width.
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+
+#include <nlohmann/json_fwd.hpp>
+#include <vector>
+
+#include "nn/unet/unet_blocks.h"
+#include "nn/unet/unet_config.h"
+#include "nn/unet/unet_embeddings.h"
+#include "nn/weights.h"
+
+namespace pangu::nn {
+
+struct ControlNetConfig {
+  UNetConfig unet;  // of the downward half; what concerns the upward half is without effect
+  int64_t conditioning_channels = 3;
+  std::vector<int64_t> conditioning_embedding_out_channels = {16, 32, 96, 256};
+  bool bgr = false;                     // controlnet_conditioning_channel_order "bgr"
+  bool global_pool_conditions = false;  // residuals are averaged over pixels (shuffle)
+
+  bool operator==(const ControlNetConfig&) const = default;
+
+  // Throws Error kBadInput naming the key.
+  static ControlNetConfig from_json(const nlohmann::json& json);
+  nlohmann::json to_json() const;
+  void validate() const;
+  int64_t downscale() const;  // of the conditioning picture against the latent: 8
+};
+
+// Reads the configuration off the tensors' shapes, assuming what unet_config_from_shapes assumes.
+// bgr and global_pool_conditions leave no trace and stay false.
+ControlNetConfig controlnet_config_from_shapes(const TensorShapes& shapes);
+
+struct ControlResiduals {
+  std::vector<at::Tensor> down;  // one for every skip state, in depth order
+  at::Tensor mid;
+};
+
+// residuals += more, for several ControlNets at once. An empty `residuals` becomes `more`.
+void add_residuals(ControlResiduals& residuals, const ControlResiduals& more);
+
+class ControlNetModel : public torch::nn::Module {
+ public:
+  // Fresh weights of torch's defaults. Throws Error on a bad config.
+  explicit ControlNetModel(const ControlNetConfig& config);
+
+  struct Options {
+    double scale = 1.0;
+    // Residuals fade from the middle to the finest level, 1 to 0.1 in equal ratios: for guidance
+    // without a prompt. Without effect with global_pool_conditions.
+    bool guess_mode = false;
+  };
+
+  // As UNet2DConditionModel::forward; `picture`: [B or 1,conditioning_channels,H*f,W*f] in [0,1],
+  // RGB, f = downscale(). Residuals in extras are ignored.
+  // Returns residuals in the parameters' type. Throws Error kBadInput when a shape does not fit.
+  ControlResiduals forward(const at::Tensor& sample, const at::Tensor& t_index,
+                           const at::Tensor& context, const at::Tensor& picture,
+                           const UNetExtras& extras, const Options& options);
+  ControlResiduals forward(const at::Tensor& sample, const at::Tensor& t_index,
+                           const at::Tensor& context, const at::Tensor& picture) {
+    return forward(sample, t_index, context, picture, {}, {});
+  }
+
+  const ControlNetConfig& config() const { return config_; }
+
+ private:
+  at::Tensor embed_picture(const at::Tensor& picture);
+
+  ControlNetConfig config_;
+  torch::nn::Conv2d conv_in_{nullptr};
+  UNetEmbeddings embeddings_;
+  torch::nn::Conv2d picture_in_{nullptr}, picture_out_{nullptr};
+  std::vector<torch::nn::Conv2d> picture_blocks_;
+  std::vector<DownBlock> down_blocks_;
+  MidBlock mid_block_{nullptr};
+  std::vector<torch::nn::Conv2d> residual_convs_;
+  torch::nn::Conv2d mid_conv_{nullptr};
+};
+
+}  // namespace pangu::nn

@@ -1,0 +1,89 @@
+#include "nn/unet/cost.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+namespace pangu::nn {
+namespace {
+
+constexpr double kGiga = 1e-9;
+
+// "down_blocks.3.resnets..." -> 3; -1 if the name does not begin so.
+int64_t block_of(const std::string& name, const std::string& kind) {
+  if (!name.starts_with(kind + ".")) return -1;
+  return std::stoll(name.substr(kind.size() + 1));
+}
+
+int64_t count_blocks(const TensorShapes& shapes, const std::string& kind) {
+  int64_t count = 0;
+  for (const auto& [name, shape] : shapes) count = std::max(count, block_of(name, kind) + 1);
+  return count;
+}
+
+bool has(const std::string& name, const char* part) { return name.find(part) != std::string::npos; }
+
+// How many halvings the grid has had where the tensor works, of `levels` grids.
+int64_t level_of(const std::string& name, int64_t levels) {
+  const int64_t down = block_of(name, "down_blocks"), up = block_of(name, "up_blocks");
+  if (down >= 0) return down + (has(name, "downsamplers") ? 1 : 0);
+  if (up >= 0) return levels - 1 - up - (has(name, "upsamplers") ? 1 : 0);
+  return name.starts_with("mid_block") ? levels - 1 : 0;
+}
+
+double product(const std::vector<int64_t>& shape) {
+  double count = 1;
+  for (const int64_t size : shape) count *= static_cast<double>(size);
+  return count;
+}
+
+// Of the tensors of one grid hierarchy whose finest grid is h x w.
+double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, double context) {
+  double flop = 0;
+  for (const auto& [name, shape] : shapes) {
+    if (!name.ends_with("weight") || shape.size() < 2) continue;
+    const double shrink = std::pow(2.0, static_cast<double>(level_of(name, levels)));
+    const double positions = std::max(1.0, (h / shrink) * (w / shrink));
+    const bool once =
+        has(name, "time_emb") || has(name, "add_embedding") || has(name, "class_embedding");
+    const bool of_context = has(name, "attn2.to_k") || has(name, "attn2.to_v");
+    flop += 2 * product(shape) * (once ? 1 : of_context ? context : positions);
+    // Scores and their use: two products of every query with every key.
+    if (has(name, "to_q.")) {
+      const double keys = has(name, "attn2") ? context : positions;
+      flop += 4 * static_cast<double>(shape[0]) * positions * keys;
+    }
+  }
+  return flop;
+}
+
+TensorShapes part_of(const TensorShapes& shapes, const std::string& prefix) {
+  TensorShapes part;
+  for (const auto& [name, shape] : shapes) {
+    if (name.starts_with(prefix)) part[name.substr(prefix.size())] = shape;
+  }
+  return part;
+}
+
+double autoencoder_flop(const TensorShapes& part, const char* blocks, double h, double w) {
+  return flop_of(part, h, w, count_blocks(part, blocks), 0);
+}
+
+}  // namespace
+
+double unet_gflop(const TensorShapes& shapes, int64_t h, int64_t w, int64_t context_length) {
+  return kGiga * flop_of(shapes, static_cast<double>(h), static_cast<double>(w),
+                         count_blocks(shapes, "down_blocks"), static_cast<double>(context_length));
+}
+
+double encoder_gflop(const TensorShapes& shapes, int64_t height, int64_t width) {
+  return kGiga * autoencoder_flop(part_of(shapes, "encoder."), "down_blocks",
+                                  static_cast<double>(height), static_cast<double>(width));
+}
+
+double decoder_gflop(const TensorShapes& shapes, int64_t height, int64_t width) {
+  return kGiga * autoencoder_flop(part_of(shapes, "decoder."), "up_blocks",
+                                  static_cast<double>(height), static_cast<double>(width));
+}
+
+}  // namespace pangu::nn

@@ -1,0 +1,122 @@
+// UNet2DConditionModel: the order of its blocks.
+#include "nn/unet/unet.h"
+
+#include <ATen/ATen.h>
+#include <torch/nn/init.h>
+
+#include "core/error.h"
+#include "nn/fused_norm.h"
+#include "nn/unet/unet_shapes.h"
+
+namespace pangu::nn {
+namespace {
+
+// A ControlNet's residual, or its mean over the pixels, [B,C,1,1].
+void check_residual(const std::string& name, const at::Tensor& residual, const at::Tensor& state) {
+  const bool fits = residual.defined() && residual.dim() == 4 &&
+                    residual.sizes().slice(0, 2) == state.sizes().slice(0, 2) &&
+                    (residual.sizes().slice(2) == state.sizes().slice(2) ||
+                     residual.sizes().slice(2) == at::IntArrayRef({1, 1}));
+  if (fits) return;
+  throw bad_input("UNet input '" + name + "'", c10::str(state.sizes()),
+                  residual.defined() ? c10::str(residual.sizes()) : "nothing",
+                  "is the ControlNet made for this model?");
+}
+
+torch::nn::Conv2d same_conv(int64_t in, int64_t out, int64_t kernel) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2));
+}
+
+}  // namespace
+
+UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& config) : config_(config) {
+  config_.validate();
+  const int64_t first = config_.block_out_channels.front();
+  conv_in_ =
+      register_module("conv_in", same_conv(config_.in_channels, first, config_.conv_in_kernel));
+  embeddings_.build(*this, config_);
+  build_blocks();
+  norm_out_ = register_module(
+      "conv_norm_out",
+      torch::nn::GroupNorm(
+          torch::nn::GroupNormOptions(config_.norm_num_groups, first).eps(config_.norm_eps)));
+  conv_out_ =
+      register_module("conv_out", same_conv(first, config_.out_channels, config_.conv_out_kernel));
+}
+
+void UNet2DConditionModel::build_blocks() {
+  torch::nn::ModuleList downs;
+  torch::nn::ModuleList ups;
+  for (int64_t level = 0; level < config_.levels(); ++level) {
+    down_blocks_.emplace_back(down_shape(config_, level));
+    downs->push_back(down_blocks_.back());
+  }
+  register_module("down_blocks", downs);
+  if (config_.mid_block_type) {
+    mid_block_ = register_module("mid_block", MidBlock(mid_shape(config_)));
+  }
+  for (int64_t index = 0; index < config_.levels(); ++index) {
+    up_blocks_.emplace_back(up_shape(config_, index));
+    ups->push_back(up_blocks_.back());
+  }
+  register_module("up_blocks", ups);
+}
+
+at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Tensor& t_index,
+                                         const at::Tensor& context, const UNetExtras& extras) {
+  embeddings_.check_inputs(sample, t_index, context, extras);
+  const auto dtype = conv_in_->weight.scalar_type();
+  const Scope root(&extras.trace);
+  const UNetConditions conditions =
+      embeddings_.forward(t_index, sample.size(0), context, extras, dtype);
+  at::Tensor x = sample.to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
+  x = root.in("conv_in").out(conv_in_(x));
+  std::vector<at::Tensor> skips = {x};
+  for (size_t i = 0; i < down_blocks_.size(); ++i) {
+    x = down_blocks_[i]->forward(x, conditions, skips, root.in("down_blocks", i));
+  }
+  if (!extras.down_residuals.empty()) {
+    if (extras.down_residuals.size() != skips.size()) {
+      throw bad_input("UNet input 'down_residuals'", std::to_string(skips.size()) + " tensors",
+                      std::to_string(extras.down_residuals.size()));
+    }
+    for (size_t i = 0; i < skips.size(); ++i) {
+      check_residual("down_residuals", extras.down_residuals[i], skips[i]);
+      skips[i] = skips[i] + extras.down_residuals[i];
+    }
+  }
+  if (mid_block_) x = mid_block_->forward(x, conditions, root.in("mid_block"));
+  if (extras.mid_residual.defined()) {
+    check_residual("mid_residual", extras.mid_residual, x);
+    x = x + extras.mid_residual;
+  }
+  for (size_t i = 0; i < up_blocks_.size(); ++i) {
+    x = up_blocks_[i]->forward(x, conditions, skips, root.in("up_blocks", i));
+  }
+  x = group_norm(x, norm_out_, AfterNorm::kSilu);
+  return root.in("conv_out").out(conv_out_(x));
+}
+
+at::Tensor UNet2DConditionModel::class_labels_of(const at::Tensor& context,
+                                                 const at::Tensor& mask) const {
+  if (config_.class_embed_type != "projection") return {};
+  return mean_context(context, mask);
+}
+
+void zero_init_output(UNet2DConditionModel& unet) {
+  const at::NoGradGuard no_grad;
+  for (const auto& item : unet.named_parameters()) {
+    if (item.key().starts_with("conv_out.")) item.value().zero_();
+  }
+}
+
+void weights_to_channels_last(torch::nn::Module& module) {
+  const at::NoGradGuard no_grad;
+  for (at::Tensor& parameter : module.parameters()) {
+    if (parameter.dim() == 4) {
+      parameter.set_data(parameter.detach().contiguous(at::MemoryFormat::ChannelsLast));
+    }
+  }
+}
+
+}  // namespace pangu::nn

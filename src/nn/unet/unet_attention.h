@@ -1,0 +1,114 @@
+// Attention, feed-forward and transformer blocks of the UNet ("Spatial transformer", Rombach et al.
+// 2022, 3.3), with diffusers' parameter names. Plain differentiable ATen operators: the same code
+// trains and draws. Legend: B batch, C channels, H W latent pixels, N = H*W queries, L context
+// tokens, D context width.
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <memory>
+#include <vector>
+
+#include "nn/unet/unet_scope.h"
+
+namespace pangu::nn {
+
+// What every block of one forward pass shares.
+struct UNetConditions {
+  at::Tensor time_act;  // [B,T] silu(time embedding): every residual block projects the same thing
+  at::Tensor context;   // [B,L,D]
+  at::Tensor context_bias;  // [B,1,1,L], 0 to keep and -10000 to hide a token (diffusers' value),
+                            // or undefined
+};
+
+struct AttentionShape {
+  int64_t query_dim = 0;
+  int64_t context_dim = 0;
+  int64_t heads = 1;  // head width = query_dim / heads
+  bool upcast = false;
+};
+
+// softmax(Q K^T / sqrt(head width) + bias) V over tokens; to_q, to_k, to_v have no bias, to_out.0
+// has one.
+class AttentionImpl : public torch::nn::Module {
+ public:
+  explicit AttentionImpl(const AttentionShape& shape);
+  // x: [B,N,C]; context: [B,L,D], undefined for self-attention; bias as in UNetConditions. Returns
+  // [B,N,C].
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, const at::Tensor& bias);
+
+ private:
+  int64_t heads_;
+  bool upcast_;
+  torch::nn::Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
+};
+TORCH_MODULE(Attention);
+
+// GEGLU (Shazeer 2020): (a, g) = proj(x); a * gelu(g), exact gelu; then a product back to C. Inner
+// width 4C.
+class FeedForwardImpl : public torch::nn::Module {
+ public:
+  explicit FeedForwardImpl(int64_t channels);
+  at::Tensor forward(const at::Tensor& x);  // [B,N,C] -> [B,N,C]
+
+ private:
+  torch::nn::Linear proj_{nullptr}, out_{nullptr};
+};
+TORCH_MODULE(FeedForward);
+
+struct TransformerShape {
+  int64_t channels = 0;
+  int64_t context_dim = 0;
+  int64_t heads = 1;
+  int64_t depth = 1;
+  int64_t norm_groups = 32;
+  bool linear_projection = false;
+  bool only_cross_attention = false;
+  bool upcast = false;
+};
+
+// x += attn1(norm1 x); x += attn2(norm2 x, context); x += ff(norm3 x)
+class BasicTransformerBlockImpl : public torch::nn::Module {
+ public:
+  explicit BasicTransformerBlockImpl(const TransformerShape& shape);
+  at::Tensor forward(at::Tensor x, const UNetConditions& conditions, const Scope& scope);
+
+ private:
+  bool only_cross_attention_;
+  torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr}, norm3_{nullptr};
+  Attention attn1_{nullptr}, attn2_{nullptr};
+  FeedForward ff_{nullptr};
+};
+TORCH_MODULE(BasicTransformerBlock);
+
+// A product over channels whose weight is a Linear's [O,I] or a 1x1 Conv2d's [O,I,1,1] in the file:
+// the same arithmetic on tokens. Exactly one of the two is set.
+struct PixelLinear {
+  torch::nn::Linear linear{nullptr};
+  torch::nn::Conv2d conv{nullptr};
+  at::Tensor forward(const at::Tensor& tokens) const;  // [B,N,I] -> [B,N,O]
+};
+
+// Group norm, project, `depth` transformer blocks over the pixels as tokens, project back, add the
+// input.
+class Transformer2DModelImpl : public torch::nn::Module {
+ public:
+  explicit Transformer2DModelImpl(const TransformerShape& shape);
+  // x: [B,C,H,W], channels-last. Returns the same shape and layout.
+  at::Tensor forward(const at::Tensor& x, const UNetConditions& conditions, const Scope& scope);
+
+ private:
+  torch::nn::GroupNorm norm_{nullptr};
+  PixelLinear proj_in_, proj_out_;
+  std::vector<BasicTransformerBlock> blocks_;
+};
+TORCH_MODULE(Transformer2DModel);
+
+// The pixels of a channels-last [B,C,H,W] as tokens [B,H*W,C], and back; both are views.
+at::Tensor to_tokens(const at::Tensor& x);
+at::Tensor to_pixels(const at::Tensor& tokens, int64_t height, int64_t width);
+
+}  // namespace pangu::nn

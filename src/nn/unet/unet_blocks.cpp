@@ -1,0 +1,132 @@
+// Residual, down, middle and up blocks of the UNet.
+#include "nn/unet/unet_blocks.h"
+
+#include <ATen/ATen.h>
+
+#include "nn/fused_norm.h"
+
+namespace pangu::nn {
+namespace {
+
+torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2));
+}
+
+torch::nn::GroupNorm group_norm(int64_t groups, int64_t channels, double eps) {
+  return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(eps));
+}
+
+// A list with one child that has one convolution: "downsamplers.0.conv", "upsamplers.0.conv".
+void register_sampler(torch::nn::Module& block, const char* list_name, torch::nn::Conv2d& sampler) {
+  auto child = std::make_shared<torch::nn::Module>("Sampler2D");
+  child->register_module("conv", sampler);
+  torch::nn::ModuleList list;
+  list->push_back(child);
+  block.register_module(list_name, list);
+}
+
+// Builds and registers `attentions` and `resnets` (in diffusers' order).
+void build_layers(torch::nn::Module& block, const BlockShape& shape, size_t attention_count,
+                  std::vector<ResnetBlock2D>& resnets,
+                  std::vector<Transformer2DModel>& attentions) {
+  if (shape.transformer) {
+    torch::nn::ModuleList list;
+    for (size_t i = 0; i < attention_count; ++i) {
+      attentions.emplace_back(*shape.transformer);
+      list->push_back(attentions.back());
+    }
+    block.register_module("attentions", list);
+  }
+  torch::nn::ModuleList list;
+  for (const ResnetShape& resnet : shape.resnets) {
+    resnets.emplace_back(resnet);
+    list->push_back(resnets.back());
+  }
+  block.register_module("resnets", list);
+}
+
+}  // namespace
+
+ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& s) {
+  norm1_ = register_module("norm1", group_norm(s.groups, s.in, s.eps));
+  conv1_ = register_module("conv1", conv(s.in, s.out, 3));
+  time_ = register_module("time_emb_proj", torch::nn::Linear(s.time_dim, s.out));
+  norm2_ = register_module("norm2", group_norm(s.groups, s.out, s.eps));
+  conv2_ = register_module("conv2", conv(s.out, s.out, 3));
+  if (s.in != s.out) shortcut_ = register_module("conv_shortcut", conv(s.in, s.out, 1));
+}
+
+at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time_act) {
+  at::Tensor h = conv1_(group_norm(x, norm1_, AfterNorm::kSilu));
+  h = conv2_(group_norm(h, norm2_, AfterNorm::kSilu, time_(time_act)));
+  return (shortcut_ ? shortcut_(x) : x) + h;
+}
+
+DownBlockImpl::DownBlockImpl(const BlockShape& shape) {
+  build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
+  if (shape.resamples) {
+    const int64_t channels = shape.resnets.back().out;
+    downsampler_ = conv(channels, channels, 3, 2);
+    register_sampler(*this, "downsamplers", downsampler_);
+  }
+}
+
+at::Tensor DownBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
+                                  std::vector<at::Tensor>& skips, const Scope& scope) {
+  for (size_t i = 0; i < resnets_.size(); ++i) {
+    x = scope.in("resnets", i).out(resnets_[i]->forward(x, conditions.time_act));
+    if (!attentions_.empty()) {
+      x = attentions_[i]->forward(x, conditions, scope.in("attentions", i));
+    }
+    skips.push_back(x);
+  }
+  if (downsampler_) {
+    x = scope.in("downsamplers", 0).out(downsampler_(x));
+    skips.push_back(x);
+  }
+  return x;
+}
+
+MidBlockImpl::MidBlockImpl(const BlockShape& shape) {
+  build_layers(*this, shape, shape.resnets.size() - 1, resnets_, attentions_);
+}
+
+at::Tensor MidBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
+                                 const Scope& scope) {
+  x = scope.in("resnets", 0).out(resnets_[0]->forward(x, conditions.time_act));
+  for (size_t i = 0; i < attentions_.size(); ++i) {
+    x = attentions_[i]->forward(x, conditions, scope.in("attentions", i));
+    x = scope.in("resnets", i + 1).out(resnets_[i + 1]->forward(x, conditions.time_act));
+  }
+  return x;
+}
+
+UpBlockImpl::UpBlockImpl(const BlockShape& shape) {
+  build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
+  if (shape.resamples) {
+    const int64_t channels = shape.resnets.back().out;
+    upsampler_ = conv(channels, channels, 3);
+    register_sampler(*this, "upsamplers", upsampler_);
+  }
+}
+
+at::Tensor UpBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
+                                std::vector<at::Tensor>& skips, const Scope& scope) {
+  for (size_t i = 0; i < resnets_.size(); ++i) {
+    x = at::cat({x, skips.back()}, 1);
+    skips.pop_back();
+    x = scope.in("resnets", i).out(resnets_[i]->forward(x, conditions.time_act));
+    if (!attentions_.empty()) {
+      x = attentions_[i]->forward(x, conditions, scope.in("attentions", i));
+    }
+  }
+  if (upsampler_) {
+    const at::Tensor& next = skips.back();
+    x = at::upsample_nearest2d(x, {next.size(2), next.size(3)});
+    x = scope.in("upsamplers", 0).out(upsampler_(x));
+  }
+  return x;
+}
+
+}  // namespace pangu::nn

@@ -1,0 +1,91 @@
+// Residual, down, middle and up blocks of the UNet, with diffusers' parameter names and order.
+// Knows no configuration file: unet.cpp turns UNetConfig into the shapes below.
+// Legend: B batch, C channels, H W latent pixels; all [B,C,H,W] are channels-last in memory.
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
+#include <array>
+#include <optional>
+#include <vector>
+
+#include "nn/unet/unet_attention.h"
+
+namespace pangu::nn {
+
+struct ResnetShape {
+  int64_t in = 0;
+  int64_t out = 0;
+  int64_t time_dim = 0;
+  int64_t groups = 32;
+  double eps = 1e-5;
+};
+
+// conv2(silu(norm2(conv1(silu(norm1 x)) + time))) + x, with a 1x1 `conv_shortcut` on x when
+// channels change.
+class ResnetBlock2DImpl : public torch::nn::Module {
+ public:
+  explicit ResnetBlock2DImpl(const ResnetShape& shape);
+  // x: [B,in,H,W], time_act: [B,time_dim] -> [B,out,H,W]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& time_act);
+
+ private:
+  torch::nn::GroupNorm norm1_{nullptr}, norm2_{nullptr};
+  torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, shortcut_{nullptr};
+  torch::nn::Linear time_{nullptr};
+};
+TORCH_MODULE(ResnetBlock2D);
+
+// One level of the UNet, downward or upward. `transformer` is unset for a level without attention.
+struct BlockShape {
+  std::vector<ResnetShape> resnets;
+  std::optional<TransformerShape> transformer;
+  bool resamples =
+      false;  // a stride-2 convolution (down) or nearest x2 and a convolution (up) at the end
+};
+
+class DownBlockImpl : public torch::nn::Module {
+ public:
+  explicit DownBlockImpl(const BlockShape& shape);
+  // Returns the block's output; appends every state that the up path will want to `skips`.
+  at::Tensor forward(at::Tensor x, const UNetConditions& conditions, std::vector<at::Tensor>& skips,
+                     const Scope& scope);
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;
+  torch::nn::Conv2d downsampler_{nullptr};
+};
+TORCH_MODULE(DownBlock);
+
+// One residual block, then a transformer and a residual block when the shape has a transformer.
+class MidBlockImpl : public torch::nn::Module {
+ public:
+  explicit MidBlockImpl(const BlockShape& shape);
+  at::Tensor forward(at::Tensor x, const UNetConditions& conditions, const Scope& scope);
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;
+};
+TORCH_MODULE(MidBlock);
+
+class UpBlockImpl : public torch::nn::Module {
+ public:
+  explicit UpBlockImpl(const BlockShape& shape);
+  // Takes its skips from the back of `skips`. Upsamples to the size of the skip that the next block
+  // will take, which is not twice the own size when the latent's sides are not multiples of
+  // 2^levels.
+  at::Tensor forward(at::Tensor x, const UNetConditions& conditions, std::vector<at::Tensor>& skips,
+                     const Scope& scope);
+
+ private:
+  std::vector<ResnetBlock2D> resnets_;
+  std::vector<Transformer2DModel> attentions_;
+  torch::nn::Conv2d upsampler_{nullptr};
+};
+TORCH_MODULE(UpBlock);
+
+}  // namespace pangu::nn

@@ -1,0 +1,228 @@
+// Reading, writing and checking of UNetConfig. What diffusers can do and this program cannot is
+// refused by name.
+#include "nn/unet/unet_config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "core/error.h"
+#include "nn/config_reader.h"
+
+namespace pangu::nn {
+namespace {
+
+using nlohmann::json;
+
+const char kWhat[] = "unet/config.json";
+
+Error field_error(const std::string& key, const std::string& expected, const std::string& found) {
+  return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
+}
+
+void require(bool holds, const std::string& key, const std::string& expected,
+             const std::string& found) {
+  if (!holds) throw field_error(key, expected, found);
+}
+
+template <typename T>
+void check_levels(const char* key, const PerLevel<T>& list, int64_t levels) {
+  const auto size = static_cast<int64_t>(list.size());
+  require(size == 1 || size == levels, key,
+          "one value, or one a level (" + std::to_string(levels) + ")",
+          std::to_string(size) + " values");
+}
+
+void check_positive(const char* key, int64_t value) {
+  require(value > 0 && value <= 1 << 20, key, "a whole number from 1 to 1048576",
+          std::to_string(value));
+}
+
+void check_block_types(const char* key, const std::vector<std::string>& types, int64_t levels,
+                       const std::string& plain, const std::string& cross) {
+  require(static_cast<int64_t>(types.size()) == levels, key,
+          "one type for each of the " + std::to_string(levels) + " block_out_channels",
+          std::to_string(types.size()));
+  for (const std::string& type : types) {
+    require(type == plain || type == cross, key, plain + " or " + cross, type);
+  }
+}
+
+bool is_known_class_embed(const std::string& type) {
+  return type == "timestep" || type == "identity" || type == "projection" ||
+         type == "simple_projection";
+}
+
+void check_embeddings(const UNetConfig& c) {
+  const bool projects = c.addition_embed_type || c.class_embed_type == "projection" ||
+                        c.class_embed_type == "simple_projection";
+  if (c.addition_embed_type) {
+    require(*c.addition_embed_type == "text_time", "addition_embed_type", "null or text_time",
+            *c.addition_embed_type);
+    require(c.addition_time_embed_dim.has_value(), "addition_time_embed_dim",
+            "a width, because addition_embed_type is text_time", "null");
+    check_positive("addition_time_embed_dim", *c.addition_time_embed_dim);
+  }
+  if (c.class_embed_type) {
+    require(is_known_class_embed(*c.class_embed_type), "class_embed_type",
+            "null, timestep, identity, projection or simple_projection", *c.class_embed_type);
+  }
+  if (c.num_class_embeds) check_positive("num_class_embeds", *c.num_class_embeds);
+  if (projects) {
+    require(c.projection_class_embeddings_input_dim.has_value(),
+            "projection_class_embeddings_input_dim", "the width of the added condition", "null");
+    check_positive("projection_class_embeddings_input_dim",
+                   *c.projection_class_embeddings_input_dim);
+  }
+}
+
+template <typename T>
+json scalar_or_list(const PerLevel<T>& list) {
+  if (list.size() == 1) return json(static_cast<T>(list.front()));
+  return json(list);
+}
+
+template <typename T>
+json value_or_null(const std::optional<T>& value) {
+  return value ? json(*value) : json(nullptr);
+}
+
+}  // namespace
+
+void UNetConfig::validate() const {
+  require(levels() >= 1 && levels() <= 16, "block_out_channels", "1 to 16 levels",
+          std::to_string(levels()));
+  check_positive("in_channels", in_channels);
+  check_positive("out_channels", out_channels);
+  check_positive("norm_num_groups", norm_num_groups);
+  require(norm_eps > 0, "norm_eps", "a positive number", std::to_string(norm_eps));
+  check_block_types("down_block_types", down_block_types, levels(), "DownBlock2D",
+                    "CrossAttnDownBlock2D");
+  check_block_types("up_block_types", up_block_types, levels(), "UpBlock2D", "CrossAttnUpBlock2D");
+  if (mid_block_type) {
+    require(*mid_block_type == "UNetMidBlock2DCrossAttn" || *mid_block_type == "UNetMidBlock2D",
+            "mid_block_type", "null, UNetMidBlock2DCrossAttn or UNetMidBlock2D", *mid_block_type);
+  }
+  check_levels("layers_per_block", layers_per_block, levels());
+  check_levels("transformer_layers_per_block", transformer_layers_per_block, levels());
+  check_levels("attention_head_dim", attention_head_dim, levels());
+  check_levels("cross_attention_dim", cross_attention_dim, levels());
+  check_levels("only_cross_attention", only_cross_attention, levels());
+  for (int64_t level = 0; level < levels(); ++level) {
+    const int64_t channels = block_out_channels[static_cast<size_t>(level)];
+    check_positive("block_out_channels", channels);
+    require(channels % norm_num_groups == 0, "block_out_channels",
+            "multiples of norm_num_groups = " + std::to_string(norm_num_groups),
+            std::to_string(channels));
+    check_positive("layers_per_block", at_level(layers_per_block, level));
+    check_positive("transformer_layers_per_block", at_level(transformer_layers_per_block, level));
+    check_positive("cross_attention_dim", at_level(cross_attention_dim, level));
+    const int64_t heads = at_level(attention_head_dim, level);
+    check_positive("attention_head_dim", heads);
+    require(channels % heads == 0, "attention_head_dim",
+            "a number of heads that divides the level's " + std::to_string(channels) + " channels",
+            std::to_string(heads));
+  }
+  require(block_out_channels.front() / 2 > freq_shift && freq_shift >= 0, "freq_shift",
+          "0 up to half of the first block_out_channels", std::to_string(freq_shift));
+  require(conv_in_kernel > 0 && conv_in_kernel % 2 == 1, "conv_in_kernel", "an odd number",
+          std::to_string(conv_in_kernel));
+  require(conv_out_kernel > 0 && conv_out_kernel % 2 == 1, "conv_out_kernel", "an odd number",
+          std::to_string(conv_out_kernel));
+  check_embeddings(*this);
+}
+
+UNetConfig unet_config_from_json(const json& object) {
+  UNetConfig c;
+  ConfigReader reader(kWhat, object);
+  reader.read("sample_size", c.sample_size);
+  reader.read("in_channels", c.in_channels);
+  reader.read("out_channels", c.out_channels);
+  reader.read("down_block_types", c.down_block_types);
+  reader.read("mid_block_type", c.mid_block_type);
+  reader.read("up_block_types", c.up_block_types);
+  reader.read("block_out_channels", c.block_out_channels);
+  reader.read("layers_per_block", c.layers_per_block);
+  reader.read("transformer_layers_per_block", c.transformer_layers_per_block);
+  reader.read("attention_head_dim", c.attention_head_dim);
+  reader.read("cross_attention_dim", c.cross_attention_dim);
+  reader.read("only_cross_attention", c.only_cross_attention);
+  reader.read("use_linear_projection", c.use_linear_projection);
+  reader.read("upcast_attention", c.upcast_attention);
+  reader.read("norm_num_groups", c.norm_num_groups);
+  reader.read("norm_eps", c.norm_eps);
+  reader.read("flip_sin_to_cos", c.flip_sin_to_cos);
+  reader.read("freq_shift", c.freq_shift);
+  reader.read("conv_in_kernel", c.conv_in_kernel);
+  reader.read("conv_out_kernel", c.conv_out_kernel);
+  reader.read("class_embed_type", c.class_embed_type);
+  reader.read("num_class_embeds", c.num_class_embeds);
+  reader.read("addition_embed_type", c.addition_embed_type);
+  reader.read("addition_time_embed_dim", c.addition_time_embed_dim);
+  reader.read("projection_class_embeddings_input_dim", c.projection_class_embeddings_input_dim);
+
+  reader.only("act_fn", {"silu", "swish"});
+  reader.only("time_embedding_type", {"positional"});
+  reader.only("resnet_time_scale_shift", {"default"});
+  reader.only("attention_type", {"default"});
+  reader.only("downsample_padding", {1});
+  reader.only("mid_block_scale_factor", {1});
+  reader.only("resnet_out_scale_factor", {1});
+  reader.only("dropout", {0});
+  // diffusers itself refuses a file that has it: the number of heads is written as
+  // attention_head_dim.
+  reader.only("num_attention_heads", {});
+  reader.only("encoder_hid_dim", {});
+  reader.only("encoder_hid_dim_type", {});
+  reader.only("reverse_transformer_layers_per_block", {});
+  reader.only("cross_attention_norm", {});
+  reader.only("time_embedding_dim", {});
+  reader.only("time_embedding_act_fn", {});
+  reader.only("timestep_post_act", {});
+  reader.only("time_cond_proj_dim", {});
+  for (const char* key : {"center_input_sample", "dual_cross_attention", "resnet_skip_time_act",
+                          "class_embeddings_concat", "mid_block_only_cross_attention"}) {
+    reader.only(key, {false});
+  }
+  // Sizes of an embedding ("text") that is refused above.
+  int64_t unused = 0;
+  reader.read("addition_embed_type_num_heads", unused);
+  reader.refuse_leftovers();
+  c.validate();
+  return c;
+}
+
+json to_json(const UNetConfig& c) {
+  return json{
+      {"_class_name", "UNet2DConditionModel"},
+      {"sample_size", value_or_null(c.sample_size)},
+      {"in_channels", c.in_channels},
+      {"out_channels", c.out_channels},
+      {"down_block_types", c.down_block_types},
+      {"mid_block_type", value_or_null(c.mid_block_type)},
+      {"up_block_types", c.up_block_types},
+      {"block_out_channels", c.block_out_channels},
+      {"layers_per_block", scalar_or_list(c.layers_per_block)},
+      {"transformer_layers_per_block", scalar_or_list(c.transformer_layers_per_block)},
+      {"attention_head_dim", scalar_or_list(c.attention_head_dim)},
+      {"cross_attention_dim", scalar_or_list(c.cross_attention_dim)},
+      {"only_cross_attention", scalar_or_list(c.only_cross_attention)},
+      {"use_linear_projection", c.use_linear_projection},
+      {"upcast_attention", c.upcast_attention},
+      {"norm_num_groups", c.norm_num_groups},
+      {"norm_eps", c.norm_eps},
+      {"act_fn", "silu"},
+      {"flip_sin_to_cos", c.flip_sin_to_cos},
+      {"freq_shift", c.freq_shift},
+      {"time_embedding_type", "positional"},
+      {"resnet_time_scale_shift", "default"},
+      {"conv_in_kernel", c.conv_in_kernel},
+      {"conv_out_kernel", c.conv_out_kernel},
+      {"class_embed_type", value_or_null(c.class_embed_type)},
+      {"num_class_embeds", value_or_null(c.num_class_embeds)},
+      {"addition_embed_type", value_or_null(c.addition_embed_type)},
+      {"addition_time_embed_dim", value_or_null(c.addition_time_embed_dim)},
+      {"projection_class_embeddings_input_dim",
+       value_or_null(c.projection_class_embeddings_input_dim)},
+  };
+}
+
+}  // namespace pangu::nn

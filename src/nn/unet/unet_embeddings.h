@@ -1,0 +1,80 @@
+// The vectors that a UNet and a ControlNet add to the time embedding: step, class, pooled text and
+// sizes; and the checks of a forward pass's inputs. Same tensor names and arithmetic as diffusers'
+// UNet2DConditionModel. Legend: B batch, L context tokens, D context width, T time width (4 C0).
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/linear.h>
+
+#include <vector>
+
+#include "nn/unet/unet_attention.h"
+#include "nn/unet/unet_config.h"
+#include "nn/unet/unet_scope.h"
+
+namespace pangu::nn {
+
+// Conditions beside time and context; an undefined tensor is "not given". Floating tensors are
+// converted to the parameters' type; all must live on the parameters' device.
+struct UNetExtras {
+  at::Tensor context_mask;  // [B,L] bool, true = look at this token
+  at::Tensor text_embeds;   // [B,P] pooled text, for addition_embed_type "text_time"
+  at::Tensor time_ids;  // [B,K], each number becomes a sinusoid; P + K * addition_time_embed_dim =
+                        // projection width
+  at::Tensor
+      class_labels;       // [B] indices or times, or [B,projection width], as class_embed_type says
+  at::Tensor time_shift;  // [B,T] added to the time embedding as it is
+  std::vector<at::Tensor> down_residuals;  // ControlNet: one for every skip state, in depth order
+  at::Tensor mid_residual;                 // ControlNet: added after the middle block
+  TraceFn trace;
+};
+
+// sin / cos features of t, in f32 whatever t's type (Vaswani et al. 2017, period 10000).
+// t: [N] -> [N,dim]; cosines first when flip_sin_to_cos.
+at::Tensor timestep_embedding(const at::Tensor& t, int64_t dim, bool flip_sin_to_cos,
+                              int64_t freq_shift);
+
+// The text as a whole, for class_embed_type "projection": the mean of the token states that the
+// mask counts (none: all). context: [B,L,D], mask: [B,L] bool -> [B,D]
+at::Tensor mean_context(const at::Tensor& context, const at::Tensor& mask);
+
+// linear_2(silu(linear_1 x))
+class TimestepEmbeddingImpl : public torch::nn::Module {
+ public:
+  TimestepEmbeddingImpl(int64_t in, int64_t out);
+  at::Tensor forward(const at::Tensor& x);  // [B,in] -> [B,out]
+
+ private:
+  torch::nn::Linear linear_1_{nullptr}, linear_2_{nullptr};
+};
+TORCH_MODULE(TimestepEmbedding);
+
+// All of them together. Not a module: the parts are registered in the network that owns them.
+class UNetEmbeddings {
+ public:
+  // Registers time_embedding and, as configured, class_embedding and add_embedding.
+  void build(torch::nn::Module& owner, const UNetConfig& config);
+
+  // Throws Error kBadInput when a shape does not fit the configuration or a condition is missing.
+  void check_inputs(const at::Tensor& sample, const at::Tensor& t_index, const at::Tensor& context,
+                    const UNetExtras& extras) const;
+
+  // What the blocks of one forward pass share, in type `dtype`; batch: B. REQUIRES: check_inputs
+  // passed.
+  UNetConditions forward(const at::Tensor& t_index, int64_t batch, const at::Tensor& context,
+                         const UNetExtras& extras, at::ScalarType dtype);
+
+ private:
+  bool has_class() const;
+  at::Tensor embed_time(const at::Tensor& t_index, int64_t batch, const UNetExtras& extras,
+                        at::ScalarType dtype);
+  at::Tensor embed_class(const at::Tensor& labels, at::ScalarType dtype);
+  at::Tensor embed_addition(const UNetExtras& extras, at::ScalarType dtype);
+
+  UNetConfig config_;
+  TimestepEmbedding time_embedding_{nullptr}, add_embedding_{nullptr}, class_mlp_{nullptr};
+  torch::nn::Linear class_linear_{nullptr};
+  torch::nn::Embedding class_table_{nullptr};
+};
+
+}  // namespace pangu::nn

@@ -1,0 +1,225 @@
+// What a cooperation will do, for people and for programs, and what a picture keeps of it.
+#include <algorithm>
+#include <cstdio>
+#include <set>
+#include <sstream>
+
+#include "diffusion/samplers/samplers.h"
+#include "pipeline/coop/coop.h"
+#include "pipeline/picture_text.h"
+
+namespace pangu::pipeline {
+namespace {
+
+using nlohmann::json;
+
+std::string padded(const std::string& text, size_t width) {
+  const std::string blanks(width > text.size() ? width - text.size() : 0, ' ');
+  return text + blanks;
+}
+
+std::string number(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+std::string size_text(const BridgeEnd& end) {
+  return std::to_string(end.width) + "x" + std::to_string(end.height);
+}
+
+std::string space_text(const BridgeEnd& end) {
+  return std::to_string(end.channels) + "x" + std::to_string(end.height / end.downscale) + "x" +
+         std::to_string(end.width / end.downscale) + ", f = " + std::to_string(end.downscale);
+}
+
+// Shares of the sum, without masks.
+std::vector<double> shares_at(const CoopStage& stage, double sigma) {
+  std::vector<double> shares;
+  double sum = 0.0;
+  for (const Member& m : stage.members) {
+    shares.push_back(m.weight.at(sigma));
+    sum += shares.back();
+  }
+  for (double& share : shares) share /= sum;
+  return shares;
+}
+
+std::string expert_at(const Member& m, double sigma) {
+  if (m.model->experts.size() == 1) return "";
+  return " (" + m.model->experts[diffusion::expert_of_sigma(m.model->boundaries, sigma)].name + ")";
+}
+
+// Rows of a forward: negative, prompt and styles, or the prompt alone where guidance is off.
+int rows_of(const Member& m) {
+  const int guided = *m.request.guidance == 1.0 ? 1 : 2;
+  return guided + static_cast<int>(m.request.styles.size());
+}
+
+double member_gflop(const Member& m) {
+  return rows_of(m) * m.model->row_gflop(m.end.width, m.end.height);
+}
+
+// 0 for bridges that are no autoencoders'.
+double bridge_gflop(const PickedBridge& bridge, const Member& from, const Member& to) {
+  if (bridge.kind != BridgeKind::kExact) return 0.0;
+  return from.model->decode_gflop(from.end.width, from.end.height) +
+         to.model->encode_gflop(to.end.width, to.end.height);
+}
+
+// Of every bridge of a stage that is crossed, in order: says(from, to, bridge).
+template <class Say>
+void for_each_bridge(const CoopStage& stage, const Say& say) {
+  for (size_t from = 0; from < stage.members.size(); ++from) {
+    for (size_t to = 0; to < stage.members.size(); ++to) {
+      const PickedBridge& bridge = stage.bridges[from][to];
+      if (bridge.cross) say(stage.members[from], stage.members[to], bridge);
+    }
+  }
+}
+
+struct StepCost {
+  double members = 0.0, bridges = 0.0;  // 10^9 operations, of a step in which all members count
+};
+
+StepCost cost_of(const CoopStage& stage, int calls, int bridge_every) {
+  StepCost cost;
+  for (const Member& m : stage.members) cost.members += calls * member_gflop(m);
+  for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+    cost.bridges += calls * bridge_gflop(bridge, from, to) / bridge_every;
+  });
+  return cost;
+}
+
+StepCost cost_of(const Cooperation& coop, const CoopStage& stage) {
+  return cost_of(stage, diffusion::find_sampler(*coop.request.sampler).calls_per_step,
+                 coop.recipe.bridge_every);
+}
+
+void add_bridge(std::ostringstream& out, const std::string& from, const std::string& to,
+                const PickedBridge& bridge) {
+  out << "  " << padded(from + " to " + to, 28) << padded(to_string(bridge.kind), 10) << bridge.why
+      << "\n";
+}
+
+}  // namespace
+
+std::string bridges_text(const Cooperation& coop) {
+  std::vector<std::string> said;
+  const auto say = [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+    const std::string text = from.name + " to " + to.name + " " + to_string(bridge.kind);
+    if (std::find(said.begin(), said.end(), text) == said.end()) said.push_back(text);
+  };
+  for (size_t s = 0; s < coop.stages.size(); ++s) {
+    const CoopStage& stage = coop.stages[s];
+    for_each_bridge(stage, say);
+    for (size_t k = 0; k < stage.carries.size(); ++k) {
+      say(stage.members.front(), coop.stages[s + 1].members[k], stage.carries[k]);
+    }
+  }
+  std::string line;
+  for (const std::string& text : said) line += (line.empty() ? "bridges: " : ", ") + text;
+  return line;
+}
+
+std::string to_table(const Cooperation& coop) {
+  std::ostringstream out;
+  std::set<const Model*> models;
+  double megabytes = 0.0;
+  for (size_t s = 0; s < coop.stages.size(); ++s) {
+    const CoopStage& stage = coop.stages[s];
+    out << "stage " << s + 1 << ": sigma " << number(stage.sigmas.front(), 4) << " to "
+        << number(stage.sigmas.back(), 4) << ", " << stage.sigmas.size() - 1 << " steps, form "
+        << coop.recipe.form << "\n";
+    for (const Member& m : stage.members) {
+      out << "  " << padded(m.name + (&m == &stage.members.front() ? " (hub)" : ""), 28)
+          << padded(size_text(m.end), 10) << "latent " << space_text(m.end) << ", "
+          << number(static_cast<double>(m.model->weight_bytes) / 1e6, 0) << " MB"
+          << (m.mask.defined() ? ", masked" : "") << "\n";
+      if (models.insert(m.model.get()).second) {
+        megabytes += static_cast<double>(m.model->weight_bytes) / 1e6;
+      }
+    }
+    for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+      add_bridge(out, from.name, to.name, bridge);
+    });
+    const StepCost cost = cost_of(coop, stage);
+    out << "  about " << number(cost.members, 1) << " GFLOP a step for the members, "
+        << number(cost.bridges, 1) << " for exact bridges\n";
+    for (size_t k = 0; k < stage.carries.size(); ++k) {
+      std::string next = coop.stages[s + 1].members[k].name;
+      next += " (next stage)";
+      add_bridge(out, stage.members.front().name, next, stage.carries[k]);
+    }
+  }
+  out << "weights in memory: " << number(megabytes, 0) << " MB\n\nstep     sigma";
+  size_t step = 0;
+  for (const CoopStage& stage : coop.stages) {
+    for (const Member& m : stage.members) out << "  " << padded(m.name, 20);
+    out << "\n";
+    for (size_t i = 0; i + 1 < stage.sigmas.size(); ++i) {
+      const auto shares = shares_at(stage, stage.sigmas[i]);
+      char head[64];
+      std::snprintf(head, sizeof head, "%4zu %9.4f", step++, stage.sigmas[i]);
+      out << head;
+      for (size_t k = 0; k < shares.size(); ++k) {
+        const std::string share = number(shares[k], 3);
+        const std::string expert = expert_at(stage.members[k], stage.sigmas[i]);
+        out << "  " << share << padded(expert, 20 - share.size());
+      }
+      out << "\n";
+    }
+    if (&stage != &coop.stages.back()) out << "              ";
+  }
+  return out.str();
+}
+
+json to_json(const Cooperation& coop) {
+  json stages = json::array();
+  for (const CoopStage& stage : coop.stages) {
+    json members = json::array(), bridges = json::array(), steps = json::array();
+    for (const Member& m : stage.members) {
+      members.push_back({{"name", m.name},
+                         {"model", m.model->name},
+                         {"fingerprint", m.model->fingerprint},
+                         {"width", m.end.width},
+                         {"height", m.end.height},
+                         {"latent_channels", m.end.channels},
+                         {"downscale", m.end.downscale},
+                         {"weight_bytes", m.model->weight_bytes},
+                         {"masked", m.mask.defined()}});
+    }
+    for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& b) {
+      bridges.push_back(
+          {{"from", from.name}, {"to", to.name}, {"kind", to_string(b.kind)}, {"by", b.why}});
+    });
+    for (size_t i = 0; i + 1 < stage.sigmas.size(); ++i) {
+      steps.push_back({{"sigma", stage.sigmas[i]}, {"weights", shares_at(stage, stage.sigmas[i])}});
+    }
+    const StepCost cost = cost_of(coop, stage);
+    stages.push_back({{"members", members},
+                      {"bridges", bridges},
+                      {"gflop_a_step", {{"members", cost.members}, {"bridges", cost.bridges}}},
+                      {"steps", steps}});
+  }
+  return {{"form", coop.recipe.form}, {"handoff", coop.recipe.handoff}, {"stages", stages}};
+}
+
+std::map<std::string, std::string> png_text(
+    const Cooperation& coop, int index,
+    const std::function<std::string(const std::string& path)>& hash) {
+  auto text = png_text(*coop.hub, coop.request, index);
+  Recipe recipe = coop.recipe;
+  recipe.request.seed = *coop.request.seed + static_cast<uint64_t>(index);
+  recipe.request.count = 1;
+  json models = json::object(), files = json::object();
+  for (const CoopStage& stage : coop.stages) {
+    for (const Member& m : stage.members) models[m.name] = m.model->fingerprint;
+  }
+  for (const std::string& path : files_of(recipe)) files[path] = hash(path);
+  text["pangu-draw"] =
+      json{{"recipe", to_json(recipe)}, {"models", models}, {"files", files}}.dump();
+  return text;
+}
+
+}  // namespace pangu::pipeline

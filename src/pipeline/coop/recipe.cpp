@@ -1,0 +1,452 @@
+#include "pipeline/coop/recipe.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <set>
+#include <sstream>
+
+#include "core/error.h"
+#include "core/fields.h"
+#include "core/utf8.h"
+
+namespace pangu::pipeline {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+constexpr size_t kMaxMembers = 16;
+constexpr double kMaxWeight = 1e6;
+constexpr double kHalf = 0.5;  // of a member on the command line
+// Keys of a request that cannot differ between members.
+constexpr const char* kKeysOfAll[] = {"steps",      "sampler",   "schedule", "spacing",
+                                      "noise",      "seed",      "count",    "strength",
+                                      "mask_image", "mask_blur", "composite"};
+constexpr const char* kFilters[] = {"nearest", "bilinear", "bicubic", "lanczos"};
+
+std::string shown(const json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80);
+}
+
+// Reads the keys of one table; what nobody asked for is left over.
+class Keys {
+ public:
+  Keys(const json& table, std::string owner) : owner_(std::move(owner)) {
+    if (!table.is_object()) throw bad_input(owner_, "a table", shown(table));
+    rest_ = table;
+  }
+
+  void operator()(const char* key, std::string& field) {
+    const json value = take(key);
+    if (value.is_null()) return;
+    if (!value.is_string()) throw wrong(key, "a text", value);
+    field = value;
+  }
+  void operator()(const char* key, bool& field) {
+    const json value = take(key);
+    if (value.is_null()) return;
+    if (!value.is_boolean()) throw wrong(key, "true or false", value);
+    field = value;
+  }
+  void operator()(const char* key, double& field, double low, double high) {
+    const json value = take(key);
+    if (value.is_null()) return;
+    if (!value.is_number() || !(value >= low && value <= high)) {
+      throw wrong(key, "a number from " + shown(low) + " to " + shown(high), value);
+    }
+    field = value;
+  }
+  void operator()(const char* key, int& field, int low, int high) {
+    const json value = take(key);
+    if (value.is_null()) return;
+    if (!value.is_number_integer() || !(value >= low && value <= high)) {
+      throw wrong(key, "a whole number from " + std::to_string(low) + " to " + std::to_string(high),
+                  value);
+    }
+    field = value;
+  }
+  // A text, or a list of texts.
+  void operator()(const char* key, std::vector<std::string>& field) {
+    const json value = take(key);
+    if (value.is_null()) return;
+    field.clear();
+    if (value.is_string()) {
+      field.push_back(value);
+      return;
+    }
+    const bool fits = value.is_array() && std::all_of(value.begin(), value.end(),
+                                                      [](const json& v) { return v.is_string(); });
+    if (!fits) throw wrong(key, "a text or a list of texts", value);
+    for (const json& item : value) field.push_back(item);
+  }
+
+  json take(const char* key) {
+    known_.insert(key);
+    const auto found = rest_.find(key);
+    if (found == rest_.end()) return nullptr;
+    const json value = *found;
+    rest_.erase(found);
+    return value;
+  }
+  Error wrong(const std::string& key, const std::string& expected, const json& found) const {
+    return bad_input(owner_ + ", key '" + key + "'", expected, shown(found));
+  }
+
+  // What is left, which must be keys of a request and of its kinds. "size" becomes width and
+  // height, "control_image" becomes controls.
+  json request() {
+    try {
+      json request = request_keys();
+      request_from_json(request);
+      return request;
+    } catch (const Error& error) {
+      if (std::string(error.what()).starts_with(owner_)) throw;
+      throw Error(error.code(), owner_ + ": " + error.what());
+    }
+  }
+  void finish() const {
+    if (!rest_.empty()) throw unknown(rest_.begin().key());
+  }
+
+ private:
+  json request_keys() {
+    static const json fields = to_json(Request());
+    std::vector<std::string> images;
+    (*this)("control_image", images);
+    std::string size;
+    (*this)("size", size);
+    json request = json::object();
+    for (const auto& [key, value] : rest_.items()) {
+      if (!fields.contains(key)) throw unknown(key);
+      request[key] = value;
+    }
+    if (!size.empty()) {
+      const auto [width, height] = size_from(size);
+      request["width"] = width;
+      request["height"] = height;
+    }
+    if (!images.empty()) {
+      Request with;
+      for (const std::string& image : images) with.controls.push_back(control_use_from(image));
+      request["controls"] = to_json(with)["controls"];
+    }
+    return request;
+  }
+
+  Error unknown(const std::string& key) const {
+    std::string list;
+    for (const std::string& name : known_) list += (list.empty() ? "one of " : ", ") + name;
+    return bad_input(owner_ + ", key", list + " or a key of a request", "'" + key + "'");
+  }
+
+  std::string owner_;
+  json rest_;
+  std::set<std::string> known_;
+};
+
+json infinite_as_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
+
+void read_curve(Keys& keys, MemberSpec& member) {
+  const json curve = keys.take("weight_curve");
+  if (curve.is_null()) return;
+  const auto fits = [](const json& point) {
+    return point.is_array() && point.size() == 2 && point[0].is_number() && point[1].is_number();
+  };
+  if (!curve.is_array() || curve.empty() || !std::all_of(curve.begin(), curve.end(), fits)) {
+    throw keys.wrong("weight_curve", "a list of [sigma, weight]", curve);
+  }
+  for (const json& point : curve) member.weight_curve.emplace_back(point[0], point[1]);
+}
+
+// "FILE[:WEIGHT]", or {path, weight, text_weight} as a PNG keeps it; one or a list.
+void read_loras(Keys& keys, std::vector<LoraUse>& uses) {
+  json list = keys.take("lora");
+  if (list.is_null()) return;
+  if (!list.is_array()) list = json::array({list});
+  const auto number = [](const json& table, const char* key) {
+    return table.contains(key) && table[key].is_number();
+  };
+  for (const json& item : list) {
+    if (item.is_string()) {
+      uses.push_back(lora_use_from(item));
+    } else if (item.is_object() && item.size() == 3 && item.contains("path") &&
+               item["path"].is_string() && number(item, "weight") && number(item, "text_weight")) {
+      uses.push_back({item["path"], item["weight"], item["text_weight"].get<double>()});
+    } else {
+      throw keys.wrong("lora", "FILE[:WEIGHT], or a list of them", item);
+    }
+  }
+}
+
+void check_share(const Keys& keys, double from, double to) {
+  if (!(from < to)) throw keys.wrong("to", "a share of the steps above `from`", to);
+}
+
+MemberSpec member_from(const json& table, size_t number) {
+  std::string owner = "member " + std::to_string(number);
+  if (table.is_object() && table.contains("name") && table["name"].is_string()) {
+    owner = "member '" + table["name"].get<std::string>() + "'";
+  } else if (table.is_object() && table.contains("model") && table["model"].is_string()) {
+    owner += " ('" + table["model"].get<std::string>() + "')";
+  }
+  Keys keys(table, owner);
+  MemberSpec m;
+  keys("name", m.name);
+  keys("model", m.model);
+  keys("hub", m.hub);
+  keys("weight", m.weight, 0.0, kMaxWeight);
+  read_curve(keys, m);
+  keys("from", m.from, 0.0, 1.0);
+  keys("to", m.to, 0.0, 1.0);
+  check_share(keys, m.from, m.to);
+  keys("sigma_low", m.sigma_low, 0.0, 1e9);
+  keys("sigma_high", m.sigma_high, 0.0, 1e9);
+  keys("mask", m.mask);
+  keys("tiny_vae", m.tiny_vae);
+  keys("controlnet", m.load.controlnets);
+  read_loras(keys, m.load.loras);
+  keys("embedding", m.load.embeddings);
+  keys("vae", m.load.vae);
+  keys("refiner", m.load.refiner);
+  keys("refiner_start", m.load.refiner_start, 0.0, 1.0);
+  m.request = keys.request();
+  for (const char* key : kKeysOfAll) {
+    if (m.request.contains(key) && !m.request[key].is_null()) {
+      throw keys.wrong(key, "none, since all members share it", m.request[key]);
+    }
+  }
+  return m;
+}
+
+json to_json(const MemberSpec& m) {
+  json table = m.request;
+  table["name"] = m.name;
+  table["model"] = m.model;
+  table["hub"] = m.hub;
+  table["weight"] = m.weight;
+  if (!m.weight_curve.empty()) table["weight_curve"] = m.weight_curve;
+  table["from"] = m.from;
+  table["to"] = m.to;
+  table["sigma_low"] = m.sigma_low;
+  table["sigma_high"] = infinite_as_null(m.sigma_high);
+  const auto say = [&](const char* key, const auto& field) {
+    if (!field.empty()) table[key] = field;
+  };
+  say("mask", m.mask);
+  say("tiny_vae", m.tiny_vae);
+  say("controlnet", m.load.controlnets);
+  say("embedding", m.load.embeddings);
+  say("vae", m.load.vae);
+  say("refiner", m.load.refiner);
+  if (!m.load.refiner.empty()) table["refiner_start"] = m.load.refiner_start;
+  for (const LoraUse& use : m.load.loras) {
+    if (use.text_weight) {
+      table["lora"].push_back(
+          {{"path", use.path}, {"weight", use.weight}, {"text_weight", *use.text_weight}});
+    } else {
+      table["lora"].push_back(use.path + ":" + shown(use.weight));
+    }
+  }
+  return table;
+}
+
+StageSpec stage_from(const json& table, size_t number) {
+  Keys keys(table, "stage " + std::to_string(number));
+  StageSpec stage;
+  keys("members", stage.members);
+  keys("until", stage.until);
+  std::string size;
+  keys("size", size);
+  if (!size.empty()) stage.size = size_from(size);
+  keys("upscale", stage.upscale);
+  if (std::find(std::begin(kFilters), std::end(kFilters), stage.upscale) == std::end(kFilters)) {
+    throw keys.wrong("upscale", "nearest, bilinear, bicubic or lanczos", stage.upscale);
+  }
+  keys.finish();
+  if (stage.members.empty()) throw keys.wrong("members", "names of members", json::array());
+  return stage;
+}
+
+json to_json(const StageSpec& stage) {
+  json table = {{"members", stage.members}, {"until", stage.until}, {"upscale", stage.upscale}};
+  if (stage.size) {
+    table["size"] = std::to_string(stage.size->first) + "x" + std::to_string(stage.size->second);
+  }
+  return table;
+}
+
+json tables(Keys& keys, const char* key) {
+  json list = keys.take(key);
+  if (list.is_null()) return json::array();
+  if (!list.is_array()) throw keys.wrong(key, std::string("tables [[") + key + "]]", list);
+  return list;
+}
+
+void check_members(const Recipe& recipe) {
+  if (recipe.members.size() < 2 || recipe.members.size() > kMaxMembers) {
+    throw bad_input("recipe", "two to " + std::to_string(kMaxMembers) + " members",
+                    std::to_string(recipe.members.size()));
+  }
+  const MemberSpec* hub = nullptr;
+  for (const MemberSpec& m : recipe.members) {
+    if (!m.hub) continue;
+    const auto called = [](const MemberSpec& member) {
+      return "'" + (member.name.empty() ? member.model : member.name) + "'";
+    };
+    if (hub) {
+      throw bad_input("recipe", "one hub", called(*hub) + " and " + called(m),
+                      "the hub is the member whose latent becomes the picture");
+    }
+    hub = &m;
+  }
+  if (!hub) {
+    throw bad_input("recipe", "one member with hub = true", "none",
+                    "the hub is the member whose latent becomes the picture");
+  }
+}
+
+// Keys whose values are paths, wherever they stand.
+const std::set<std::string> kPathKeys = {
+    "model",    "mask",    "control_image", "controlnet",   "lora",    "embedding", "vae",
+    "tiny_vae", "refiner", "init_image",    "image_prompt", "bridges", "image"};
+
+// The path in `text` (before ",weight=" or ":0.8") as found beside the recipe or in `home`.
+std::string located(const std::string& key, const std::string& text, const fs::path& folder,
+                    const fs::path& home) {
+  std::vector<size_t> ends = {text.size()};
+  if (key == "control_image") ends = {std::min(text.size(), text.find(','))};
+  if (key == "lora" && text.rfind(':') != std::string::npos) ends.push_back(text.rfind(':'));
+  for (const size_t end : ends) {
+    const fs::path path = text.substr(0, end);
+    if (path.empty() || path.is_absolute()) return text;
+    for (const fs::path& base : {folder, home}) {
+      std::error_code unreadable;
+      if (fs::exists(base / path, unreadable)) {
+        return (base / path).lexically_normal().string() + text.substr(end);
+      }
+    }
+  }
+  return text;
+}
+
+void locate(json& node, const std::string& key, const fs::path& folder, const fs::path& home) {
+  if (node.is_object()) {
+    for (auto& [inner, value] : node.items()) locate(value, inner, folder, home);
+  } else if (node.is_array()) {
+    for (json& item : node) locate(item, key, folder, home);
+  } else if (node.is_string() && kPathKeys.count(key)) {
+    node = located(key, node.get<std::string>(), folder, home);
+  }
+}
+
+}  // namespace
+
+Recipe recipe_from_json(const json& document) {
+  Keys keys(document, "recipe");
+  Recipe r;
+  size_t number = 0;
+  for (const json& table : tables(keys, "member"))
+    r.members.push_back(member_from(table, ++number));
+  number = 0;
+  for (const json& table : tables(keys, "stage")) r.stages.push_back(stage_from(table, ++number));
+  keys("form", r.form);
+  keys("bridge", r.bridge);
+  keys("bridges", r.bridges);
+  keys("bridge_every", r.bridge_every, 1, 1000);
+  keys("bridge_from", r.bridge_from, 0.0, 1.0);
+  keys("bridge_to", r.bridge_to, 0.0, 1.0);
+  check_share(keys, r.bridge_from, r.bridge_to);
+  keys("handoff", r.handoff);
+  r.request = request_from_json(keys.request());
+  if (!r.request.controls.empty()) {
+    throw keys.wrong("control_image", "one in the [[member]] that has the controlnet",
+                     r.request.controls.front().image);
+  }
+  check_members(r);
+  return r;
+}
+
+json to_json(const Recipe& r) {
+  json document = to_json(r.request);
+  document["form"] = r.form;
+  document["bridge"] = r.bridge;
+  document["bridges"] = r.bridges;
+  document["bridge_every"] = r.bridge_every;
+  document["bridge_from"] = r.bridge_from;
+  document["bridge_to"] = r.bridge_to;
+  document["handoff"] = r.handoff;
+  for (const MemberSpec& m : r.members) document["member"].push_back(to_json(m));
+  document["stage"] = json::array();
+  for (const StageSpec& s : r.stages) document["stage"].push_back(to_json(s));
+  return document;
+}
+
+Recipe recipe_of_file(const std::string& path, const std::string& home) {
+  json document = toml_as_json(path);
+  locate(document, "", fs::path(path).parent_path(), home);
+  return recipe_from_json(document);
+}
+
+MemberSpec member_from_text(const std::string& text) {
+  static const std::set<std::string> numbers = {"weight",           "from",         "to",
+                                                "sigma_low",        "sigma_high",   "guidance",
+                                                "guidance_rescale", "guidance_low", "guidance_high",
+                                                "clip_skip",        "style_scale"};
+  static const std::set<std::string> lists = {"control_image", "controlnet", "lora", "embedding",
+                                              "styles"};
+  if (!is_utf8(text)) throw bad_input("--with", "UTF-8", "other bytes");
+  std::istringstream words(text);
+  json table = {{"weight", kHalf}};
+  std::string model, last;
+  std::getline(words, model, ',');
+  table["model"] = model;
+  for (std::string word; std::getline(words, word, ',');) {
+    const size_t equals = word.find('=');
+    std::string key = word.substr(0, equals);
+    if (equals == std::string::npos ||
+        key.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") != std::string::npos) {
+      // A comma inside of a prompt.
+      if (last != "prompt" && last != "negative") {
+        throw bad_input("--with", "MODEL[,key=value...]", "'" + text + "'");
+      }
+      table[last] = table[last].get<std::string>() + "," + word;
+      continue;
+    }
+    if (key == "control") key = "control_image";
+    const std::string value = word.substr(equals + 1);
+    if (numbers.count(key)) {
+      table[key] = json::parse(value, nullptr, false);
+      if (!table[key].is_number()) throw bad_input("--with, " + key, "a number", "'" + value + "'");
+    } else if (lists.count(key)) {
+      table[key].push_back(value);
+    } else {
+      table[key] = value;
+    }
+    last = key;
+  }
+  return member_from(table, 1);
+}
+
+std::vector<std::string> files_of(const Recipe& recipe) {
+  std::vector<std::string> files;
+  const auto add = [&](const std::string& path) {
+    if (!path.empty() && std::find(files.begin(), files.end(), path) == files.end()) {
+      files.push_back(path);
+    }
+  };
+  const auto add_request = [&](const Request& request) {
+    add(request.init_image);
+    add(request.mask_image);
+    add(request.image_prompt);
+    for (const ControlUse& use : request.controls) add(use.image);
+  };
+  add_request(recipe.request);
+  for (const MemberSpec& m : recipe.members) {
+    add(m.mask);
+    add_request(request_from_json(m.request));
+  }
+  return files;
+}
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,128 @@
+#include "pipeline/families/autoencoders.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+
+#include "nn/autoencoder/autoencoder_kl.h"
+#include "nn/autoencoder/autoencoder_tiny.h"
+#include "nn/autoencoder/pixel_space.h"
+#include "nn/unet/unet_from_shapes.h"
+#include "pipeline/coop/latent_space.h"
+#include "pipeline/tiles.h"
+
+namespace pangu::pipeline {
+namespace {
+
+// Above this many pixels an autoencoder works in tiles: at 1536x1536 the widest activations of
+// Stable Diffusion's decoder are about 2.4 GB in f32.
+constexpr int64_t kWholePixels = int64_t{1536} * 1536;
+constexpr int kTileSide = 768;
+constexpr int kTileOverlap = 128;
+
+Tiling tiling_of(int asked, int64_t pixels, int64_t f, bool decoding) {
+  if (asked == 0 && pixels <= kWholePixels) return {};
+  const int64_t side = asked == 0 ? kTileSide : asked;
+  const int64_t overlap = std::min<int64_t>(kTileOverlap, side / 4);
+  // Both on the grid of latent pixels.
+  const int64_t tile = std::max<int64_t>(2, side / f), common = std::max<int64_t>(1, overlap / f);
+  if (decoding) return {tile, common, f, 1};
+  return {tile * f, common * f, 1, f};
+}
+
+}  // namespace
+
+Autoencoder kl_autoencoder(const std::shared_ptr<const Component>& component, double family_scale,
+                           const Placement& place, int tile) {
+  nn::AutoencoderKLConfig config;
+  if (component->config.is_null()) {
+    config = nn::autoencoder_config_from_shapes(shapes_of(*component));
+    config.scaling_factor = family_scale;
+  } else {
+    config = nn::AutoencoderKLConfig::from_json(component->config);
+  }
+  const auto network = std::make_shared<Lazy<nn::AutoencoderKL>>([=] {
+    return make_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component));
+  });
+  const int f = config.downscale();
+  Autoencoder a;
+  a.latent_channels = config.latent_channels;
+  a.downscale = f;
+  // The encoder makes the space: of decoders trained further, each reads it.
+  a.space = LatentSpace{fingerprint_of(*component, {"encoder.", "quant_conv."}),
+                        config.scaling_factor, config.shift_factor}
+                .text();
+  a.load = [network] { network->get(); };
+  a.decode = [=](const at::Tensor& latents) {
+    nn::AutoencoderKL& vae = network->get();
+    const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
+    return in_tiles(
+        [&](const at::Tensor& z) { return vae.decode(as_input(z, place)).to(at::kFloat).cpu(); },
+        vae.unscale(latents), tiling_of(tile, pixels, f, true));
+  };
+  a.encode = [=](const at::Tensor& image) {
+    nn::AutoencoderKL& vae = network->get();
+    const at::Tensor moments = in_tiles(
+        [&](const at::Tensor& part) {
+          const auto [mean, log_variance] = vae.encode(as_input(part, place));
+          return at::cat({mean, log_variance}, 1).to(at::kFloat).cpu();
+        },
+        image, tiling_of(tile, image.size(2) * image.size(3), f, false));
+    const auto halves = moments.chunk(2, 1);
+    const at::Tensor deviation = at::exp(halves[1] * 0.5);
+    return Posterior{vae.scale(halves[0]), deviation * vae.config().scaling_factor};
+  };
+  return a;
+}
+
+Autoencoder tiny_autoencoder(const std::shared_ptr<const Component>& component,
+                             const Placement& place, int tile) {
+  const auto config = component->config.is_null()
+                          ? nn::autoencoder_tiny_config_from_shapes(shapes_of(*component))
+                          : nn::AutoencoderTinyConfig::from_json(component->config);
+  const auto network = std::make_shared<Lazy<nn::AutoencoderTiny>>([=] {
+    return make_network<nn::AutoencoderTiny>(config, *component, place, tensors_of(*component));
+  });
+  const int f = static_cast<int>(config.downscale());
+  Autoencoder a;
+  a.latent_channels = static_cast<int>(config.latent_channels);
+  a.downscale = f;
+  a.space = fingerprint_of(*component);
+  a.load = [network] { network->get(); };
+  a.decode = [=](const at::Tensor& latents) {
+    const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
+    return in_tiles(
+        [&](const at::Tensor& z) {
+          return network->get().decode(as_input(z, place)).to(at::kFloat).cpu();
+        },
+        latents, tiling_of(tile, pixels, f, true));
+  };
+  a.encode = [=](const at::Tensor& image) {
+    const at::Tensor mean = in_tiles(
+        [&](const at::Tensor& part) {
+          return network->get().encode(as_input(part, place)).to(at::kFloat).cpu();
+        },
+        image, tiling_of(tile, image.size(2) * image.size(3), f, false));
+    return Posterior{mean, at::zeros_like(mean)};
+  };
+  return a;
+}
+
+Autoencoder pixel_autoencoder(const nlohmann::json& config) {
+  const nn::PixelSpace pixels = nn::PixelSpace::from_json(config);
+  Autoencoder a;
+  a.latent_channels = static_cast<int>(pixels.channels());
+  a.downscale = static_cast<int>(pixels.patch_size);
+  a.space = LatentSpace{"pixels / " + std::to_string(pixels.patch_size), pixels.scaling_factor,
+                        pixels.shift_factor}
+                .text();
+  a.load = [] {};
+  a.decode = [pixels](const at::Tensor& latents) { return pixels.decode(latents); };
+  a.encode = [pixels](const at::Tensor& image) {
+    const at::Tensor latents = pixels.encode(image);
+    return Posterior{latents, at::zeros_like(latents)};
+  };
+  return a;
+}
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,164 @@
+#include "pipeline/families/clip_reader.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/error.h"
+#include "io/lora/textual_inversion.h"
+#include "text/prompt.h"
+
+namespace pangu::pipeline {
+namespace {
+
+constexpr int64_t kChunkTokens = 77;
+
+std::shared_ptr<nn::ClipTextModel> make_model(const Source& source, const Placement& place,
+                                              const ClipReaderOptions& options) {
+  const Component& component = source.need(options.component);
+  nn::TensorMap tensors;
+  for (auto& [name, tensor] : tensors_of(component)) {
+    const std::string ours = nn::clip_text_tensor_name(name);
+    if (!ours.empty()) tensors[ours] = std::move(tensor);
+  }
+  nn::ClipTextConfig config;
+  if (component.config.is_null()) {
+    nn::TensorShapes shapes;
+    for (const auto& [name, tensor] : tensors) shapes[name] = tensor.sizes().vec();
+    config = nn::clip_text_config_from_shapes(shapes, options.activation);
+  } else {
+    config = nn::ClipTextConfig::from_json(component.config);
+    config.has_projection = tensors.count("text_projection.weight") > 0;
+  }
+  return make_network<nn::ClipTextModel>(config, component, place, std::move(tensors));
+}
+
+}  // namespace
+
+at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights) {
+  if (at::equal(weights, at::ones_like(weights))) return states;
+  const at::Tensor before = states.mean({1, 2}, /*keepdim=*/true);
+  const at::Tensor scaled = states * weights.unsqueeze(2);
+  return scaled * (before / scaled.mean({1, 2}, /*keepdim=*/true));
+}
+
+ClipReader::ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
+                       const std::vector<std::string>& embeddings, const ClipReaderOptions& options)
+    : options_(options), place_(place), model_(make_model(source, place, options)) {
+  loras.merge_into(*model_, options.component);
+  if (options.is_word_piece) {
+    words_ = std::make_shared<text::WordPieceTokenizer>(
+        text::WordPieceTokenizer::from_path(options.tokenizer, text::BertRules::kPanGu));
+  } else {
+    clip_ = std::make_shared<text::ClipTokenizer>(
+        text::ClipTokenizer::from_path(options.tokenizer, options.cleaning));
+    add_embeddings(source, embeddings);
+  }
+}
+
+void ClipReader::add_embeddings(const Source& source, const std::vector<std::string>& files) {
+  std::map<std::string, int64_t> widths;
+  for (const char* part : {"text_encoder", "text_encoder_2"}) {
+    if (!source.has(part)) continue;
+    for (const auto& [name, shape] : shapes_of(source.need(part))) {
+      if (name.ends_with("token_embedding.weight")) widths[part] = shape.back();
+    }
+  }
+  int64_t next = model_->config().vocab_size;
+  std::vector<at::Tensor> all;
+  for (const std::string& path : files) {
+    Component component;
+    component.files = std::make_shared<std::vector<io::WeightsFile>>();
+    component.files->push_back(io::WeightsFile::open(path));
+    const io::TextualInversion found =
+        io::parse_textual_inversion(component.files->front().tensors(), widths, path);
+    const auto own = found.vectors.find(options_.component);
+    if (own == found.vectors.end()) continue;
+    component.tensors["vectors"] = {own->second, false};
+    all.push_back(tensors_of(component).at("vectors").to(at::kFloat));
+    std::vector<int32_t> ids;
+    for (int64_t i = 0; i < all.back().size(0); ++i) ids.push_back(static_cast<int32_t>(next++));
+    clip_->add_token(
+        found.token.empty() ? std::filesystem::path(path).stem().string() : found.token, ids);
+  }
+  if (!all.empty()) added_embeddings_ = at::cat(all).to(place_.device, place_.dtype);
+}
+
+std::vector<ClipReader::Rows> ClipReader::chunked(const std::vector<std::string>& prompts) const {
+  std::vector<Rows> all;
+  size_t most = 1;
+  text::ChunkOptions options;
+  if (clip_) {
+    options.bos = clip_->bos();
+    options.eos = clip_->eos();
+    options.pad = options_.pads_with_zero || options_.plain ? 0 : clip_->pad();
+  }
+  for (const std::string& prompt : prompts) {
+    Rows rows;
+    if (options_.plain) {
+      rows.ids.push_back(words_ ? words_->encode(prompt, kChunkTokens)
+                                : clip_->encode(prompt, kChunkTokens, options.pad));
+      rows.weights.emplace_back(kChunkTokens, 1.0F);
+    } else {
+      for (const text::Chunk& chunk : text::chunk_prompt(
+               text::parse_emphasis(text::extract_networks(prompt).prompt),
+               [&](std::string_view part) { return clip_->tokenize(part); }, options)) {
+        rows.ids.push_back(chunk.ids);
+        rows.weights.push_back(chunk.weights);
+      }
+    }
+    most = std::max(most, rows.ids.size());
+    all.push_back(std::move(rows));
+  }
+  for (Rows& rows : all) {
+    while (rows.ids.size() < most) {
+      const text::Chunk empty = text::empty_chunk(options);
+      rows.ids.push_back(empty.ids);
+      rows.weights.push_back(empty.weights);
+    }
+  }
+  return all;
+}
+
+at::Tensor ClipReader::chosen_states(const nn::ClipTextOutput& output, int skip) const {
+  const int64_t layers = model_->config().num_hidden_layers;
+  const int64_t back = options_.layer == ClipLayer::kLast ? skip - 1 : skip;
+  if (back > layers) {
+    throw bad_input("clip skip",
+                    "at most " + std::to_string(layers) + ", as the encoder has layers",
+                    std::to_string(skip));
+  }
+  if (back == 0) return output.last_hidden;
+  const at::Tensor states = output.hidden_states[static_cast<size_t>(layers - back)];
+  return options_.layer == ClipLayer::kPenultimate ? states : model_->final_norm(states);
+}
+
+ClipReader::States ClipReader::read(const std::vector<std::string>& prompts, int skip) const {
+  const std::vector<Rows> all = chunked(prompts);
+  const auto chunks = static_cast<int64_t>(all.front().ids.size());
+  const auto count = static_cast<int64_t>(all.size());
+  at::Tensor ids = at::empty({count * chunks, kChunkTokens}, at::kLong);
+  at::Tensor weights = at::empty({count * chunks, kChunkTokens}, at::kFloat);
+  for (int64_t r = 0; r < count; ++r) {
+    for (int64_t c = 0; c < chunks; ++c) {
+      const auto& own = all[static_cast<size_t>(r)];
+      ids[r * chunks + c] = at::tensor(own.ids[static_cast<size_t>(c)]).to(at::kLong);
+      weights[r * chunks + c] = at::tensor(own.weights[static_cast<size_t>(c)]);
+    }
+  }
+  nn::ClipTextRequest request;
+  request.hidden_states = true;
+  request.added_embeddings = added_embeddings_;
+  const nn::ClipTextOutput output = model_->forward(ids.to(place_.device), request);
+  States states;
+  states.tokens = emphasised(chosen_states(output, skip).to(at::kFloat).cpu(), weights)
+                      .reshape({count, chunks * kChunkTokens, -1});
+  if (output.text_embeds.defined()) {
+    states.pooled =
+        output.text_embeds.to(at::kFloat).cpu().view({count, chunks, -1}).select(1, 0).clone();
+  }
+  return states;
+}
+
+}  // namespace pangu::pipeline

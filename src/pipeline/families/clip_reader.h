@@ -1,0 +1,74 @@
+// One CLIP text encoder with its tokenizer: prompts in A1111's syntax -> token states and a pooled
+// vector. It knows which layer a family reads, and nothing of guidance or sizes.
+#pragma once
+#include <ATen/core/Tensor.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "nn/text/clip_text.h"
+#include "pipeline/families/networks.h"
+#include "pipeline/families/source.h"
+#include "text/clip_bpe.h"
+#include "text/word_piece.h"
+
+namespace pangu::pipeline {
+
+// Which states of the encoder the networks were trained with.
+enum class ClipLayer {
+  kLast,             // with the final norm: SD 1, SD 2's folder of 23 layers, Chinese CLIP
+  kPenultimateNorm,  // the state before the last layer, then the final norm: SD 2's single file
+  kPenultimate,      // as it is: SDXL's two, PanGu-Draw 3's second
+};
+
+struct ClipReaderOptions {
+  std::string component;  // "text_encoder", "text_encoder_2"
+  ClipLayer layer = ClipLayer::kLast;
+  nn::ClipActivation activation = nn::ClipActivation::kQuickGelu;  // where no configuration says
+  std::string tokenizer;       // folder or file of the vocabulary
+  bool is_word_piece = false;  // PanGu-Draw 3's Chinese encoder
+  text::ClipCleaning cleaning = text::ClipCleaning::kTransformers;
+  // The prompt as it is, cut at the encoder's length, padded with 0, as PanGu-Draw 3 was released;
+  // else A1111's weights and chunks, padded as the tokenizer says.
+  bool plain = false;
+  bool pads_with_zero = false;  // OpenCLIP's: the pad token of a single file is id 0
+};
+
+// A1111's emphasis (its "Original"): each token's state times its weight, then every chunk's mean
+// as it was. states: [C,77,D] f32; weights: [C,77] f32.
+at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights);
+
+class ClipReader {
+ public:
+  // Reads the vocabulary and the weights. `embeddings`: files of textual inversions.
+  ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
+             const std::vector<std::string>& embeddings, const ClipReaderOptions& options);
+
+  struct States {
+    at::Tensor tokens;  // [R,77 * chunks,D] f32
+    at::Tensor pooled;  // [R,P] f32 projected, of the first chunk; undefined without projection
+  };
+  // Prompts of fewer chunks are filled up with chunks of the empty prompt. skip: 1 is the layer of
+  // the options, 2 the one before.
+  States read(const std::vector<std::string>& prompts, int skip) const;
+
+ private:
+  struct Rows {
+    std::vector<std::vector<int32_t>> ids;  // 77 each
+    std::vector<std::vector<float>> weights;
+  };
+  std::vector<Rows> chunked(const std::vector<std::string>& prompts) const;
+  at::Tensor chosen_states(const nn::ClipTextOutput& output, int skip) const;
+  void add_embeddings(const Source& source, const std::vector<std::string>& files);
+
+  ClipReaderOptions options_;
+  Placement place_;
+  std::shared_ptr<nn::ClipTextModel> model_;
+  std::shared_ptr<text::ClipTokenizer> clip_;
+  std::shared_ptr<text::WordPieceTokenizer> words_;
+  at::Tensor added_embeddings_;
+};
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,133 @@
+#include "pipeline/families/networks.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "io/lora/lora_names.h"
+#include "nn/lora.h"
+#include "nn/text/clip_text.h"
+
+namespace pangu::pipeline {
+
+struct LoraSet::Loaded {
+  io::WeightsFile file;
+  io::Lora lora;
+  LoraUse use;
+};
+
+namespace {
+
+at::Tensor tensor_of(const io::TensorView& view, const Component& keep, const std::string& name) {
+  Component one;
+  one.tensors[name] = {view, false};
+  one.files = keep.files;
+  return tensors_of(one).at(name);
+}
+
+at::Device device_from(const std::string& name) {
+  if (name != "cpu" && name.rfind("cuda", 0) != 0) {
+    throw bad_input("device", "'cpu', 'cuda' or 'cuda:N'", "'" + name + "'");
+  }
+  if (name != "cpu" && !torch::cuda::is_available()) {
+    throw Error(ErrorCode::kUnavailable,
+                "device '" + name + "': this build or machine has no CUDA");
+  }
+  return at::Device(name);
+}
+
+at::ScalarType dtype_from(const std::string& name) {
+  if (name == "f32") return at::kFloat;
+  if (name == "bf16") return at::kBFloat16;
+  throw bad_input("dtype", "'f32' or 'bf16'", "'" + name + "'");
+}
+
+}  // namespace
+
+Placement placement_of(const LoadOptions& options) {
+  return {device_from(options.device),
+          dtype_from(options.dtype.value_or(fastest_dtype(options.device)))};
+}
+
+at::Tensor as_input(const at::Tensor& tensor, const Placement& place) {
+  return tensor.to(place.device, place.dtype).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+LoraSet::LoraSet(const std::vector<LoraUse>& uses, const Source& source) {
+  if (uses.empty()) return;
+  io::BaseModules base;
+  for (const auto& [name, component] : source.components) {
+    if (name == "vae" || name == "image_encoder") continue;
+    io::NamedTensors tensors;  // under the names that the networks have, and that LoRAs use
+    for (const auto& [tensor, view] : component.tensors) {
+      const bool reads_text = name.starts_with("text_encoder");
+      tensors[reads_text ? nn::clip_text_tensor_name(tensor) : tensor] = view;
+    }
+    tensors.erase("");
+    base[name] = io::module_shapes(tensors);
+  }
+  for (const LoraUse& use : uses) {
+    auto loaded = std::make_shared<Loaded>(Loaded{io::WeightsFile::open(use.path), {}, use});
+    loaded->lora = io::parse_lora(loaded->file.tensors(), loaded->file.metadata(), base, use.path);
+    loaded_.push_back(std::move(loaded));
+  }
+}
+
+void LoraSet::merge_into(torch::nn::Module& network, const std::string& component) const {
+  for (const auto& loaded : loaded_) {
+    const LoraUse& use = loaded->use;
+    const bool reads_text = component.starts_with("text_encoder");
+    const double weight = reads_text ? use.text_weight.value_or(use.weight) : use.weight;
+    std::vector<nn::LoraWeights> weights;
+    for (const io::LoraDelta& delta : loaded->lora.deltas) {
+      if (delta.component != component) continue;
+      const Component none;
+      nn::LoraWeights one;
+      one.module_path = delta.module;
+      one.down = tensor_of(delta.down, none, delta.module);
+      one.up = tensor_of(delta.up, none, delta.module);
+      if (delta.mid) one.mid = tensor_of(*delta.mid, none, delta.module);
+      one.alpha = delta.alpha;
+      weights.push_back(std::move(one));
+    }
+    try {
+      nn::merge_lora(network, weights, weight);
+    } catch (const Error& problem) {
+      throw while_doing("merging '" + loaded->use.path + "'", problem);
+    }
+  }
+}
+
+void load_component(torch::nn::Module& network, const Component& component, const Placement& place,
+                    nn::TensorMap tensors) {
+  nn::AssignOptions options;
+  options.dtype = place.dtype;
+  options.device = place.device;
+  options.channels_last = true;
+  try {
+    nn::load_by_assignment(network, std::move(tensors), options);
+  } catch (const Error& problem) {
+    throw while_doing("loading '" + component.origin + "'", problem);
+  }
+  network.eval();
+}
+
+ExpertPool::ExpertPool(size_t most, std::vector<Maker> makers)
+    : most_(most), makers_(std::move(makers)), made_(makers_.size()) {}
+
+std::shared_ptr<nn::UNet2DConditionModel> ExpertPool::get(size_t expert) {
+  const std::lock_guard lock(mutex_);
+  std::erase(order_, expert);
+  order_.push_back(expert);
+  if (!made_[expert]) {
+    if (most_ > 0 && order_.size() > most_) {
+      made_[order_.front()] = nullptr;
+      order_.erase(order_.begin());
+    }
+    made_[expert] = makers_[expert]();
+  }
+  return made_[expert];
+}
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,307 @@
+#include "pipeline/families/source.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/hash.h"
+#include "io/mapped_file.h"
+#include "nn/autoencoder/pixel_space.h"
+#include "pipeline/families/model_files.h"
+
+namespace pangu::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr size_t kSampleBytes = size_t{64} << 10;
+constexpr size_t kTensorSampleBytes = 64;
+constexpr size_t kFingerprintDigits = 16;
+constexpr const char* kOwnPipeline = "PanGuDrawPipeline";
+constexpr const char* kPanguPair =
+    "PanGu-Draw 3's two .ckpt, one with 'low' and one with 'high' in its name";
+constexpr const char* kParts[] = {"unet",         "unet_texture",   "vae",
+                                  "text_encoder", "text_encoder_2", "image_encoder"};
+
+std::string name_of_path(const fs::path& path) {
+  const fs::path last = path.filename().empty() ? path.parent_path() : path;
+  return fs::is_directory(path) ? last.filename().string() : last.stem().string();
+}
+
+// SHA-256 over sizes and both ends of the files: tells trainings apart in a millisecond, proves
+// nothing about files that someone has doctored.
+std::string fingerprint_of_paths(const std::vector<std::string>& paths) {
+  Sha256 hash;
+  for (const std::string& path : paths) {
+    const io::MappedFile file(path);
+    const auto bytes = file.bytes();
+    const size_t sample = std::min(bytes.size(), kSampleBytes);
+    hash.update(std::to_string(bytes.size()) + "\n");
+    hash.update(bytes.first(sample)).update(bytes.last(sample));
+  }
+  return hex_of(hash.digest()).substr(0, kFingerprintDigits);
+}
+
+nlohmann::json json_or_null(const fs::path& path) {
+  return fs::is_regular_file(path) ? JsonFile(path.string()).json() : nlohmann::json();
+}
+
+// Weights of a file, or of a folder with its configuration beside them, under the file's own names.
+Component open_weights(const std::string& path) {
+  Component part;
+  part.origin = path;
+  part.files = std::make_shared<std::vector<io::WeightsFile>>();
+  part.files->push_back(io::WeightsFile::open(path));
+  for (const auto& [name, view] : part.files->front().tensors()) part.tensors[name] = {view, false};
+  if (fs::is_directory(path)) {
+    part.folder = path;
+    part.config = json_or_null(fs::path(path) / "config.json");
+  }
+  return part;
+}
+
+Component component_in(const fs::path& folder) {
+  // Which a component of a model must have.
+  const nlohmann::json config = JsonFile((folder / "config.json").string()).json();
+  if (nn::PixelSpace::is_config(config)) return {config, {}, folder.string(), folder.string(), {}};
+  Component part = open_weights(folder.string());
+  // Folders from before diffusers 0.15 name an autoencoder's attention otherwise.
+  const io::TensorViews& views = part.files->front().tensors();
+  const io::Recognised what = io::recognise(views);
+  if (what.part == io::Part::kVae) part.tensors = io::components_of(views, what).parts.at("vae");
+  return part;
+}
+
+Source open_folder(const std::string& path) {
+  Source source;
+  source.folder = path;
+  source.name = name_of_path(path);
+  source.index = JsonFile((fs::path(path) / "model_index.json").string()).json();
+  source.scheduler = json_or_null(fs::path(path) / "scheduler/scheduler_config.json");
+  std::map<std::string, io::TensorViews> views;
+  std::vector<std::string> paths;
+  for (const char* part : kParts) {
+    const fs::path folder = fs::path(path) / part;
+    if (!fs::is_directory(folder)) continue;
+    const Component& made = source.components[part] = component_in(folder);
+    if (!made.files) continue;  // pixels need no weights
+    views[part] = made.files->front().tensors();
+    for (const std::string& file : made.files->front().paths()) paths.push_back(file);
+  }
+  source.what = io::recognise_components(views);
+  source.ours = source.index.value("_class_name", "") == kOwnPipeline &&
+                source.what.family != io::Family::kPanguDraw3;  // which has CLIP's text encoders
+  if (source.ours) {
+    const JsonFile index((fs::path(path) / "model_index.json").string());
+    source.text_folder =
+        (fs::path(path) / index.get<std::string>("text_model", ".")).lexically_normal().string();
+    source.what.family = io::Family::kUnknown;
+    source.what.text_encoder =
+        source.has("image_encoder") ? io::TextTower::kNone : io::TextTower::kBert;
+  }
+  source.fingerprint = fingerprint_of_paths(paths);
+  return source;
+}
+
+// The generators of PanGu-Draw 3: both files hold all parts, of which only the low one's count,
+// but for the high one's UNet.
+void add_structure(Source& source, const std::string& path) {
+  auto files = std::make_shared<std::vector<io::WeightsFile>>();
+  files->push_back(io::WeightsFile::open(path));
+  const io::Recognised what = io::recognise(files->front().tensors());
+  if (what.family != io::Family::kPanguDraw3) {
+    throw bad_input("'" + path + "'", "PanGu-Draw 3's structure generator", what.human_name);
+  }
+  io::Components parts = io::complete_components_of(files->front().tensors(), what, path);
+  Component texture = source.need("unet");
+  source.components["unet_texture"] = std::move(texture);
+  Component& structure = source.components["unet"];
+  structure = {};
+  structure.origin = path;
+  structure.tensors = std::move(parts.parts["unet"]);
+  structure.files = std::move(files);
+}
+
+Source open_single(const std::string& path) {
+  Source source;
+  source.name = name_of_path(path);
+  auto files = std::make_shared<std::vector<io::WeightsFile>>();
+  files->push_back(io::WeightsFile::open(path));
+  const io::WeightsFile& file = files->front();
+  source.what = io::recognise(file.tensors());
+  if (source.what.part != io::Part::kCheckpoint) {
+    throw bad_input("model '" + path + "'", "a whole model: denoiser, autoencoder, text encoder",
+                    source.what.human_name, "a LoRA is --lora, a ControlNet --controlnet");
+  }
+  source.training = io::training_of(file.tensors(), file.metadata(), source.what);
+  source.fingerprint = fingerprint_of_paths(file.paths());
+  io::Components parts = io::complete_components_of(file.tensors(), source.what, path);
+  for (auto& [name, tensors] : parts.parts) {
+    Component& component = source.components[name];
+    component.origin = path + ": " + name;
+    component.tensors = std::move(tensors);
+    component.files = files;
+  }
+  return source;
+}
+
+// "pangu_low_timestamp-127da122.ckpt" and "pangu_high_...": the two files are alike in all but
+// their weights, so the names that they were released under tell which is which.
+std::optional<Source> open_pair(const std::string& folder) {
+  std::vector<std::string> low, high;
+  std::string found;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() != ".ckpt") continue;
+    found += (found.empty() ? "" : ", ") + name;
+    if (name.find("low") != std::string::npos) low.push_back(entry.path().string());
+    if (name.find("high") != std::string::npos) high.push_back(entry.path().string());
+  }
+  if (found.empty()) return std::nullopt;
+  if (low.size() != 1 || high.size() != 1 || low == high) {
+    throw bad_input("'" + folder + "'", std::string("a model_index.json, or ") + kPanguPair, found);
+  }
+  Source source = open_single(low.front());
+  add_structure(source, high.front());
+  source.name = name_of_path(folder);
+  source.fingerprint = fingerprint_of_paths({low.front(), high.front()});
+  return source;
+}
+
+at::ScalarType dtype_of(io::DType dtype, const std::string& name) {
+  switch (dtype) {
+    case io::DType::F64:
+      return at::kDouble;
+    case io::DType::F32:
+      return at::kFloat;
+    case io::DType::F16:
+      return at::kHalf;
+    case io::DType::BF16:
+      return at::kBFloat16;
+    case io::DType::I64:
+      return at::kLong;
+    case io::DType::I32:
+      return at::kInt;
+    case io::DType::I16:
+      return at::kShort;
+    case io::DType::I8:
+      return at::kChar;
+    case io::DType::U8:
+      return at::kByte;
+    case io::DType::BOOL:
+      return at::kBool;
+    case io::DType::F8_E4M3:
+      return at::kFloat8_e4m3fn;
+    case io::DType::F8_E5M2:
+      return at::kFloat8_e5m2;
+    default:
+      break;
+  }
+  throw bad_input("tensor '" + name + "'", "a type that networks use", io::name_of(dtype));
+}
+
+// A part of a model that has a file or folder of its own.
+std::pair<Component, io::Recognised> open_any(const std::string& path) {
+  Component component = open_weights(path);
+  const io::TensorViews& views = component.files->front().tensors();
+  const io::Recognised what = io::recognise(views);
+  io::Components parts = io::complete_components_of(views, what, path);
+  component.tensors.clear();
+  if (parts.parts.size() == 1) component.tensors = std::move(parts.parts.begin()->second);
+  return {std::move(component), what};
+}
+
+}  // namespace
+
+const Component& Source::need(const std::string& component) const {
+  const auto found = components.find(component);
+  if (found == components.end()) {
+    throw bad_input("model '" + name + "'", "the component " + component, "none");
+  }
+  return found->second;
+}
+
+Source open_source(const std::string& path) {
+  if (fs::is_directory(path)) {
+    if (!fs::exists(fs::path(path) / "model_index.json")) {
+      if (auto pair = open_pair(path)) return *std::move(pair);
+    }
+    return open_folder(path);
+  }
+  if (!fs::exists(path)) {
+    throw bad_input("model", "a folder or a .safetensors file",
+                    "'" + path + "', which is not there");
+  }
+  Source source = open_single(path);
+  if (source.what.family == io::Family::kPanguDraw3) {
+    throw bad_input("model '" + path + "'", std::string("the folder of ") + kPanguPair,
+                    "one of them, which draws one half of the steps",
+                    "`pangu-draw convert FOLDER OUT` makes one model of the two");
+  }
+  return source;
+}
+
+Component open_component(const std::string& path, io::Part part, io::Recognised* recognised) {
+  auto [component, what] = open_any(path);
+  if (what.part != part) throw bad_input("'" + path + "'", io::name_of(part), what.human_name);
+  if (recognised) *recognised = what;
+  return component;
+}
+
+std::pair<Component, io::Recognised> open_autoencoder(const std::string& path) {
+  auto opened = open_any(path);
+  if (opened.second.part != io::Part::kVae && opened.second.part != io::Part::kTinyVae) {
+    throw bad_input("'" + path + "'", "an autoencoder", opened.second.human_name);
+  }
+  return opened;
+}
+
+nn::TensorMap tensors_of(const Component& component) {
+  nn::TensorMap tensors;
+  for (const auto& [name, named] : component.tensors) {
+    const auto dtype = dtype_of(named.view.dtype, name);
+    at::Tensor tensor;
+    if (named.view.size_bytes == 0) {
+      tensor = at::empty(named.view.shape, dtype);
+    } else if (reinterpret_cast<uintptr_t>(named.view.data) % c10::elementSize(dtype) != 0) {
+      tensor = at::empty(named.view.shape, dtype);  // not aligned: a copy
+      std::memcpy(tensor.data_ptr(), named.view.data, named.view.size_bytes);
+    } else {
+      tensor = at::from_blob(
+          const_cast<std::byte*>(named.view.data), named.view.shape,
+          [keep = component.files](void*) {}, dtype);
+    }
+    // In the layout of every other weight: products are then summed in the same order.
+    tensors[name] = named.transpose ? tensor.t().contiguous() : tensor;
+  }
+  return tensors;
+}
+
+nn::TensorShapes shapes_of(const Component& component) {
+  nn::TensorShapes shapes;
+  for (const auto& [name, named] : component.tensors) shapes[name] = io::shape_of(named);
+  return shapes;
+}
+
+std::string fingerprint_of(const Component& component, const std::vector<std::string>& prefixes) {
+  Sha256 hash;
+  for (const auto& [name, named] : component.tensors) {
+    const auto begins = [&name = name](const std::string& p) { return name.starts_with(p); };
+    if (!prefixes.empty() && std::none_of(prefixes.begin(), prefixes.end(), begins)) continue;
+    hash.update(name);
+    for (const int64_t size : named.view.shape) hash.update(" " + std::to_string(size));
+    hash.update(std::span(named.view.data, std::min(named.view.size_bytes, kTensorSampleBytes)));
+  }
+  return hex_of(hash.digest()).substr(0, kFingerprintDigits);
+}
+
+void forget_pages(const Component& component) {
+  for (const auto& [name, named] : component.tensors) {
+    io::forget_pages({named.view.data, named.view.size_bytes});
+  }
+}
+
+}  // namespace pangu::pipeline

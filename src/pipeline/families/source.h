@@ -1,0 +1,71 @@
+// Where a model's weights come from: a folder in diffusers' layout, one LDM single file, or
+// PanGu-Draw 3's pair of MindSpore files, all as the same thing: components by name, each with its
+// tensors and, where the source has one, its configuration. No network is made here.
+#pragma once
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/families/families.h"
+#include "io/ldm/ldm_names.h"
+#include "io/weights_file.h"
+#include "nn/weights.h"
+
+namespace pangu::pipeline {
+
+struct Component {
+  nlohmann::json config;     // null in a single file: to be read off the shapes
+  io::NamedTensors tensors;  // empty if the file is to be opened at first use (folders)
+  std::string folder;        // of a folder source: ".../unet"; errors name it
+  std::string origin;        // how errors call it
+
+  std::shared_ptr<std::vector<io::WeightsFile>> files;  // keeps `tensors` mapped
+};
+
+struct Source {
+  std::string name;  // for the picture's text and messages
+  std::string fingerprint;
+  io::Recognised what;
+  io::Training training;
+  nlohmann::json index;      // model_index.json, or null
+  nlohmann::json scheduler;  // scheduler_config.json, or null
+  std::string folder;        // of a folder source, else empty
+  // "PanGuDrawPipeline": trained by this program, text side and defaults are ours.
+  bool ours = false;
+  std::string text_folder;  // of ours: with text_encoder/ and tokenizer/, which models may share
+  std::map<std::string, Component> components;
+
+  bool has(const std::string& component) const { return components.count(component) > 0; }
+  // Error kBadInput naming the component that is missing.
+  const Component& need(const std::string& component) const;
+};
+
+// Opens headers and configurations, reads no weights. Error kBadInput for a path that is no model,
+// an adapter (a LoRA, a ControlNet, ...) in a model's place, a file with parts missing, or one of
+// PanGu-Draw 3's two files without the other.
+Source open_source(const std::string& path);
+
+// One component out of a file or a folder of its own (a ControlNet, a VAE). Error kBadInput if what
+// is found is another part.
+Component open_component(const std::string& path, io::Part part,
+                         io::Recognised* recognised = nullptr);
+
+// An autoencoder out of a file or folder of its own: AutoencoderKL, or a tiny one (TAESD).
+std::pair<Component, io::Recognised> open_autoencoder(const std::string& path);
+
+// The tensors as views of the mapped files, which they keep alive.
+nn::TensorMap tensors_of(const Component& component);
+nn::TensorShapes shapes_of(const Component& component);
+
+// Tells components apart by their tensors' names, types, shapes and first bytes, wherever they are
+// kept; 16 hexadecimal digits. With prefixes: by the tensors that begin with one of them.
+std::string fingerprint_of(const Component& component,
+                           const std::vector<std::string>& prefixes = {});
+
+// Gives the pages of the tensors back to the system; they come back from the file when next read.
+void forget_pages(const Component& component);
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,207 @@
+#include "pipeline/families/text_sides.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "core/error.h"
+#include "nn/text/clip_vision.h"
+#include "nn/text/text_encoder.h"
+#include "pipeline/families/clip_reader.h"
+#include "pipeline/families/family.h"
+#include "text/unigram.h"
+
+namespace pangu::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kPromptTokens = 77;
+
+struct BertReader {
+  nn::TextEncoder encoder;
+  text::UnigramTokenizer tokenizer;
+};
+
+Conditions read_with_bert(const BertReader& reader, const std::vector<std::string>& prompts) {
+  std::vector<std::vector<int32_t>> ids;
+  size_t longest = 1;
+  for (const std::string& prompt : prompts) {
+    ids.push_back(reader.tokenizer.encode(reader.encoder.config().prompt_prefix + prompt,
+                                          static_cast<size_t>(kPromptTokens)));
+    longest = std::max(longest, ids.back().size());
+  }
+  const int64_t rows = static_cast<int64_t>(prompts.size()), length = int64_t(longest);
+  at::Tensor batch = at::full({rows, length}, reader.tokenizer.pad(), at::kLong);
+  at::Tensor mask = at::zeros({rows, length}, at::kBool);
+  for (int64_t r = 0; r < rows; ++r) {
+    const auto& row = ids[static_cast<size_t>(r)];
+    for (size_t k = 0; k < row.size(); ++k) {
+      batch[r][static_cast<int64_t>(k)] = row[k];
+      mask[r][static_cast<int64_t>(k)] = true;
+    }
+  }
+  Conditions conditions;
+  conditions.context = reader.encoder.encode(batch, mask);
+  conditions.context_mask = mask;
+  return conditions;
+}
+
+// The vocabulary beside the encoder, or the one that comes with the program.
+std::string tokenizer_path(const TextSetup& setup, const char* beside, const char* own) {
+  const fs::path folder = fs::path(setup.source->folder) / beside;
+  if (!setup.source->folder.empty() && fs::is_directory(folder)) return folder.string();
+  const fs::path ours = fs::path(setup.tokenizers) / own;
+  if (!fs::exists(ours)) {
+    throw bad_input("tokenizer", "the vocabulary '" + ours.string() + "'", "none",
+                    "a single file has none of its own; keep models/tokenizers of this program");
+  }
+  return ours.string();
+}
+
+ClipReaderOptions first_reader(const TextSetup& setup) {
+  ClipReaderOptions o;
+  o.component = "text_encoder";
+  const bool single = setup.source->folder.empty() || setup.source->index.is_null();
+  switch (setup.source->what.family) {
+    case io::Family::kStableDiffusion2:
+      o.layer = single ? ClipLayer::kPenultimateNorm : ClipLayer::kLast;
+      o.activation = nn::ClipActivation::kGelu;
+      o.pads_with_zero = single;
+      break;
+    case io::Family::kSdxl:
+      o.layer = ClipLayer::kPenultimate;
+      break;
+    case io::Family::kPanguDraw3:
+      o.plain = o.is_word_piece = true;
+      o.tokenizer = tokenizer_path(setup, "tokenizer", "zh");
+      return o;
+    default:
+      break;
+  }
+  o.tokenizer = tokenizer_path(setup, "tokenizer", "clip");
+  return o;
+}
+
+ClipReaderOptions second_reader(const TextSetup& setup) {
+  ClipReaderOptions o;
+  o.component = "text_encoder_2";
+  o.layer = ClipLayer::kPenultimate;
+  o.activation = nn::ClipActivation::kGelu;
+  o.pads_with_zero = setup.source->folder.empty() || setup.source->index.is_null();
+  if (setup.source->what.family == io::Family::kPanguDraw3) {
+    o.plain = true;
+    o.cleaning = text::ClipCleaning::kOpenClip;
+  }
+  o.tokenizer = tokenizer_path(setup, "tokenizer_2", "clip");
+  return o;
+}
+
+// diffusers' pipelines give SDXL zeros, not the states of "", when no negative prompt is said.
+bool zeroes_empty_prompt(const Source& source) {
+  const bool usual = source.what.family == io::Family::kSdxl;
+  if (!source.index.is_object()) return usual;
+  const auto said = source.index.find("force_zeros_for_empty_prompt");
+  return said != source.index.end() && said->is_boolean() ? said->get<bool>() : usual;
+}
+
+class ClipReaders {
+ public:
+  explicit ClipReaders(const TextSetup& setup)
+      : family_(setup.source->what.family), zeroes_(zeroes_empty_prompt(*setup.source)) {
+    std::vector<ClipReaderOptions> all;
+    if (setup.source->has("text_encoder")) all.push_back(first_reader(setup));
+    if (setup.source->has("text_encoder_2")) all.push_back(second_reader(setup));
+    if (all.empty()) setup.source->need("text_encoder");
+    for (const ClipReaderOptions& options : all) {
+      readers_.emplace_back(*setup.source, setup.place, *setup.loras, setup.embeddings, options);
+    }
+  }
+
+  Conditions read(const PromptRows& rows) const {
+    Conditions c;
+    std::vector<at::Tensor> tokens;
+    for (const ClipReader& reader : readers_) {
+      auto states = reader.read(rows.prompts, rows.clip_skip);
+      tokens.push_back(states.tokens);
+      c.pooled = states.pooled;
+    }
+    c.context = beside(tokens);
+    const bool has_pooled = family_ == io::Family::kSdxl || family_ == io::Family::kSdxlRefiner ||
+                            family_ == io::Family::kPanguDraw3;
+    if (!has_pooled) c.pooled = at::Tensor();
+    std::vector<at::Tensor> numbers;
+    for (size_t r = 0; r < rows.prompts.size(); ++r) {
+      if (zeroes_ && rows.negative[r] && rows.prompts[r].empty()) {
+        c.context[static_cast<int64_t>(r)].zero_();
+        c.pooled[static_cast<int64_t>(r)].zero_();
+      }
+      numbers.push_back(
+          at::tensor(size_numbers(family_, rows.width, rows.height, rows.negative[r])));
+    }
+    if (!numbers.empty() && numbers.front().numel() > 0) c.time_ids = at::stack(numbers);
+    return c;
+  }
+
+ private:
+  // Two encoders' states beside each other; the one with fewer chunks is filled up with its last.
+  static at::Tensor beside(std::vector<at::Tensor>& tokens) {
+    int64_t longest = 0;
+    for (const at::Tensor& t : tokens) longest = std::max(longest, t.size(1));
+    for (at::Tensor& t : tokens) {
+      while (t.size(1) < longest) t = at::cat({t, t.slice(1, t.size(1) - kPromptTokens)}, 1);
+    }
+    return tokens.size() == 1 ? tokens.front() : at::cat(tokens, 2);
+  }
+
+  io::Family family_;
+  bool zeroes_;
+  std::vector<ClipReader> readers_;
+};
+
+}  // namespace
+
+TextSide bert_side(const std::string& folder) {
+  const auto reader = std::make_shared<Lazy<BertReader>>([folder] {
+    return std::make_shared<BertReader>(
+        BertReader{nn::TextEncoder::from_folder(folder + "/text_encoder"),
+                   text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
+  });
+  return {[reader] { reader->get(); },
+          [reader](const PromptRows& rows) { return read_with_bert(reader->get(), rows.prompts); }};
+}
+
+TextSide clip_side(const TextSetup& setup) {
+  const auto readers =
+      std::make_shared<Lazy<ClipReaders>>([setup] { return std::make_shared<ClipReaders>(setup); });
+  return {[readers] { readers->get(); },
+          [readers](const PromptRows& rows) { return readers->get().read(rows); }};
+}
+
+TextSide picture_side(const TextSetup& setup) {
+  const auto component = std::make_shared<Component>(setup.source->need("image_encoder"));
+  const auto config = component->config.is_null()
+                          ? nn::clip_vision_config_from_shapes(shapes_of(*component),
+                                                               nn::ClipActivation::kQuickGelu)
+                          : nn::ClipVisionConfig::from_json(component->config);
+  const Placement place = setup.place;
+  const auto network = std::make_shared<Lazy<nn::ClipVisionModel>>([=] {
+    return make_network<nn::ClipVisionModel>(config, *component, place, tensors_of(*component));
+  });
+  const auto encode = [network, place](const PromptRows& rows) {
+    nn::ClipVisionModel& model = network->get();
+    const at::Tensor pixels = nn::clip_pixels(rows.picture, model.config().image_size);
+    const at::Tensor embedding =
+        model.forward(pixels.to(place.device, place.dtype)).image_embeds.to(at::kFloat).cpu();
+    Conditions c;
+    c.context = embedding.unsqueeze(1).repeat({static_cast<int64_t>(rows.prompts.size()), 1, 1});
+    for (size_t r = 0; r < rows.negative.size(); ++r) {
+      if (rows.negative[r]) c.context[static_cast<int64_t>(r)].zero_();
+    }
+    return c;
+  };
+  return {[network] { network->get(); }, encode};
+}
+
+}  // namespace pangu::pipeline

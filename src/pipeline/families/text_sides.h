@@ -1,0 +1,33 @@
+// The text sides of every family: prompts -> what its networks are told. Weights and vocabularies
+// come in when first needed. It knows no sampler and no picture file.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/families/networks.h"
+#include "pipeline/families/source.h"
+#include "pipeline/model.h"
+
+namespace pangu::pipeline {
+
+// What the text encoders of one model share.
+struct TextSetup {
+  std::shared_ptr<const Source> source;
+  Placement place;
+  std::shared_ptr<const LoraSet> loras;
+  std::vector<std::string> embeddings;  // files of textual inversions
+  std::string tokenizers;               // LoadOptions::tokenizers
+};
+
+// Our small models: a frozen multilingual BERT with its mask; the prompt is taken as it is written.
+TextSide bert_side(const std::string& folder);
+
+// SD 1 and 2 (one encoder), SDXL (two beside each other, a pooled vector, sizes), its refiner,
+// PanGu-Draw 3. Prompts have A1111's syntax: weights, BREAK, chunks of 75 tokens (text/prompt.h).
+TextSide clip_side(const TextSetup& setup);
+
+// Image variations: the CLIP embedding of a picture, one token; zeros for the unconditional side.
+TextSide picture_side(const TextSetup& setup);
+
+}  // namespace pangu::pipeline
