@@ -1,1 +1,1 @@
-// Only carries the precompiled <torch/torch.h> of the torch rooms.
+// Only carries the precompiled libtorch headers of the torch rooms (torch.cmake).

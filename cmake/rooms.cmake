@@ -1,4 +1,4 @@
-# pangu_room(NAME [TORCH] [DEPS rooms...]): library pangu_NAME from the .cpp files of src/NAME and of the
+# pangu_room(NAME [TORCH | TORCH_NN] [DEPS rooms...]): library pangu_NAME from the .cpp files of src/NAME and of the
 # groups below it (src/NAME/GROUP) and, from their *_test.cpp, one doctest executable NAME_test. A room links
 # exactly the rooms in its row.
 find_package(Threads REQUIRED)
@@ -29,8 +29,13 @@ set(PANGU_REFERENCE_ENVIRONMENT OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 set(PANGU_ROOM_image_PKGS spng libturbojpeg libwebp)
 set(PANGU_ROOM_text_PKGS libutf8proc zlib)
 
+# A unit that includes libtorch costs seconds before its first own line is compiled, so a whole build is several
+# times faster in units of a dozen files. After a change of one file small units are.
+option(PANGU_UNITY "Compile the torch rooms in units of a dozen files" OFF)
+set(PANGU_UNITY_FILES 12)
+
 function(pangu_room name)
-  cmake_parse_arguments(ARG "TORCH" "" "DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "TORCH;TORCH_NN" "" "DEPS" ${ARGN})
   set(dir ${CMAKE_SOURCE_DIR}/src/${name})
   file(GLOB all CONFIGURE_DEPENDS ${dir}/*.cpp ${dir}/*/*.cpp)
   set(tests ${all})
@@ -52,14 +57,22 @@ function(pangu_room name)
     pkg_check_modules(PKG_${pkg} REQUIRED IMPORTED_TARGET ${pkg})
     target_link_libraries(pangu_${name} ${scope} PkgConfig::PKG_${pkg})
   endforeach()
+  set(pch "")
   if(ARG_TORCH)
+    set(pch pangu_pch)
+  elseif(ARG_TORCH_NN)
+    set(pch pangu_pch_nn)
+  endif()
+  if(pch)
     target_link_libraries(pangu_${name} ${scope} pangu_torch)
     if(sources)
-      target_precompile_headers(pangu_${name} REUSE_FROM pangu_pch)
+      target_precompile_headers(pangu_${name} REUSE_FROM ${pch})
+      set_target_properties(pangu_${name} PROPERTIES UNITY_BUILD ${PANGU_UNITY}
+                            UNITY_BUILD_BATCH_SIZE ${PANGU_UNITY_FILES})
     endif()
   endif()
   if(PANGU_TESTS AND tests)
-    pangu_test(${name}_test ${ARG_TORCH} SOURCES ${tests} LIBS pangu_${name})
+    pangu_test(${name}_test "${pch}" SOURCES ${tests} LIBS pangu_${name})
   endif()
 endfunction()
 
@@ -70,14 +83,14 @@ if(PANGU_TESTS)
                              PANGU_PYTHON="${PANGU_PYTHON}")
 endif()
 
-# pangu_test(NAME [TRUE if torch] [SPLIT KIND] SOURCES ... LIBS ...): a doctest executable known to ctest,
+# pangu_test(NAME [precompiled header or ""] [SPLIT KIND] SOURCES ... LIBS ...): a doctest executable known to ctest,
 # as one test or as KIND_FILE for each of its files.
-function(pangu_test name torch)
+function(pangu_test name pch)
   cmake_parse_arguments(ARG "" "SPLIT" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} pangu_doctest rapidcheck)
-  if(torch AND TARGET pangu_pch)
-    target_precompile_headers(${name} REUSE_FROM pangu_pch)
+  if(pch)
+    target_precompile_headers(${name} REUSE_FROM ${pch})
   endif()
   if(NOT ARG_SPLIT)
     add_test(NAME ${name} COMMAND ${name})
@@ -105,7 +118,7 @@ function(pangu_crossing_tests kind)
     if(ARG_SPLIT)
       set(split SPLIT ${kind})
     endif()
-    pangu_test(${kind}_test TRUE ${split} SOURCES ${tests} LIBS pangu_app)
+    pangu_test(${kind}_test pangu_pch_nn ${split} SOURCES ${tests} LIBS pangu_app)
   endif()
 endfunction()
 

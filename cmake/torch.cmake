@@ -1,4 +1,4 @@
-# libtorch out of the Python wheel, and one precompiled <torch/torch.h> that all torch rooms share.
+# libtorch out of the Python wheel, and the precompiled headers that the torch rooms share.
 # The wheel is found by path: its own TorchConfig.cmake demands a CUDA toolkit for a CUDA build, and
 # importing torch in Python costs seconds and packages that libtorch itself does not need.
 set(PANGU_TORCH_ROOT "" CACHE PATH "Folder `torch` of an unpacked wheel (default: that of PANGU_PYTHON)")
@@ -39,9 +39,14 @@ foreach(lib ${torch_libs})
   target_link_libraries(pangu_torch INTERFACE ${torch_root}/lib/lib${lib}.so)
 endforeach()
 
-add_library(pangu_pch OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
-target_link_libraries(pangu_pch PUBLIC pangu_flags pangu_torch nlohmann_json::nlohmann_json Threads::Threads)
-target_precompile_headers(pangu_pch PRIVATE <torch/torch.h>)
+# Two precompiled headers: most units need tensors only, which cost each of them half of what torch::nn costs.
 # The compiler's bytes differ from folder to folder; for ccache (CCACHE_PCH_EXTSUM) it is what went in that counts.
-file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/pangu_pch.dir/cmake_pch.hxx.gch.sum
-     "libtorch ${torch_version}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}\n")
+function(pangu_precompiled target)
+  add_library(${target} OBJECT ${CMAKE_SOURCE_DIR}/cmake/pch.cpp)
+  target_link_libraries(${target} PUBLIC pangu_flags pangu_torch nlohmann_json::nlohmann_json Threads::Threads)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  file(WRITE ${CMAKE_BINARY_DIR}/CMakeFiles/${target}.dir/cmake_pch.hxx.gch.sum
+       "libtorch ${torch_version}, ${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}, ${ARGN}\n")
+endfunction()
+pangu_precompiled(pangu_pch <torch/types.h> <nlohmann/json.hpp>)
+pangu_precompiled(pangu_pch_nn <torch/types.h> <torch/nn.h> <nlohmann/json.hpp>)

@@ -1,5 +1,6 @@
 // `pangu-draw coop`: several models draw one picture together, as a recipe says.
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>
@@ -24,7 +25,7 @@ std::string sha256_of_file(const std::string& path) {
   return hex_of(Sha256().update(file.bytes()).digest());
 }
 
-pipeline::Recipe recipe_of(const CoopArgs& args) {
+pipeline::Recipe recipe_of_args(const CoopArgs& args) {
   if (args.recipe.empty() == args.from.empty()) {
     throw bad_input("coop", "a recipe (.toml), or --from a picture",
                     args.recipe.empty() ? "neither" : "both");
@@ -136,7 +137,7 @@ int run_coop(const CoopArgs& args) {
   load.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
   load.vae_tile = checked_tile(args.vae_tile);
   load.tokenizers = (home() / "models" / "tokenizers").string();
-  return run_recipe(recipe_of(args), load, args.output);
+  return run_recipe(recipe_of_args(args), load, args.output);
 }
 
 }  // namespace pangu::app

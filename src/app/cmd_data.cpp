@@ -158,7 +158,7 @@ int stats(const DataArgs& args) {
   return 0;
 }
 
-int check(const DataArgs& args) {
+int check_data(const DataArgs& args) {
   data::Report report;
   const std::vector<data::Item> items = chosen_items(args, report);
   const size_t whole = data::decodable(items, report).size();
@@ -180,7 +180,7 @@ int run_data(const DataArgs& args) {
   if (args.action == "build") return build(args);
   if (args.action == "pack") return pack(args);
   if (args.action == "stats") return stats(args);
-  if (args.action == "check") return check(args);
+  if (args.action == "check") return check_data(args);
   return compose_scenes(args);
 }
 

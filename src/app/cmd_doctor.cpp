@@ -1,7 +1,8 @@
 // `pangu-draw doctor`: what this machine and installation offer, as a table or as JSON.
+#include <ATen/Parallel.h>
 #include <sched.h>
 #include <sys/sysinfo.h>
-#include <torch/torch.h>
+#include <torch/cuda.h>
 #include <torch/version.h>
 
 #include <filesystem>

@@ -1,5 +1,6 @@
 // `pangu-draw draw`: flags to a request, a request to PNG files.
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>

@@ -13,14 +13,14 @@ namespace {
 
 constexpr int64_t kMaxSteps = 10000;
 
-void check_steps(int64_t steps) {
+void check_curve_steps(int64_t steps) {
   if (steps < 1 || steps > kMaxSteps) {
     throw bad_input("steps", "1 to " + std::to_string(kMaxSteps), std::to_string(steps));
   }
 }
 
-void check_range(int64_t steps, double sigma_min, double sigma_max) {
-  check_steps(steps);
+void check_curve_range(int64_t steps, double sigma_min, double sigma_max) {
+  check_curve_steps(steps);
   if (!(0.0 < sigma_min && sigma_min < sigma_max && std::isfinite(sigma_max))) {
     throw bad_input("sigma range", "0 < sigma_min < sigma_max",
                     std::to_string(sigma_min) + " to " + std::to_string(sigma_max));
@@ -54,20 +54,20 @@ constexpr std::array<double, 11> kAlignedSdxl = {14.615, 6.315, 3.771, 2.181, 1.
 }  // namespace
 
 SigmaList karras_sigmas(int64_t steps, double sigma_min, double sigma_max, double rho) {
-  check_range(steps, sigma_min, sigma_max);
+  check_curve_range(steps, sigma_min, sigma_max);
   check_rho(rho);
   const double high = std::pow(sigma_max, 1.0 / rho), low = std::pow(sigma_min, 1.0 / rho);
   return along(steps, [&](double u) { return std::pow(high + u * (low - high), rho); });
 }
 
 SigmaList exponential_sigmas(int64_t steps, double sigma_min, double sigma_max) {
-  check_range(steps, sigma_min, sigma_max);
+  check_curve_range(steps, sigma_min, sigma_max);
   const double high = std::log(sigma_max), low = std::log(sigma_min);
   return along(steps, [&](double u) { return std::exp(high + u * (low - high)); });
 }
 
 SigmaList polyexponential_sigmas(int64_t steps, double sigma_min, double sigma_max, double rho) {
-  check_range(steps, sigma_min, sigma_max);
+  check_curve_range(steps, sigma_min, sigma_max);
   check_rho(rho);
   const double high = std::log(sigma_max), low = std::log(sigma_min);
   return along(steps,
@@ -76,14 +76,14 @@ SigmaList polyexponential_sigmas(int64_t steps, double sigma_min, double sigma_m
 
 SigmaList beta_sigmas(int64_t steps, double sigma_min, double sigma_max, double alpha,
                       double beta) {
-  check_range(steps, sigma_min, sigma_max);
+  check_curve_range(steps, sigma_min, sigma_max);
   return along(steps, [&](double u) {
     return sigma_min + beta_quantile(1.0 - u, alpha, beta) * (sigma_max - sigma_min);
   });
 }
 
 SigmaList align_your_steps_sigmas(int64_t steps, AlignYourSteps table) {
-  check_steps(steps);
+  check_curve_steps(steps);
   const auto& levels = table == AlignYourSteps::kSdxl ? kAlignedSdxl : kAlignedSd15;
   const double parts = static_cast<double>(levels.size() - 1);
   SigmaList sigmas;

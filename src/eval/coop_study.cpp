@@ -2,7 +2,7 @@
 // eval/coop_page.h.
 #include "eval/coop_study.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -21,7 +21,7 @@ namespace pangu::eval {
 namespace {
 
 constexpr size_t kExamples = 6;  // rows of a grid
-constexpr int kCellPx = 128;
+constexpr int kStudyCellPx = 128;
 constexpr double kLeastSpread = 1e-6;  // of a feature that never changes
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
@@ -249,7 +249,7 @@ Study run_study(const StudyPlan& plan, const StudyJudge& judge, const StudyGener
     study.grid.prompts.push_back(plan.cases[i].prompt);
   }
   if (columns > 0) {
-    study.sheet = image::contact_sheet(cells, {.columns = int(columns), .cell_px = kCellPx});
+    study.sheet = image::contact_sheet(cells, {.columns = int(columns), .cell_px = kStudyCellPx});
   }
   return study;
 }

@@ -3,7 +3,7 @@
 #include "eval/coop_study.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <map>

@@ -1,6 +1,6 @@
 #include "eval/frechet.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <string>
 

@@ -1,6 +1,6 @@
 #include "eval/judge.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace pangu::eval {
 

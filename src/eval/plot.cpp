@@ -10,7 +10,7 @@ namespace pangu::eval {
 namespace {
 
 constexpr int kWidth = 460, kHeight = 320;  // of one plot, pixels
-constexpr int kLeft = 58, kRight = 14, kTop = 34, kBottom = 46;
+constexpr int kLeftPx = 58, kRightPx = 14, kTopPx = 34, kBottomPx = 46;
 constexpr int kLegendLine = 16;
 constexpr int kLegendWidth = 200;  // beside a large plot
 constexpr const char* kColours[] = {"#1f5fbf", "#c8471b", "#2c8a4b", "#8a3fa8",
@@ -29,7 +29,7 @@ struct Axis {
   }
 };
 
-std::string number(double value) {
+std::string coordinate(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.1f", value);
   return text;
@@ -65,13 +65,13 @@ std::string escaped(const std::string& text) {
 
 std::string label(double x, double y, const std::string& text, const char* anchor,
                   const std::string& more = "") {
-  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor + "\"" +
-         more + ">" + escaped(text) + "</text>\n";
+  return "<text x=\"" + coordinate(x) + "\" y=\"" + coordinate(y) + "\" text-anchor=\"" + anchor +
+         "\"" + more + ">" + escaped(text) + "</text>\n";
 }
 
 std::string line(double x1, double y1, double x2, double y2, const char* stroke) {
-  return "<line x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" + number(x2) +
-         "\" y2=\"" + number(y2) + "\" stroke=\"" + stroke + "\"/>\n";
+  return "<line x1=\"" + coordinate(x1) + "\" y1=\"" + coordinate(y1) + "\" x2=\"" +
+         coordinate(x2) + "\" y2=\"" + coordinate(y2) + "\" stroke=\"" + stroke + "\"/>\n";
 }
 
 bool can_be_drawn(const Plot& plot, const std::pair<double, double>& point) {
@@ -138,7 +138,7 @@ class Names {
     double x = 0, y = 0, width = 0;  // y: of the base line
     bool leftwards = false;
   };
-  bool outside(const Box& box) const { return box.x < kLeft || box.x + box.width > right_; }
+  bool outside(const Box& box) const { return box.x < kLeftPx || box.x + box.width > right_; }
   // The area shared with names that have their place.
   double overlap(const Box& box) const {
     double area = 0;
@@ -163,7 +163,7 @@ std::string dots(const Plot& plot, const Series& series, const std::function<dou
   for (size_t i = 0; i < series.labels.size() && i < series.points.size(); ++i) {
     if (!can_be_drawn(plot, series.points[i])) continue;
     const double x = px(series.points[i].first), y = py(series.points[i].second);
-    out += "<circle cx=\"" + number(x) + "\" cy=\"" + number(y) + "\" r=\"3\" fill=\"" +
+    out += "<circle cx=\"" + coordinate(x) + "\" cy=\"" + coordinate(y) + "\" r=\"3\" fill=\"" +
            std::string(colour) + "\"/>\n";
     out += names.beside(x, y, series.labels[i],
                         " font-size=\"9\" fill=\"" + std::string(colour) + "\"");
@@ -182,38 +182,39 @@ std::string svg_of(const Plot& plot) {
       y_low = std::min(y_low, y), y_high = std::max(y_high, y);
     }
   }
-  const double right = width_of(plot) - kRight - (plot.large ? kLegendWidth : 0);
-  const double bottom = height_of(plot) - kBottom;
-  std::string out = label((kLeft + right) / 2, 20, plot.title, "middle", " font-weight=\"bold\"");
-  if (!(x_low <= x_high)) return out + label((kLeft + right) / 2, 160, "no data", "middle");
+  const double right = width_of(plot) - kRightPx - (plot.large ? kLegendWidth : 0);
+  const double bottom = height_of(plot) - kBottomPx;
+  std::string out = label((kLeftPx + right) / 2, 20, plot.title, "middle", " font-weight=\"bold\"");
+  if (!(x_low <= x_high)) return out + label((kLeftPx + right) / 2, 160, "no data", "middle");
   const Axis x_axis = axis_over(x_low, x_high, plot.log_x);
   const Axis y_axis = axis_over(y_low, y_high, plot.log_y);
-  const auto px = [&](double x) { return kLeft + x_axis.share(x) * (right - kLeft); };
-  const auto py = [&](double y) { return bottom - y_axis.share(y) * (bottom - kTop); };
+  const auto px = [&](double x) { return kLeftPx + x_axis.share(x) * (right - kLeftPx); };
+  const auto py = [&](double y) { return bottom - y_axis.share(y) * (bottom - kTopPx); };
   for (const double t : ticks(x_axis.low, x_axis.high, plot.log_x)) {
-    out += line(px(t), kTop, px(t), bottom, "#ddd");
+    out += line(px(t), kTopPx, px(t), bottom, "#ddd");
     out += label(px(t), bottom + 16, tick_text(t), "middle");
   }
   for (const double t : ticks(y_axis.low, y_axis.high, plot.log_y)) {
-    out += line(kLeft, py(t), right, py(t), "#ddd");
-    out += label(kLeft - 6, py(t) + 4, tick_text(t), "end");
+    out += line(kLeftPx, py(t), right, py(t), "#ddd");
+    out += label(kLeftPx - 6, py(t) + 4, tick_text(t), "end");
   }
-  out += line(kLeft, bottom, right, bottom, "#444") + line(kLeft, kTop, kLeft, bottom, "#444");
-  out += label((kLeft + right) / 2, height_of(plot) - 8, plot.x_label, "middle");
-  out += label(14, (kTop + bottom) / 2, plot.y_label, "middle",
-               " transform=\"rotate(-90 14 " + number((kTop + bottom) / 2) + ")\"");
+  out +=
+      line(kLeftPx, bottom, right, bottom, "#444") + line(kLeftPx, kTopPx, kLeftPx, bottom, "#444");
+  out += label((kLeftPx + right) / 2, height_of(plot) - 8, plot.x_label, "middle");
+  out += label(14, (kTopPx + bottom) / 2, plot.y_label, "middle",
+               " transform=\"rotate(-90 14 " + coordinate((kTopPx + bottom) / 2) + ")\"");
   Names names(right);
   for (size_t i = 0; i < lines.size(); ++i) {
     const char* colour = kColours[i % std::size(kColours)];
     std::string points;
-    for (const auto& [x, y] : lines[i]) points += number(px(x)) + "," + number(py(y)) + " ";
+    for (const auto& [x, y] : lines[i]) points += coordinate(px(x)) + "," + coordinate(py(y)) + " ";
     if (!points.empty()) points.pop_back();
     if (plot.series[i].joined) {
       out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
              "\" points=\"" + points + "\"/>\n";
     }
     out += dots(plot, plot.series[i], px, py, colour, names);
-    const double y = kTop + 12 + double(i) * kLegendLine;
+    const double y = kTopPx + 12 + double(i) * kLegendLine;
     if (plot.large) {
       out += line(right + 8, y - 4, right + 26, y - 4, colour);
       out += label(right + 32, y, plot.series[i].name, "start");

@@ -1,6 +1,6 @@
 #include "eval/probe.h"
 
-#include <torch/torch.h>
+#include <torch/optim.h>
 
 #include "core/error.h"
 
@@ -8,7 +8,7 @@ namespace pangu::eval {
 namespace {
 
 constexpr double kSmallestScale = 1e-6;  // of a feature that never changes
-constexpr int64_t kTop = 5;
+constexpr int64_t kTopProbe = 5;
 
 }  // namespace
 
@@ -59,7 +59,8 @@ at::Tensor ranks(const at::Tensor& scores, const at::Tensor& labels) {
 Accuracy accuracy(const at::Tensor& scores, const at::Tensor& labels) {
   if (labels.numel() == 0) return {};
   const at::Tensor rank = ranks(scores, labels);
-  return {labels.size(0), (rank < 1).sum().item<int64_t>(), (rank < kTop).sum().item<int64_t>()};
+  return {labels.size(0), (rank < 1).sum().item<int64_t>(),
+          (rank < kTopProbe).sum().item<int64_t>()};
 }
 
 }  // namespace pangu::eval

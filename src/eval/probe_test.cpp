@@ -2,7 +2,7 @@
 #include "eval/probe.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 

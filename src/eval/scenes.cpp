@@ -1,6 +1,6 @@
 #include "eval/scenes.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <set>
@@ -11,7 +11,7 @@ namespace pangu::eval {
 namespace {
 
 constexpr double kSide = 0.6;
-constexpr int64_t kTop = 5;
+constexpr int64_t kTopScenes = 5;
 
 // A square whose free room is shared out by `across` and `down`, 0 to 1.
 image::Box square(const data::ScenePlan& plan, double across, double down) {
@@ -43,7 +43,7 @@ SceneFound look_for(const data::ScenePlan& plan, const at::Tensor& log_p,
   for (const int64_t label : std::set<int64_t>(labels.begin(), labels.end())) {
     const at::Tensor rank = ranks(log_p, at::full({log_p.size(0)}, label, at::kLong));
     ++found.things;
-    found.in_top5 += rank.min().item<int64_t>() < kTop;
+    found.in_top5 += rank.min().item<int64_t>() < kTopScenes;
   }
   found.all_in_top5 = found.in_top5 == found.things;
   if (plan.relation.empty()) return found;

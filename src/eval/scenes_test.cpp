@@ -2,7 +2,7 @@
 #include "eval/scenes.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 namespace pangu::eval {
 namespace {

@@ -1,14 +1,15 @@
 // Lookup, shape check and dequantisation; see the header for the three stored forms.
 #include "nn/frozen_weights.h"
 
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 
 namespace pangu::nn {
 namespace {
 
-std::string text_of(at::IntArrayRef shape) {
+std::string shape_text(at::IntArrayRef shape) {
   std::string text = "[";
   for (size_t i = 0; i < shape.size(); ++i) text += (i ? "," : "") + std::to_string(shape[i]);
   return text + "]";
@@ -17,8 +18,9 @@ std::string text_of(at::IntArrayRef shape) {
 void require(const std::string& name, const at::Tensor& tensor, const std::vector<int64_t>& shape,
              at::ScalarType dtype) {
   if (tensor.sizes() == at::IntArrayRef(shape) && tensor.scalar_type() == dtype) return;
-  throw bad_input("tensor '" + name + "'", std::string(c10::toString(dtype)) + " " + text_of(shape),
-                  std::string(c10::toString(tensor.scalar_type())) + " " + text_of(tensor.sizes()));
+  throw bad_input(
+      "tensor '" + name + "'", std::string(c10::toString(dtype)) + " " + shape_text(shape),
+      std::string(c10::toString(tensor.scalar_type())) + " " + shape_text(tensor.sizes()));
 }
 
 }  // namespace
@@ -61,7 +63,7 @@ at::Tensor FrozenWeights::get(const std::string& name, const std::vector<int64_t
     const at::Tensor scales = find(name + "_scale");
     if (!scales.defined()) throw bad_input("tensor '" + name + "_scale'", "F16 scales", "nothing");
     if (shape.size() != 2 || shape[1] % kQ4Group != 0) {
-      throw bad_input("tensor '" + name + "'", "shape " + text_of(shape), "4-bit blocks");
+      throw bad_input("tensor '" + name + "'", "shape " + shape_text(shape), "4-bit blocks");
     }
     require(name + "_packed", codes, {shape[0], shape[1] / 2}, at::kByte);
     require(name + "_scale", scales, {shape[0], shape[1] / kQ4Group}, at::kHalf);
@@ -83,7 +85,7 @@ at::Tensor FrozenWeights::get(const std::string& name, const std::vector<int64_t
                      least = range.select(1, 1).reshape(each);
     return bytes.to(at::kFloat).mul_(scale).add_(least).contiguous();
   }
-  throw bad_input("tensor '" + name + "'", "shape " + text_of(shape), "no such tensor",
+  throw bad_input("tensor '" + name + "'", "shape " + shape_text(shape), "no such tensor",
                   "are these weights of another network or version?");
 }
 

@@ -1,7 +1,7 @@
 // Products of low-rank factors, added to weights.
 #include "nn/lora.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include "core/error.h"
 #include "nn/weights.h"

@@ -1,7 +1,9 @@
 #include "nn/lora.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/nn.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "core/error.h"
 #include "core/testing.h"

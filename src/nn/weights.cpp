@@ -1,7 +1,7 @@
 // Safetensors to tensors and modules. Knows no architecture; dtype conversion is libtorch's.
 #include "nn/weights.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include <cstring>
 #include <memory>

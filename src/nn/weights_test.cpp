@@ -1,7 +1,7 @@
 #include "nn/weights.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/nn.h>
 #include <unistd.h>
 
 #include <cstdio>

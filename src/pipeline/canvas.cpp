@@ -1,6 +1,7 @@
 #include "pipeline/canvas.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

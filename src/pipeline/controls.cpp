@@ -44,7 +44,7 @@ struct Square {
   double left, top, side;
 };
 
-Image part_of(const Image& picture, const Square& square, int pixels) {
+Image cut_out(const Image& picture, const Square& square, int pixels) {
   Image part = image::filled(pixels, pixels, {0, 0, 0});
   const int left = std::clamp(static_cast<int>(std::lround(square.left)), 0, picture.width - 1);
   const int top = std::clamp(static_cast<int>(std::lround(square.top)), 0, picture.height - 1);
@@ -101,7 +101,7 @@ std::optional<Square> square_about(const CocoPoints& points, const Image& pictur
 
 std::vector<nn::FoundPerson> look(const nn::MoveNet& net, const Image& picture,
                                   const Square& square, int pixels, int most) {
-  return nn::decode_people(net.heads(pixels_of(part_of(picture, square, pixels), -1.0, 1.0)), most,
+  return nn::decode_people(net.heads(pixels_of(cut_out(picture, square, pixels), -1.0, 1.0)), most,
                            kCenterScore);
 }
 

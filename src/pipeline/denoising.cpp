@@ -1,6 +1,6 @@
 #include "pipeline/denoising.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <optional>
 

@@ -1,6 +1,6 @@
 #include "pipeline/draw.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <optional>

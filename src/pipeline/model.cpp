@@ -2,7 +2,7 @@
 // text sides and defaults of a family meet. Weights come in when first needed, each network once.
 #include "pipeline/model.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

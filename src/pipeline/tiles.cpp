@@ -1,6 +1,6 @@
 #include "pipeline/tiles.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

@@ -1,6 +1,6 @@
 #include "train/autoencoder_loss.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <memory>
@@ -17,15 +17,15 @@ constexpr uint64_t kLatentNoiseStream = 0x6c6e;  // latent noise; its level for 
 constexpr uint64_t kBatchStream = 0x626174;      // choices that hold for a whole batch
 constexpr int64_t kPerceptualWindow = 64;        // px a side of the window VGG looks at
 
-struct Loss {
+struct AutoencoderLoss {
   TrainConfig config;
   std::vector<AutoencoderCalls> replicas;
   PerceptualFeatures perceptual;
   std::vector<at::Tensor> pictures;
   EpochOrder order;
 
-  Loss(const TrainConfig& c, std::vector<AutoencoderCalls> r, PerceptualFeatures p,
-       std::vector<at::Tensor> pics)
+  AutoencoderLoss(const TrainConfig& c, std::vector<AutoencoderCalls> r, PerceptualFeatures p,
+                  std::vector<at::Tensor> pics)
       : config(c),
         replicas(std::move(r)),
         perceptual(std::move(p)),
@@ -118,8 +118,8 @@ struct Loss {
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
                               PerceptualFeatures perceptual, std::vector<at::Tensor> pictures) {
   if (pictures.empty()) throw bad_input("training data", "at least one picture", "none");
-  auto loss = std::make_shared<Loss>(config, std::move(replicas), std::move(perceptual),
-                                     std::move(pictures));
+  auto loss = std::make_shared<AutoencoderLoss>(config, std::move(replicas), std::move(perceptual),
+                                                std::move(pictures));
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 

@@ -1,6 +1,6 @@
 #include "train/bridge_loss.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -47,7 +47,7 @@ struct Group {
   std::vector<size_t> forth, back;
 };
 
-struct Loss {
+struct BridgeLoss {
   TrainConfig config;
   std::vector<BridgeCalls> replicas;
   std::vector<LatentPair> pairs;
@@ -110,7 +110,7 @@ LossFunction bridge_loss(const TrainConfig& config, std::vector<BridgeCalls> rep
                          std::vector<LatentPair> pairs,
                          std::pair<ChannelStatistics, ChannelStatistics> statistics) {
   if (pairs.empty()) throw bad_input("pairs of latents", "at least one", "none");
-  auto loss = std::make_shared<Loss>();
+  auto loss = std::make_shared<BridgeLoss>();
   loss->config = config;
   loss->replicas = std::move(replicas);
   loss->pairs = std::move(pairs);

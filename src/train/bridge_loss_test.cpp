@@ -3,7 +3,8 @@
 #include "train/bridge_loss.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "core/testing.h"
 

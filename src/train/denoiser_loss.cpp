@@ -1,6 +1,6 @@
 #include "train/denoiser_loss.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 
@@ -32,7 +32,7 @@ at::Tensor cropped(const at::Tensor& picture, Rng& rng) {
   return at::upsample_bilinear2d(crop.to(at::kFloat), {side, side}, false)[0];
 }
 
-struct Loss {
+struct DenoiserLoss {
   TrainConfig config;
   diffusion::Schedule schedule;
   diffusion::LossConfig loss_config;
@@ -151,8 +151,9 @@ LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule&
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set) {
   loss_config.validate(schedule);
   const uint64_t seed = static_cast<uint64_t>(config.seed);
-  std::shared_ptr<Loss> loss(new Loss{config, schedule, loss_config, std::move(replicas), set,
-                                      BatchOrder(*set, config.train_batch_size, seed), seed});
+  std::shared_ptr<DenoiserLoss> loss(
+      new DenoiserLoss{config, schedule, loss_config, std::move(replicas), set,
+                       BatchOrder(*set, config.train_batch_size, seed), seed});
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 

@@ -1,6 +1,6 @@
 #include "train/latent_set.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -13,7 +13,7 @@ namespace pangu::train {
 namespace {
 
 constexpr uint64_t kBatchOrderStream = 0x626f7264;
-constexpr size_t kEpochsKept = 3;
+constexpr size_t kLatentEpochsKept = 3;
 
 template <class T>
 void shuffle(std::vector<T>& values, Rng& rng) {
@@ -93,7 +93,7 @@ std::vector<int64_t> BatchOrder::at(int64_t batch) {
       }
     }
     shuffle(batches, rng);
-    if (epochs_.size() >= kEpochsKept) epochs_.erase(epochs_.begin());
+    if (epochs_.size() >= kLatentEpochsKept) epochs_.erase(epochs_.begin());
     found = epochs_.emplace(epoch, std::move(batches)).first;
   }
   return found->second[static_cast<size_t>(batch % batches_per_epoch_)];

@@ -1,7 +1,9 @@
 #include "train/optimizer.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/optim.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "core/error.h"
 #include "train/muon.h"

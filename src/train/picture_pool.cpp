@@ -1,13 +1,13 @@
 #include "train/picture_pool.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <numeric>
 
 namespace pangu::train {
 namespace {
 constexpr uint64_t kOrderStream = 0x6f72646572;  // keeps these draws apart from noise and captions
-constexpr size_t kEpochsKept = 4;
+constexpr size_t kPictureEpochsKept = 4;
 }  // namespace
 
 int64_t EpochOrder::at(int64_t position) {
@@ -15,7 +15,7 @@ int64_t EpochOrder::at(int64_t position) {
   const std::lock_guard lock(mutex_);
   auto found = epochs_.find(epoch);
   if (found == epochs_.end()) {
-    if (epochs_.size() >= kEpochsKept) epochs_.clear();
+    if (epochs_.size() >= kPictureEpochsKept) epochs_.clear();
     std::vector<int32_t> order(static_cast<size_t>(size_));
     std::iota(order.begin(), order.end(), 0);
     Rng rng(seed_, kOrderStream + static_cast<uint64_t>(epoch) * 0x9E3779B97F4A7C15ull);

@@ -1,7 +1,8 @@
 #include "train/replicas.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/record_function.h>
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include <atomic>
 #include <condition_variable>

@@ -1,6 +1,6 @@
 #include "train/trainer.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include <algorithm>
 #include <chrono>

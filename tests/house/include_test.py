@@ -19,7 +19,7 @@ def rooms_of_cmake(text: str) -> dict[str, tuple[bool, set[str]]]:
     for name, rest in re.findall(r"^\s*pangu_room\((\w+)([^)]*)\)", text, re.M):
         words = rest.split()
         deps = set(words[words.index("DEPS") + 1:]) if "DEPS" in words else set()
-        rooms[name] = ("TORCH" in words, deps)
+        rooms[name] = (bool({"TORCH", "TORCH_NN"} & set(words)), deps)
     return rooms
 
 
@@ -66,7 +66,7 @@ def wrong_includes(path: str, text: str, rooms) -> list[str]:
 
 
 def check_the_checker() -> None:
-    rooms = rooms_of_cmake("pangu_room(core)\n  pangu_room(nn TORCH DEPS core)\npangu_room(io DEPS core)")
+    rooms = rooms_of_cmake("pangu_room(core)\n  pangu_room(nn TORCH_NN DEPS core)\npangu_room(io DEPS core)")
     assert rooms == {"core": (False, set()), "nn": (True, {"core"}), "io": (False, {"core"})}, rooms
     assert wrong_includes("io/a.cpp", '#include "nn/unet/unet.h"\n', rooms)
     assert wrong_includes("io/a.cpp", "#include <torch/torch.h>\n", rooms)

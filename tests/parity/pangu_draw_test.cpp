@@ -8,7 +8,7 @@
 //   well
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,7 @@
 // `pangu-draw eval`: scores of a model, as tables, JSON and a page. What is measured is in eval/;
 // here it meets a model that draws, a dataset, and files to write.
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include <chrono>
 #include <filesystem>
@@ -45,7 +46,7 @@ std::set<std::string> parts_of(const EvalArgs& args) {
 }
 
 // Before hours of work: is there everything to read, and a place for everything to write?
-void check(const EvalArgs& args, const std::set<std::string>& parts) {
+void check_eval(const EvalArgs& args, const std::set<std::string>& parts) {
   if (parts.count(kLoss) && args.runs.empty()) {
     throw bad_input("--runs", "a folder of trainings for the part 'loss'", "nothing");
   }
@@ -170,7 +171,7 @@ void write_page(const EvalArgs& args, const eval::Evaluation& found) {
 int run_eval(const EvalArgs& args) {
   if (args.threads > 0) at::set_num_threads(args.threads);
   const std::set<std::string> parts = parts_of(args);
-  check(args, parts);
+  check_eval(args, parts);
   std::vector<eval::TrainingRun> runs;
   if (parts.count(kLoss)) runs = eval::read_runs(args.runs);
 

@@ -1,7 +1,8 @@
 // `pangu-draw eval coop`: does cooperation do what was asked? Settings are
 // pipeline/coop/coop_study.h, measures eval/coop_study.h; here they meet models, a dataset, and
 // files to write.
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <chrono>
@@ -106,21 +107,21 @@ EvalCoopArgs completed(EvalCoopArgs args) {
   return args;
 }
 
-void check(const EvalCoopArgs& args) {
+void check_eval_coop(const EvalCoopArgs& args) {
   if (fs::path(args.out).extension() != ".md") {
     throw bad_input("--out", "a name ending in .md", "'" + args.out + "'");
   }
   check_folders_of({args.out, args.json, args.cache});
 }
 
-std::string text_of(const std::string& file) {
+std::string file_text(const std::string& file) {
   if (!fs::exists(file)) return "";
   const io::MappedFile mapped(file);
   const auto bytes = mapped.bytes();
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-std::string command_of(const EvalCoopArgs& args) {
+std::string coop_command_of(const EvalCoopArgs& args) {
   std::ostringstream out;
   const auto add = [&](const char* flag, const std::string& value) {
     if (!value.empty()) out << " " << flag << " " << value;
@@ -351,8 +352,8 @@ std::string setting_text(const EvalCoopArgs& args, Drawer& drawer,
          "the training index, high at much noise.";
 }
 
-void write_page(const EvalCoopArgs& args, const eval::StudyPage& page) {
-  const std::string old = text_of(args.out);
+void write_study_page(const EvalCoopArgs& args, const eval::StudyPage& page) {
+  const std::string old = file_text(args.out);
   const std::string text = eval::with_section(old, eval::section_of(page, "images", old), args.out);
   const fs::path images = fs::path(args.out).parent_path() / "images";
   std::error_code failed;
@@ -372,9 +373,9 @@ void write_page(const EvalCoopArgs& args, const eval::StudyPage& page) {
 int run_eval_coop(const EvalCoopArgs& said) {
   if (said.threads > 0) at::set_num_threads(said.threads);
   const EvalCoopArgs args = completed(said);
-  check(args);
+  check_eval_coop(args);
   const std::vector<std::string> kinds = kinds_of(args);
-  eval::with_section(text_of(args.out), "", args.out);  // before hours
+  eval::with_section(file_text(args.out), "", args.out);  // before hours
 
   Bars bars(args.quiet);
   const eval::OnPhase on_phase = [&](const std::string& phase, const Progress& p) {
@@ -400,7 +401,7 @@ int run_eval_coop(const EvalCoopArgs& said) {
   const eval::Probe probe = eval::fit_concepts(items, concepts, real);
   const eval::StudyJudge judge{items, source, real, probe};
 
-  eval::StudyPage page{command_of(said), setting_text(args, drawer, kinds), {}};
+  eval::StudyPage page{coop_command_of(said), setting_text(args, drawer, kinds), {}};
   nlohmann::json json = {{"command", page.command}, {"setting", page.setting}};
   for (const Planned& one : plans) {
     drawer.use(one.recipes);
@@ -416,7 +417,7 @@ int run_eval_coop(const EvalCoopArgs& said) {
     json["studies"].push_back(eval::to_json(study));
     // After every study: what is done is not lost with the next.
     if (!args.json.empty()) io::write_file_atomic(args.json, json.dump(2) + "\n");
-    write_page(args, page);
+    write_study_page(args, page);
   }
   std::cout << args.out << "\n";
   return 0;

@@ -2,7 +2,7 @@
 #include "app/train/bridge_judge.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cmath>
 #include <limits>

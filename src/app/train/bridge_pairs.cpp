@@ -1,6 +1,6 @@
 #include "app/train/bridge_pairs.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <array>

@@ -1,5 +1,6 @@
 // `pangu-draw train`: reads the configuration, chooses the task, shows progress.
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
 
 #include <csignal>
 #include <cstdio>

@@ -1,6 +1,9 @@
 // `pangu-draw train-bridge`: converters between the latents of two models, both ways, from pictures
 // alone. Encodes pairs, trains on them, judges on pictures that were held out.
-#include <torch/torch.h>
+#include <ATen/Parallel.h>
+#include <torch/nn.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <algorithm>
 #include <chrono>
@@ -33,7 +36,7 @@ constexpr double kDefaultMinutes = 10;
 constexpr double kEncodingShare = 0.45;  // of the time, at most
 constexpr double kJudgingMargin = 2.5;   // for the two last judgements, by the first one's time
 constexpr double kRefitShare = 0.04;     // of the time, for the last layer's fit
-constexpr int64_t kEncodeBatch = 8, kHeldOut = 16, kProbeSteps = 6;
+constexpr int64_t kBridgeEncodeBatch = 8, kHeldOut = 16, kProbeSteps = 6;
 constexpr size_t kFittedPairs = 512;  // of the linear path, and of the last layer
 constexpr size_t kTimedPairs = 4;     // that say how many of these the time allows
 constexpr size_t kHeldOutEvery = 16;  // one picture in so many, ...
@@ -133,7 +136,7 @@ std::vector<train::LatentPair> encode_pairs(const PairMaker& maker, const TrainB
   for (uint64_t number = 0; static_cast<int>(pairs.size()) < args.pairs; ++number) {
     const bool late = seconds > 0 && seconds_since(start) > seconds;
     if ((late && !pairs.empty()) || bytes >= budget) break;
-    const int64_t count = std::min<int64_t>(kEncodeBatch, args.pairs - int64_t(pairs.size()));
+    const int64_t count = std::min<int64_t>(kBridgeEncodeBatch, args.pairs - int64_t(pairs.size()));
     const auto made = maker.batch(number, count, report);
     empty = made.empty() ? empty + 1 : 0;
     if (empty > 100) throw bad_input("--images", "pictures that can be read", report.text());

@@ -1,6 +1,6 @@
 #include "app/train/codec.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <memory>
 #include <nlohmann/json.hpp>

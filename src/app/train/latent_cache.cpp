@@ -1,6 +1,6 @@
 #include "app/train/latent_cache.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>

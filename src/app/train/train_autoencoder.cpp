@@ -1,5 +1,7 @@
 // `pangu-draw train` for task = "autoencoder".
-#include <torch/torch.h>
+#include <torch/nn.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <filesystem>
 #include <fstream>
@@ -21,10 +23,10 @@ namespace pangu::app {
 namespace {
 
 constexpr int kVggBlocks = 3;  // up to relu3_3
-constexpr int64_t kSamplePictures = 12;
+constexpr int64_t kAutoencoderSamples = 12;
 constexpr int64_t kStatisticsPictures = 256;
 
-std::shared_ptr<nn::AutoencoderKL> make_network(const train::TrainConfig& config) {
+std::shared_ptr<nn::AutoencoderKL> make_autoencoder(const train::TrainConfig& config) {
   const auto json = read_json_file(config.network_config, "network_config");
   torch::manual_seed(static_cast<uint64_t>(config.seed));
   auto network = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
@@ -53,13 +55,14 @@ void write_reconstructions(const std::string& path, nn::AutoencoderKL& network,
   const at::NoGradGuard no_grad;
   const at::Tensor decoded = network.decode(network.encode(pictures).first);
   std::vector<image::Image> cells;
-  for (int64_t row = 0; row < pictures.size(0); row += kSamplePictures / 2) {
+  for (int64_t row = 0; row < pictures.size(0); row += kAutoencoderSamples / 2) {
     for (const at::Tensor& from : {pictures, decoded}) {
-      for (int64_t i = row; i < row + kSamplePictures / 2; ++i) cells.push_back(to_image(from[i]));
+      for (int64_t i = row; i < row + kAutoencoderSamples / 2; ++i)
+        cells.push_back(to_image(from[i]));
     }
   }
   const auto png = image::encode_png(
-      image::contact_sheet(cells, {.columns = kSamplePictures / 2, .cell_px = 192}));
+      image::contact_sheet(cells, {.columns = kAutoencoderSamples / 2, .cell_px = 192}));
   io::write_file_atomic(path, std::as_bytes(std::span(png)));
 }
 
@@ -95,7 +98,7 @@ void train_autoencoder(const TrainingRun& run) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::AutoencoderCalls> calls;
   for (int64_t r = 0; r < train::replica_count(config); ++r) {
-    auto network = make_network(config);
+    auto network = make_autoencoder(config);
     calls.push_back({[network](const at::Tensor& x) { return network->encode(x); },
                      [network](const at::Tensor& z) { return network->decode(z); },
                      1 / network->config().scaling_factor});
@@ -116,11 +119,11 @@ void train_autoencoder(const TrainingRun& run) {
   }
   if (run.dry_run) return;
 
-  auto judge = make_network(config);  // f32, with averaged weights
+  auto judge = make_autoencoder(config);  // f32, with averaged weights
   judge->eval();
   const at::Tensor shown =
-      stack_pictures(pictures, std::max<size_t>(1, pictures.size() / kSamplePictures))
-          .slice(0, 0, kSamplePictures);
+      stack_pictures(pictures, std::max<size_t>(1, pictures.size() / kAutoencoderSamples))
+          .slice(0, 0, kAutoencoderSamples);
   train::TrainHooks hooks = run.hooks;
   hooks.on_sample = [&](int64_t step, const nn::TensorMap& weights) {
     nn::load_into(*judge, weights);

@@ -1,5 +1,7 @@
 // `pangu-draw train` for task = "denoiser": one expert, alone.
-#include <torch/torch.h>
+#include <torch/nn.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -25,7 +27,7 @@ namespace {
 
 constexpr int kSampleSteps = 12;
 constexpr double kSampleGuidance = 4.0;
-constexpr int64_t kSamplePictures = 16;
+constexpr int64_t kDenoiserSamples = 16;
 
 nn::UNetConfig read_unet_config(const std::string& path) {
   return nn::unet_config_from_json(read_json_file(path, "network_config"));
@@ -47,7 +49,7 @@ struct Network {
   std::shared_ptr<nn::ClipVisionModel> encoder;  // or none
 };
 
-Network make_network(const nn::UNetConfig& unet_config, const train::TrainConfig& config) {
+Network make_denoiser(const nn::UNetConfig& unet_config, const train::TrainConfig& config) {
   torch::manual_seed(static_cast<uint64_t>(config.seed));
   Network network;
   network.unet = std::make_shared<nn::UNet2DConditionModel>(unet_config);
@@ -109,10 +111,10 @@ class SampleGrid {
         schedule_(schedule),
         judge_(std::move(judge)),
         codec_(open_codec(config.model_dir + "/vae")) {
-    const size_t stride = std::max<size_t>(1, set.items.size() / kSamplePictures);
+    const size_t stride = std::max<size_t>(1, set.items.size() / kDenoiserSamples);
     std::vector<at::Tensor> latents, controls, pictures;
     std::vector<int64_t> captions;
-    for (size_t i = 0; i < set.items.size() && latents.size() < kSamplePictures; i += stride) {
+    for (size_t i = 0; i < set.items.size() && latents.size() < kDenoiserSamples; i += stride) {
       const train::LatentItem& item = set.items[i];
       if (!latents.empty() && item.latent.sizes() != latents.front().sizes()) continue;
       const auto& words = item.captions[latents.size() % item.captions.size()];
@@ -194,7 +196,7 @@ void train_denoiser(const TrainingRun& run) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::DenoiserCall> calls;
   for (int64_t r = 0; r < train::replica_count(config); ++r) {
-    const Network network = make_network(unet_config, config);
+    const Network network = make_denoiser(unet_config, config);
     calls.push_back(call_of(network));
     modules.push_back(network.all);
   }
@@ -203,7 +205,7 @@ void train_denoiser(const TrainingRun& run) {
   if (!set) return;  // stopped
   if (run.dry_run) return;
 
-  const Network judge = make_network(unet_config, config);  // f32, with averaged weights
+  const Network judge = make_denoiser(unet_config, config);  // f32, with averaged weights
   judge.all->eval();
   SampleGrid grid(config, schedule, judge, *set);
   train::TrainHooks hooks = run.hooks;

@@ -1,6 +1,6 @@
 #include "app/train/training_pictures.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdio>
 

@@ -1,6 +1,6 @@
 #include "nn/autoencoder/autoencoder_kl.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include <nlohmann/json.hpp>
 

@@ -2,7 +2,7 @@
 // without weights (activations, upsampling) take a number in the list, too.
 #include "nn/autoencoder/autoencoder_tiny.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include <algorithm>
 #include <functional>
@@ -15,11 +15,11 @@
 namespace pangu::nn {
 namespace {
 
-constexpr char kWhat[] = "tiny autoencoder config";
+constexpr char kTinyConfig[] = "tiny autoencoder config";
 constexpr double kLatentMagnitude = 3.0;  // of released models; the decoder's soft clamp
 constexpr int64_t kMostBlocks = 1 << 10, kMostWidth = 1 << 14, kMostLevels = 16;
 
-torch::nn::Conv2d conv3x3(int64_t in, int64_t out, int64_t stride = 1, bool bias = true) {
+torch::nn::Conv2d tiny_conv3x3(int64_t in, int64_t out, int64_t stride = 1, bool bias = true) {
   return torch::nn::Conv2d(
       torch::nn::Conv2dOptions(in, out, 3).padding(1).stride(stride).bias(bias));
 }
@@ -30,9 +30,9 @@ struct Block : torch::nn::Module {
 
   explicit Block(int64_t width) {
     auto conv = std::make_shared<torch::nn::Module>("Sequential");
-    first = conv->register_module("0", conv3x3(width, width));
-    second = conv->register_module("2", conv3x3(width, width));
-    third = conv->register_module("4", conv3x3(width, width));
+    first = conv->register_module("0", tiny_conv3x3(width, width));
+    second = conv->register_module("2", tiny_conv3x3(width, width));
+    third = conv->register_module("4", tiny_conv3x3(width, width));
     register_module("conv", conv);
   }
 
@@ -67,34 +67,36 @@ std::shared_ptr<Half> make_encoder(const AutoencoderTinyConfig& c) {
   auto half = std::make_shared<Half>();
   const int64_t width = c.encoder_width;
   for (size_t level = 0; level < c.num_encoder_blocks.size(); ++level) {
-    half->add(level == 0 ? conv3x3(c.in_channels, width) : conv3x3(width, width, 2, false));
+    half->add(level == 0 ? tiny_conv3x3(c.in_channels, width)
+                         : tiny_conv3x3(width, width, 2, false));
     for (int64_t i = 0; i < c.num_encoder_blocks[level]; ++i) half->add_block(width);
   }
-  half->add(conv3x3(width, c.latent_channels));
+  half->add(tiny_conv3x3(width, c.latent_channels));
   return half;
 }
 
 std::shared_ptr<Half> make_decoder(const AutoencoderTinyConfig& c) {
   auto half = std::make_shared<Half>();
   const int64_t width = c.decoder_width;
-  half->add(conv3x3(c.latent_channels, width));
+  half->add(tiny_conv3x3(c.latent_channels, width));
   half->steps.emplace_back([](const at::Tensor& x) { return at::relu(x); });
   for (size_t level = 0; level < c.num_decoder_blocks.size(); ++level) {
     for (int64_t i = 0; i < c.num_decoder_blocks[level]; ++i) half->add_block(width);
     if (level + 1 == c.num_decoder_blocks.size()) {
-      half->add(conv3x3(width, c.out_channels));
+      half->add(tiny_conv3x3(width, c.out_channels));
     } else {
       half->steps.emplace_back([](const at::Tensor& x) {
         return at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2});
       });
-      half->add(conv3x3(width, width, 1, false));
+      half->add(tiny_conv3x3(width, width, 1, false));
     }
   }
   return half;
 }
 
-Error key_error(const std::string& key, const std::string& expected, const std::string& found) {
-  return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
+Error tiny_key_error(const std::string& key, const std::string& expected,
+                     const std::string& found) {
+  return bad_input(std::string(kTinyConfig) + ", key '" + key + "'", expected, found);
 }
 
 // Blocks between the convolutions of a list, read off the names. `first` is where it begins.
@@ -126,7 +128,7 @@ at::Tensor run(const std::shared_ptr<torch::nn::Module>& half, const at::Tensor&
 
 AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& json) {
   AutoencoderTinyConfig c;
-  ConfigReader reader(kWhat, json);
+  ConfigReader reader(kTinyConfig, json);
   reader.read("in_channels", c.in_channels);
   reader.read("out_channels", c.out_channels);
   reader.read("latent_channels", c.latent_channels);
@@ -142,8 +144,8 @@ AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& jso
     reader.read(key, widths);
     if (widths.size() != levels || levels == 0 ||
         std::any_of(widths.begin(), widths.end(), [&](int64_t w) { return w != widths.front(); })) {
-      throw key_error(key, "one width, as many times as there are levels",
-                      nlohmann::json(widths).dump());
+      throw tiny_key_error(key, "one width, as many times as there are levels",
+                           nlohmann::json(widths).dump());
     }
     width = widths.front();
   };
@@ -174,7 +176,8 @@ nlohmann::json AutoencoderTinyConfig::to_json() const {
 void AutoencoderTinyConfig::validate() const {
   const auto in_range = [](const char* key, int64_t value, int64_t low, int64_t high) {
     if (value >= low && value <= high) return;
-    throw key_error(key, std::to_string(low) + ".." + std::to_string(high), std::to_string(value));
+    throw tiny_key_error(key, std::to_string(low) + ".." + std::to_string(high),
+                         std::to_string(value));
   };
   in_range("in_channels", in_channels, 1, kMostWidth);
   in_range("out_channels", out_channels, 1, kMostWidth);
@@ -187,14 +190,14 @@ void AutoencoderTinyConfig::validate() const {
     for (const int64_t count : *blocks) in_range(key, count, 0, kMostBlocks);
   }
   if (has_encoder && has_decoder && num_encoder_blocks.size() != num_decoder_blocks.size()) {
-    throw key_error("num_decoder_blocks", "as many levels as num_encoder_blocks has",
-                    std::to_string(num_decoder_blocks.size()));
+    throw tiny_key_error("num_decoder_blocks", "as many levels as num_encoder_blocks has",
+                         std::to_string(num_decoder_blocks.size()));
   }
   if (!has_encoder && !has_decoder) {
     throw bad_input("tiny autoencoder", "an encoder or a decoder", "neither");
   }
   if (!(scaling_factor > 0)) {
-    throw key_error("scaling_factor", "a positive number", std::to_string(scaling_factor));
+    throw tiny_key_error("scaling_factor", "a positive number", std::to_string(scaling_factor));
   }
 }
 

@@ -1,7 +1,7 @@
 // LatentConverter: layers, and the geometry between two grids that cover one picture.
 #include "nn/autoencoder/latent_converter.h"
 
-#include <torch/torch.h>
+#include <torch/nn.h>
 
 #include <algorithm>
 #include <cmath>
@@ -13,12 +13,12 @@
 namespace pangu::nn {
 namespace {
 
-constexpr char kWhat[] = "latent converter config";
+constexpr char kConverterConfig[] = "latent converter config";
 constexpr int64_t kMostChannels = 4096, kMostBlocks = 64, kMostFold = 4, kMostSide = 1 << 14;
 constexpr int64_t kGeometryChannels = 4;
 constexpr double kRidge = 1e-4;  // of the mean square of an input
 
-torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, bool bias = true) {
+torch::nn::Conv2d converter_conv(int64_t in, int64_t out, int64_t kernel, bool bias = true) {
   return torch::nn::Conv2d(
       torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).bias(bias));
 }
@@ -28,8 +28,8 @@ struct ConverterBlock : torch::nn::Module {
   torch::nn::Conv2d local{nullptr}, point{nullptr};
 
   explicit ConverterBlock(int64_t width) {
-    local = register_module("local", conv(width, width, 3));
-    point = register_module("point", conv(width, width, 1));
+    local = register_module("local", converter_conv(width, width, 3));
+    point = register_module("point", converter_conv(width, width, 1));
     torch::nn::init::zeros_(point->weight);
     torch::nn::init::zeros_(point->bias);
   }
@@ -119,11 +119,11 @@ at::Tensor patches_of(const at::Tensor& x) { return at::im2col(x, {3, 3}, {1, 1}
 // Ridge regression of a 3x3 convolution's weights and bias.
 class LeastSquares {
  public:
-  explicit LeastSquares(const torch::nn::Conv2d& conv)
-      : conv_(conv),
-        inputs_(conv->weight[0].numel() + 1),  // and the bias
+  explicit LeastSquares(const torch::nn::Conv2d& converter_conv)
+      : conv_(converter_conv),
+        inputs_(converter_conv->weight[0].numel() + 1),  // and the bias
         squares_(at::zeros({inputs_, inputs_}, at::kDouble)),
-        products_(at::zeros({inputs_, conv->weight.size(0)}, at::kDouble)) {}
+        products_(at::zeros({inputs_, converter_conv->weight.size(0)}, at::kDouble)) {}
 
   // patches: [inputs,n] as of patches_of, wanted: [outputs,n]; summed in f64.
   void add(const at::Tensor& patches, const at::Tensor& wanted) {
@@ -148,8 +148,9 @@ class LeastSquares {
   at::Tensor squares_, products_;
 };
 
-Error key_error(const std::string& key, const std::string& expected, const std::string& found) {
-  return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
+Error converter_key_error(const std::string& key, const std::string& expected,
+                          const std::string& found) {
+  return bad_input(std::string(kConverterConfig) + ", key '" + key + "'", expected, found);
 }
 
 }  // namespace
@@ -161,7 +162,7 @@ struct LatentConverter::Layers : torch::nn::Module {
 
 LatentConverterConfig LatentConverterConfig::from_json(const nlohmann::json& json) {
   LatentConverterConfig c;
-  ConfigReader reader(kWhat, json);
+  ConfigReader reader(kConverterConfig, json);
   reader.only("_class_name", {"LatentConverter"});
   reader.read("from_channels", c.from_channels);
   reader.read("to_channels", c.to_channels);
@@ -210,7 +211,8 @@ nlohmann::json LatentConverterConfig::to_json() const {
 void LatentConverterConfig::validate() const {
   const auto in_range = [](const char* key, int64_t value, int64_t low, int64_t high) {
     if (value >= low && value <= high) return;
-    throw key_error(key, std::to_string(low) + ".." + std::to_string(high), std::to_string(value));
+    throw converter_key_error(key, std::to_string(low) + ".." + std::to_string(high),
+                              std::to_string(value));
   };
   in_range("from_channels", from_channels, 1, kMostChannels);
   in_range("to_channels", to_channels, 1, kMostChannels);
@@ -222,7 +224,7 @@ void LatentConverterConfig::validate() const {
   in_range("fold_in", fold_in, 1, kMostFold);
   in_range("fold_out", fold_out, 1, kMostFold);
   if (!(grid_scale > 0.0) || !std::isfinite(grid_scale)) {
-    throw key_error("grid_scale", "a positive number", std::to_string(grid_scale));
+    throw converter_key_error("grid_scale", "a positive number", std::to_string(grid_scale));
   }
   const auto numbers = [](const char* key, const std::vector<double>& list, int64_t channels,
                           bool positive) {
@@ -231,10 +233,10 @@ void LatentConverterConfig::validate() const {
                         return std::isfinite(v) && (!positive || v > 0.0);
                       });
     if (fits) return;
-    throw key_error(key,
-                    std::to_string(channels) + (positive ? " positive numbers" : " numbers") +
-                        ", one a channel",
-                    nlohmann::json(list).dump().substr(0, 80));
+    throw converter_key_error(key,
+                              std::to_string(channels) +
+                                  (positive ? " positive numbers" : " numbers") + ", one a channel",
+                              nlohmann::json(list).dump().substr(0, 80));
   };
   numbers("from_mean", from_mean, from_channels, false);
   numbers("from_std", from_std, from_channels, true);
@@ -257,10 +259,11 @@ LatentConverter::LatentConverter(const LatentConverterConfig& config) : config_(
   const int64_t width = config.hidden_channels;
   layers_ = std::make_shared<Layers>();
   Layers& l = *layers_;
-  l.linear = register_module("linear", conv(in, out, 3));
-  l.conv_in = register_module("conv_in", conv(in, width, 3));
-  l.geometry = register_module("geometry", conv(kGeometryChannels, width, 1, /*bias=*/false));
-  l.conv_out = register_module("conv_out", conv(width, out, 3));
+  l.linear = register_module("linear", converter_conv(in, out, 3));
+  l.conv_in = register_module("conv_in", converter_conv(in, width, 3));
+  l.geometry =
+      register_module("geometry", converter_conv(kGeometryChannels, width, 1, /*bias=*/false));
+  l.conv_out = register_module("conv_out", converter_conv(width, out, 3));
   torch::nn::init::zeros_(l.conv_out->weight);
   torch::nn::init::zeros_(l.conv_out->bias);
   const auto add = [&](const char* name, int64_t count, auto& list) {

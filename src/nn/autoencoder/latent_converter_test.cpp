@@ -2,7 +2,8 @@
 #include "nn/autoencoder/latent_converter.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <limits>
 #include <nlohmann/json.hpp>

@@ -1,6 +1,6 @@
 #include "nn/features/hed.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 #include "nn/frozen_weights.h"
@@ -9,20 +9,20 @@ namespace pangu::nn {
 namespace {
 
 constexpr int64_t kChannels[] = {64, 128, 256, 512, 512};  // of the five blocks
-constexpr int kBlocks = 5;
+constexpr int kSideOutputs = 5;
 
 }  // namespace
 
-Hed::Hed(const TensorMap& tensors) : trunk_({.depth = kBlocks}, tensors) {
+Hed::Hed(const TensorMap& tensors) : trunk_({.depth = kSideOutputs}, tensors) {
   const FrozenWeights weights(tensors);
   const auto conv = [&](const std::string& name, int64_t channels) {
     return Conv{weights.get(name + ".weight", {1, channels, 1, 1}),
                 weights.get(name + ".bias", {1})};
   };
-  for (int b = 0; b < kBlocks; ++b) {
+  for (int b = 0; b < kSideOutputs; ++b) {
     sides_.push_back(conv("dsn" + std::to_string(b + 1), kChannels[b]));
   }
-  fuse_ = conv("fuse", kBlocks);
+  fuse_ = conv("fuse", kSideOutputs);
 }
 
 std::vector<at::Tensor> Hed::logits(const at::Tensor& image) const {

@@ -2,7 +2,7 @@
 // meets) or running (it convolves). Concatenation order is Keras' keras.applications.inception_v3.
 #include "nn/features/inception.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 #include "nn/frozen_weights.h"

@@ -1,6 +1,6 @@
 #include "nn/features/movenet.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
@@ -12,12 +12,12 @@ namespace pangu::nn {
 namespace {
 
 // MobileNetV2 (Sandler et al. 2018): output channels and strides of its 17 blocks.
-struct BlockShape {
+struct BackboneBlock {
   int64_t channels, stride;
 };
-constexpr BlockShape kBlocks[] = {{16, 1}, {24, 2},  {24, 1},  {32, 2},  {32, 1}, {32, 1},
-                                  {64, 2}, {64, 1},  {64, 1},  {64, 1},  {96, 1}, {96, 1},
-                                  {96, 1}, {160, 2}, {160, 1}, {160, 1}, {320, 1}};
+constexpr BackboneBlock kBackbone[] = {{16, 1}, {24, 2},  {24, 1},  {32, 2},  {32, 1}, {32, 1},
+                                       {64, 2}, {64, 1},  {64, 1},  {64, 1},  {96, 1}, {96, 1},
+                                       {96, 1}, {160, 2}, {160, 1}, {160, 1}, {320, 1}};
 constexpr int64_t kExpansion = 6, kStemChannels = 32, kLastChannels = 1280, kHeadChannels = 96;
 // Blocks whose output the pyramid reads, from 1/16 to 1/4, and its channels there.
 constexpr size_t kTaps[] = {9, 5, 2};
@@ -125,7 +125,7 @@ MoveNet::MoveNet(const TensorMap& tensors) {
   const Builder build(tensors);
   stem_ = build.dense("backbone.stem", 3, kStemChannels, 3, 2);
   int64_t channels = kStemChannels;
-  for (const auto& [out, stride] : kBlocks) {
+  for (const auto& [out, stride] : kBackbone) {
     const std::string name = "backbone.block_" + std::to_string(blocks_.size());
     Block block;
     int64_t inner = channels;
@@ -145,7 +145,7 @@ MoveNet::MoveNet(const TensorMap& tensors) {
   for (size_t i = 0; i < std::size(kTaps); ++i, level /= 2) {
     const std::string at = std::to_string(level);
     laterals_.push_back(
-        build.dense("pyramid.lateral_" + at, kBlocks[kTaps[i]].channels, kPyramid[i]));
+        build.dense("pyramid.lateral_" + at, kBackbone[kTaps[i]].channels, kPyramid[i]));
     merges_.push_back(build.separable("pyramid.merge_" + at, kPyramid[i], kPyramid[i + 1]));
   }
   center_ = build.head("center", 1);

@@ -3,7 +3,7 @@
 #include "nn/features/movenet.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/testing.h"
 

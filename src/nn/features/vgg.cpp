@@ -1,7 +1,7 @@
 // Thirteen 3x3 convolutions in five blocks, a 2x2 maximum pool (rounding up) between blocks.
 #include "nn/features/vgg.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include "core/error.h"
 #include "nn/frozen_weights.h"
@@ -9,11 +9,11 @@
 namespace pangu::nn {
 namespace {
 
-struct BlockShape {
+struct VggBlock {
   int convolutions;
   int64_t channels;
 };
-constexpr BlockShape kBlocks[] = {{2, 64}, {2, 128}, {3, 256}, {3, 512}, {3, 512}};
+constexpr VggBlock kVggBlocks[] = {{2, 64}, {2, 128}, {3, 256}, {3, 512}, {3, 512}};
 
 // Caffe's ImageNet mean of RGB in 0..255, as the HED weights were trained with.
 constexpr float kMean[] = {122.67892F, 116.66877F, 104.00699F};
@@ -30,9 +30,9 @@ Vgg16::Vgg16(const VggConfig& config, const TensorMap& tensors) {
   int index = 0;  // torchvision numbers convolutions, ReLUs and pools in one sequence
   for (int b = 0; b < config.depth; ++b) {
     auto& block = blocks_.emplace_back();
-    for (int c = 0; c < kBlocks[b].convolutions; ++c) {
+    for (int c = 0; c < kVggBlocks[b].convolutions; ++c) {
       const std::string name = "features." + std::to_string(index);
-      const int64_t out = kBlocks[b].channels;
+      const int64_t out = kVggBlocks[b].channels;
       block.push_back({weights.get(name + ".weight", {out, channels, 3, 3}),
                        weights.get(name + ".bias", {out})});
       channels = out;

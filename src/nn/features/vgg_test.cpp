@@ -2,7 +2,9 @@
 #include "nn/features/vgg.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/nn.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include "core/error.h"
 

@@ -1,7 +1,8 @@
 // CLIP's two halves where no reference is needed: laws, refusals, configurations. Agreement with
 // transformers is shown by tests/parity/clip_test.cpp.
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <functional>
 #include <nlohmann/json.hpp>

@@ -12,7 +12,7 @@
 namespace pangu::nn {
 namespace {
 
-constexpr char kWhat[] = "CLIP text config";
+constexpr char kTextConfig[] = "CLIP text config";
 constexpr char kProjecting[] = "CLIPTextModelWithProjection";
 constexpr int64_t kLegacyEos = 2;  // transformers before 4.31 wrote it into every file
 constexpr int64_t kHeadWidth = 64;
@@ -22,7 +22,7 @@ constexpr char kRoot[] = "text_model.";
 
 ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json) {
   ClipTextConfig c;
-  ConfigReader reader(kWhat, json);
+  ConfigReader reader(kTextConfig, json);
   reader.only("model_type", {"clip_text_model"});
   reader.read("vocab_size", c.vocab_size);
   reader.read("hidden_size", c.hidden_size);
@@ -61,7 +61,7 @@ nlohmann::json ClipTextConfig::to_json() const {
 void ClipTextConfig::validate() const {
   const auto in_range = [](const char* key, int64_t value, int64_t high) {
     if (value >= 1 && value <= high) return;
-    throw bad_input(std::string(kWhat) + ", key '" + key + "'", "1.." + std::to_string(high),
+    throw bad_input(std::string(kTextConfig) + ", key '" + key + "'", "1.." + std::to_string(high),
                     std::to_string(value));
   };
   in_range("vocab_size", vocab_size, 1 << 24);
@@ -72,12 +72,12 @@ void ClipTextConfig::validate() const {
   in_range("max_position_embeddings", max_position_embeddings, 1 << 20);
   in_range("projection_dim", projection_dim, 1 << 16);
   if (hidden_size % num_attention_heads != 0) {
-    throw bad_input(std::string(kWhat) + ", key 'num_attention_heads'",
+    throw bad_input(std::string(kTextConfig) + ", key 'num_attention_heads'",
                     "a divisor of hidden_size " + std::to_string(hidden_size),
                     std::to_string(num_attention_heads));
   }
   if (!(layer_norm_eps > 0)) {
-    throw bad_input(std::string(kWhat) + ", key 'layer_norm_eps'", "a positive number",
+    throw bad_input(std::string(kTextConfig) + ", key 'layer_norm_eps'", "a positive number",
                     std::to_string(layer_norm_eps));
   }
 }

@@ -14,11 +14,11 @@
 namespace pangu::nn {
 namespace {
 
-constexpr char kWhat[] = "CLIP vision config";
-constexpr int64_t kHeadWidth = 64;
+constexpr char kVisionConfig[] = "CLIP vision config";
+constexpr int64_t kVisionHeadWidth = 64;
 
-Error key_error(const char* key, const std::string& expected, const std::string& found) {
-  return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
+Error vision_key_error(const char* key, const std::string& expected, const std::string& found) {
+  return bad_input(std::string(kVisionConfig) + ", key '" + key + "'", expected, found);
 }
 
 // One pass of PIL's resize: a filter along one side, then back to 8 bits (0..255, kept in f32).
@@ -34,7 +34,7 @@ at::Tensor resize_pass(const at::Tensor& x, int64_t height, int64_t width) {
 
 ClipVisionConfig ClipVisionConfig::from_json(const nlohmann::json& json) {
   ClipVisionConfig c;
-  ConfigReader reader(kWhat, json);
+  ConfigReader reader(kVisionConfig, json);
   reader.only("model_type", {"clip_vision_model"});
   reader.read("hidden_size", c.hidden_size);
   reader.read("intermediate_size", c.intermediate_size);
@@ -70,7 +70,7 @@ nlohmann::json ClipVisionConfig::to_json() const {
 void ClipVisionConfig::validate() const {
   const auto in_range = [](const char* key, int64_t value, int64_t high) {
     if (value >= 1 && value <= high) return;
-    throw key_error(key, "1.." + std::to_string(high), std::to_string(value));
+    throw vision_key_error(key, "1.." + std::to_string(high), std::to_string(value));
   };
   in_range("hidden_size", hidden_size, 1 << 16);
   in_range("intermediate_size", intermediate_size, 1 << 18);
@@ -81,12 +81,12 @@ void ClipVisionConfig::validate() const {
   in_range("patch_size", patch_size, image_size);
   in_range("projection_dim", projection_dim, 1 << 16);
   if (hidden_size % num_attention_heads != 0) {
-    throw key_error("num_attention_heads",
-                    "a divisor of hidden_size " + std::to_string(hidden_size),
-                    std::to_string(num_attention_heads));
+    throw vision_key_error("num_attention_heads",
+                           "a divisor of hidden_size " + std::to_string(hidden_size),
+                           std::to_string(num_attention_heads));
   }
   if (!(layer_norm_eps > 0)) {
-    throw key_error("layer_norm_eps", "a positive number", std::to_string(layer_norm_eps));
+    throw vision_key_error("layer_norm_eps", "a positive number", std::to_string(layer_norm_eps));
   }
 }
 
@@ -109,11 +109,11 @@ ClipVisionConfig clip_vision_config_from_shapes(const TensorShapes& shapes,
   c.image_size = side * c.patch_size;
   c.num_hidden_layers = reader.count(root + "encoder.layers.");
   c.intermediate_size = reader.size(root + "encoder.layers.0.mlp.fc1.weight", 2, 0);
-  if (c.hidden_size % kHeadWidth != 0) {
+  if (c.hidden_size % kVisionHeadWidth != 0) {
     throw bad_input("width of the CLIP vision model", "a multiple of 64, the width of its heads",
                     std::to_string(c.hidden_size));
   }
-  c.num_attention_heads = c.hidden_size / kHeadWidth;
+  c.num_attention_heads = c.hidden_size / kVisionHeadWidth;
   c.projection_dim = reader.size("visual_projection.weight", 2, 0);
   c.validate();
   return c;

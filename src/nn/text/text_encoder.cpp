@@ -1,7 +1,7 @@
 // Loading and forward pass. L tokens, H heads, C hidden size, D = C/H.
 #include "nn/text/text_encoder.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <limits>
 #include <nlohmann/json.hpp>

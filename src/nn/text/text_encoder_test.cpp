@@ -3,7 +3,7 @@
 #include "nn/text/text_encoder.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <cstdlib>
 #include <filesystem>

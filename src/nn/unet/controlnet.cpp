@@ -17,10 +17,10 @@
 namespace pangu::nn {
 namespace {
 
-constexpr char kWhat[] = "ControlNet config";
+constexpr char kControlNetConfig[] = "ControlNet config";
 constexpr double kGuessFinest = -1.0;  // log10 of the finest residual's weight in guess mode
 
-torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
+torch::nn::Conv2d control_conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
   return torch::nn::Conv2d(
       torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).stride(stride));
 }
@@ -29,7 +29,7 @@ torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride =
 
 ControlNetConfig ControlNetConfig::from_json(const nlohmann::json& json) {
   ControlNetConfig c;
-  ConfigReader reader(kWhat, json);
+  ConfigReader reader(kControlNetConfig, json);
   std::string order = "rgb";
   reader.read("conditioning_channels", c.conditioning_channels);
   reader.read("conditioning_embedding_out_channels", c.conditioning_embedding_out_channels);
@@ -86,8 +86,8 @@ void ControlNetConfig::validate() const {
   unet.validate();
   const auto in_range = [](const char* key, int64_t value, int64_t high) {
     if (value >= 1 && value <= high) return;
-    throw bad_input(std::string(kWhat) + ", key '" + key + "'", "1.." + std::to_string(high),
-                    std::to_string(value));
+    throw bad_input(std::string(kControlNetConfig) + ", key '" + key + "'",
+                    "1.." + std::to_string(high), std::to_string(value));
   };
   in_range("conditioning_channels", conditioning_channels, kMostWidth);
   in_range("conditioning_embedding_out_channels (levels)",
@@ -96,7 +96,8 @@ void ControlNetConfig::validate() const {
     in_range("conditioning_embedding_out_channels", width, kMostWidth);
   }
   if (!unet.mid_block_type) {
-    throw bad_input(std::string(kWhat) + ", key 'mid_block_type'", "a middle block", "null");
+    throw bad_input(std::string(kControlNetConfig) + ", key 'mid_block_type'", "a middle block",
+                    "null");
   }
 }
 
@@ -148,26 +149,26 @@ ControlNetModel::ControlNetModel(const ControlNetConfig& config) : config_(confi
   config_.validate();
   const UNetConfig& c = config_.unet;
   const int64_t first = c.block_out_channels.front();
-  conv_in_ = register_module("conv_in", conv(c.in_channels, first, c.conv_in_kernel));
+  conv_in_ = register_module("conv_in", control_conv(c.in_channels, first, c.conv_in_kernel));
   embeddings_.build(*this, c);
 
   const std::vector<int64_t>& widths = config_.conditioning_embedding_out_channels;
   auto picture = std::make_shared<torch::nn::Module>("ControlNetConditioningEmbedding");
-  picture_in_ =
-      picture->register_module("conv_in", conv(config_.conditioning_channels, widths.front(), 3));
+  picture_in_ = picture->register_module(
+      "conv_in", control_conv(config_.conditioning_channels, widths.front(), 3));
   torch::nn::ModuleList blocks;
   for (size_t i = 0; i + 1 < widths.size(); ++i) {
-    picture_blocks_.push_back(conv(widths[i], widths[i], 3));
-    picture_blocks_.push_back(conv(widths[i], widths[i + 1], 3, 2));
+    picture_blocks_.push_back(control_conv(widths[i], widths[i], 3));
+    picture_blocks_.push_back(control_conv(widths[i], widths[i + 1], 3, 2));
   }
   for (auto& block : picture_blocks_) blocks->push_back(block);
   picture->register_module("blocks", blocks);
-  picture_out_ = picture->register_module("conv_out", conv(widths.back(), first, 3));
+  picture_out_ = picture->register_module("conv_out", control_conv(widths.back(), first, 3));
   register_module("controlnet_cond_embedding", picture);
 
   torch::nn::ModuleList downs, residuals;
   const auto add_residual = [&](int64_t width) {
-    residual_convs_.push_back(conv(width, width, 1));
+    residual_convs_.push_back(control_conv(width, width, 1));
     residuals->push_back(residual_convs_.back());
   };
   add_residual(first);
@@ -182,7 +183,7 @@ ControlNetModel::ControlNetModel(const ControlNetConfig& config) : config_(confi
   register_module("controlnet_down_blocks", residuals);
   mid_block_ = register_module("mid_block", MidBlock(mid_shape(c)));
   const int64_t last = c.block_out_channels.back();
-  mid_conv_ = register_module("controlnet_mid_block", conv(last, last, 1));
+  mid_conv_ = register_module("controlnet_mid_block", control_conv(last, last, 1));
 }
 
 at::Tensor ControlNetModel::embed_picture(const at::Tensor& picture) {

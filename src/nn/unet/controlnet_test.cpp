@@ -1,7 +1,8 @@
 #include "nn/unet/controlnet.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <functional>
 #include <nlohmann/json.hpp>

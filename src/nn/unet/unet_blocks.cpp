@@ -8,7 +8,7 @@
 namespace pangu::nn {
 namespace {
 
-torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
+torch::nn::Conv2d unet_conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
   return torch::nn::Conv2d(
       torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2));
 }
@@ -50,11 +50,11 @@ void build_layers(torch::nn::Module& block, const BlockShape& shape, size_t atte
 
 ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& s) {
   norm1_ = register_module("norm1", group_norm(s.groups, s.in, s.eps));
-  conv1_ = register_module("conv1", conv(s.in, s.out, 3));
+  conv1_ = register_module("conv1", unet_conv(s.in, s.out, 3));
   time_ = register_module("time_emb_proj", torch::nn::Linear(s.time_dim, s.out));
   norm2_ = register_module("norm2", group_norm(s.groups, s.out, s.eps));
-  conv2_ = register_module("conv2", conv(s.out, s.out, 3));
-  if (s.in != s.out) shortcut_ = register_module("conv_shortcut", conv(s.in, s.out, 1));
+  conv2_ = register_module("conv2", unet_conv(s.out, s.out, 3));
+  if (s.in != s.out) shortcut_ = register_module("conv_shortcut", unet_conv(s.in, s.out, 1));
 }
 
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time_act) {
@@ -67,7 +67,7 @@ DownBlockImpl::DownBlockImpl(const BlockShape& shape) {
   build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
   if (shape.resamples) {
     const int64_t channels = shape.resnets.back().out;
-    downsampler_ = conv(channels, channels, 3, 2);
+    downsampler_ = unet_conv(channels, channels, 3, 2);
     register_sampler(*this, "downsamplers", downsampler_);
   }
 }
@@ -106,7 +106,7 @@ UpBlockImpl::UpBlockImpl(const BlockShape& shape) {
   build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
   if (shape.resamples) {
     const int64_t channels = shape.resnets.back().out;
-    upsampler_ = conv(channels, channels, 3);
+    upsampler_ = unet_conv(channels, channels, 3);
     register_sampler(*this, "upsamplers", upsampler_);
   }
 }

@@ -12,37 +12,37 @@ namespace {
 
 using nlohmann::json;
 
-const char kWhat[] = "unet/config.json";
+const char kUNetConfig[] = "unet/config.json";
 
 Error field_error(const std::string& key, const std::string& expected, const std::string& found) {
-  return bad_input(std::string(kWhat) + ", key '" + key + "'", expected, found);
+  return bad_input(std::string(kUNetConfig) + ", key '" + key + "'", expected, found);
 }
 
-void require(bool holds, const std::string& key, const std::string& expected,
-             const std::string& found) {
+void require_key(bool holds, const std::string& key, const std::string& expected,
+                 const std::string& found) {
   if (!holds) throw field_error(key, expected, found);
 }
 
 template <typename T>
 void check_levels(const char* key, const PerLevel<T>& list, int64_t levels) {
   const auto size = static_cast<int64_t>(list.size());
-  require(size == 1 || size == levels, key,
-          "one value, or one a level (" + std::to_string(levels) + ")",
-          std::to_string(size) + " values");
+  require_key(size == 1 || size == levels, key,
+              "one value, or one a level (" + std::to_string(levels) + ")",
+              std::to_string(size) + " values");
 }
 
 void check_positive(const char* key, int64_t value) {
-  require(value > 0 && value <= 1 << 20, key, "a whole number from 1 to 1048576",
-          std::to_string(value));
+  require_key(value > 0 && value <= 1 << 20, key, "a whole number from 1 to 1048576",
+              std::to_string(value));
 }
 
 void check_block_types(const char* key, const std::vector<std::string>& types, int64_t levels,
                        const std::string& plain, const std::string& cross) {
-  require(static_cast<int64_t>(types.size()) == levels, key,
-          "one type for each of the " + std::to_string(levels) + " block_out_channels",
-          std::to_string(types.size()));
+  require_key(static_cast<int64_t>(types.size()) == levels, key,
+              "one type for each of the " + std::to_string(levels) + " block_out_channels",
+              std::to_string(types.size()));
   for (const std::string& type : types) {
-    require(type == plain || type == cross, key, plain + " or " + cross, type);
+    require_key(type == plain || type == cross, key, plain + " or " + cross, type);
   }
 }
 
@@ -55,20 +55,21 @@ void check_embeddings(const UNetConfig& c) {
   const bool projects = c.addition_embed_type || c.class_embed_type == "projection" ||
                         c.class_embed_type == "simple_projection";
   if (c.addition_embed_type) {
-    require(*c.addition_embed_type == "text_time", "addition_embed_type", "null or text_time",
-            *c.addition_embed_type);
-    require(c.addition_time_embed_dim.has_value(), "addition_time_embed_dim",
-            "a width, because addition_embed_type is text_time", "null");
+    require_key(*c.addition_embed_type == "text_time", "addition_embed_type", "null or text_time",
+                *c.addition_embed_type);
+    require_key(c.addition_time_embed_dim.has_value(), "addition_time_embed_dim",
+                "a width, because addition_embed_type is text_time", "null");
     check_positive("addition_time_embed_dim", *c.addition_time_embed_dim);
   }
   if (c.class_embed_type) {
-    require(is_known_class_embed(*c.class_embed_type), "class_embed_type",
-            "null, timestep, identity, projection or simple_projection", *c.class_embed_type);
+    require_key(is_known_class_embed(*c.class_embed_type), "class_embed_type",
+                "null, timestep, identity, projection or simple_projection", *c.class_embed_type);
   }
   if (c.num_class_embeds) check_positive("num_class_embeds", *c.num_class_embeds);
   if (projects) {
-    require(c.projection_class_embeddings_input_dim.has_value(),
-            "projection_class_embeddings_input_dim", "the width of the added condition", "null");
+    require_key(c.projection_class_embeddings_input_dim.has_value(),
+                "projection_class_embeddings_input_dim", "the width of the added condition",
+                "null");
     check_positive("projection_class_embeddings_input_dim",
                    *c.projection_class_embeddings_input_dim);
   }
@@ -88,18 +89,19 @@ json value_or_null(const std::optional<T>& value) {
 }  // namespace
 
 void UNetConfig::validate() const {
-  require(levels() >= 1 && levels() <= 16, "block_out_channels", "1 to 16 levels",
-          std::to_string(levels()));
+  require_key(levels() >= 1 && levels() <= 16, "block_out_channels", "1 to 16 levels",
+              std::to_string(levels()));
   check_positive("in_channels", in_channels);
   check_positive("out_channels", out_channels);
   check_positive("norm_num_groups", norm_num_groups);
-  require(norm_eps > 0, "norm_eps", "a positive number", std::to_string(norm_eps));
+  require_key(norm_eps > 0, "norm_eps", "a positive number", std::to_string(norm_eps));
   check_block_types("down_block_types", down_block_types, levels(), "DownBlock2D",
                     "CrossAttnDownBlock2D");
   check_block_types("up_block_types", up_block_types, levels(), "UpBlock2D", "CrossAttnUpBlock2D");
   if (mid_block_type) {
-    require(*mid_block_type == "UNetMidBlock2DCrossAttn" || *mid_block_type == "UNetMidBlock2D",
-            "mid_block_type", "null, UNetMidBlock2DCrossAttn or UNetMidBlock2D", *mid_block_type);
+    require_key(*mid_block_type == "UNetMidBlock2DCrossAttn" || *mid_block_type == "UNetMidBlock2D",
+                "mid_block_type", "null, UNetMidBlock2DCrossAttn or UNetMidBlock2D",
+                *mid_block_type);
   }
   check_levels("layers_per_block", layers_per_block, levels());
   check_levels("transformer_layers_per_block", transformer_layers_per_block, levels());
@@ -109,30 +111,31 @@ void UNetConfig::validate() const {
   for (int64_t level = 0; level < levels(); ++level) {
     const int64_t channels = block_out_channels[static_cast<size_t>(level)];
     check_positive("block_out_channels", channels);
-    require(channels % norm_num_groups == 0, "block_out_channels",
-            "multiples of norm_num_groups = " + std::to_string(norm_num_groups),
-            std::to_string(channels));
+    require_key(channels % norm_num_groups == 0, "block_out_channels",
+                "multiples of norm_num_groups = " + std::to_string(norm_num_groups),
+                std::to_string(channels));
     check_positive("layers_per_block", at_level(layers_per_block, level));
     check_positive("transformer_layers_per_block", at_level(transformer_layers_per_block, level));
     check_positive("cross_attention_dim", at_level(cross_attention_dim, level));
     const int64_t heads = at_level(attention_head_dim, level);
     check_positive("attention_head_dim", heads);
-    require(channels % heads == 0, "attention_head_dim",
-            "a number of heads that divides the level's " + std::to_string(channels) + " channels",
-            std::to_string(heads));
+    require_key(
+        channels % heads == 0, "attention_head_dim",
+        "a number of heads that divides the level's " + std::to_string(channels) + " channels",
+        std::to_string(heads));
   }
-  require(block_out_channels.front() / 2 > freq_shift && freq_shift >= 0, "freq_shift",
-          "0 up to half of the first block_out_channels", std::to_string(freq_shift));
-  require(conv_in_kernel > 0 && conv_in_kernel % 2 == 1, "conv_in_kernel", "an odd number",
-          std::to_string(conv_in_kernel));
-  require(conv_out_kernel > 0 && conv_out_kernel % 2 == 1, "conv_out_kernel", "an odd number",
-          std::to_string(conv_out_kernel));
+  require_key(block_out_channels.front() / 2 > freq_shift && freq_shift >= 0, "freq_shift",
+              "0 up to half of the first block_out_channels", std::to_string(freq_shift));
+  require_key(conv_in_kernel > 0 && conv_in_kernel % 2 == 1, "conv_in_kernel", "an odd number",
+              std::to_string(conv_in_kernel));
+  require_key(conv_out_kernel > 0 && conv_out_kernel % 2 == 1, "conv_out_kernel", "an odd number",
+              std::to_string(conv_out_kernel));
   check_embeddings(*this);
 }
 
 UNetConfig unet_config_from_json(const json& object) {
   UNetConfig c;
-  ConfigReader reader(kWhat, object);
+  ConfigReader reader(kUNetConfig, object);
   reader.read("sample_size", c.sample_size);
   reader.read("in_channels", c.in_channels);
   reader.read("out_channels", c.out_channels);

@@ -14,16 +14,16 @@ namespace {
 constexpr double kMaxPeriod = 10000.0;         // Vaswani et al. 2017
 constexpr double kHiddenTokenBias = -10000.0;  // diffusers' encoder_attention_mask
 
-std::string shape_of(const at::Tensor& tensor) {
+std::string sizes_text(const at::Tensor& tensor) {
   if (!tensor.defined()) return "nothing";
   std::ostringstream text;
   text << tensor.sizes();
   return text.str();
 }
 
-void require(bool holds, const std::string& what, const std::string& expected,
-             const at::Tensor& found) {
-  if (!holds) throw bad_input("UNet input '" + what + "'", expected, shape_of(found));
+void require_input(bool holds, const std::string& what, const std::string& expected,
+                   const at::Tensor& found) {
+  if (!holds) throw bad_input("UNet input '" + what + "'", expected, sizes_text(found));
 }
 
 }  // namespace
@@ -83,39 +83,41 @@ void UNetEmbeddings::build(torch::nn::Module& owner, const UNetConfig& config) {
 void UNetEmbeddings::check_inputs(const at::Tensor& sample, const at::Tensor& t_index,
                                   const at::Tensor& context, const UNetExtras& extras) const {
   const auto text = [](int64_t n) { return std::to_string(n); };
-  require(sample.defined() && sample.dim() == 4 && sample.size(1) == config_.in_channels &&
-              sample.numel() > 0,
-          "sample", "[B," + text(config_.in_channels) + ",H,W]", sample);
+  require_input(sample.defined() && sample.dim() == 4 && sample.size(1) == config_.in_channels &&
+                    sample.numel() > 0,
+                "sample", "[B," + text(config_.in_channels) + ",H,W]", sample);
   const int64_t batch = sample.size(0);
-  require(
+  require_input(
       t_index.defined() && t_index.dim() == 1 && (t_index.size(0) == batch || t_index.size(0) == 1),
       "t_index", "[" + text(batch) + "]", t_index);
   const int64_t width = config_.cross_attention_dim.front();
-  require(context.defined() && context.dim() == 3 && context.size(0) == batch &&
-              context.size(1) > 0 && context.size(2) == width,
-          "context", "[" + text(batch) + ",L," + text(width) + "]", context);
+  require_input(context.defined() && context.dim() == 3 && context.size(0) == batch &&
+                    context.size(1) > 0 && context.size(2) == width,
+                "context", "[" + text(batch) + ",L," + text(width) + "]", context);
   if (extras.context_mask.defined()) {
-    require(extras.context_mask.sizes() == context.sizes().slice(0, 2), "context_mask",
-            "[" + text(batch) + "," + text(context.size(1)) + "]", extras.context_mask);
+    require_input(extras.context_mask.sizes() == context.sizes().slice(0, 2), "context_mask",
+                  "[" + text(batch) + "," + text(context.size(1)) + "]", extras.context_mask);
   }
   if (extras.time_shift.defined()) {
     const int64_t time_width = config_.time_embed_dim();
-    require(extras.time_shift.sizes() == at::IntArrayRef({batch, time_width}), "time_shift",
-            "[" + text(batch) + "," + text(time_width) + "]", extras.time_shift);
+    require_input(extras.time_shift.sizes() == at::IntArrayRef({batch, time_width}), "time_shift",
+                  "[" + text(batch) + "," + text(time_width) + "]", extras.time_shift);
   }
   if (has_class()) {
-    require(extras.class_labels.defined() && extras.class_labels.size(0) == batch, "class_labels",
-            "one row a sample, because the model has a class embedding", extras.class_labels);
+    require_input(extras.class_labels.defined() && extras.class_labels.size(0) == batch,
+                  "class_labels", "one row a sample, because the model has a class embedding",
+                  extras.class_labels);
   }
   if (add_embedding_) {
     const at::Tensor& pooled = extras.text_embeds;
     const at::Tensor& ids = extras.time_ids;
-    require(pooled.defined() && pooled.dim() == 2 && pooled.size(0) == batch, "text_embeds",
-            "[" + text(batch) + ",P], because addition_embed_type is text_time", pooled);
+    require_input(pooled.defined() && pooled.dim() == 2 && pooled.size(0) == batch, "text_embeds",
+                  "[" + text(batch) + ",P], because addition_embed_type is text_time", pooled);
     const int64_t rest = *config_.projection_class_embeddings_input_dim - pooled.size(1);
     const int64_t each = *config_.addition_time_embed_dim;
-    require(ids.defined() && ids.dim() == 2 && ids.size(0) == batch && ids.size(1) * each == rest,
-            "time_ids", "[" + text(batch) + "," + text(rest / each) + "]", ids);
+    require_input(
+        ids.defined() && ids.dim() == 2 && ids.size(0) == batch && ids.size(1) * each == rest,
+        "time_ids", "[" + text(batch) + "," + text(rest / each) + "]", ids);
   }
 }
 

@@ -10,9 +10,9 @@
 namespace pangu::nn {
 namespace {
 
-constexpr int64_t kHeadWidth = 64;   // SD 2, SDXL, PanGu-Draw 3
-constexpr int64_t kHeads = 8;        // SD 1
-constexpr int64_t kNormGroups = 32;  // all of them
+constexpr int64_t kHeadWidthOfLinear = 64;  // SD 2, SDXL, PanGu-Draw 3
+constexpr int64_t kHeads = 8;               // SD 1
+constexpr int64_t kNormGroups = 32;         // all of them
 constexpr int64_t kTimeIdWidth = 256;
 
 int64_t norm_groups(const std::vector<int64_t>& widths) {
@@ -113,7 +113,7 @@ struct Levels {
       c.cross_attention_dim.push_back(at.depth > 0 ? at.context : std::max<int64_t>(context, 1));
       c.only_cross_attention.push_back(at.only_cross);
       const int64_t width = c.block_out_channels[level];
-      int64_t heads = linear ? std::max<int64_t>(width / kHeadWidth, 1) : kHeads;
+      int64_t heads = linear ? std::max<int64_t>(width / kHeadWidthOfLinear, 1) : kHeads;
       if (!any && width % heads != 0) heads = 1;
       c.attention_head_dim.push_back(heads);
     }

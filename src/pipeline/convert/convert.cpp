@@ -1,7 +1,7 @@
 // Plans what is written, then streams it: open one tensor, change its type, append, forget.
 #include "pipeline/convert/convert.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -212,7 +212,7 @@ json kept_index(const Source& source, const std::map<std::string, std::string>& 
   return index;
 }
 
-void prepare(const std::string& source, const fs::path& out, bool overwrite) {
+void prepare_folder(const std::string& source, const fs::path& out, bool overwrite) {
   std::error_code ignored;
   if (fs::equivalent(source, out, ignored)) {
     throw bad_input("folder to write", "another than the model itself", "'" + out.string() + "'");
@@ -269,7 +269,7 @@ Converted convert(const std::string& path, const fs::path& out, const ConvertOpt
     }
     done.components.push_back(part.name);
   }
-  prepare(path, out, options.overwrite);
+  prepare_folder(path, out, options.overwrite);
 
   for (const auto& [name, text] : files) write_text(out / name, text);
   for (const Part& part : parts) {

@@ -21,7 +21,7 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr int kLatentPixels = 8;  // pixels a latent pixel, of all these families
-constexpr int kPromptTokens = 77;
+constexpr int kClipPromptTokens = 77;
 constexpr int kExpertBoundary = 500;  // PanGu-Draw 3's two halves of the noise schedule
 constexpr const char* kDiffusersVersion = "0.42.1";  // whose keys these are
 constexpr int kBos = 49406, kPadOfClip = 1;
@@ -65,7 +65,7 @@ void add_clip_tokenizer(std::map<std::string, std::string>& files, const std::st
                     {"unk_token", added_token(kEnd)},
                     {"pad_token", pad}};
   json config = {{"tokenizer_class", "CLIPTokenizer"},
-                 {"model_max_length", kPromptTokens},
+                 {"model_max_length", kClipPromptTokens},
                  {"do_lower_case", true},
                  {"add_prefix_space", false},
                  {"errors", "replace"}};
@@ -215,7 +215,7 @@ std::map<std::string, std::string> reading_files_of(const Source& source,
     files["tokenizer/vocab.txt"] = io::read_text_file((own / "zh/vocab.txt").string());
     const json config = {{"tokenizer_class", "BertTokenizer"},
                          {"do_lower_case", true},
-                         {"model_max_length", kPromptTokens}};
+                         {"model_max_length", kClipPromptTokens}};
     files["tokenizer/tokenizer_config.json"] = config.dump(2) + "\n";
   } else if (source.has("text_encoder")) {
     add_clip_tokenizer(files, "tokenizer", clip,

@@ -1,7 +1,7 @@
 // From a recipe to members that know their prompts, sizes, weights and bridges.
 #include "pipeline/coop/coop.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>

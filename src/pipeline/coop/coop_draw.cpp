@@ -1,5 +1,5 @@
 // A cooperation to pictures: one denoiser of all members a stage, the stages one after another.
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <list>

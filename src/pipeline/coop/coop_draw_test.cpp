@@ -1,7 +1,7 @@
 // Many pictures of one cooperation at once: the same as one by one. Models are closed forms: one
 // reads a text, one draws from a control picture, one varies a picture.
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <nlohmann/json.hpp>
 

@@ -1,6 +1,6 @@
 #include "pipeline/coop/learned_bridges.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <filesystem>

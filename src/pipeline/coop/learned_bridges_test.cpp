@@ -2,7 +2,8 @@
 #include "pipeline/coop/learned_bridges.h"
 
 #include <doctest/doctest.h>
-#include <torch/torch.h>
+#include <torch/types.h>
+#include <torch/utils.h>
 
 #include <nlohmann/json.hpp>
 

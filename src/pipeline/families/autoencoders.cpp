@@ -1,6 +1,6 @@
 #include "pipeline/families/autoencoders.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 

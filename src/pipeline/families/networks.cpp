@@ -1,6 +1,7 @@
 #include "pipeline/families/networks.h"
 
-#include <torch/torch.h>
+#include <torch/cuda.h>
+#include <torch/nn.h>
 
 #include <algorithm>
 

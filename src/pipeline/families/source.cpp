@@ -1,6 +1,6 @@
 #include "pipeline/families/source.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <cstring>
@@ -17,9 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr size_t kSampleBytes = size_t{64} << 10;
+constexpr size_t kFileSampleBytes = size_t{64} << 10;
 constexpr size_t kTensorSampleBytes = 64;
-constexpr size_t kFingerprintDigits = 16;
+constexpr size_t kSourceDigits = 16;
 constexpr const char* kOwnPipeline = "PanGuDrawPipeline";
 constexpr const char* kPanguPair =
     "PanGu-Draw 3's two .ckpt, one with 'low' and one with 'high' in its name";
@@ -38,11 +38,11 @@ std::string fingerprint_of_paths(const std::vector<std::string>& paths) {
   for (const std::string& path : paths) {
     const io::MappedFile file(path);
     const auto bytes = file.bytes();
-    const size_t sample = std::min(bytes.size(), kSampleBytes);
+    const size_t sample = std::min(bytes.size(), kFileSampleBytes);
     hash.update(std::to_string(bytes.size()) + "\n");
     hash.update(bytes.first(sample)).update(bytes.last(sample));
   }
-  return hex_of(hash.digest()).substr(0, kFingerprintDigits);
+  return hex_of(hash.digest()).substr(0, kSourceDigits);
 }
 
 nlohmann::json json_or_null(const fs::path& path) {
@@ -295,7 +295,7 @@ std::string fingerprint_of(const Component& component, const std::vector<std::st
     for (const int64_t size : named.view.shape) hash.update(" " + std::to_string(size));
     hash.update(std::span(named.view.data, std::min(named.view.size_bytes, kTensorSampleBytes)));
   }
-  return hex_of(hash.digest()).substr(0, kFingerprintDigits);
+  return hex_of(hash.digest()).substr(0, kSourceDigits);
 }
 
 void forget_pages(const Component& component) {

@@ -1,6 +1,6 @@
 #include "pipeline/families/text_sides.h"
 
-#include <torch/torch.h>
+#include <torch/types.h>
 
 #include <algorithm>
 #include <filesystem>
