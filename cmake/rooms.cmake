@@ -8,6 +8,8 @@ find_package(nlohmann_json 3.11 REQUIRED)
 add_library(pangu_flags INTERFACE)
 target_include_directories(pangu_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(pangu_flags INTERFACE -Wall -Wextra -Werror)
+# For shared libraries. An option of all, not a property of some: a precompiled header serves units of equal flags only.
+target_compile_options(pangu_flags INTERFACE -fPIC)
 if(PANGU_NATIVE)
   target_compile_options(pangu_flags INTERFACE -march=native)
 endif()
