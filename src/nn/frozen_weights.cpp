@@ -1,10 +1,10 @@
 // Lookup, shape check and dequantisation; see the header for the three stored forms.
 #include "nn/frozen_weights.h"
 
-#include <ATen/Parallel.h>
-#include <torch/types.h>
+#include <ATen/ATen.h>
 
 #include "core/error.h"
+#include "nn/parallel.h"
 
 namespace pangu::nn {
 namespace {

@@ -3,8 +3,9 @@
 #include "nn/fused_geglu.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include "nn/parallel.h"
 
 // The kernels below are worth a vectoriser; clang has it at -O2.
 #if defined(__GNUC__) && !defined(__clang__)

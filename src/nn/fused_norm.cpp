@@ -4,14 +4,21 @@
 // Gradients (Wu and He 2018, by the chain rule): with dz = dy silu'(z), S1 = sum w dz and S2 = sum
 // w dz xhat over a group,  dx = a dz - rstd (S1 + xhat S2) / M,  dw = sum dz xhat,  db = sum dz,
 // dshift = sum of dx over pixels.
+// A sum over pixels is made of sums of fixed blocks of pixels, added in the blocks' order: threads
+// share the blocks, and the result does not depend on the number of threads. A variance is never a
+// difference of two large sums, which loses it where the mean is large: every block is summed about
+// a value near its own mean, and blocks are combined as by Chan, Golub and LeVeque (1979).
 #include "nn/fused_norm.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <algorithm>
 #include <cmath>
+#include <memory>
 #include <vector>
+
+#include "nn/parallel.h"
 
 // The kernels below are worth a vectoriser; clang has it at -O2.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -22,89 +29,199 @@
 namespace pangu::nn {
 namespace {
 
+// Values of a block: few enough to stay in a core's cache between the two readings of them.
+constexpr int64_t kBlockValues = 1 << 14;
+constexpr int64_t kFewestBlockPixels = 32;  // fewer would not outweigh combining the blocks
+// A block is summed about the mean of every 8th of its pixels. That mean is off by at most sqrt(8)
+// deviations of the block (Cauchy and Schwarz: those pixels alone hold so much of its squares), and
+// so the sum of squares cancels by a factor of 9 at worst.
+constexpr int64_t kCentreStride = 8;
+
 struct Sizes {
   int64_t batch, channels, pixels, groups;
   double eps;
   bool silu;
+
+  int64_t width() const { return channels / groups; }  // channels a group
+  int64_t block_pixels() const { return std::max(kBlockValues / channels, kFewestBlockPixels); }
+  int64_t blocks() const { return (pixels + block_pixels() - 1) / block_pixels(); }  // a sample
 };
 
-// Per-channel factors of one sample: z = x a + s, and x + centre = x + shift - mean.
+// Calls visit(block, first pixel, pixels) for every block of a sample, on all threads.
+template <typename Visit>
+void for_blocks(const Sizes& n, const Visit& visit) {
+  at::parallel_for(0, n.blocks(), 1, [&](int64_t begin, int64_t end) {
+    for (int64_t block = begin; block < end; ++block) {
+      const int64_t first = block * n.block_pixels();
+      visit(block, first, std::min(n.block_pixels(), n.pixels - first));
+    }
+  });
+}
+
+// Calls visit(sample) for every sample. Threads share the samples if those share out evenly (a
+// for_blocks inside then runs on its own thread alone), and otherwise the blocks of one sample.
+template <typename Visit>
+void for_samples(const Sizes& n, const Visit& visit) {
+  const int64_t threads = at::get_num_threads();
+  if (n.batch % threads == 0 || n.batch >= 4 * threads) {
+    at::parallel_for(0, n.batch, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t b = begin; b < end; ++b) visit(b);
+    });
+  } else {
+    for (int64_t b = 0; b < n.batch; ++b) visit(b);
+  }
+}
+
+// Of one sample: z = x a + s, and x + centre = x + shift - mean. All [C].
 struct Affine {
   explicit Affine(const Sizes& n)
       : a(static_cast<size_t>(n.channels)), s(a.size()), centre(a.size()) {}
   std::vector<float> a, s, centre;
 };
 
-// sum and sum of squares of (x + shift) over pixels, per channel.
+// The mean of some values, and the sum of the squares of their differences from it.
+struct Moments {
+  double mean, squares;
+};
+
+// Of several parts; count(i): the number of values of part i.
+template <typename Part, typename Count>
+Moments combined(int64_t parts, const Part& part, const Count& count) {
+  double total = 0, values = 0;
+  for (int64_t i = 0; i < parts; ++i) {
+    total += count(i) * part(i).mean;
+    values += count(i);
+  }
+  Moments all{total / values, 0};
+  for (int64_t i = 0; i < parts; ++i) {
+    const Moments m = part(i);
+    const double apart = m.mean - all.mean;
+    all.squares += m.squares + count(i) * apart * apart;
+  }
+  return all;
+}
+
+// The mean [C] of every kCentreStride-th row of x [rows,C].
 template <typename T>
-void moments(const T* x, const float* shift, const Sizes& n, float* __restrict sum,
-             float* __restrict square) {
-  const int64_t c_end = n.channels;
-  for (int64_t c = 0; c < c_end; ++c) sum[c] = square[c] = 0.0f;
+void rough_mean(const T* x, int64_t rows, int64_t channels, float* __restrict mean) {
+  for (int64_t p = 0; p < rows; p += kCentreStride) {
+    const T* __restrict row = x + p * channels;
+    for (int64_t c = 0; c < channels; ++c) mean[c] += lane::load(row[c]);
+  }
+  const auto taken = static_cast<float>((rows + kCentreStride - 1) / kCentreStride);
+  for (int64_t c = 0; c < channels; ++c) mean[c] /= taken;
+}
+
+// Adds the differences of x [rows,C] from centre [C] to `sum`, and their squares to `square`.
+template <typename T>
+void add_differences(const T* x, int64_t rows, int64_t channels, const float* __restrict centre,
+                     float* __restrict sum, float* __restrict square) {
   int64_t p = 0;
-  for (; p + 4 <= n.pixels; p += 4) {
-    const T* __restrict r0 = x + p * c_end;
-    const T* __restrict r1 = r0 + c_end;
-    const T* __restrict r2 = r1 + c_end;
-    const T* __restrict r3 = r2 + c_end;
-    for (int64_t c = 0; c < c_end; ++c) {
-      const float v0 = lane::load(r0[c]) + shift[c], v1 = lane::load(r1[c]) + shift[c];
-      const float v2 = lane::load(r2[c]) + shift[c], v3 = lane::load(r3[c]) + shift[c];
+  for (; p + 4 <= rows; p += 4) {
+    const T* __restrict r0 = x + p * channels;
+    const T* __restrict r1 = r0 + channels;
+    const T* __restrict r2 = r1 + channels;
+    const T* __restrict r3 = r2 + channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      const float v0 = lane::load(r0[c]) - centre[c], v1 = lane::load(r1[c]) - centre[c];
+      const float v2 = lane::load(r2[c]) - centre[c], v3 = lane::load(r3[c]) - centre[c];
       sum[c] += (v0 + v1) + (v2 + v3);
       square[c] += (v0 * v0 + v1 * v1) + (v2 * v2 + v3 * v3);
     }
   }
-  for (; p < n.pixels; ++p) {
-    const T* __restrict row = x + p * c_end;
-    for (int64_t c = 0; c < c_end; ++c) {
-      const float v = lane::load(row[c]) + shift[c];
+  for (; p < rows; ++p) {
+    const T* __restrict row = x + p * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      const float v = lane::load(row[c]) - centre[c];
       sum[c] += v;
       square[c] += v * v;
     }
   }
 }
 
-// Fills the affine form from group statistics mean, rstd [G].
+// Moments of x + shift over the rows of one block, for each group. x: [rows,C].
 template <typename T>
-void fill_affine(const float* mean, const float* rstd, const T* weight, const T* bias,
-                 const float* shift, const Sizes& n, Affine& f) {
-  const int64_t width = n.channels / n.groups;
-  for (int64_t c = 0; c < n.channels; ++c) {
-    const auto i = static_cast<size_t>(c);
-    f.centre[i] = shift[c] - mean[c / width];
-    f.a[i] = rstd[c / width] * lane::load(weight[c]);
-    f.s[i] = f.centre[i] * f.a[i] + lane::load(bias[c]);
+void block_moments(const T* x, int64_t rows, const float* shift, const Sizes& n, Moments* groups) {
+  const auto channels = static_cast<size_t>(n.channels);
+  std::vector<float> centre(channels), rest(channels), squares(channels);
+  rough_mean(x, rows, n.channels, centre.data());
+  add_differences(x, rows, n.channels, centre.data(), rest.data(), squares.data());
+  const auto count = static_cast<double>(rows);
+  for (int64_t g = 0; g < n.groups; ++g) {
+    const auto channel = [&](int64_t i) {
+      const auto c = static_cast<size_t>(g * n.width() + i);
+      const double off = rest[c] / count;
+      return Moments{centre[c] + off + shift[c], squares[c] - rest[c] * off};
+    };
+    groups[g] = combined(n.width(), channel, [&](int64_t) { return count; });
   }
 }
 
+// mean and rstd [G] of one sample x + shift. x: [P,C].
+template <typename T>
+void statistics(const T* x, const float* shift, const Sizes& n, double* mean, double* rstd) {
+  std::vector<Moments> blocks(static_cast<size_t>(n.blocks() * n.groups));
+  for_blocks(n, [&](int64_t block, int64_t first, int64_t rows) {
+    block_moments(x + first * n.channels, rows, shift, n, blocks.data() + block * n.groups);
+  });
+  const auto values = [&](int64_t block) {  // of a group in one block
+    const int64_t left = n.pixels - block * n.block_pixels();
+    return static_cast<double>(std::min(n.block_pixels(), left) * n.width());
+  };
+  for (int64_t g = 0; g < n.groups; ++g) {
+    const auto part = [&](int64_t block) {
+      return blocks[static_cast<size_t>(block * n.groups + g)];
+    };
+    const Moments group = combined(n.blocks(), part, values);
+    const double variance = group.squares / static_cast<double>(n.pixels * n.width());
+    mean[g] = group.mean;
+    rstd[g] = 1.0 / std::sqrt(variance + n.eps);
+  }
+}
+
+// Fills the affine form from group statistics mean, rstd [G].
+template <typename T>
+void fill_affine(const double* mean, const double* rstd, const T* weight, const T* bias,
+                 const float* shift, const Sizes& n, Affine& f) {
+  for (int64_t c = 0; c < n.channels; ++c) {
+    const auto i = static_cast<size_t>(c);
+    const double centre = shift[c] - mean[c / n.width()];
+    f.centre[i] = static_cast<float>(centre);
+    f.a[i] = static_cast<float>(rstd[c / n.width()] * lane::load(weight[c]));
+    f.s[i] = static_cast<float>(centre * f.a[i] + lane::load(bias[c]));
+  }
+}
+
+// x, y: [rows,C]
 template <typename T, bool kSilu>
-void apply(const T* __restrict x, const Affine& f, const Sizes& n, T* __restrict y) {
+void apply(const T* __restrict x, const Affine& f, int64_t rows, T* __restrict y) {
   const float* __restrict a = f.a.data();
   const float* __restrict s = f.s.data();
-  for (int64_t p = 0; p < n.pixels; ++p) {
-    const T* __restrict in = x + p * n.channels;
-    T* __restrict out = y + p * n.channels;
-    for (int64_t c = 0; c < n.channels; ++c) {
+  const auto channels = static_cast<int64_t>(f.a.size());
+  for (int64_t p = 0; p < rows; ++p) {
+    const T* __restrict in = x + p * channels;
+    T* __restrict out = y + p * channels;
+    for (int64_t c = 0; c < channels; ++c) {
       const float z = lane::load(in[c]) * a[c] + s[c];
       lane::store(kSilu ? z * lane::sigmoid(z) : z, out[c]);
     }
   }
 }
 
-// dz into scratch [P,C], and its sums over pixels: by itself, and times x + centre.
+// dz into dz [rows,C], and its sums over rows: by itself, and times x + centre.
 template <typename T, bool kSilu>
 void gradient_of_affine(const T* __restrict x, const T* __restrict dy, const Affine& f,
-                        const Sizes& n, float* __restrict scratch, float* __restrict sum,
+                        int64_t rows, float* __restrict dz, float* __restrict sum,
                         float* __restrict sum_x) {
   const float* __restrict a = f.a.data();
   const float* __restrict s = f.s.data();
   const float* __restrict centre = f.centre.data();
-  for (int64_t c = 0; c < n.channels; ++c) sum[c] = sum_x[c] = 0.0f;
-  for (int64_t p = 0; p < n.pixels; ++p) {
-    const T* __restrict in = x + p * n.channels;
-    const T* __restrict grad = dy + p * n.channels;
-    float* __restrict dz = scratch + p * n.channels;
-    for (int64_t c = 0; c < n.channels; ++c) {
+  const auto channels = static_cast<int64_t>(f.a.size());
+  for (int64_t p = 0; p < rows; ++p) {
+    const T* __restrict in = x + p * channels;
+    const T* __restrict grad = dy + p * channels;
+    float* __restrict out = dz + p * channels;
+    for (int64_t c = 0; c < channels; ++c) {
       const float v = lane::load(in[c]);
       float d = lane::load(grad[c]);
       if (kSilu) {
@@ -112,27 +229,27 @@ void gradient_of_affine(const T* __restrict x, const T* __restrict dy, const Aff
         const float g = lane::sigmoid(z);
         d *= g * (1.0f + z * (1.0f - g));
       }
-      dz[c] = d;
+      out[c] = d;
       sum[c] += d;
       sum_x[c] += d * (v + centre[c]);
     }
   }
 }
 
-// dx = dz a + x p + q, and its sum over pixels.
+// dx = dz a + x slope + offset, and its sum over rows.
 template <typename T>
-void gradient_of_input(const T* __restrict x, const float* __restrict scratch, const Affine& f,
-                       const float* __restrict slope, const float* __restrict offset,
-                       const Sizes& n, T* __restrict dx, float* __restrict dshift) {
+void gradient_of_input(const T* __restrict x, const float* __restrict dz, const Affine& f,
+                       const float* __restrict slope, const float* __restrict offset, int64_t rows,
+                       T* __restrict dx, float* __restrict sum) {
   const float* __restrict a = f.a.data();
-  for (int64_t c = 0; c < n.channels; ++c) dshift[c] = 0.0f;
-  for (int64_t p = 0; p < n.pixels; ++p) {
-    const T* __restrict in = x + p * n.channels;
-    const float* __restrict dz = scratch + p * n.channels;
-    T* __restrict out = dx + p * n.channels;
-    for (int64_t c = 0; c < n.channels; ++c) {
-      const float d = dz[c] * a[c] + lane::load(in[c]) * slope[c] + offset[c];
-      dshift[c] += d;
+  const auto channels = static_cast<int64_t>(f.a.size());
+  for (int64_t p = 0; p < rows; ++p) {
+    const T* __restrict in = x + p * channels;
+    const float* __restrict grad = dz + p * channels;
+    T* __restrict out = dx + p * channels;
+    for (int64_t c = 0; c < channels; ++c) {
+      const float d = grad[c] * a[c] + lane::load(in[c]) * slope[c] + offset[c];
+      sum[c] += d;
       lane::store(d, out[c]);
     }
   }
@@ -140,33 +257,38 @@ void gradient_of_input(const T* __restrict x, const float* __restrict scratch, c
 
 template <typename T>
 void forward_kernel(const Sizes& n, const T* x, const T* weight, const T* bias, const float* shift,
-                    T* y, float* mean, float* rstd) {
-  at::parallel_for(0, n.batch, 1, [&](int64_t begin, int64_t end) {
+                    T* y, double* mean, double* rstd) {
+  for_samples(n, [&](int64_t b) {
+    const T* in = x + b * n.pixels * n.channels;
+    T* out = y + b * n.pixels * n.channels;
+    const float* add = shift + b * n.channels;
+    statistics(in, add, n, mean + b * n.groups, rstd + b * n.groups);
     Affine f(n);
-    std::vector<float> sum(f.a.size()), square(f.a.size());
-    const int64_t width = n.channels / n.groups;
-    const double count = static_cast<double>(n.pixels * width);
-    for (int64_t b = begin; b < end; ++b) {
-      const T* in = x + b * n.pixels * n.channels;
-      const float* add = shift + b * n.channels;
-      moments(in, add, n, sum.data(), square.data());
-      for (int64_t g = 0; g < n.groups; ++g) {
-        double total = 0, total_square = 0;
-        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-          total += sum[static_cast<size_t>(c)];
-          total_square += square[static_cast<size_t>(c)];
-        }
-        const double m = total / count;
-        const double variance = std::max(total_square / count - m * m, 0.0);
-        mean[b * n.groups + g] = static_cast<float>(m);
-        rstd[b * n.groups + g] = static_cast<float>(1.0 / std::sqrt(variance + n.eps));
-      }
-      fill_affine(mean + b * n.groups, rstd + b * n.groups, weight, bias, add, n, f);
-      T* out = y + b * n.pixels * n.channels;
-      n.silu ? apply<T, true>(in, f, n, out) : apply<T, false>(in, f, n, out);
-    }
+    fill_affine(mean + b * n.groups, rstd + b * n.groups, weight, bias, add, n, f);
+    for_blocks(n, [&](int64_t, int64_t first, int64_t rows) {
+      const int64_t at = first * n.channels;
+      n.silu ? apply<T, true>(in + at, f, rows, out + at)
+             : apply<T, false>(in + at, f, rows, out + at);
+    });
   });
 }
+
+// A sum [C] for each block of a sample, and what they come to.
+class BlockSums {
+ public:
+  explicit BlockSums(const Sizes& n) : n_(n), sums_(static_cast<size_t>(n.blocks() * n.channels)) {}
+  float* of(int64_t block) { return sums_.data() + block * n_.channels; }
+  double total(int64_t c) const {
+    double all = 0;
+    for (int64_t i = 0; i < n_.blocks(); ++i)
+      all += sums_[static_cast<size_t>(i * n_.channels + c)];
+    return all;
+  }
+
+ private:
+  const Sizes& n_;
+  std::vector<float> sums_;
+};
 
 struct Gradients {
   at::Tensor dx, dshift, dweight, dbias;  // the last three f32 [B,C]
@@ -174,44 +296,53 @@ struct Gradients {
 
 template <typename T>
 void backward_kernel(const Sizes& n, const T* x, const T* dy, const T* weight, const T* bias,
-                     const float* shift, const float* mean, const float* rstd, Gradients& out) {
+                     const float* shift, const double* mean, const double* rstd, Gradients& out) {
   T* dx = out.dx.mutable_data_ptr<T>();
   float* dshift = out.dshift.mutable_data_ptr<float>();
   float* dweight = out.dweight.mutable_data_ptr<float>();
   float* dbias = out.dbias.mutable_data_ptr<float>();
-  at::parallel_for(0, n.batch, 1, [&](int64_t begin, int64_t end) {
+  for_samples(n, [&](int64_t b) {
+    const int64_t start = b * n.pixels * n.channels;
+    const double* r = rstd + b * n.groups;
+    float* dw = dweight + b * n.channels;
+    float* db = dbias + b * n.channels;
     Affine f(n);
-    const size_t channels = f.a.size();
-    std::vector<float> scratch(channels * static_cast<size_t>(n.pixels));
-    std::vector<float> sum_x(channels), slope(channels),
-        offset(channels);  // sum_x: of dz (x + centre)
-    const int64_t width = n.channels / n.groups;
-    const double count = static_cast<double>(n.pixels * width);
-    for (int64_t b = begin; b < end; ++b) {
-      const T* in = x + b * n.pixels * n.channels;
-      const T* grad = dy + b * n.pixels * n.channels;
-      const float* add = shift + b * n.channels;
-      float* sum = dbias + b * n.channels;
-      fill_affine(mean + b * n.groups, rstd + b * n.groups, weight, bias, add, n, f);
-      n.silu ? gradient_of_affine<T, true>(in, grad, f, n, scratch.data(), sum, sum_x.data())
-             : gradient_of_affine<T, false>(in, grad, f, n, scratch.data(), sum, sum_x.data());
-      for (int64_t g = 0; g < n.groups; ++g) {
-        const double r = rstd[b * n.groups + g];
-        double s1 = 0, s2 = 0;
-        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-          const double dz_xhat = sum_x[static_cast<size_t>(c)] * r;
-          dweight[b * n.channels + c] = static_cast<float>(dz_xhat);
-          s1 += lane::load(weight[c]) * sum[c];
-          s2 += lane::load(weight[c]) * dz_xhat;
-        }
-        for (int64_t c = g * width; c < (g + 1) * width; ++c) {
-          const auto i = static_cast<size_t>(c);
-          slope[i] = static_cast<float>(-r * r * s2 / count);
-          offset[i] = static_cast<float>(-r * s1 / count) + slope[i] * f.centre[i];
-        }
+    fill_affine(mean + b * n.groups, r, weight, bias, shift + b * n.channels, n, f);
+
+    const auto values = static_cast<size_t>(n.pixels * n.channels);
+    const auto dz = std::make_unique_for_overwrite<float[]>(values);
+    BlockSums sum(n), sum_x(n), sum_dx(n);  // of dz, of dz (x + centre), of dx
+    for_blocks(n, [&](int64_t block, int64_t first, int64_t rows) {
+      const int64_t at = first * n.channels;
+      const auto run = n.silu ? gradient_of_affine<T, true> : gradient_of_affine<T, false>;
+      run(x + start + at, dy + start + at, f, rows, dz.get() + at, sum.of(block), sum_x.of(block));
+    });
+
+    std::vector<float> slope(f.a.size()), offset(f.a.size());
+    const double count = static_cast<double>(n.pixels * n.width());
+    for (int64_t g = 0; g < n.groups; ++g) {
+      double s1 = 0, s2 = 0;
+      for (int64_t c = g * n.width(); c < (g + 1) * n.width(); ++c) {
+        const double dz_sum = sum.total(c), dz_xhat = sum_x.total(c) * r[g];
+        db[c] = static_cast<float>(dz_sum);
+        dw[c] = static_cast<float>(dz_xhat);
+        s1 += lane::load(weight[c]) * dz_sum;
+        s2 += lane::load(weight[c]) * dz_xhat;
       }
-      gradient_of_input(in, scratch.data(), f, slope.data(), offset.data(), n,
-                        dx + b * n.pixels * n.channels, dshift + b * n.channels);
+      for (int64_t c = g * n.width(); c < (g + 1) * n.width(); ++c) {
+        const auto i = static_cast<size_t>(c);
+        const double steep = -r[g] * r[g] * s2 / count;
+        slope[i] = static_cast<float>(steep);
+        offset[i] = static_cast<float>(-r[g] * s1 / count + slope[i] * double{f.centre[i]});
+      }
+    }
+    for_blocks(n, [&](int64_t block, int64_t first, int64_t rows) {
+      const int64_t at = first * n.channels;
+      gradient_of_input(x + start + at, dz.get() + at, f, slope.data(), offset.data(), rows,
+                        dx + start + at, sum_dx.of(block));
+    });
+    for (int64_t c = 0; c < n.channels; ++c) {
+      dshift[b * n.channels + c] = static_cast<float>(sum_dx.total(c));
     }
   });
 }
@@ -222,17 +353,16 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
                             const at::Tensor& weight, const at::Tensor& bias,
                             const at::Tensor& shift, int64_t groups, double eps, bool silu) {
     const Sizes n{x.size(0), x.size(1), x.size(2) * x.size(3), groups, eps, silu};
-    const auto wide = x.options().dtype(at::kFloat).memory_format(std::nullopt);
     const at::Tensor shift_wide = shift.to(at::kFloat).contiguous();
     const at::Tensor w = weight.contiguous();
     const at::Tensor b = bias.contiguous();
     at::Tensor y = at::empty_like(x);
-    at::Tensor mean = at::empty({n.batch, groups}, wide);
-    at::Tensor rstd = at::empty({n.batch, groups}, wide);
+    at::Tensor mean = at::empty({n.batch, groups}, at::kDouble);
+    at::Tensor rstd = at::empty_like(mean);
     const auto run = [&]<typename T>(T) {
       forward_kernel<T>(n, x.const_data_ptr<T>(), w.const_data_ptr<T>(), b.const_data_ptr<T>(),
                         shift_wide.const_data_ptr<float>(), y.mutable_data_ptr<T>(),
-                        mean.mutable_data_ptr<float>(), rstd.mutable_data_ptr<float>());
+                        mean.mutable_data_ptr<double>(), rstd.mutable_data_ptr<double>());
     };
     x.scalar_type() == at::kFloat ? run(0.0f) : run(c10::BFloat16());
     context->save_for_backward({x, w, b, shift_wide, mean, rstd});
@@ -261,8 +391,8 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
     const auto run = [&]<typename T>(T) {
       backward_kernel<T>(n, x.const_data_ptr<T>(), dy.const_data_ptr<T>(),
                          saved[1].const_data_ptr<T>(), saved[2].const_data_ptr<T>(),
-                         saved[3].const_data_ptr<float>(), saved[4].const_data_ptr<float>(),
-                         saved[5].const_data_ptr<float>(), g);
+                         saved[3].const_data_ptr<float>(), saved[4].const_data_ptr<double>(),
+                         saved[5].const_data_ptr<double>(), g);
     };
     type == at::kFloat ? run(0.0f) : run(c10::BFloat16());
     return {g.dx, g.dweight.sum(0).to(type), g.dbias.sum(0).to(type), g.dshift.to(type), {}, {},
@@ -284,8 +414,12 @@ at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& nor
                             const at::Tensor& shift) {
   const at::Tensor shifted = shift.defined() ? x + shift.unsqueeze(-1).unsqueeze(-1) : x;
   const auto& options = norm->options;
-  const at::Tensor y =
-      at::group_norm(shifted, options.num_groups(), norm->weight, norm->bias, options.eps());
+  // ATen's CPU kernel for channels-last takes the variance as a difference of two sums, in f32;
+  // that for the plain layout does not.
+  const bool moves = shifted.is_cpu() && shifted.dim() == 4 && !shifted.is_contiguous();
+  at::Tensor y = at::group_norm(moves ? shifted.contiguous() : shifted, options.num_groups(),
+                                norm->weight, norm->bias, options.eps());
+  if (moves) y = y.contiguous(shifted.suggest_memory_format());
   return after == AfterNorm::kSilu ? at::silu(y) : y;
 }
 

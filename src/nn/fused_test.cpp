@@ -97,6 +97,89 @@ TEST_CASE("the fused group norm and its gradients equal the plain operators in f
   }
 }
 
+// x [B,C,H,W] channels-last of one mean and deviation 1, in `type`.
+at::Tensor far_from_zero(at::IntArrayRef sizes, double mean, at::ScalarType type) {
+  torch::manual_seed(7);
+  return (at::randn(sizes, at::kDouble) + mean).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+// Weights rounded to `rounded`, kept in `type`.
+torch::nn::GroupNorm norm_for(int64_t groups, int64_t channels, at::ScalarType type,
+                              at::ScalarType rounded = at::kFloat) {
+  torch::manual_seed(11);
+  torch::nn::GroupNorm norm(torch::nn::GroupNormOptions(groups, channels));
+  norm->weight.set_data(at::randn({channels}) * 0.2 + 1);
+  norm->bias.set_data(at::randn({channels}));
+  norm->to(rounded);
+  norm->to(type);
+  return norm;
+}
+
+// Output and gradients of x, weight and bias. The judge: the same numbers in f64, plain layout.
+std::vector<at::Tensor> norm_of(const at::Tensor& x, torch::nn::GroupNorm norm,
+                                const at::Tensor& shift, bool fused) {
+  const at::Tensor leaf = x.detach().requires_grad_();
+  const at::Tensor y = fused ? group_norm(leaf, norm, AfterNorm::kSilu, shift)
+                             : plain_group_norm(leaf, norm, AfterNorm::kSilu, shift);
+  torch::manual_seed(13);
+  y.backward(at::randn(x.sizes()).to(x.scalar_type()));
+  return {y.detach(), leaf.grad(), norm->weight.grad(), norm->bias.grad()};
+}
+
+TEST_CASE("group norm keeps the variance of values whose mean is 30, 100 and 1000 deviations") {
+  for (const double mean : {30.0, 100.0, 1000.0}) {
+    // The mean stands in x, or in the shift that is added to x.
+    for (const double shifted : {0.0, mean}) {
+      CAPTURE(mean);
+      CAPTURE(shifted);
+      const at::Tensor x = far_from_zero({1, 64, 61, 47}, mean - shifted, at::kFloat);
+      const at::Tensor shift = shifted == 0 ? at::Tensor() : at::full({1, 64}, shifted, at::kFloat);
+      const at::Tensor wide = shifted == 0 ? shift : shift.to(at::kDouble);
+      const auto judge =
+          norm_of(x.to(at::kDouble).contiguous(), norm_for(32, 64, at::kDouble), wide, false);
+      // x a + s rounds at mean * 2^-24.
+      const double bound = 2e-5 + mean * 2e-7;
+      for (const bool fused : {true, false}) {
+        CAPTURE(fused);
+        const auto found = norm_of(x, norm_for(32, 64, at::kFloat), shift, fused);
+        // ATen takes the weight's gradient as a difference of two large sums; ours does not.
+        const size_t checked = fused ? judge.size() : 2;
+        for (size_t i = 0; i < checked; ++i) {
+          CAPTURE(i);
+          CHECK(relative(found[i], judge[i]) < bound);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("group norm keeps the variance of bf16 and f16 values far from zero") {
+  for (const auto type : {at::kBFloat16, at::kHalf}) {
+    const at::Tensor x = far_from_zero({1, 64, 61, 47}, 100.0, type);
+    const auto judge =
+        norm_of(x.to(at::kDouble).contiguous(), norm_for(32, 64, at::kDouble, type), {}, false);
+    const auto found = norm_of(x, norm_for(32, 64, type), {}, true);
+    CHECK(relative(found[0], judge[0]) < 4e-3);  // half a step of bf16's 8 bits
+  }
+}
+
+TEST_CASE("group norm and its gradients are the same bits with one, two and three threads") {
+  const int before = at::get_num_threads();
+  for (const int64_t batch : {1, 2, 5}) {
+    CAPTURE(batch);
+    const at::Tensor x = far_from_zero({batch, 64, 61, 47}, 3.0, at::kFloat);
+    std::vector<at::Tensor> one;
+    for (const int threads : {1, 2, 3}) {
+      CAPTURE(threads);
+      at::set_num_threads(threads);
+      const auto found = norm_of(x, norm_for(32, 64, at::kFloat), {}, true);
+      if (one.empty()) one = found;
+      for (size_t i = 0; i < one.size(); ++i) CHECK(at::equal(found[i], one[i]));
+    }
+  }
+  at::set_num_threads(before);
+}
+
 TEST_CASE("the fused GEGLU and its gradient equal the plain operators") {
   for (const auto& [type, bound] : {std::pair{at::kFloat, 2e-6}, {at::kBFloat16, 1.2e-2}}) {
     torch::manual_seed(5);
