@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "core/utf8.h"
 
 namespace pangu::data {
@@ -17,24 +18,6 @@ constexpr int kMaxDepth = 8;
 constexpr size_t kMaxCaptions = 1024;
 constexpr size_t kMaxCaptionBytes = size_t{16} << 10;
 constexpr int64_t kMaxSidePx = 1 << 20;
-
-json parse_json(std::string_view text) {
-  if (text.size() > kMaxLineBytes) {
-    throw bad_input("manifest line", "at most 1 MiB", std::to_string(text.size()) + " bytes");
-  }
-  const auto watch_depth = [](int depth, json::parse_event_t, json&) {
-    if (depth > kMaxDepth) throw bad_input("manifest line", "at most 8 levels", "deeper JSON");
-    return true;
-  };
-  json value;
-  try {
-    value = json::parse(text, watch_depth);
-  } catch (const json::exception& cause) {
-    throw bad_input("manifest line", "JSON", std::string(cause.what()).substr(0, 200));
-  }
-  if (!value.is_object()) throw bad_input("manifest line", "a JSON object", value.type_name());
-  return value;
-}
 
 // Text under `key`; empty if it is absent or null.
 std::string text_in(const json& object, const char* key) {
@@ -134,7 +117,9 @@ std::vector<std::string> captions_of(const Item& item, std::string_view language
 }
 
 Item parse_manifest_line(std::string_view line, bool needs_file) {
-  const json object = parse_json(line);
+  const char* const what = "manifest line";
+  const JsonLimits limits{.max_bytes = kMaxLineBytes, .max_depth = kMaxDepth};
+  const json object = JsonReader(what, parse_json(line, what, limits)).json();
   Item item;
   item.bytes.path = text_in(object, "file");
   if (needs_file || !item.bytes.path.empty()) check_inside(item.bytes.path);

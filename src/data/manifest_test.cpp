@@ -93,8 +93,8 @@ TEST_CASE("malformed lines are refused with the fault") {
   CHECK(contains(refusal(R"({"file":"a.png","height":-5,"captions":["a"]})"), "'height'"));
   CHECK(contains(refusal(R"({"file":"a.png","names":[],"captions":["a"]})"), "'names'"));
   CHECK(contains(refusal("{\"file\":\"a.png\",\"captions\":[\"\xff\"]}"), "JSON"));
-  CHECK(contains(refusal(std::string((1 << 20) + 1, ' ')), "at most 1 MiB"));
-  CHECK(contains(refusal("{\"x\":" + std::string(100000, '[')), "deeper"));
+  CHECK(contains(refusal(std::string((1 << 20) + 1, ' ')), "at most 1048576 bytes"));
+  CHECK(contains(refusal("{\"x\":" + std::string(100000, '[')), "at most 8 levels"));
   std::string many = R"({"file":"a.png","captions":["a")";
   for (int i = 0; i < 1024; ++i) many += ",\"a\"";
   CHECK(contains(refusal(many + "]}"), "at most 1024"));

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/hash.h"
 #include "io/atomic_file.h"
+#include "io/json_file.h"
 #include "io/mapped_file.h"
 
 namespace pangu::io {
@@ -171,7 +172,7 @@ PiecesInfo write_pieces(const std::string& from, const std::vector<std::string>&
 PiecesInfo read_pieces_info(const std::string& folder) {
   const std::string path = info_path(folder);
   if (!fs::exists(path)) throw bad_input("'" + path + "'", "a set of pieces", "no such file");
-  const json object = json::parse(read_text_file(path, kMaxInfoBytes), nullptr, false);
+  const json object = read_json_file(path, "", {.max_bytes = kMaxInfoBytes});
   if (!object.is_object() || object.value("format", json()) != kFormat) {
     throw bad_input("'" + path + "'", std::string("JSON of format '") + kFormat + "'",
                     "something else", kCopyAgain);

@@ -6,11 +6,11 @@
 #include <cmath>
 #include <cstring>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
 
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "io/mindspore/mindspore_ckpt.h"
 #include "io/tensor_names.h"
 
@@ -40,19 +40,16 @@ TensorViews torch_named(TensorViews tensors, const std::string& name) {
 
 // The shards that an index names, in the order of their names: tensor -> file.
 std::map<std::string, std::string> weight_map_of(const std::string& path, std::string_view text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
-  const auto map = json.is_object() ? json.find("weight_map") : json.end();
-  if (json.is_discarded() || map == json.end() || !map->is_object() || map->empty()) {
-    throw bad_input("file '" + path + "'", "an index of shards with a \"weight_map\"",
-                    "another JSON text");
-  }
+  JsonReader index("file '" + path + "'",
+                   parse_json(text, "file '" + path + "'", {.max_bytes = kMaxIndexBytes}));
+  const auto map = index.get("weight_map", std::map<std::string, std::string>());
+  if (map.empty()) throw index.error("weight_map", "the shard of every tensor", "none");
   std::map<std::string, std::string> files;
-  for (const auto& [tensor, file] : map->items()) {
-    const std::string name = file.is_string() ? file.get<std::string>() : "";
+  for (const auto& [tensor, name] : map) {
     if (name.empty() || name == "." || name == ".." ||
         name.find_first_of(std::string_view("/\\\0", 3)) != std::string::npos) {
       throw bad_input("file '" + path + "', tensor " + short_quoted(tensor),
-                      "the name of a file beside the index", file.dump().substr(0, 80));
+                      "the name of a file beside the index", short_text(name));
     }
     files[tensor] = name;
   }

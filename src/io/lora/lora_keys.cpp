@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "io/tensor_names.h"
 
 namespace pangu::io {
@@ -216,9 +217,8 @@ LoraSettings lora_settings_of(const Metadata& metadata, const std::string& name)
   LoraSettings settings;
   const auto found = metadata.find("lora_adapter_metadata");
   if (found == metadata.end()) return settings;
-  const auto json = nlohmann::json::parse(found->second, nullptr, false);
   const std::string what = name + ", metadata lora_adapter_metadata";
-  if (!json.is_object()) throw bad_input(what, "a JSON object", "another text");
+  const nlohmann::json json = JsonReader(what, parse_json(found->second, what)).json();
   // diffusers flattens one PEFT configuration a component: "unet.lora_alpha".
   for (const auto& [key, value] : json.items()) {
     const size_t point = key.find('.');

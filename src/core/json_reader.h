@@ -1,0 +1,161 @@
+// Configuration that other programs wrote as JSON. parse_json caps size and depth and refuses a key
+// that comes twice; JsonReader reads the keys of one object, strictly typed, and remembers which,
+// so that nothing is dropped silently. Every error is kBadInput and names the file and the key. It
+// knows no format; configuration of our own is TOML (core/fields.h).
+#pragma once
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "core/error.h"
+
+namespace pangu {
+
+struct JsonLimits {
+  size_t max_bytes = size_t{1} << 20;
+  int max_depth = 64;  // of nested objects and lists
+};
+
+// One JSON value of any kind. `name` is how errors call the text, say "'vae/config.json'". The
+// limits are held before any value beyond them is made.
+nlohmann::json parse_json(std::string_view text, const std::string& name, JsonLimits limits = {});
+
+// At most 80 bytes of a value for a message, whatever bytes its texts hold.
+std::string short_text(const nlohmann::json& value);
+
+// Types T that can be read: bool, int, int64_t, double, std::string, nlohmann::json (any value), a
+// std::vector of these (one value alone stands for a list of one), a std::map from std::string to
+// these. An integer serves as a double; nothing else is converted.
+class JsonReader {
+ public:
+  // `name` is how errors call the file. Throws if `object` is no JSON object.
+  JsonReader(std::string name, nlohmann::json object);
+
+  // The value of a key; `fallback` where it is absent or null.
+  template <typename T>
+  T get(const std::string& key, T fallback) {
+    if (const nlohmann::json* value = find(key)) return as<T>(key, *value);
+    return fallback;
+  }
+
+  // Throws if the key is absent or null.
+  template <typename T>
+  T need(const std::string& key) {
+    const nlohmann::json* value = find(key);
+    if (!value) throw error(key, "a value", "none");
+    return as<T>(key, *value);
+  }
+
+  // Absent or null leaves the field as it is.
+  template <typename T>
+  void read(const std::string& key, T& field) {
+    if (const nlohmann::json* value = find(key)) field = as<T>(key, *value);
+  }
+
+  // Absent leaves the field as it is, null empties it.
+  template <typename T>
+  void read(const std::string& key, std::optional<T>& field) {
+    const nlohmann::json* value = find(key);
+    if (value) {
+      field = as<T>(key, *value);
+    } else if (object_.contains(key)) {
+      field.reset();
+    }
+  }
+
+  // A key that may be absent, null, or one of these values; throws for any other.
+  void only(const std::string& key, const std::vector<nlohmann::json>& allowed);
+
+  // A key that is known and that nothing depends on, whatever its value.
+  void passes(const std::string& key) { seen_.insert(key); }
+
+  // Whether the key is there with a value other than null. Does not count as reading it.
+  bool has(const std::string& key) const;
+
+  // Keys that nobody has asked for, in alphabetical order. Left out are those that say nothing:
+  // names that begin with '_', and the values null and false.
+  std::vector<std::string> unread() const;
+
+  // Throws for the first of unread().
+  void refuse_unread() const;
+
+  // What `call` gives; an error of it is told with the file's name.
+  template <typename Call>
+  auto naming_file(const Call& call) const {
+    try {
+      return call();
+    } catch (const Error& problem) {
+      throw while_doing("reading " + name_, problem);
+    }
+  }
+
+  // For a value of the right type that is wrong all the same.
+  Error error(const std::string& key, const std::string& expected, const std::string& found) const;
+
+  const std::string& name() const { return name_; }
+  const nlohmann::json& json() const { return object_; }
+
+ private:
+  template <typename T>
+  struct ListOf : std::false_type {};
+  template <typename T>
+  struct ListOf<std::vector<T>> : std::true_type {};
+  template <typename T>
+  struct TableOf : std::false_type {};
+  template <typename T>
+  struct TableOf<std::map<std::string, T>> : std::true_type {};
+
+  template <typename T>
+  T as(const std::string& key, const nlohmann::json& value) const {
+    if constexpr (std::is_same_v<T, nlohmann::json>) {
+      return value;
+    } else if constexpr (ListOf<T>::value) {
+      T list;
+      if (!value.is_array()) return {as<typename T::value_type>(key, value)};
+      for (const nlohmann::json& entry : value) {
+        list.push_back(as<typename T::value_type>(key, entry));
+      }
+      return list;
+    } else if constexpr (TableOf<T>::value) {
+      if (!value.is_object()) throw error(key, "a JSON object", short_text(value));
+      T table;
+      for (const auto& [inner, entry] : value.items()) {
+        table[inner] = as<typename T::mapped_type>(key + "." + inner, entry);
+      }
+      return table;
+    } else if constexpr (std::is_same_v<T, int>) {
+      return static_cast<int>(
+          integer(key, value, std::numeric_limits<int>::min(), std::numeric_limits<int>::max()));
+    } else if constexpr (std::is_same_v<T, int64_t>) {
+      return integer(key, value, std::numeric_limits<int64_t>::min(),
+                     std::numeric_limits<int64_t>::max());
+    } else if constexpr (std::is_same_v<T, double>) {
+      if (!value.is_number()) throw error(key, "a number", short_text(value));
+      return value.get<double>();
+    } else if constexpr (std::is_same_v<T, bool>) {
+      if (!value.is_boolean()) throw error(key, "true or false", short_text(value));
+      return value.get<bool>();
+    } else {
+      static_assert(std::is_same_v<T, std::string>, "a type that JsonReader cannot read");
+      if (!value.is_string()) throw error(key, "a string", short_text(value));
+      return value.get<std::string>();
+    }
+  }
+
+  int64_t integer(const std::string& key, const nlohmann::json& value, int64_t low,
+                  int64_t high) const;
+  const nlohmann::json* find(const std::string& key);  // null where it is absent or null
+
+  std::string name_;
+  nlohmann::json object_;
+  std::set<std::string> seen_;
+};
+
+}  // namespace pangu
