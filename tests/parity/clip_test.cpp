@@ -100,8 +100,7 @@ TEST_CASE("every layer of CLIP's vision models equals transformers'") {
   CHECK(cases == 2);
 }
 
-// PIL's filter has coefficients of 22 bits and its sums round at times to the other 8-bit value: at
-// most one step of 255 in a pixel, and on average next to nothing.
+// The same bytes; their normalisation is rounded once or twice, in f32.
 TEST_CASE("pictures come out of the preparation as out of transformers' processor") {
   if (!dumped().made()) return;
   const TensorMap t = load_safetensors((dumped().folder() / "pictures.safetensors").string());
@@ -114,8 +113,7 @@ TEST_CASE("pictures come out of the preparation as out of transformers' processo
     REQUIRE(got.sizes() == want.sizes());
     const at::Tensor off = (got - want).abs() / step;
     const auto text = c10::str(picture.size(2), "x", picture.size(3));
-    parity::report("clip pixels " + text + ", steps of 1/255", off.max().item<double>(), 1.01);
-    parity::report("clip pixels " + text + ", mean steps", off.mean().item<double>(), 0.01);
+    parity::report("clip pixels " + text + ", steps of 1/255", off.max().item<double>(), 1e-4);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "core/error.h"
 #include "nn/config_reader.h"
@@ -21,13 +22,50 @@ Error vision_key_error(const char* key, const std::string& expected, const std::
   return bad_input(std::string(kVisionConfig) + ", key '" + key + "'", expected, found);
 }
 
-// One pass of PIL's resize: a filter along one side, then back to 8 bits (0..255, kept in f32).
-at::Tensor resize_pass(const at::Tensor& x, int64_t height, int64_t width) {
-  if (x.size(2) == height && x.size(3) == width) return x;
-  return at::_upsample_bicubic2d_aa(x, {height, width}, /*align_corners=*/false)
-      .add(0.5)
-      .floor()
-      .clamp(0, 255);
+// Keys' cubic with a = -0.5 at a distance of x pixels.
+double cubic_weight(double x) {
+  x = std::abs(x);
+  if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
+  if (x < 2.0) return ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0;
+  return 0.0;
+}
+
+// One pass of PIL's resize, exactly: weights are whole multiples of 2^-22, their sum over bytes is
+// whole too and so exact in f64, and comes back to 8 bits (0..255, kept in f32).
+at::Tensor resize_pass(const at::Tensor& x, int64_t side, int64_t size) {
+  constexpr double kOne = 1 << 22;
+  const int64_t old_size = x.size(side);
+  if (old_size == size) return x;
+  const double scale = static_cast<double>(old_size) / static_cast<double>(size);
+  const double stretch = std::max(scale, 1.0), reach = 2.0 * stretch;
+  const int64_t taps = 2 * static_cast<int64_t>(std::ceil(reach)) + 1;
+  const at::Tensor sources = at::zeros({taps, size}, at::kLong);
+  const at::Tensor weights = at::zeros({taps, size}, at::kDouble);
+  auto source = sources.accessor<int64_t, 2>();
+  auto weight = weights.accessor<double, 2>();
+  for (int64_t i = 0; i < size; ++i) {
+    const double centre = (static_cast<double>(i) + 0.5) * scale;
+    const auto first = std::max<int64_t>(static_cast<int64_t>(centre - reach + 0.5), 0);
+    const auto end = std::min<int64_t>(static_cast<int64_t>(centre + reach + 0.5), old_size);
+    double sum = 0.0;
+    for (int64_t j = first; j < end; ++j) {
+      const double distance = (static_cast<double>(j) - centre + 0.5) * (1.0 / stretch);
+      source[j - first][i] = j;
+      sum += weight[j - first][i] = cubic_weight(distance);
+    }
+    // Half away from zero, as PIL rounds them.
+    for (int64_t j = 0; j < taps; ++j) weight[j][i] = std::round(weight[j][i] / sum * kOne);
+  }
+  std::vector<int64_t> along(x.dim(), 1);
+  along[side] = size;
+  const at::Tensor pixels = x.to(at::kDouble);
+  at::Tensor sum;
+  for (int64_t tap = 0; tap < taps; ++tap) {
+    const at::Tensor part = pixels.index_select(side, sources[tap].to(x.device())) *
+                            weights[tap].to(x.device()).view(along);
+    sum = sum.defined() ? sum.add_(part) : part;
+  }
+  return sum.div_(kOne).add_(0.5).floor_().clamp_(0, 255).to(at::kFloat);
 }
 
 }  // namespace
@@ -186,8 +224,8 @@ at::Tensor clip_pixels(const at::Tensor& image, int64_t size) {
   const int64_t new_height = height == shorter ? size : size * height / shorter;
   const int64_t new_width = width == shorter ? size : size * width / shorter;
   at::Tensor x = image.to(at::kFloat).clamp(0, 1).mul(255).round();
-  x = resize_pass(x, height, new_width);
-  x = resize_pass(x, new_height, new_width);
+  x = resize_pass(x, 3, new_width);
+  x = resize_pass(x, 2, new_height);
   x = x.narrow(2, (new_height - size) / 2, size).narrow(3, (new_width - size) / 2, size);
   // Statistics of CLIP's training set (Radford et al. 2021, released code).
   const auto channels = [&](float r, float g, float b) {

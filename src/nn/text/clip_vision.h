@@ -69,9 +69,9 @@ class ClipVisionModel : public torch::nn::Module {
 };
 
 // What transformers' CLIPImageProcessor does to a picture: the shorter side becomes `size` by an
-// antialiased bicubic filter (a = -0.5) in 8-bit steps, the middle is cut out, and channels are
-// normalised by CLIP's mean and deviation. image: [B,3,H,W] f32 in [0,1], any H and W.
-// Returns [B,3,size,size] f32.
+// antialiased bicubic filter (a = -0.5) with PIL's fixed-point weights, byte for byte, the middle
+// is cut out, and channels are normalised by CLIP's mean and deviation. image: [B,3,H,W] f32 in
+// [0,1], any H and W. Returns [B,3,size,size] f32.
 at::Tensor clip_pixels(const at::Tensor& image, int64_t size = 224);
 
 }  // namespace pangu::nn
