@@ -5,13 +5,17 @@
 
 Every line "parity  NAME  error E  bound B" becomes a row, so the page lists what is tested and nothing
 else; a parity test fails when a case of its own is not on the page. The name of a picture is
-"picture: [single ]FAMILY TASK[: DETAIL]" and fills a cell of the table of families and tasks.
+"picture: [single ]FAMILY TASK[: DETAIL]" and fills a cell of the table of families and tasks; "changed NAME by D
+with SETTING" is how far another value of what it tests moves it. "rival NAME | OURS | THEIRS | D" is a row of what
+others do differently.
 """
 
 import re
 import sys
 
 LINE = re.compile(r"parity\s+(?P<name>.*?)\s+error\s+(?P<error>\S+)\s+bound\s+(?P<bound>\S+)")
+CHANGED = re.compile(r"changed (?P<name>.*?)\s+by (?P<difference>\S+) with (?P<setting>.*)")
+RIVAL = re.compile(r"rival\s+(?P<name>.*) \| (?P<ours>.*) \| (?P<theirs>.*) \| (?P<difference>\S+)")
 PIPELINES = "diffusers"
 FAMILIES = {"sd15": ("Stable Diffusion 1.x", PIPELINES), "sd21": ("Stable Diffusion 2.x", PIPELINES),
             "sd21v": ("Stable Diffusion 2.x, v-prediction", PIPELINES), "sdxl": ("SDXL", PIPELINES),
@@ -55,17 +59,32 @@ by blending of latents, an inpainting model has nine input channels. "single fil
 program drew from one LDM `.safetensors` and the reference from the folder of the same weights.
 
 """
+RIVALS = """## Whom we follow
+
+diffusers, k-diffusion, A1111's web UI and ComfyUI do not draw the same picture from the same numbers. This is what
+this program does in each case that is drawn, what others do instead, and the mean difference of bytes (of 255)
+between the two pictures, over the tiny models with random weights; a released network differs by other amounts. A
+picture is compared with diffusers after the choice in the second column was made there too.
+
+DPM++ 2M's step to sigma 0 is of first order everywhere, in diffusers with and without `lower_order_final`. ComfyUI
+begins at noise x sqrt(1 + sigma^2) where sigma is the last of the table, else at noise x sigma. A1111's option "SGM
+noise multiplier" makes it begin as this program does, and its "quantization in K samplers" rounds t.
+
+"""
 WHOLE = """## Whole pictures
 
 Same seed, same settings, `--noise torch-cpu`: the mean difference of bytes (of 255) from the PNG of diffusers'
-own pipeline; for PanGu-Draw 3, `--noise numpy` and the picture of its second statement in Python.
+own pipeline, with the choices of the table above; for PanGu-Draw 3, `--noise numpy` and the picture of its second
+statement in Python. Every case is drawn again with another value of the setting that it is about: the last column is
+how far that moves the picture, and the bound is at most a twentieth of it. Of several pictures at once the error is
+that of the farthest one, each against the one that diffusers draws alone.
 
 """
 
 
-def rows(lines, head):
-    text = f"| {head} | error | bound |\n|---|---|---|\n"
-    return text + "".join(f"| {name} | {error} | {bound} |\n" for name, error, bound in lines)
+def table_of(head, lines):
+    text = f"| {' | '.join(head)} |\n" + "|---" * len(head) + "|\n"
+    return text + "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def pictures_of(found):
@@ -97,20 +116,26 @@ def table(pictures):
 
 
 def main():
-    found = [(m["name"], m["error"], m["bound"]) for m in map(LINE.search, sys.stdin) if m]
+    printed = list(sys.stdin)
+    found = [(m["name"], m["error"], m["bound"]) for m in map(LINE.search, printed) if m]
     if not found:
         sys.exit("models_page: no line of the parity tests in the input")
+    changed = {m["name"]: f"{m['difference']}: {m['setting']}" for m in map(CHANGED.search, printed) if m}
+    rivals = [(m["name"], m["ours"], m["theirs"], m["difference"]) for m in map(RIVAL.search, printed) if m]
     pictures = pictures_of(found)
     # Files of tests run side by side, in any order.
     others = sorted(line for line in set(found) if not line[0].startswith("picture: "))
-    print(TEXT + PICTURES + table(pictures) + WHOLE, end="")
+    print(TEXT + PICTURES + table(pictures) + RIVALS, end="")
+    print(table_of(("case", "this program", "others", "difference"), rivals))
+    print(WHOLE, end="")
     for family, (title, _) in FAMILIES.items():
-        own = [(case, error, bound) for case, of, _, error, bound in pictures if of == family]
+        own = [(case, error, bound, changed.get(case, "-"))
+               for case, of, _, error, bound in pictures if of == family]
         if own:
-            print(f"### {title}\n\n{rows(own, 'case')}")
+            print(f"### {title}\n\n{table_of(('case', 'error', 'bound', 'moved by'), own)}")
     print("## Networks, samplers, tokenizers, names\n\nGreatest difference over the greatest magnitude; of tokenizers "
           "and prompts, how many texts differ.\n")
-    print(rows(others, "case"), end="")
+    print(table_of(("case", "error", "bound"), others), end="")
 
 
 if __name__ == "__main__":

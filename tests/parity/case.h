@@ -52,14 +52,19 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
   return nlohmann::json::parse(file);
 }
 
+inline const std::string& page() {
+  static const std::string text =
+      io::read_text_file(std::string(kSourceDir) + "/docs/models.md", size_t{1} << 20);
+  return text;
+}
+
 // True if docs/models.md has a row of this case; a count in brackets at its end may be another.
 inline bool on_the_page(const std::string& name) {
-  static const std::string page =
-      io::read_text_file(std::string(kSourceDir) + "/docs/models.md", size_t{1} << 20);
   const size_t begin = name.starts_with("picture: ") ? name.find(' ') + 1 : 0;
   const size_t end = name.ends_with(")") ? name.rfind(" (") : name.size();
   const std::string row = "| " + name.substr(begin, end - begin);
-  return page.find(row + " |") != page.npos || page.find(row + " (") != page.npos;
+  return page().find(row + " |") != std::string::npos ||
+         page().find(row + " (") != std::string::npos;
 }
 
 // One line, which tools/models_page.py turns into a row of docs/models.md; `listed` is false for

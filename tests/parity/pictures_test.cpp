@@ -1,34 +1,21 @@
 // Whole pictures against diffusers' own pipelines: the same seed, settings and noise must give the
-// same PNG, from a folder as from a single file of the same weights. The reference is made when the
-// test runs, by tools/parity/dump_pictures.py, from tiny models with random weights in the topology
-// of the real ones; without a Python that has diffusers the case says so loudly and passes.
+// same PNG, from a folder as from a single file of the same weights, alone as in a batch. The
+// reference is made when the test runs, by tools/parity/dump_pictures.py, from tiny models with
+// random weights in the topology of the real ones; without a Python that has diffusers the case
+// says so loudly and passes. Every case is drawn a second time with another value of the setting
+// that it is about: that picture must be another one.
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
 
-#include "case.h"
 #include "core/testing.h"
-#include "image/resize.h"
+#include "picture_case.h"
 #include "pipeline/draw.h"
 
 namespace pangu::pipeline {
 namespace {
-
-// Mean difference of bytes: f32 on both sides, so that little is left of it.
-constexpr double kBound = 0.1;
-
-double mean_difference(const image::Image& a, const image::Image& b) {
-  REQUIRE(a.width == b.width);
-  REQUIRE(a.height == b.height);
-  const image::Image other = image::composite_over(b);
-  double sum = 0;
-  for (size_t i = 0; i < a.pixels.size(); ++i) {
-    sum += std::abs(int(a.pixels[i]) - int(other.pixels[i]));
-  }
-  return sum / double(a.pixels.size());
-}
 
 Pictures pictures_of(const Request& request) {
   Pictures pictures;
@@ -41,29 +28,74 @@ Pictures pictures_of(const Request& request) {
   return pictures;
 }
 
+LoadOptions options_of(const nlohmann::json& one) {
+  LoadOptions options;
+  options.dtype = "f32";
+  options.tokenizers = std::string(kSourceDir) + "/models/tokenizers";  // of single files
+  options.refiner = one.value("refiner", "");
+  options.refiner_start = one.value("refiner_start", options.refiner_start);
+  options.controlnets = one.value("controlnets", options.controlnets);
+  options.embeddings = one.value("embeddings", options.embeddings);
+  options.vae = one.value("vae", "");
+  for (const auto& lora : one.value("loras", nlohmann::json::array())) {
+    options.loras.push_back({lora["path"], lora["weight"]});
+  }
+  return options;
+}
+
+// Opens what a case asks for; cases that lie side by side and ask for the same share it.
+class LastModel {
+ public:
+  const Model& of(const nlohmann::json& one) {
+    nlohmann::json asked = one;
+    for (const char* key : {"name", "request", "pictures", "change", "rivals"}) asked.erase(key);
+    if (!model_ || asked != asked_) {
+      model_.reset();
+      model_ = load_model(one["model"], options_of(one));
+      // A batch of three in one forward.
+      model_->latent_pixels_a_forward = 1 << 20;
+      asked_ = std::move(asked);
+    }
+    return *model_;
+  }
+
+ private:
+  std::optional<Model> model_;
+  nlohmann::json asked_;
+};
+
+std::vector<image::Image> drawn(LastModel& models, const nlohmann::json& one) {
+  const Model& model = models.of(one);
+  const Request request = resolved(request_from_json(one["request"]), model.rules, 0);
+  int64_t at_once = 0;
+  DrawHooks hooks;
+  hooks.on_latents = [&](const diffusion::StepInfo& info) { at_once = info.x.one().size(0); };
+  Drawing drawing = draw(model, request, hooks, pictures_of(request));
+  CHECK(at_once == request.count);
+  return std::move(drawing.pictures);
+}
+
 TEST_CASE("whole pictures are those of diffusers' pipelines") {
   const parity::Dump dump("diffusers", "dump_pictures.py");
   if (!dump.made()) return;
+  LastModel models;
   for (const auto& one : parity::read_json(dump.folder() / "cases.json")) {
     const std::string name = one["name"];
     CAPTURE(name);
-    LoadOptions options;
-    options.dtype = "f32";
-    options.tokenizers = std::string(kSourceDir) + "/models/tokenizers";  // of single files
-    options.refiner = one.value("refiner", "");
-    options.refiner_start = one.value("refiner_start", options.refiner_start);
-    options.controlnets = one.value("controlnets", options.controlnets);
-    options.embeddings = one.value("embeddings", options.embeddings);
-    options.vae = one.value("vae", "");
-    for (const auto& lora : one.value("loras", nlohmann::json::array())) {
-      options.loras.push_back({lora["path"], lora["weight"]});
+    const std::vector<image::Image> ours = drawn(models, one);
+    std::vector<image::Image> wanted;
+    for (const std::string path : one["pictures"]) wanted.push_back(image::read_image(path));
+    const double error = parity::difference_of(ours, wanted).most;
+    for (const auto& rival : one["rivals"]) {
+      const double difference =
+          parity::mean_difference(ours[0], image::read_image(rival["picture"]));
+      parity::report_rival(name, rival["ours"], rival["theirs"], difference);
     }
-    const Model model = load_model(one["model"], options);
-    const Request request = resolved(request_from_json(one["request"]), model.rules, 0);
-    const Drawing drawing = draw(model, request, {}, pictures_of(request));
-    REQUIRE(drawing.pictures.size() == 1);
-    const double error = mean_difference(drawing.pictures[0], image::read_image(one["picture"]));
-    parity::report("picture: " + name, error, kBound);
+
+    nlohmann::json changed = one;
+    changed.merge_patch(one["change"]["patch"]);
+    const double sensitivity = parity::difference_of(ours, drawn(models, changed)).least;
+    parity::report_picture(name, error, sensitivity, one["change"]["setting"]);
   }
 }
 

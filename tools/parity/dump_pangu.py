@@ -3,7 +3,8 @@
   dump_pangu.py OUT_FOLDER [--full]
 
 OUT_FOLDER/pair is the model. cases.json lists the cases with their requests (fields that are not
-said are the family's defaults) and the expert of every step; NAME.safetensors holds the conditions,
+said are the family's defaults), the expert of every step, and a change {setting, patch}: merged into
+the case, the patch gives the setting that it is about another value. NAME.safetensors holds the conditions,
 the first prediction of the network, the latents before every step and behind the last, and
 NAME.png the picture. See tools/pangu_reference.py. With --full OUT_FOLDER/unet.ckpt is one UNet at its
 released width instead, 10.3 GB of numbers that bf16 holds, and full.safetensors one forward of it.
@@ -29,6 +30,9 @@ CASES = {
                                  styles=["cartoon", "photography"], width=512, height=512, steps=5,
                                  seed=4294967295),
 }
+CHANGES = {"English": ("another prompt", {"prompt": "A red fox in the snow, watercolour"}),
+           "Chinese, style": ("no style", {"styles": []}),
+           "two styles, negative": ("no negative prompt", {"negative": ""})}
 
 
 def full(out):
@@ -60,7 +64,9 @@ def main():
         tensors = {key: drawn[key].contiguous() for key in ("context", "y", "path", "eps")}
         save_file(tensors, out / f"{name}.safetensors")
         Image.fromarray(drawn["bytes"]).save(out / f"{name}.png")
-        listed.append({"name": name, "request": request, "experts": drawn["experts"]})
+        setting, fields = CHANGES[name]
+        listed.append({"name": name, "request": request, "experts": drawn["experts"],
+                       "change": {"setting": setting, "patch": {"request": fields}}})
     (out / "cases.json").write_text(json.dumps(listed), encoding="utf-8")
 
 

@@ -10,6 +10,7 @@ import torch
 from diffusers import (ControlNetModel, StableDiffusionImageVariationPipeline, StableDiffusionInpaintPipeline,
                        StableDiffusionPipeline, StableDiffusionXLControlNetPipeline, StableDiffusionXLImg2ImgPipeline,
                        StableDiffusionXLInpaintPipeline, StableDiffusionXLPipeline)
+from PIL import Image
 from transformers import CLIPImageProcessor
 
 import checkpoint_adapters
@@ -17,7 +18,9 @@ import dump_checkpoints
 import picture_models as tiny
 from picture_models import PROMPT, SIZE, mask, photograph
 
-EULER = ("euler", "normal")
+EULER, KARRAS = ("euler", "normal"), ("dpmpp_2m", "karras")
+PLAIN = ("no negative prompt", {"negative": ""})
+NORMAL = ("schedule normal", {"schedule": "normal"})
 STEPS = {"num_inference_steps": 3}
 TEXT = {"prompt": PROMPT, "negative_prompt": "blurry", **SIZE, **STEPS}
 NEGATIVE = {"negative": "blurry"}
@@ -45,39 +48,44 @@ class Singles:
         for part in {"unet", "text_encoder", "text_encoder_2"} & pipeline.components.keys():
             setattr(changed, part, copy.deepcopy(getattr(pipeline, part)))
         checkpoint_adapters.merged(changed, found["expected"], LORA_WEIGHT)
-        family = name.split(" LoRA")[0]
-        self.dump.draw(name, changed, model, EULER, TEXT, NEGATIVE, unlike=f"{family} text to image",
+        self.dump.draw(name, changed, model, EULER, TEXT, NEGATIVE, change=("no LoRA", {"loras": None}),
                        loras=[{"path": found["single"], "weight": LORA_WEIGHT}])
 
     def inpainting(self, name, case, kind):
         pipeline, model = self.open(case, kind)
         start, holes = photograph(**SIZE, seed=4), mask(**SIZE)
+        whole = self.dump.image("all", Image.new("RGB", start.size, "white"))
         self.dump.draw(name, pipeline, model, EULER,
                        {"prompt": PROMPT, "image": start, "mask_image": holes, "strength": 1.0, **SIZE, **STEPS},
                        {"init_image": self.dump.image("start_single", start), "strength": 1.0,
-                        "mask_image": self.dump.image("mask", holes), "mask_blur": 0, "composite": False})
+                        "mask_image": self.dump.image("mask", holes), "mask_blur": 0, "composite": False},
+                       change=("all of the picture drawn anew", {"mask_image": whole}))
 
 
 def stable_diffusion(singles):
     draw = singles.dump.draw
     pipeline, model = singles.open("sd1", StableDiffusionPipeline)
-    draw("single sd15 text to image", pipeline, model, EULER, TEXT, NEGATIVE)
+    draw("single sd15 text to image", pipeline, model, EULER, TEXT, NEGATIVE, change=PLAIN)
+    draw("single sd15 text to image: dpmpp_2m karras", pipeline, model, KARRAS, TEXT, NEGATIVE, change=NORMAL)
     singles.lora("single sd15 LoRA: kohya, convolutions", pipeline, model, "lora_kohya_sd1")
     singles.lora("single sd15 LoRA: PEFT, convolutions", pipeline, model, "lora_peft_sd1")
     pipeline, model = singles.open("sd2_v", StableDiffusionPipeline)
-    draw("single sd21v text to image", pipeline, model, EULER, TEXT, NEGATIVE)
+    draw("single sd21v text to image", pipeline, model, EULER, TEXT, NEGATIVE, change=PLAIN)
+    draw("single sd21v text to image: dpmpp_2m karras", pipeline, model, KARRAS, TEXT, NEGATIVE, change=NORMAL)
     singles.inpainting("single sd21 inpainting model", "sd2_inpaint", StableDiffusionInpaintPipeline)
     pipeline, model = singles.open("image_variations", StableDiffusionImageVariationPipeline,
                                    feature_extractor=CLIPImageProcessor())
     picture = photograph(300, 260, seed=3)
     draw("single variations image prompt", pipeline, model, EULER, {"image": picture, **SIZE, **STEPS},
-         {"prompt": "", "image_prompt": singles.dump.image("prompt_single", picture)})
+         {"prompt": "", "image_prompt": singles.dump.image("prompt_single", picture)},
+         change=("another picture", {"image_prompt": singles.dump.image("prompt2", photograph(300, 260, seed=4))}))
 
 
 def sdxl(singles):
     draw = singles.dump.draw
     pipeline, model = singles.open("sdxl", StableDiffusionXLPipeline)
-    draw("single sdxl text to image", pipeline, model, EULER, TEXT, NEGATIVE)
+    draw("single sdxl text to image", pipeline, model, EULER, TEXT, NEGATIVE, change=PLAIN)
+    draw("single sdxl text to image: dpmpp_2m karras", pipeline, model, KARRAS, TEXT, NEGATIVE, change=NORMAL)
     singles.lora("single sdxl LoRA: kohya, blocks of LDM", pipeline, model, "lora_kohya_sdxl_ldm")
     singles.lora("single sdxl LoRA: diffusers", pipeline, model, "lora_diffusers_sdxl")
 
@@ -85,7 +93,7 @@ def sdxl(singles):
     refiner.vae = pipeline.vae  # its own is the same in bf16
     draw("single sdxl with refiner", tiny.Together(pipeline, refiner), model, EULER,
          {"prompt": PROMPT, "negative_prompt": "ugly", "num_inference_steps": 5}, {"negative": "ugly"},
-         refiner=refiner_model, refiner_start=0.6)
+         refiner=refiner_model, refiner_start=0.6, change=("no refiner", {"refiner": None}))
 
     control = singles.case("controlnet_sdxl")
     net, hint = ControlNetModel.from_pretrained(control["folder"]), photograph(**SIZE, seed=9)
@@ -93,7 +101,7 @@ def sdxl(singles):
          EULER, {**TEXT, "image": hint, "controlnet_conditioning_scale": 0.7},
          {**NEGATIVE, "controls": [{"image": singles.dump.image("hint_single", hint), "weight": 0.7, "from": 0.0,
                                     "to": 1.0}]},
-         unlike="single sdxl text to image", controlnets=[control["single"]])
+         change=("no control", {"controls": None, "controlnets": None}), controlnets=[control["single"]])
     singles.inpainting("single sdxl inpainting model", "sdxl_inpaint", StableDiffusionXLInpaintPipeline)
 
 
