@@ -10,6 +10,7 @@
 
 #include "app/commands.h"
 #include "app/eval/eval_coop.h"
+#include "app/threads.h"
 #include "core/error.h"
 #include "diffusion/samplers/samplers.h"
 #include "diffusion/sigmas.h"
@@ -39,6 +40,12 @@ std::string schedule_names() {
     names += (names.empty() ? "" : ", ") + name;
   }
   return names;
+}
+
+void add_threads(CLI::App* cmd) {
+  cmd->add_option_function<int>("--threads", use_threads, "Threads (0: one a core)")
+      ->check(CLI::NonNegativeNumber)
+      ->default_str("0");
 }
 
 void add_draw(CLI::App& app, DrawArgs& args) {
@@ -101,7 +108,7 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  add_threads(cmd);
   cmd->add_flag("--plan", args.plan, "Print which expert serves which sigma, and stop");
   cmd->add_flag("--json", args.json, "Print the request and the result as JSON");
   cmd->add_flag("--timings", args.timings, "Say where the time went");
@@ -134,7 +141,7 @@ void add_coop(CLI::App& app, CoopArgs& args) {
   cmd->add_option("-o,--out", args.output.out, "PNG to write (default: pangu-SEED.png)");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  add_threads(cmd);
   cmd->add_flag("--plan", args.output.plan,
                 "Print members, bridges, memory and who counts at which sigma, and stop");
   cmd->add_flag("--json", args.output.json, "Print the plan and the result as JSON");
@@ -149,7 +156,7 @@ void add_train(CLI::App& app, TrainArgs& args) {
       ->allow_extra_args(false);
   cmd->add_option("--minutes", args.minutes, "Stop after this long, with a checkpoint");
   cmd->add_option("--device", args.device, "cpu or cuda (default: the file's)");
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  add_threads(cmd);
   CLI::Option* exported = cmd->add_option("--export-state", args.export_state,
                                           "Write the run's state into this folder, and stop");
   cmd->add_option("--import-state", args.import_state, "Read it back into output_dir, and stop")
@@ -197,7 +204,7 @@ void add_train_bridge(CLI::App& app, TrainBridgeArgs& args) {
   cmd->add_option("--seed", args.seed, "Of weights, views and order")->capture_default_str();
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  add_threads(cmd);
   cmd->add_flag("--json", args.json, "Print the result as JSON");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
@@ -281,7 +288,7 @@ void add_eval(CLI::App& app, EvalArgs& args) {
   cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  add_threads(cmd);
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
@@ -325,7 +332,7 @@ void add_eval_coop(CLI::App& app, EvalCoopArgs& args) {
   cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
+  add_threads(cmd);
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
@@ -367,15 +374,12 @@ void add_control(CLI::App& app, ControlArgs& args) {
   edges->add_option("--high-threshold", args.high_threshold, "and begins above this one")
       ->capture_default_str();
   edges->add_flag("--l2-gradient", args.l2_gradient, "Euclidean length of the gradient");
-  const auto threads = [&](CLI::App* cmd) {
-    cmd->add_option("--threads", args.threads, "Threads (0: one a core)")->capture_default_str();
-  };
   CLI::App* hed = kind("hed", "Soft edges of objects, white on black");
   hed->add_option("--detect-resolution", args.detect_resolution,
                   "Shorter side in pixels that the network sees (default: 512)");
   hed->add_flag("--safe", args.safe, "Three levels only, so that no trace of the picture is left");
   hed->add_flag("--scribble", args.scribble, "Black and white lines of a few pixels");
-  threads(hed);
+  add_threads(hed);
   CLI::App* pose = kind("pose", "People as OpenPose's coloured skeletons, on black");
   pose->add_option("--detect-resolution", args.detect_resolution,
                    "Side of the square that the network sees, a multiple of 32 (default: 192)");
@@ -384,7 +388,7 @@ void add_control(CLI::App& app, ControlArgs& args) {
   pose->add_option("--people", args.people, "How many people at most")->capture_default_str();
   pose->add_option("--json", args.keypoints,
                    "Also write the keypoints into this file, as OpenPose");
-  threads(pose);
+  add_threads(pose);
 }
 
 void add_doctor(CLI::App& app, DoctorArgs& args) {
@@ -423,7 +427,7 @@ int run(int argc, const char* const* argv) {
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    return fail(std::string(error.what()) + ". Hint: pangu-draw --help", kBadFlagExit);
+    return fail(shortened(error.what()) + ". Hint: pangu-draw --help", kBadFlagExit);
   }
   const std::string name = app.get_subcommands().front()->get_name();
   if (name == "draw") return run_draw(draw);

@@ -1,7 +1,5 @@
 // `pangu-draw control edges|hed|pose`: a picture to the control image that a ControlNet expects.
 // The detectors are image/canny and pipeline/controls; this file reads, cuts to size and writes.
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -117,7 +115,6 @@ Image poses_of(const ControlArgs& args) {
 
 int run_control(const ControlArgs& args) {
   check_out(args.out);
-  if (args.threads > 0) at::set_num_threads(args.threads);
   const Image control = args.kind == "edges" ? edges_of(args)
                         : args.kind == "hed" ? soft_edges_of(args)
                                              : poses_of(args);

@@ -1,7 +1,4 @@
 // `pangu-draw coop`: several models draw one picture together, as a recipe says.
-#include <ATen/Parallel.h>
-#include <torch/types.h>
-
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -130,7 +127,6 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
 }
 
 int run_coop(const CoopArgs& args) {
-  if (args.threads > 0) at::set_num_threads(args.threads);
   pipeline::LoadOptions load;
   load.device = args.device;
   if (!args.dtype.empty()) load.dtype = args.dtype;

@@ -1,7 +1,4 @@
 // `pangu-draw draw`: flags to a request, a request to PNG files.
-#include <ATen/Parallel.h>
-#include <torch/types.h>
-
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -139,7 +136,6 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
 }  // namespace
 
 int run_draw(const DrawArgs& args) {
-  if (args.threads > 0) at::set_num_threads(args.threads);
   pipeline::Request asked = request_of(args);
   const pipeline::LoadOptions load = load_options(args, asked.prompt);
   if (!args.withs.empty()) {

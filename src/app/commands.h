@@ -48,7 +48,6 @@ struct DrawArgs {
   std::string bridge;              // of theirs; empty: auto
   std::string device = "cpu";
   std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
-  int threads = 0;    // 0: one a core
   bool plan = false;  // print which expert serves which sigma, draw nothing
   bool json = false;
   bool timings = false;
@@ -74,7 +73,7 @@ struct CoopArgs {
   std::optional<int> bridge_every;
   std::vector<std::string> bridges;  // folders of learned bridges
   std::string device = "cpu", dtype;
-  int threads = 0, experts_in_memory = 0, vae_tile = 0;
+  int experts_in_memory = 0, vae_tile = 0;
   CoopOutput output;
 };
 
@@ -83,13 +82,12 @@ struct TrainArgs {
   std::vector<std::string> sets;  // "section.key=value" over the file
   std::string device;             // empty: the file's
   std::optional<double> minutes;  // stop, with a checkpoint, after this long
-  int threads = 0;
-  bool fresh = false;        // do not resume from the last checkpoint
-  std::string export_state;  // write the run's state into this folder, train nothing
-  std::string import_state;  // read it back, train nothing
-  int piece_megabytes = 15;  // of export_state
-  bool keys = false;         // print the table of configuration keys, train nothing
-  bool dry_run = false;      // validate configuration and data, train nothing
+  bool fresh = false;             // do not resume from the last checkpoint
+  std::string export_state;       // write the run's state into this folder, train nothing
+  std::string import_state;       // read it back, train nothing
+  int piece_megabytes = 15;       // of export_state
+  bool keys = false;              // print the table of configuration keys, train nothing
+  bool dry_run = false;           // validate configuration and data, train nothing
   bool quiet = false;
 };
 
@@ -111,7 +109,6 @@ struct TrainBridgeArgs {
   uint64_t seed = 0;
   std::string device = "cpu";
   std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
-  int threads = 0;    // 0: one a core
   bool json = false;
   bool quiet = false;
 };
@@ -157,7 +154,6 @@ struct EvalArgs {
   uint64_t seed = 0;
   std::string device = "cpu";
   std::string dtype;
-  int threads = 0;
   bool quiet = false;
 };
 
@@ -189,7 +185,6 @@ struct ControlArgs {
   double threshold = 0.2;               // pose: least score of a keypoint
   int people = 5;                       // pose: at most
   std::string keypoints;                // pose: JSON file to write; empty: none
-  int threads = 0;                      // hed, pose; 0: one a core
   bool quiet = false;
 };
 

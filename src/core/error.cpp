@@ -2,13 +2,16 @@
 
 #include <cstring>
 
+#include "core/message.h"
+
 namespace pangu {
 
 Error bad_input(const std::string& what, const std::string& expected, const std::string& found,
                 const std::string& hint) {
   std::string message = what;
   if (!expected.empty()) message += ": expected " + expected;
-  if (!found.empty()) message += std::string(expected.empty() ? ": " : ", ") + "found " + found;
+  if (!found.empty())
+    message += std::string(expected.empty() ? ": " : ", ") + "found " + shortened(found);
   if (!hint.empty()) message += ". Hint: " + hint;
   return Error(ErrorCode::kBadInput, message);
 }

@@ -23,18 +23,13 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/message.h"
 #include "core/toml_text.h"
 
 namespace pangu {
 namespace {
 
 constexpr size_t kMaxTomlBytes = 1 << 20;
-
-std::string number_text(double value) {
-  std::ostringstream out;
-  out << value;
-  return out.str();
-}
 
 size_t edit_distance(const std::string& a, const std::string& b) {
   std::vector<size_t> row(b.size() + 1);

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "core/error.h"
+#include "core/message.h"
 #include "image/resize.h"
 
 namespace pangu::image {
@@ -87,13 +88,13 @@ void check(const CannyOptions& options) {
   for (const auto& [name, value] : {std::pair{"low threshold", options.low_threshold},
                                     std::pair{"high threshold", options.high_threshold}}) {
     if (!std::isfinite(value) || value < 0) {
-      throw bad_input(name, "a number from 0 on", std::to_string(value));
+      throw bad_input(name, "a number from 0 on", number_text(value));
     }
   }
   if (options.low_threshold > options.high_threshold) {
     throw bad_input("low threshold",
-                    "at most the high threshold of " + std::to_string(options.high_threshold),
-                    std::to_string(options.low_threshold));
+                    "at most the high threshold of " + number_text(options.high_threshold),
+                    number_text(options.low_threshold));
   }
 }
 

@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -30,10 +29,9 @@ std::string directory_of(const std::string& path) {
 }  // namespace
 
 AtomicWriter::AtomicWriter(std::string path) : path_(std::move(path)) {
-  static std::atomic<unsigned> counter{0};  // makes names of one process differ; holds no state
+  // O_EXCL tells writers of one path in one process apart: each takes the first name that is free.
   for (int attempt = 0; attempt < 100 && fd_ < 0; ++attempt) {
-    temporary_ =
-        path_ + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(counter.fetch_add(1));
+    temporary_ = path_ + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(attempt);
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0 && errno != EEXIST) break;
   }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/message.h"
 #include "text/unicode.h"
 #include "text/utf8.h"
 
@@ -239,7 +240,7 @@ std::vector<WeightedText> parse_emphasis(std::string_view prompt) {
   for (const Part& part : parse(decoded(prompt))) {
     if (!(std::abs(part.weight) <= std::numeric_limits<float>::max())) {
       throw bad_input("weight in the prompt", "a number that float32 can hold",
-                      std::to_string(part.weight));
+                      number_text(part.weight));
     }
     if (may_join && !part.is_break && out.back().weight == part.weight) {
       out.back().text += encode_utf8(part.text);

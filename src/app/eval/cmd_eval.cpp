@@ -169,7 +169,6 @@ void write_page(const EvalArgs& args, const eval::Evaluation& found) {
 }  // namespace
 
 int run_eval(const EvalArgs& args) {
-  if (args.threads > 0) at::set_num_threads(args.threads);
   const std::set<std::string> parts = parts_of(args);
   check_eval(args, parts);
   std::vector<eval::TrainingRun> runs;

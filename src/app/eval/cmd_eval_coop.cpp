@@ -371,7 +371,6 @@ void write_study_page(const EvalCoopArgs& args, const eval::StudyPage& page) {
 }  // namespace
 
 int run_eval_coop(const EvalCoopArgs& said) {
-  if (said.threads > 0) at::set_num_threads(said.threads);
   const EvalCoopArgs args = completed(said);
   check_eval_coop(args);
   const std::vector<std::string> kinds = kinds_of(args);

@@ -23,7 +23,6 @@ struct EvalCoopArgs {
   int batch = 8;  // prompts a forward
   uint64_t seed = 0;
   std::string device = "cpu", dtype;
-  int threads = 0;
   bool quiet = false;
 };
 

@@ -1,13 +1,12 @@
 // `pangu-draw train`: reads the configuration, chooses the task, shows progress.
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
-#include <csignal>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/interrupt.h"
 #include "app/train/training.h"
 #include "app/train/training_state.h"
 #include "core/error.h"
@@ -17,14 +16,6 @@
 #include "pipeline/model.h"
 
 namespace pangu::app {
-namespace {
-
-constexpr int kSignalExit = 128;  // plus the signal's number, as shells say it
-
-volatile std::sig_atomic_t g_stop = 0;
-void on_signal(int number) { g_stop = number; }
-
-}  // namespace
 
 nlohmann::json read_json_file(const std::string& path, const char* what) {
   const std::string name = std::string(what) + " '" + path + "'";
@@ -85,7 +76,6 @@ int run_train(const TrainArgs& args) {
   run.resume = !args.fresh;
   run.dry_run = args.dry_run;
   run.quiet = args.quiet;
-  if (args.threads > 0) at::set_num_threads(args.threads);
 
   ProgressBar bar("train");
   run.hooks.on_log = [&](const train::StepReport& r) {
@@ -104,24 +94,19 @@ int run_train(const TrainArgs& args) {
     progress.text = text;
     bar(progress);
   };
-  run.hooks.stop = [] { return g_stop != 0; };
-  // The first Ctrl-C ends the run with a checkpoint, or the filling of a cache with what is there;
-  // a second one kills it.
-  struct sigaction action{};
-  action.sa_handler = on_signal;
-  action.sa_flags = SA_RESETHAND;
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  // Ctrl-C ends the run with a checkpoint, or the filling of a cache with what is there.
+  const Interrupt interrupt;
+  run.hooks.stop = [&] { return interrupt.wanted(); };
 
   if (run.config.task == "autoencoder") {
     train_autoencoder(run);
   } else {
     train_denoiser(run);
   }
-  if (g_stop == 0) return 0;
+  if (!interrupt.wanted()) return 0;
   bar.finish();
   std::fprintf(stderr, "stopped; the same command goes on from here\n");
-  return kSignalExit + g_stop;
+  return interrupt.exit_code();
 }
 
 }  // namespace pangu::app

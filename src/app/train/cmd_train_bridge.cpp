@@ -1,6 +1,5 @@
 // `pangu-draw train-bridge`: converters between the latents of two models, both ways, from pictures
 // alone. Encodes pairs, trains on them, judges on pictures that were held out.
-#include <ATen/Parallel.h>
 #include <torch/nn.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -231,7 +230,6 @@ train::TrainConfig train_config_of(const TrainBridgeArgs& args) {
 
 int run_train_bridge(const TrainBridgeArgs& args) {
   const auto start = Clock::now();
-  if (args.threads > 0) at::set_num_threads(args.threads);
   if (args.minutes && !(*args.minutes > 0)) {
     throw bad_input("--minutes", "more than 0", std::to_string(*args.minutes));
   }

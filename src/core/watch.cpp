@@ -1,0 +1,23 @@
+#include "core/watch.h"
+
+#include <chrono>
+
+namespace pangu {
+
+void Watch::check() const {
+  if (wants_stop && wants_stop()) throw Stopped("stopped on request");
+}
+
+void Watch::report(const Progress& progress) const {
+  if (on_progress) on_progress(progress);
+  check();
+}
+
+std::unique_lock<std::timed_mutex> Watch::lock(std::timed_mutex& mutex) const {
+  constexpr std::chrono::milliseconds kAskEvery{50};
+  std::unique_lock<std::timed_mutex> held(mutex, std::defer_lock);
+  while (!held.try_lock_for(kAskEvery)) check();
+  return held;
+}
+
+}  // namespace pangu
