@@ -12,6 +12,8 @@
 #include "app/eval/eval_coop.h"
 #include "app/threads.h"
 #include "core/error.h"
+#include "core/message.h"
+#include "core/watch.h"
 #include "diffusion/samplers/samplers.h"
 #include "diffusion/sigmas.h"
 
@@ -19,6 +21,7 @@ namespace pangu::app {
 namespace {
 
 constexpr int kBadFlagExit = 2;
+constexpr int kStoppedExit = 130;  // as shells call a process that Ctrl-C ended: 128 + SIGINT
 
 int fail(const std::string& message, int code) {
   std::cout.flush();
@@ -456,6 +459,9 @@ int run_cli(int argc, const char* const* argv) {
     return run(argc, argv);
   } catch (const Error& error) {
     return fail(error.what(), exit_code(error.code()));
+  } catch (const Stopped& stopped) {
+    std::cerr << "pangu-draw: " << stopped.what() << "\n";
+    return kStoppedExit;
   } catch (const std::bad_alloc&) {
     return fail("out of memory. Hint: a smaller --size, --count or batch", out_of_memory);
   } catch (const c10::Error& error) {
