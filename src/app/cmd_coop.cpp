@@ -118,8 +118,8 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
   report.facts = {{"plan", pipeline::to_json(coop)}, {"request", pipeline::to_json(coop.request)}};
   pipeline::Drawing drawing;
   {
-    DrawingBar bar(output.quiet);
-    drawing = pipeline::draw(coop, bar.hooks());
+    DrawingWatch watch(output.quiet);
+    drawing = pipeline::draw(coop, watch.hooks());
   }
   write_pictures(drawing, std::move(report),
                  [&](int index) { return pipeline::png_text(coop, index, sha256_of_file); });

@@ -169,8 +169,8 @@ int run_draw(const DrawArgs& args) {
   report.facts = {{"request", pipeline::to_json(request)}, {"model", model.name}};
   pipeline::Drawing drawing;
   {
-    DrawingBar bar(args.quiet);
-    drawing = pipeline::draw(model, request, bar.hooks(), pictures);
+    DrawingWatch watch(args.quiet);
+    drawing = pipeline::draw(model, request, watch.hooks(), pictures);
   }
   write_pictures(drawing, std::move(report),
                  [&](int index) { return pipeline::png_text(model, request, index); });

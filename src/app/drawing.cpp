@@ -9,6 +9,7 @@
 #include <random>
 
 #include "core/error.h"
+#include "core/watch.h"
 #include "io/atomic_file.h"
 
 namespace pangu::app {
@@ -55,15 +56,15 @@ void check_out(const std::string& out) {
   }
 }
 
-DrawingBar::DrawingBar(bool quiet) {
+DrawingWatch::DrawingWatch(bool quiet) {
   if (!quiet && isatty(fileno(stderr))) bar_ = std::make_unique<ProgressBar>("draw");
 }
 
-pipeline::DrawHooks DrawingBar::hooks() {
+pipeline::DrawHooks DrawingWatch::hooks() {
   pipeline::DrawHooks hooks;
   hooks.on_step = [this](int step, int step_count) {
     if (bar_) (*bar_)({.done = step, .total = step_count, .text = ""});
-    return true;
+    return !interrupt_.wanted();
   };
   return hooks;
 }
@@ -76,6 +77,7 @@ void write_pictures(const pipeline::Drawing& drawing, Report report,
   const auto start = std::chrono::steady_clock::now();
   for (size_t i = 0; i < drawing.pictures.size(); ++i) {
     const std::string path = numbered(report.out, static_cast<int>(i), report.count);
+    io::remove_stale_temporaries(path);  // of drawings that were killed while they wrote
     const auto png = image::encode_png(drawing.pictures[i], text_of(static_cast<int>(i)));
     io::write_file_atomic(path, std::as_bytes(std::span(png)));
     files.push_back({{"file", path}, {"seed", report.seed + i}});
@@ -91,6 +93,10 @@ void write_pictures(const pipeline::Drawing& drawing, Report report,
     std::cout << report.facts.dump(2) << "\n";
   } else if (report.timings) {
     print_timings(timings);
+  }
+  if (drawing.pictures.size() < static_cast<size_t>(report.count)) {
+    throw Stopped("stopped after " + std::to_string(drawing.pictures.size()) + " of " +
+                  std::to_string(report.count) + " pictures");
   }
 }
 

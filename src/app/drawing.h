@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "app/interrupt.h"
 #include "core/progress.h"
 #include "image/image.h"
 #include "pipeline/draw.h"
@@ -22,14 +23,16 @@ void check_out(const std::string& out);
 // --vae-tile, in pixels; kBadInput unless it is 0 (by size) or large enough for a tile's seams.
 int checked_tile(int vae_tile);
 
-// A bar on a terminal, unless `quiet`; gone when destroyed.
-class DrawingBar {
+// Whoever waits at the terminal: sees a bar, unless `quiet` or elsewhere, and ends the drawing by
+// Ctrl-C, after the step it is at.
+class DrawingWatch {
  public:
-  explicit DrawingBar(bool quiet);
+  explicit DrawingWatch(bool quiet);
   pipeline::DrawHooks hooks();
 
  private:
   std::unique_ptr<ProgressBar> bar_;
+  Interrupt interrupt_;
 };
 
 struct Report {
@@ -42,7 +45,8 @@ struct Report {
   pipeline::Timings before;  // phases before the drawing's own
 };
 
-// Writes the pictures, each with its text, and says so: a line a file, or JSON.
+// Writes the pictures, each with its text, and says so: a line a file, or JSON. Throws Stopped
+// after that, if the drawing was stopped before its last picture.
 void write_pictures(const pipeline::Drawing& drawing, Report report,
                     const std::function<std::map<std::string, std::string>(int index)>& text_of);
 

@@ -1,0 +1,74 @@
+"""Ctrl-C: a drawing ends after its step, keeps what was finished and leaves nothing half written.
+
+Usage: stop_test.py PROGRAM
+"""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = sys.argv.pop(1)
+DRAW = ["draw", "a red apple", "--model", str(ROOT / "models/mini"), "--seed", "5", "--threads", "1", "--quiet"]
+# A step takes a fraction of a second; a machine that runs other tests beside this one gets a few more.
+LATEST_S = 10
+
+
+class Stop(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.out = pathlib.Path(self.folder.name)
+
+    def start(self, *flags):
+        return subprocess.Popen([PROGRAM, *DRAW, "--out", str(self.out / "a.png"), *flags], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                env={**os.environ, "OMP_WAIT_POLICY": "passive"})
+
+    def listening(self, process):
+        """Waits until the program handles SIGINT by itself, that is until it draws."""
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None:
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            caught = int(status.split("SigCgt:")[1].split()[0], 16)
+            if caught >> (signal.SIGINT - 1) & 1:
+                return
+            time.sleep(0.02)
+        self.fail("the program never listened to Ctrl-C")
+
+    def stopped(self, process, number=signal.SIGINT):
+        """Exit code, standard error and seconds from the signal to the end."""
+        begin = time.monotonic()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        return process.returncode, err, time.monotonic() - begin
+
+    def test_a_long_drawing_stops_in_time_and_leaves_no_file(self):
+        process = self.start("--steps", "1000")
+        self.listening(process)
+        code, err, seconds = self.stopped(process)
+        self.assertEqual(code, 130, err)
+        self.assertIn("stopped after 0 of 1 pictures", err)
+        self.assertLess(seconds, LATEST_S)
+        self.assertEqual(list(self.out.iterdir()), [])
+
+    def test_finished_pictures_are_kept(self):
+        process = self.start("--count", "10000", "--steps", "1", "--size", "64", "--guidance", "1")
+        self.listening(process)
+        time.sleep(3)
+        code, err, seconds = self.stopped(process, signal.SIGTERM)
+        self.assertEqual(code, 130, err)
+        self.assertLess(seconds, LATEST_S)
+        kept = sorted(self.out.glob("a-*.png"))
+        self.assertGreater(len(kept), 0)
+        self.assertIn(f"stopped after {len(kept)} of 10000 pictures", err)
+        self.assertEqual(sorted(self.out.iterdir()), kept)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
