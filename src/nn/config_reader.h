@@ -50,6 +50,30 @@ class ConfigReader {
     for (const nlohmann::json& entry : *value) field.push_back(get<T>(key, entry));
   }
 
+  // One value, or a list whose entries are values or lists of values.
+  template <typename T>
+  void read(const char* key, std::vector<std::vector<T>>& field) {
+    const nlohmann::json* value = find(key);
+    if (!value) return;
+    field.clear();
+    const auto list = value->is_array() ? *value : nlohmann::json::array({*value});
+    for (const nlohmann::json& entry : list) {
+      field.emplace_back();
+      const auto inner = entry.is_array() ? entry : nlohmann::json::array({entry});
+      for (const nlohmann::json& one : inner) field.back().push_back(get<T>(key, one));
+    }
+  }
+
+  // Null and absent mean "none".
+  template <typename T>
+  void read(const char* key, std::optional<std::vector<std::vector<T>>>& field) {
+    std::vector<std::vector<T>> found;
+    field.reset();
+    if (!find(key)) return;
+    read(key, found);
+    field = std::move(found);
+  }
+
   // A key that may be there with one of these values (or null) only.
   void only(const char* key, const std::vector<nlohmann::json>& allowed) {
     const nlohmann::json* value = find(key);
@@ -58,6 +82,19 @@ class ConfigReader {
     throw error(key,
                 allowed.empty() ? "null" : allowed.front().dump() + " (nothing else is supported)",
                 value->dump());
+  }
+
+  // A key that is known to have no effect on what this program computes.
+  void passes(const char* key) { seen_.insert(key); }
+
+  // What `call` gives; an error of it is told with the file's name.
+  template <typename Call>
+  auto naming_file(const Call& call) const {
+    try {
+      return call();
+    } catch (const Error& problem) {
+      throw while_doing("reading " + what_, problem);
+    }
   }
 
   // Throws for a key that nobody read, unless it begins with '_' or is null or false.

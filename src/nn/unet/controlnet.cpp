@@ -41,8 +41,10 @@ ControlNetConfig ControlNetConfig::from_json(const nlohmann::json& json) {
   c.bgr = order == "bgr";
 
   nlohmann::json rest = json;
-  for (const char* own : {"conditioning_channels", "conditioning_embedding_out_channels",
-                          "global_pool_conditions", "controlnet_conditioning_channel_order"}) {
+  reader.only("_class_name", {"ControlNetModel"});
+  for (const char* own :
+       {"_class_name", "conditioning_channels", "conditioning_embedding_out_channels",
+        "global_pool_conditions", "controlnet_conditioning_channel_order"}) {
     rest.erase(own);
   }
   // Unlike a UNet's, a ControlNet's configuration may have the number of heads under its own name.

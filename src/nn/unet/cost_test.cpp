@@ -24,7 +24,7 @@ TEST_CASE("SDXL's UNet costs what torch counts") {
   config.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"};
   config.up_block_types = {"CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"};
   config.block_out_channels = {320, 640, 1280};
-  config.transformer_layers_per_block = {1, 2, 10};
+  config.transformer_layers_per_block = {{1}, {2}, {10}};
   config.attention_head_dim = {5, 10, 20};
   config.cross_attention_dim = {2048};
   config.use_linear_projection = true;

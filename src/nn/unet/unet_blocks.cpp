@@ -33,7 +33,9 @@ void build_layers(torch::nn::Module& block, const BlockShape& shape, size_t atte
   if (shape.transformer) {
     torch::nn::ModuleList list;
     for (size_t i = 0; i < attention_count; ++i) {
-      attentions.emplace_back(*shape.transformer);
+      TransformerShape transformer = *shape.transformer;
+      if (!shape.depths.empty()) transformer.depth = shape.depths[i];
+      attentions.emplace_back(transformer);
       list->push_back(attentions.back());
     }
     block.register_module("attentions", list);

@@ -42,6 +42,8 @@ TORCH_MODULE(ResnetBlock2D);
 struct BlockShape {
   std::vector<ResnetShape> resnets;
   std::optional<TransformerShape> transformer;
+  // TransformerShape::depth of each attention; empty: the shape's own for all.
+  std::vector<int64_t> depths = {};
   bool resamples =
       false;  // a stride-2 convolution (down) or nearest x2 and a convolution (up) at the end
 };

@@ -2,6 +2,7 @@
 // refused by name.
 #include "nn/unet/unet_config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -46,6 +47,39 @@ void check_block_types(const char* key, const std::vector<std::string>& types, i
   }
 }
 
+// Depths of one half of the network; its blocks of type `cross` have `layers` + `more` attentions.
+void check_depths(const char* key, const PerLevel<Depths>& depths, const UNetConfig& c,
+                  bool upward) {
+  check_levels(key, depths, c.levels());
+  for (int64_t index = 0; index < c.levels(); ++index) {
+    const int64_t level = upward ? c.levels() - 1 - index : index;
+    const auto& types = upward ? c.up_block_types : c.down_block_types;
+    const bool attends = types[static_cast<size_t>(index)].starts_with("CrossAttn");
+    const Depths& own = at_level(depths, index);
+    const auto attentions =
+        static_cast<size_t>(at_level(c.layers_per_block, level) + (upward ? 1 : 0));
+    // A level without attention may have any number, 0 too.
+    for (const int64_t depth : own)
+      check_positive(key, attends ? depth : std::max<int64_t>(depth, 1));
+    require_key(
+        own.size() == 1 || (attends && own.size() == attentions), key,
+        "one number, or one for each of the level's " + std::to_string(attentions) + " attentions",
+        std::to_string(own.size()) + " numbers");
+  }
+}
+
+void check_all_depths(const UNetConfig& c) {
+  const auto& down = c.transformer_layers_per_block;
+  check_depths("transformer_layers_per_block", down, c, false);
+  const auto& up = c.reverse_transformer_layers_per_block;
+  if (up) check_depths("reverse_transformer_layers_per_block", *up, c, true);
+  const bool nested =
+      std::any_of(down.begin(), down.end(), [](const Depths& d) { return d.size() > 1; });
+  require_key(up || !nested, "reverse_transformer_layers_per_block",
+              "lists for the upward half, as transformer_layers_per_block has for the downward one",
+              "none");
+}
+
 bool is_known_class_embed(const std::string& type) {
   return type == "timestep" || type == "identity" || type == "projection" ||
          type == "simple_projection";
@@ -81,6 +115,14 @@ json scalar_or_list(const PerLevel<T>& list) {
   return json(list);
 }
 
+json depths_json(const PerLevel<Depths>& list) {
+  const auto one = [](const Depths& d) { return d.size() == 1 ? json(d.front()) : json(d); };
+  if (list.size() == 1 && list.front().size() == 1) return one(list.front());
+  json levels = json::array();
+  for (const Depths& d : list) levels.push_back(one(d));
+  return levels;
+}
+
 template <typename T>
 json value_or_null(const std::optional<T>& value) {
   return value ? json(*value) : json(nullptr);
@@ -104,7 +146,6 @@ void UNetConfig::validate() const {
                 *mid_block_type);
   }
   check_levels("layers_per_block", layers_per_block, levels());
-  check_levels("transformer_layers_per_block", transformer_layers_per_block, levels());
   check_levels("attention_head_dim", attention_head_dim, levels());
   check_levels("cross_attention_dim", cross_attention_dim, levels());
   check_levels("only_cross_attention", only_cross_attention, levels());
@@ -115,7 +156,6 @@ void UNetConfig::validate() const {
                 "multiples of norm_num_groups = " + std::to_string(norm_num_groups),
                 std::to_string(channels));
     check_positive("layers_per_block", at_level(layers_per_block, level));
-    check_positive("transformer_layers_per_block", at_level(transformer_layers_per_block, level));
     check_positive("cross_attention_dim", at_level(cross_attention_dim, level));
     const int64_t heads = at_level(attention_head_dim, level);
     check_positive("attention_head_dim", heads);
@@ -124,6 +164,7 @@ void UNetConfig::validate() const {
         "a number of heads that divides the level's " + std::to_string(channels) + " channels",
         std::to_string(heads));
   }
+  check_all_depths(*this);
   require_key(block_out_channels.front() / 2 > freq_shift && freq_shift >= 0, "freq_shift",
               "0 up to half of the first block_out_channels", std::to_string(freq_shift));
   require_key(conv_in_kernel > 0 && conv_in_kernel % 2 == 1, "conv_in_kernel", "an odd number",
@@ -136,6 +177,7 @@ void UNetConfig::validate() const {
 UNetConfig unet_config_from_json(const json& object) {
   UNetConfig c;
   ConfigReader reader(kUNetConfig, object);
+  reader.only("_class_name", {"UNet2DConditionModel"});
   reader.read("sample_size", c.sample_size);
   reader.read("in_channels", c.in_channels);
   reader.read("out_channels", c.out_channels);
@@ -145,6 +187,7 @@ UNetConfig unet_config_from_json(const json& object) {
   reader.read("block_out_channels", c.block_out_channels);
   reader.read("layers_per_block", c.layers_per_block);
   reader.read("transformer_layers_per_block", c.transformer_layers_per_block);
+  reader.read("reverse_transformer_layers_per_block", c.reverse_transformer_layers_per_block);
   reader.read("attention_head_dim", c.attention_head_dim);
   reader.read("cross_attention_dim", c.cross_attention_dim);
   reader.read("only_cross_attention", c.only_cross_attention);
@@ -175,7 +218,6 @@ UNetConfig unet_config_from_json(const json& object) {
   reader.only("num_attention_heads", {});
   reader.only("encoder_hid_dim", {});
   reader.only("encoder_hid_dim_type", {});
-  reader.only("reverse_transformer_layers_per_block", {});
   reader.only("cross_attention_norm", {});
   reader.only("time_embedding_dim", {});
   reader.only("time_embedding_act_fn", {});
@@ -194,7 +236,7 @@ UNetConfig unet_config_from_json(const json& object) {
 }
 
 json to_json(const UNetConfig& c) {
-  return json{
+  json keys{
       {"_class_name", "UNet2DConditionModel"},
       {"sample_size", value_or_null(c.sample_size)},
       {"in_channels", c.in_channels},
@@ -204,7 +246,7 @@ json to_json(const UNetConfig& c) {
       {"up_block_types", c.up_block_types},
       {"block_out_channels", c.block_out_channels},
       {"layers_per_block", scalar_or_list(c.layers_per_block)},
-      {"transformer_layers_per_block", scalar_or_list(c.transformer_layers_per_block)},
+      {"transformer_layers_per_block", depths_json(c.transformer_layers_per_block)},
       {"attention_head_dim", scalar_or_list(c.attention_head_dim)},
       {"cross_attention_dim", scalar_or_list(c.cross_attention_dim)},
       {"only_cross_attention", scalar_or_list(c.only_cross_attention)},
@@ -226,6 +268,11 @@ json to_json(const UNetConfig& c) {
       {"projection_class_embeddings_input_dim",
        value_or_null(c.projection_class_embeddings_input_dim)},
   };
+  if (c.reverse_transformer_layers_per_block) {
+    keys["reverse_transformer_layers_per_block"] =
+        depths_json(*c.reverse_transformer_layers_per_block);
+  }
+  return keys;
 }
 
 }  // namespace pangu::nn

@@ -15,6 +15,9 @@ namespace pangu::nn {
 template <typename T>
 using PerLevel = std::vector<T>;
 
+// Transformer blocks of a level's attentions: one number for all of them, or one for each.
+using Depths = std::vector<int64_t>;
+
 struct UNetConfig {
   std::optional<int64_t>
       sample_size;  // latent pixels a side that the model was trained at; not used here
@@ -30,7 +33,11 @@ struct UNetConfig {
                                              "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"};
   std::vector<int64_t> block_out_channels = {320, 640, 1280, 1280};
   PerLevel<int64_t> layers_per_block = {2};
-  PerLevel<int64_t> transformer_layers_per_block = {1};
+  PerLevel<Depths> transformer_layers_per_block = {{1}};
+  // The same of the upward half, coarsest level first; none: as the downward half's. A downward
+  // half with a number for each attention needs it, since the upward half has one attention more a
+  // level.
+  std::optional<PerLevel<Depths>> reverse_transformer_layers_per_block;
   // The NUMBER OF HEADS, in spite of its name: diffusers keeps the wrong name for the sake of old
   // files.
   PerLevel<int64_t> attention_head_dim = {8};

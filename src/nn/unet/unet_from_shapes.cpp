@@ -24,24 +24,29 @@ int64_t norm_groups(const std::vector<int64_t>& widths) {
 // One entry for all levels where they agree.
 template <typename T>
 void compress(PerLevel<T>& list) {
-  if (std::all_of(list.begin(), list.end(), [&](T entry) { return entry == list.front(); })) {
+  if (std::all_of(list.begin(), list.end(),
+                  [&](const auto& entry) { return entry == list.front(); })) {
     list.resize(1);
   }
 }
 
 struct AttentionShapes {
-  int64_t depth = 0;  // 0: none
+  Depths depths;  // of each attention, or one of all; empty: none
   int64_t context = 0;
   bool only_cross = false;
   bool linear = false;
 };
 
-// Of "down_blocks.1." and the like; the first of its transformers stands for all.
+// Of "down_blocks.1." and the like; but for its depth the first of its transformers stands for all.
 AttentionShapes attention_of(const ShapeReader& reader, const std::string& block, int64_t width) {
   AttentionShapes found;
   const std::string transformer = block + "attentions.0.";
   if (!reader.has_prefix(transformer)) return found;
-  found.depth = reader.count(transformer + "transformer_blocks.");
+  for (int64_t i = 0; i < reader.count(block + "attentions."); ++i) {
+    found.depths.push_back(
+        reader.count(block + "attentions." + std::to_string(i) + ".transformer_blocks."));
+  }
+  compress(found.depths);
   const std::string first = transformer + "transformer_blocks.0.";
   found.context = reader.size(first + "attn2.to_k.weight", 2, 1);
   const int64_t own = reader.size(first + "attn1.to_k.weight", 2, 1);
@@ -78,14 +83,15 @@ void read_embeddings(const ShapeReader& reader, UNetConfig& c) {
 
 // What the levels' transformers say, downward, in the middle and upward.
 struct Levels {
-  std::vector<AttentionShapes> attention;  // depth 0: none at this level
+  std::vector<AttentionShapes> attention;  // without depths: none at this level
+  std::vector<Depths> upward;              // of the upward half's, or empty
   bool any = false;
   bool linear = false;
   int64_t context = 0;  // of one that has it
 
   void take(size_t level, const AttentionShapes& found) {
-    if (found.depth == 0) return;
-    if (attention[level].depth == 0) attention[level] = found;
+    if (found.depths.empty()) return;
+    if (attention[level].depths.empty()) attention[level] = found;
     if (!any) {
       linear = found.linear;
       context = found.context;
@@ -100,27 +106,46 @@ struct Levels {
     c.only_cross_attention.clear();
     c.attention_head_dim.clear();
     // A level without attention says nothing of its depth: as the others, if they agree.
-    int64_t common = 0;
+    Depths common;
     for (const AttentionShapes& at : attention) {
-      if (at.depth == 0) continue;
-      common = common == 0 || common == at.depth ? at.depth : 1;
-      if (common == 1) break;
+      if (at.depths.empty()) continue;
+      common = common.empty() || common == at.depths ? at.depths : Depths{1};
+      if (common == Depths{1}) break;
     }
+    if (common.size() != 1) common = {1};
     for (size_t level = 0; level < attention.size(); ++level) {
       const AttentionShapes& at = attention[level];
-      c.transformer_layers_per_block.push_back(at.depth > 0 ? at.depth
-                                                            : std::max<int64_t>(common, 1));
-      c.cross_attention_dim.push_back(at.depth > 0 ? at.context : std::max<int64_t>(context, 1));
+      const bool attends = !at.depths.empty();
+      const bool downward = c.down_block_types[level] == "CrossAttnDownBlock2D";
+      c.transformer_layers_per_block.push_back(!attends   ? common
+                                               : downward ? at.depths
+                                                          : Depths{at.depths.front()});
+      c.cross_attention_dim.push_back(attends ? at.context : std::max<int64_t>(context, 1));
       c.only_cross_attention.push_back(at.only_cross);
       const int64_t width = c.block_out_channels[level];
       int64_t heads = linear ? std::max<int64_t>(width / kHeadWidthOfLinear, 1) : kHeads;
       if (!any && width % heads != 0) heads = 1;
       c.attention_head_dim.push_back(heads);
     }
+    write_upward(c);
     compress(c.transformer_layers_per_block);
     compress(c.cross_attention_dim);
     compress(c.only_cross_attention);
     compress(c.attention_head_dim);
+  }
+
+ private:
+  // Depths of the upward half where they are not the downward half's.
+  void write_upward(UNetConfig& c) const {
+    PerLevel<Depths> reversed;
+    bool equal = true;
+    for (size_t level = attention.size(); level-- > 0;) {
+      const Depths& down = c.transformer_layers_per_block[level];
+      const bool attends = !upward[level].empty();
+      reversed.push_back(attends ? upward[level] : Depths{down.front()});
+      equal = equal && (!attends || upward[level] == down) && down.size() == 1;
+    }
+    if (!equal) c.reverse_transformer_layers_per_block = std::move(reversed);
   }
 };
 
@@ -137,6 +162,7 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
   c.up_block_types.clear();
   Levels found;
   found.attention.resize(static_cast<size_t>(levels));
+  found.upward.resize(static_cast<size_t>(levels));
   for (int64_t level = 0; level < levels; ++level) {
     const std::string block = "down_blocks." + std::to_string(level) + ".";
     const int64_t width = reader.size(block + "resnets.0.conv1.weight", 4, 0);
@@ -149,7 +175,8 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
     c.block_out_channels.push_back(width);
     c.layers_per_block.push_back(reader.count(block + "resnets."));
     const AttentionShapes attention = attention_of(reader, block, width);
-    c.down_block_types.push_back(attention.depth > 0 ? "CrossAttnDownBlock2D" : "DownBlock2D");
+    c.down_block_types.push_back(!attention.depths.empty() ? "CrossAttnDownBlock2D"
+                                                           : "DownBlock2D");
     found.take(static_cast<size_t>(level), attention);
   }
   compress(c.layers_per_block);
@@ -163,7 +190,8 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
     if (upward) {
       const AttentionShapes attention = attention_of(
           reader, "up_blocks." + std::to_string(index) + ".", c.block_out_channels[level]);
-      attends = attention.depth > 0;
+      attends = !attention.depths.empty();
+      found.upward[level] = attention.depths;
       found.take(level, attention);
     }
     c.up_block_types.push_back(attends ? "CrossAttnUpBlock2D" : "UpBlock2D");
@@ -172,7 +200,7 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
   if (reader.has_prefix("mid_block.")) {
     const AttentionShapes attention =
         attention_of(reader, "mid_block.", c.block_out_channels.back());
-    c.mid_block_type = attention.depth > 0 ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
+    c.mid_block_type = !attention.depths.empty() ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
     // Behind the levels, because its first attention never looks at the context.
     found.take(static_cast<size_t>(levels - 1), attention);
   }

@@ -41,7 +41,7 @@ UNetConfig sdxl() {
   c.down_block_types = {"DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"};
   c.up_block_types = {"CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"};
   c.block_out_channels = {320, 640, 1280};
-  c.transformer_layers_per_block = {1, 2, 10};
+  c.transformer_layers_per_block = {{1}, {2}, {10}};
   c.attention_head_dim = {5, 10, 20};
   c.cross_attention_dim = {2048};
   c.use_linear_projection = true;
@@ -57,10 +57,19 @@ UNetConfig sdxl_refiner() {
                         "DownBlock2D"};
   c.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"};
   c.block_out_channels = {384, 768, 1536, 1536};
-  c.transformer_layers_per_block = {4};
+  c.transformer_layers_per_block = {{4}};
   c.attention_head_dim = {6, 12, 24, 24};
   c.cross_attention_dim = {1280};
   c.projection_class_embeddings_input_dim = 2560;
+  return c;
+}
+
+// SDXL with attentions taken out one by one, and none in the middle (SSD-1B).
+UNetConfig sdxl_cut() {
+  UNetConfig c = sdxl();
+  c.mid_block_type = "UNetMidBlock2D";
+  c.transformer_layers_per_block = {{1}, {2}, {4}};
+  c.reverse_transformer_layers_per_block = {{{4, 4, 10}, {2, 1, 1}, {1}}};
   return c;
 }
 
@@ -87,10 +96,21 @@ UNetConfig any_config() {
   for (int64_t level = 0; level < levels; ++level) {
     c.block_out_channels.push_back(32 * pick(1, 3));
     c.layers_per_block.push_back(pick(1, 3));
-    c.transformer_layers_per_block.push_back(pick(1, 3));
+    c.transformer_layers_per_block.push_back({pick(1, 3)});
     c.only_cross_attention.push_back(pick(0, 1) == 1);
     c.down_block_types.emplace_back(pick(0, 1) ? "CrossAttnDownBlock2D" : "DownBlock2D");
     c.up_block_types.emplace_back(pick(0, 1) ? "CrossAttnUpBlock2D" : "UpBlock2D");
+  }
+  if (pick(0, 1)) {
+    c.reverse_transformer_layers_per_block.emplace();
+    for (int64_t level = levels; level-- > 0;) {
+      Depths depths;
+      const auto at = static_cast<size_t>(levels - 1 - level);
+      const bool attends = c.up_block_types[at] == "CrossAttnUpBlock2D";
+      const int64_t count = attends ? at_level(c.layers_per_block, level) + 1 : 1;
+      for (int64_t i = 0; i < count; ++i) depths.push_back(pick(1, 3));
+      c.reverse_transformer_layers_per_block->push_back(depths);
+    }
   }
   const int64_t mid = pick(0, 2);
   if (mid == 0) c.mid_block_type.reset();
@@ -118,6 +138,7 @@ TEST_CASE("the released UNets are read off their shapes exactly") {
   CHECK(unet_config_from_shapes(shapes_of_config(sd21())) == sd21());
   CHECK(unet_config_from_shapes(shapes_of_config(sdxl())) == sdxl());
   CHECK(unet_config_from_shapes(shapes_of_config(sdxl_refiner())) == sdxl_refiner());
+  CHECK(unet_config_from_shapes(shapes_of_config(sdxl_cut())) == sdxl_cut());
   for (UNetConfig inpainting : {sd15(), sd21(), sdxl()}) {
     inpainting.in_channels = 9;
     CHECK(unet_config_from_shapes(shapes_of_config(inpainting)) == inpainting);

@@ -6,12 +6,17 @@
 namespace pangu::nn {
 namespace {
 
+// Gives a block's attentions their depths.
+void set_depths(BlockShape& shape, const Depths& depths) {
+  shape.transformer->depth = depths.front();
+  if (depths.size() > 1) shape.depths = depths;
+}
+
 TransformerShape transformer_at(const UNetConfig& c, int64_t level) {
   TransformerShape shape;
   shape.channels = c.block_out_channels[static_cast<size_t>(level)];
   shape.context_dim = at_level(c.cross_attention_dim, level);
   shape.heads = at_level(c.attention_head_dim, level);
-  shape.depth = at_level(c.transformer_layers_per_block, level);
   shape.norm_groups = c.norm_num_groups;
   shape.linear_projection = c.use_linear_projection;
   shape.only_cross_attention = at_level(c.only_cross_attention, level);
@@ -35,6 +40,7 @@ BlockShape down_shape(const UNetConfig& c, int64_t level) {
   }
   if (c.down_block_types[static_cast<size_t>(level)] == "CrossAttnDownBlock2D") {
     shape.transformer = transformer_at(c, level);
+    set_depths(shape, at_level(c.transformer_layers_per_block, level));
   }
   shape.resamples = level + 1 < c.levels();
   return shape;
@@ -48,6 +54,7 @@ BlockShape mid_shape(const UNetConfig& c) {
     shape.resnets.push_back(resnet(c, channels, channels));
     shape.transformer = transformer_at(c, c.levels() - 1);
     shape.transformer->only_cross_attention = false;
+    shape.transformer->depth = at_level(c.transformer_layers_per_block, c.levels() - 1).front();
   }
   return shape;
 }
@@ -68,6 +75,9 @@ BlockShape up_shape(const UNetConfig& c, int64_t index) {
   }
   if (c.up_block_types[static_cast<size_t>(index)] == "CrossAttnUpBlock2D") {
     shape.transformer = transformer_at(c, level);
+    const auto& upward = c.reverse_transformer_layers_per_block;
+    set_depths(shape,
+               upward ? at_level(*upward, index) : at_level(c.transformer_layers_per_block, level));
   }
   shape.resamples = level > 0;
   return shape;

@@ -168,12 +168,35 @@ TEST_CASE("a wrong shape is refused by the input's name") {
 TEST_CASE("a configuration survives the way to JSON and back") {
   UNetConfig c = tiny();
   c.sample_size = 16;
-  c.transformer_layers_per_block = {1, 3};
+  c.transformer_layers_per_block = {{1}, {3}};
   c.mid_block_type = std::nullopt;
   c.addition_embed_type = "text_time";
   c.addition_time_embed_dim = 8;
   c.projection_class_embeddings_input_dim = 40;
   CHECK(unet_config_from_json(to_json(c)) == c);
+}
+
+TEST_CASE("depths may be numbers for each attention, with a list of the upward half's") {
+  UNetConfig c = tiny();
+  const size_t levels = c.block_out_channels.size();
+  const auto layers = static_cast<size_t>(at_level(c.layers_per_block, 0));
+  nlohmann::json json = to_json(c);
+  const Depths down(layers, 2), up(layers + 1, 3);
+  json["transformer_layers_per_block"] = nlohmann::json::array();
+  json["reverse_transformer_layers_per_block"] = nlohmann::json::array();
+  for (size_t i = 0; i < levels; ++i) {
+    const bool goes_down = c.down_block_types[i].starts_with("Cross");
+    const bool goes_up = c.up_block_types[i].starts_with("Cross");
+    json["transformer_layers_per_block"].push_back(goes_down ? nlohmann::json(down)
+                                                             : nlohmann::json(0));
+    json["reverse_transformer_layers_per_block"].push_back(goes_up ? nlohmann::json(up)
+                                                                   : nlohmann::json(0));
+  }
+  const UNetConfig read = unet_config_from_json(json);
+  CHECK(unet_config_from_json(to_json(read)) == read);
+  json.erase("reverse_transformer_layers_per_block");
+  CHECK_THROWS_WITH_AS(unet_config_from_json(json), doctest::Contains("reverse_transformer"),
+                       Error);
 }
 
 TEST_CASE("a configuration that is not supported is refused by key") {
