@@ -107,7 +107,7 @@ pipeline::Request request_of(const DrawArgs& args) {
 
 std::vector<std::string> expert_names(const pipeline::Model& model) {
   std::vector<std::string> names;
-  for (const auto& expert : model.experts) names.push_back(expert.name);
+  for (const auto& expert : model.denoising.experts) names.push_back(expert.name);
   return names;
 }
 

@@ -52,7 +52,8 @@ image::Image mask_picture(const at::Tensor& plane) {
 
 void add_mask(const Model& model, const Request& request, const Pictures& pictures,
               Canvas& canvas_) {
-  const int64_t h = *request.height / model.downscale, w = *request.width / model.downscale;
+  const int64_t h = *request.height / model.latents.downscale,
+                w = *request.width / model.latents.downscale;
   const at::Tensor grey = grey_of(of_size(*pictures.mask, request, image::Filter::kBilinear));
   const at::Tensor hard = (grey >= 0.5).to(at::kFloat);
   const at::Tensor soft = blurred(hard, request.mask_blur);
@@ -60,9 +61,9 @@ void add_mask(const Model& model, const Request& request, const Pictures& pictur
   // Without blur each latent pixel takes the mask's pixel at its corner, as diffusers does.
   canvas_.mask = request.mask_blur == 0 ? canvas_.hard_mask : at::adaptive_avg_pool2d(soft, {h, w});
   canvas_.soft_mask = mask_picture(soft);
-  if (model.extra_channels > 0) {
+  if (model.denoising.extra_channels > 0) {
     const at::Tensor pixels = pixels_of(canvas_.original, -1.0, 1.0);
-    canvas_.masked = model.encode_pixels(pixels * (hard < 0.5));
+    canvas_.masked = model.latents.encode(pixels * (hard < 0.5));
   }
 }
 
@@ -109,38 +110,39 @@ image::Image picture_of(const at::Tensor& chw, bool truncates) {
 }
 
 at::Tensor picture_prompt(const Model& model, const Pictures& pictures) {
-  if (model.reads_picture != pictures.prompt.has_value()) {
-    throw bad_input("model '" + model.name + "'",
-                    model.reads_picture ? "a picture to vary (--image-prompt)" : "a text prompt",
-                    model.reads_picture ? "none" : "a picture");
+  if (model.quirks.reads_picture != pictures.prompt.has_value()) {
+    throw bad_input(
+        "model '" + model.name + "'",
+        model.quirks.reads_picture ? "a picture to vary (--image-prompt)" : "a text prompt",
+        model.quirks.reads_picture ? "none" : "a picture");
   }
-  return model.reads_picture ? pixels_of(*pictures.prompt, 0.0, 1.0) : at::Tensor();
+  return model.quirks.reads_picture ? pixels_of(*pictures.prompt, 0.0, 1.0) : at::Tensor();
 }
 
 Canvas make_canvas(const Model& model, const Request& request, const Pictures& pictures) {
   Canvas made;
   if (pictures.init) {
-    if (!model.encode_pixels) {
+    if (!model.latents.encode) {
       throw bad_input("init image", "a model whose autoencoder can encode", "a decoder alone");
     }
     made.original = of_size(*pictures.init, request, image::Filter::kLanczos3);
-    made.init = model.encode_pixels(pixels_of(made.original, -1.0, 1.0));
+    made.init = model.latents.encode(pixels_of(made.original, -1.0, 1.0));
     if (pictures.mask) add_mask(model, request, pictures, made);
   }
-  if (model.extra_channels > 0 && !made.mask.defined()) {
+  if (model.denoising.extra_channels > 0 && !made.mask.defined()) {
     throw bad_input("model '" + model.name + "'", "an init image and a mask (--init-image, --mask)",
                     "none", "this is an inpainting model");
   }
-  const size_t wanted = model.control_channels > 0 ? 1 : model.controls.size();
+  const size_t wanted = model.denoising.control_channels > 0 ? 1 : model.denoising.controls.size();
   if (pictures.controls.size() != wanted) {
     throw bad_input("control pictures", std::to_string(wanted),
                     std::to_string(pictures.controls.size()),
-                    model.control_channels > 0 ? "this model draws from a control picture"
-                                               : "one for each --controlnet");
+                    model.denoising.control_channels > 0 ? "this model draws from a control picture"
+                                                         : "one for each --controlnet");
   }
-  if (model.control_channels > 0) {
+  if (model.denoising.control_channels > 0) {
     made.control =
-        nn::control_channels(lines_of(pictures.controls.front(), request), model.downscale);
+        nn::control_channels(lines_of(pictures.controls.front(), request), model.latents.downscale);
     return made;
   }
   for (const image::Image& picture : pictures.controls) {

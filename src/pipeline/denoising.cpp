@@ -38,11 +38,11 @@ at::Tensor for_rows(const at::Tensor& pictures, int64_t row_count) {
 Residuals control_residuals(const Job& job, const at::Tensor& x_net, double t_index,
                             const Conditions& conditions) {
   Residuals sum;
-  const double sigma = job.model.schedule.sigma_of_t(t_index);
-  for (size_t i = 0; i < job.model.controls.size(); ++i) {
+  const double sigma = job.model.denoising.schedule.sigma_of_t(t_index);
+  for (size_t i = 0; i < job.model.denoising.controls.size(); ++i) {
     const ControlUse& use = job.request.controls[i];
     if (!acts(use, job.plan, sigma)) continue;
-    const Control& control = job.model.controls[i];
+    const Control& control = job.model.denoising.controls[i];
     const at::Tensor hint = for_rows(job.canvas.hints[i], x_net.size(0));
     sum.add(
         job.timed(control.name, [&] { return control.predict(x_net, t_index, conditions, hint); }),
@@ -54,7 +54,7 @@ Residuals control_residuals(const Job& job, const at::Tensor& x_net, double t_in
 // The control channels at a step: all black where the control does not act.
 at::Tensor control_at(const Job& job, double t_index) {
   const ControlUse& use = job.request.controls.front();
-  const bool on = acts(use, job.plan, job.model.schedule.sigma_of_t(t_index));
+  const bool on = acts(use, job.plan, job.model.denoising.schedule.sigma_of_t(t_index));
   return job.canvas.control * (on ? use.weight : 0.0);
 }
 
@@ -62,7 +62,7 @@ at::Tensor control_at(const Job& job, double t_index) {
 std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& prompts,
                                             int64_t batch, const at::Tensor& extra_channels) {
   std::vector<diffusion::Denoiser> experts;
-  for (const Expert& expert : job.model.experts) {
+  for (const Expert& expert : job.model.denoising.experts) {
     experts.push_back(diffusion::guide(
         [&job, &expert, &prompts, batch, extra_channels](const at::Tensor& x, double t,
                                                          const std::vector<int>& chosen) {
@@ -70,15 +70,16 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
           const at::Tensor x_net = x.repeat({r, 1, 1, 1});
           NetInputs inputs;
           inputs.conditions = prompts.rows(expert.text_side, chosen, batch);
-          if (extra_channels.defined()) inputs.extra_channels = extra_channels.repeat({r, 1, 1, 1});
+          at::Tensor& extra = inputs.conditions.extra_channels;
+          if (extra_channels.defined()) extra = extra_channels.repeat({r, 1, 1, 1});
           if (job.canvas.control.defined()) {
-            inputs.extra_channels =
-                for_rows(control_at(job, t), x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
+            extra = for_rows(control_at(job, t), x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
           }
           inputs.residuals = control_residuals(job, x_net, t, inputs.conditions);
           return job.timed(expert.name, [&] { return expert.predict(x_net, t, inputs); });
         },
-        job.model.parameterisation, job.model.schedule, guidance_of(job.request)));
+        job.model.denoising.parameterisation, job.model.denoising.schedule,
+        guidance_of(job.request)));
   }
   return experts;
 }
@@ -108,7 +109,7 @@ ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::stri
   }
   ReadPrompts read;
   read.prompt_count = static_cast<int64_t>(of_each.size());
-  for (const TextSide& side : job.model.text_sides) {
+  for (const TextSide& side : job.model.denoising.text_sides) {
     read.sides.push_back(job.timed("text encoder", [&] { return side.encode(rows); }));
   }
   return read;
@@ -119,7 +120,8 @@ diffusion::Denoiser denoiser_of(const Job& job, const ReadPrompts& prompts, int6
   auto experts = experts_of(job, prompts, batch, extra_channels);
   // A consistency model's guess is bent at its boundary; the sampler of that name is for no other.
   if (*job.request.sampler == "lcm") {
-    for (auto& expert : experts) expert = diffusion::consistency(expert, job.model.schedule);
+    for (auto& expert : experts)
+      expert = diffusion::consistency(expert, job.model.denoising.schedule);
   }
   return experts.size() == 1 ? experts.front()
                              : diffusion::route_by_sigma(experts, job.plan.boundaries);
@@ -133,21 +135,23 @@ at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
 }
 
 void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed) {
-  for (const TextSide& side : model.text_sides) timed("load text encoder", side.load);
-  for (const Control& control : model.controls) timed("load " + control.name, control.load);
-  for (size_t e = 0; e < model.experts.size(); ++e) {
-    if (plan.steps_of(e) > 0) timed("load " + model.experts[e].name, model.experts[e].load);
+  for (const TextSide& side : model.denoising.text_sides) timed("load text encoder", side.load);
+  for (const Control& control : model.denoising.controls)
+    timed("load " + control.name, control.load);
+  for (size_t e = 0; e < model.denoising.experts.size(); ++e) {
+    if (plan.steps_of(e) > 0)
+      timed("load " + model.denoising.experts[e].name, model.denoising.experts[e].load);
   }
 }
 
 void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures_) {
-  job.timed("load decoder", [&] { job.model.load_decoder(); });
+  job.timed("load decoder", [&] { job.model.latents.load(); });
   // Above sigma 0 a little noise is left, as much as makes unit variance again.
-  const double scale = job.model.schedule.input_scale(job.plan.steps.back().sigma_next);
+  const double scale = job.model.denoising.schedule.input_scale(job.plan.steps.back().sigma_next);
   for (int64_t i = 0; i < latents.size(0); ++i) {
-    const at::Tensor pixels =
-        job.timed("decode", [&] { return job.model.decode(latents.slice(0, i, i + 1) * scale); });
-    image::Image picture = picture_of(pixels[0], job.model.truncates_pixels);
+    const at::Tensor pixels = job.timed(
+        "decode", [&] { return job.model.latents.decode(latents.slice(0, i, i + 1) * scale); });
+    image::Image picture = picture_of(pixels[0], job.model.quirks.truncates_pixels);
     if (job.canvas.mask.defined() && job.request.composite) {
       picture = composited(picture, job.canvas);
     }

@@ -21,8 +21,9 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
   const Model& model = job.model;
   const Canvas& canvas = job.canvas;
   const int64_t batch = static_cast<int64_t>(seeds.size());
-  const std::vector<int64_t> shape = {model.latent_channels, *job.request.height / model.downscale,
-                                      *job.request.width / model.downscale};
+  const std::vector<int64_t> shape = {model.latents.channels,
+                                      *job.request.height / model.latents.downscale,
+                                      *job.request.width / model.latents.downscale};
   const auto kind = diffusion::noise_kind_from(*job.request.noise);
   diffusion::ImageNoise noise(kind, seeds);
   // The generator that others share with the encoder's posterior; ours takes its mean.
@@ -31,8 +32,8 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
   // Image-to-image keeps a trace of its picture even at full strength; behind a mask nothing stays.
   const bool starts_from_noise =
       !canvas.init || (canvas.mask.defined() && *job.request.strength == 1.0);
-  const bool blends = canvas.mask.defined() && model.extra_channels == 0;
-  const double input_scale = model.schedule.input_scale(sigmas.front());
+  const bool blends = canvas.mask.defined() && model.denoising.extra_channels == 0;
+  const double input_scale = model.denoising.schedule.input_scale(sigmas.front());
 
   at::Tensor z0;
   if (canvas.init && (blends || !starts_from_noise)) {
@@ -70,27 +71,29 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
   if (cancelled) return std::nullopt;
   if (!blends || sigmas.back() == 0.0) return result.one();
   // What stays of the picture stays without the noise of the last level.
-  const at::Tensor kept = z0 / model.schedule.input_scale(sigmas.back());
+  const at::Tensor kept = z0 / model.denoising.schedule.input_scale(sigmas.back());
   return result.one() * canvas.mask + kept * (1 - canvas.mask);
 }
 
 }  // namespace
 
 diffusion::Plan plan_of(const Model& model, const Request& request) {
-  diffusion::SigmaOptions options = model.sigma_options;
+  diffusion::SigmaOptions options = model.denoising.sigma_options;
   options.timestep_rule = diffusion::find_sampler(*request.sampler).timestep_rule;
   options.ends_of_timesteps =
       options.linear_interpolation && options.timestep_rule == diffusion::TimestepRule::kEuler;
   if (request.spacing) options.spacing = diffusion::spacing_from(*request.spacing);
   // The end that a model's files ask for is DDIM's, whose one schedule is "normal".
   const auto end = std::exchange(options.final_sigma, diffusion::FinalSigma::kZero);
-  auto sigmas = diffusion::make_sigmas(*request.schedule, model.schedule, *request.steps, options);
+  auto sigmas =
+      diffusion::make_sigmas(*request.schedule, model.denoising.schedule, *request.steps, options);
   if (!request.init_image.empty()) sigmas = diffusion::tail_of(sigmas, *request.strength);
   if (end == diffusion::FinalSigma::kSigmaMin && *request.sampler == "ddim" &&
       *request.schedule == "normal") {
-    sigmas = diffusion::ending_at(std::move(sigmas), model.schedule.sigma_min());
+    sigmas = diffusion::ending_at(std::move(sigmas), model.denoising.schedule.sigma_min());
   }
-  return diffusion::make_plan(sigmas, model.schedule, model.boundaries, model.lag_switch);
+  return diffusion::make_plan(sigmas, model.denoising.schedule, model.denoising.boundaries,
+                              model.quirks.lag_switch);
 }
 
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
@@ -107,10 +110,12 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
   const ReadPrompts prompts =
       read_prompts(job, {prompts_of(model, request)}, picture_prompt(model, pictures));
 
-  const int64_t h = *request.height / model.downscale, w = *request.width / model.downscale;
+  const int64_t h = *request.height / model.latents.downscale,
+                w = *request.width / model.latents.downscale;
   const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());
   const int64_t at_once = std::clamp<int64_t>(
-      model.latent_pixels_a_forward / std::max<int64_t>(1, rows * h * w), 1, request.count);
+      model.denoising.latent_pixels_a_forward / std::max<int64_t>(1, rows * h * w), 1,
+      request.count);
   const int step_count = static_cast<int>(plan.steps.size());
   const int batches = static_cast<int>((request.count + at_once - 1) / at_once);
   for (int batch = 0; batch < batches; ++batch) {

@@ -24,10 +24,10 @@ struct Toy {
 
   Toy() {
     model.name = "toy";
-    model.latent_channels = 3;
-    model.downscale = 8;
-    model.parameterisation = diffusion::Parameterisation::kX0;
-    model.boundaries = {model.schedule.sigma_of_t(500)};
+    model.latents.channels = 3;
+    model.latents.downscale = 8;
+    model.denoising.parameterisation = diffusion::Parameterisation::kX0;
+    model.denoising.boundaries = {model.denoising.schedule.sigma_of_t(500)};
     model.rules.defaults.width = 64;
     model.rules.defaults.height = 64;
     model.rules.defaults.steps = 10;
@@ -37,9 +37,9 @@ struct Toy {
     model.rules.defaults.schedule = "normal";
     model.styles = {{"flat", {{"en", "flat icon"}, {"zh", "扁平图标"}}}};
     model.rules.defaults.noise = "philox";
-    model.load_decoder = [] {};
+    model.latents.load = [] {};
     for (const char* name : {"structure", "texture"}) {
-      model.experts.push_back(
+      model.denoising.experts.push_back(
           {name, [] {},
            [this, name](const at::Tensor& x, double t, const NetInputs& inputs) {
              const Conditions& c = inputs.conditions;
@@ -59,13 +59,13 @@ struct Toy {
                     made.context = at::tensor(lengths).view({n, 1, 1});
                     return made;
                   }};
-    model.text_sides.push_back(side);
-    model.encode_pixels = [](const at::Tensor& pixels) {
+    model.denoising.text_sides.push_back(side);
+    model.latents.encode = [](const at::Tensor& pixels) {
       const at::Tensor mean =
           at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
       return Posterior{mean, at::zeros_like(mean)};
     };
-    model.decode = [](const at::Tensor& z) {
+    model.latents.decode = [](const at::Tensor& z) {
       return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
     };
   }
@@ -92,7 +92,7 @@ TEST_CASE("each step is served by the expert that the plan names") {
   draw(toy.model, r);
   REQUIRE(toy.calls.size() == plan.steps.size());
   for (size_t i = 0; i < plan.steps.size(); ++i) {
-    CHECK(toy.calls[i].first == toy.model.experts[plan.steps[i].expert].name);
+    CHECK(toy.calls[i].first == toy.model.denoising.experts[plan.steps[i].expert].name);
     CHECK((plan.steps[i].expert == 0) == (plan.steps[i].t_index >= 500));
   }
 }
@@ -103,9 +103,10 @@ TEST_CASE("only ddim ends where the model's files say, and there the picture has
   const auto end_of = [&] { return plan_of(toy.model, r).sigmas().back(); };
   r.sampler = "ddim";
   CHECK(end_of() == 0.0);
-  toy.model.sigma_options.final_sigma = diffusion::FinalSigma::kSigmaMin;
-  toy.model.sigma_options.spacing = diffusion::Spacing::kLeading;  // linspace ends there itself
-  CHECK(end_of() == toy.model.schedule.sigma_min());
+  toy.model.denoising.sigma_options.final_sigma = diffusion::FinalSigma::kSigmaMin;
+  toy.model.denoising.sigma_options.spacing =
+      diffusion::Spacing::kLeading;  // linspace ends there itself
+  CHECK(end_of() == toy.model.denoising.schedule.sigma_min());
   CHECK(plan_of(toy.model, r).steps.size() == 10);
   r.schedule = "karras";
   CHECK(end_of() == 0.0);
@@ -145,7 +146,7 @@ TEST_CASE("a picture does not depend on how many are drawn with it, for every sa
     Request many = toy.request("cat", 5);
     many.sampler = sampler.name;
     many.count = 3;
-    toy.model.latent_pixels_a_forward = 1 << 20;
+    toy.model.denoising.latent_pixels_a_forward = 1 << 20;
     const auto together = draw(toy.model, many).pictures;
     REQUIRE(together.size() == 3);
     Request one = many;
@@ -170,7 +171,7 @@ TEST_CASE("guidance leans away from the negative prompt and styles pull towards 
 TEST_CASE("guidance that ends at a noise level costs one row below it") {
   Toy toy;
   Request r = toy.request("cat");
-  r.guidance_low = toy.model.boundaries[0];
+  r.guidance_low = toy.model.denoising.boundaries[0];
   draw(toy.model, r);
   std::vector<int64_t> expected;
   for (const auto& [expert, t] : toy.calls) expected.push_back(expert == "structure" ? 2 : 1);

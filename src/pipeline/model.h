@@ -1,32 +1,25 @@
-// A model that can draw, as a narrow struct of callables: who reads a prompt, who predicts noise at
-// which sigma, who makes pixels of latents. How a family lays out its files is known only to the
-// function that fills the struct; whoever has networks in memory can fill it as well.
+// A model that can draw, as a few small structs of callables: who denoises, what turns latents into
+// pixels, what it allows, in what it differs. How a family lays out its files is known only to
+// families/; whoever has networks in memory can fill the structs as well.
 #pragma once
 #include <ATen/core/Tensor.h>
 
 #include <functional>
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
+#include "diffusion/conditions.h"
 #include "diffusion/parameterisation.h"
 #include "diffusion/schedule.h"
 #include "diffusion/sigmas.h"
+#include "pipeline/latent_space.h"
+#include "pipeline/load_options.h"
 #include "pipeline/request.h"
 
 namespace pangu::pipeline {
 
-// What a network is told beside the noisy latent, one row a prompt. An undefined tensor is "none".
-struct Conditions {
-  at::Tensor context;       // [R,L,D] f32, token states
-  at::Tensor context_mask;  // [R,L] bool, true where a token counts; none: all count
-  at::Tensor pooled;        // [R,P] f32, the text as a whole (SDXL)
-  at::Tensor time_ids;  // [R,K] f32, sizes and crops (SDXL), an index of the size (PanGu-Draw 3)
-
-  // The rows of these numbers, in this order; a row may come several times.
-  Conditions rows(const std::vector<int64_t>& numbers) const;
-};
+using diffusion::Conditions;
 
 // Several rows of prompts, and what else a text side reads of a request.
 struct PromptRows {
@@ -53,7 +46,6 @@ struct Residuals {
 // All that one forward is told; tensors have the rows of x_net.
 struct NetInputs {
   Conditions conditions;
-  at::Tensor extra_channels;  // [N,E,h,w] f32 behind x_net's channels (inpainting networks)
   Residuals residuals;
 };
 
@@ -85,8 +77,55 @@ struct Posterior {
   at::Tensor mean, std;  // [B,C,h,w] f32
 };
 
+// Who denoises, and in what terms.
+struct Denoising {
+  diffusion::Schedule schedule;
+  diffusion::SigmaOptions sigma_options;
+  diffusion::Parameterisation parameterisation = diffusion::Parameterisation::kEps;
+  std::vector<TextSide> text_sides;  // one at least
+  std::vector<Expert> experts;       // from most noise to least
+  std::vector<double> boundaries;    // sigmas, experts - 1 of them
+  std::vector<Control> controls;     // LoadOptions::controlnets, in their order
+  // Of the experts' input behind the latent's channels: those of a mask and a masked picture, 5 for
+  // inpainting networks, else 0 ...
+  int extra_channels = 0;
+  // ... or those of a control picture (nn::control_channels), which takes the one control of a
+  // request; 0 for networks without.
+  int control_channels = 0;
+  // Latent pixels (rows x images x h x w) that one forward may hold; 0: one image a forward.
+  int64_t latent_pixels_a_forward = 0;
+};
+
+// Between latents, as the denoiser sees them, and pixels.
+struct LatentCodec {
+  LatentSpace space;
+  int channels = 0;
+  int downscale = 0;  // pixels a latent pixel, each way
+  std::function<void()> load;
+  // latents: [B,C,h,w] f32 -> [B,3,H,W] f32, about [-1,1].
+  std::function<at::Tensor(const at::Tensor& latents)> decode;
+  // pixels: [B,3,H,W] f32 in [-1,1], sides multiples of `downscale`. Empty: a decoder alone.
+  std::function<Posterior(const at::Tensor& pixels)> encode;
+};
+
+// In what a released model differs from all others.
+struct Quirks {
+  bool lag_switch = false;        // diffusion::make_plan
+  bool truncates_pixels = false;  // bytes are cut, not rounded (PanGu-Draw 3)
+  bool reads_picture = false;     // an image-variation model: the prompt is a picture
+};
+
+// Where the networks are, and what they cost.
+struct Cost {
+  std::string device = "cpu", dtype = "f32";
+  int64_t weight_bytes = 0;  // of all networks, in `dtype`
+  // Estimates, in 10^9 operations (nn/unet/cost.h), for a picture of this size: one row of the
+  // noisiest expert with its ControlNets; decoding; encoding. 0 where it is not known.
+  std::function<double(int width, int height)> row_gflop, decode_gflop, encode_gflop;
+};
+
 // Every callable may be used from several threads at once, and loads its weights when first called
-// (or at load*). A model on the CPU keeps its files mapped until it is gone.
+// (or at load). A model on the CPU keeps its files mapped until it is gone.
 struct Model {
   std::string name;         // of the folder
   std::string fingerprint;  // tells weights apart; 16 hexadecimal digits, or empty
@@ -94,61 +133,10 @@ struct Model {
   // Name of a style -> language ("en", "zh") -> words; "{prompt}" in them stands for the prompt,
   // words without it go before the prompt.
   std::map<std::string, std::map<std::string, std::string>> styles;
-  int latent_channels = 0;
-  int downscale = 0;  // pixels a latent pixel, each way
-  // LatentSpace::text: models of equal text here have one latent space.
-  std::string space;
-  diffusion::Schedule schedule;
-  diffusion::SigmaOptions sigma_options;
-  diffusion::Parameterisation parameterisation = diffusion::Parameterisation::kEps;
-  std::vector<Expert> experts;     // from most noise to least
-  std::vector<double> boundaries;  // sigmas, experts - 1 of them
-  bool lag_switch = false;         // diffusion::make_plan
-  bool reads_picture = false;      // an image-variation model: the prompt is a picture
-  int extra_channels = 0;          // of the experts' input: 5 for inpainting networks, else 0
-  // Of the experts' input: a control picture's (nn::control_channels), which takes the one control
-  // of a request; 0 for networks without.
-  int control_channels = 0;
-  bool truncates_pixels = false;  // bytes are cut, not rounded (PanGu-Draw 3)
-  std::string device = "cpu", dtype = "f32";
-  int64_t weight_bytes = 0;  // of all networks, in `dtype`
-  // Estimates, in 10^9 operations (nn/unet/cost.h), for a picture of this size: one row of the
-  // noisiest expert with its ControlNets; decoding; encoding. 0 where it is not known.
-  std::function<double(int width, int height)> row_gflop, decode_gflop, encode_gflop;
-  // Latent pixels (rows x images x h x w) that one forward may hold; 0: one image a forward.
-  int64_t latent_pixels_a_forward = 0;
-
-  std::vector<TextSide> text_sides;  // one at least
-  std::vector<Control> controls;     // LoadOptions::controls, in their order
-  std::function<void()> load_decoder;
-  // latents: [B,C,h,w] f32 as the denoiser sees them -> [B,3,H,W] f32, about [-1,1].
-  std::function<at::Tensor(const at::Tensor& latents)> decode;
-  // pixels: [B,3,H,W] f32 in [-1,1], sides multiples of `downscale`.
-  std::function<Posterior(const at::Tensor& pixels)> encode_pixels;
-};
-
-// A LoRA file and its weight; that of text encoders may be another.
-struct LoraUse {
-  std::string path;
-  double weight = 1.0;
-  std::optional<double> text_weight = {};
-};
-
-// "FILE[:WEIGHT]"; a colon may also be part of the file's name.
-LoraUse lora_use_from(const std::string& text);
-
-struct LoadOptions {
-  std::string device = "cpu";        // "cpu", "cuda" or "cuda:1"
-  std::optional<std::string> dtype;  // "f32" or "bf16"; empty: fastest_dtype(device)
-  std::vector<LoraUse> loras;
-  std::vector<std::string> controlnets;  // files or folders
-  std::vector<std::string> embeddings;   // textual inversions; the file's name is the word
-  std::string vae;                       // another autoencoder, a tiny one (TAESD) too
-  std::string refiner;                   // SDXL's second expert ...
-  double refiner_start = 0.8;            // ... from this share of the noise schedule on
-  size_t experts_in_memory = 0;          // at most so many at once; 0: all
-  int vae_tile = 0;                      // pixels a side that are decoded at once; 0: by size
-  std::string tokenizers;                // folder with the vocabularies that single files lack
+  Denoising denoising;
+  LatentCodec latents;
+  Quirks quirks;
+  Cost cost;
 };
 
 // Reads a model: configurations now, weights when they are needed. `path` is a folder in diffusers'
@@ -156,9 +144,6 @@ struct LoadOptions {
 // Error kBadInput names the file or key that is missing or wrong, kUnavailable a device that this
 // machine lacks.
 Model load_model(const std::string& path, const LoadOptions& options = {});
-
-// "bf16" on CUDA and on processors that multiply bf16 (AVX512-BF16), else "f32".
-std::string fastest_dtype(const std::string& device);
 
 // The prompt of style guidance's row: a name out of model.styles in the prompt's own language, or
 // literal words.

@@ -44,7 +44,7 @@ struct Heard {
 };
 
 Model listening(Model model, Heard& heard) {
-  for (Expert& expert : model.experts) {
+  for (Expert& expert : model.denoising.experts) {
     expert.predict = [&heard, name = expert.name, predict = expert.predict](
                          const at::Tensor& x, double t, const NetInputs& inputs) {
       heard.experts.push_back(name == "structure" ? "high" : "low");
@@ -54,11 +54,11 @@ Model listening(Model model, Heard& heard) {
       return out;
     };
   }
-  TextSide& side = model.text_sides.front();
+  TextSide& side = model.denoising.text_sides.front();
   side.encode = [&heard, encode = side.encode](const PromptRows& rows) {
     return heard.conditions = encode(rows);
   };
-  model.decode = [&heard, decode = model.decode](const at::Tensor& latents) {
+  model.latents.decode = [&heard, decode = model.latents.decode](const at::Tensor& latents) {
     heard.latents = latents.clone();
     return decode(latents);
   };
@@ -85,7 +85,7 @@ void compare_conditions(const std::string& name, const Conditions& got,
   parity::Worst worst;
   worst.add("context", got.context, wanted.at("context"));
   worst.add("pooled", got.pooled, y.slice(1, 0, got.pooled.size(1)));
-  const at::Tensor wrapped = at::atan2(got.time_ids.sin(), got.time_ids.cos());
+  const at::Tensor wrapped = at::atan2(got.size_numbers.sin(), got.size_numbers.cos());
   worst.add("size", wrapped, index_of_size(y));
   worst.report(name + ", conditions", kNetworkBound);
 }
@@ -97,7 +97,7 @@ TEST_CASE("PanGu-Draw 3 draws what a second statement of it draws") {
   options.dtype = "f32";
   options.tokenizers = std::string(kSourceDir) + "/models/tokenizers";
   const Model model = load_model((dump.folder() / "pair").string(), options);
-  REQUIRE(model.experts.size() == 2);
+  REQUIRE(model.denoising.experts.size() == 2);
   for (const auto& one : parity::read_json(dump.folder() / "cases.json")) {
     const std::string key = one["name"], name = "pangu-draw 3: " + key;
     const auto wanted = nn::load_safetensors((dump.folder() / (key + ".safetensors")).string());
@@ -114,9 +114,10 @@ TEST_CASE("PanGu-Draw 3 draws what a second statement of it draws") {
     REQUIRE(heard.x_net.size() == plan.steps.size());
     const at::Tensor latents = wanted.at("path");
     for (size_t i = 0; i <= plan.steps.size(); ++i) {
-      const at::Tensor got = i == plan.steps.size()
-                                 ? heard.latents
-                                 : heard.x_net[i] / model.schedule.input_scale(plan.steps[i].sigma);
+      const at::Tensor got =
+          i == plan.steps.size()
+              ? heard.latents
+              : heard.x_net[i] / model.denoising.schedule.input_scale(plan.steps[i].sigma);
       const auto row = static_cast<int64_t>(i);
       path.add("latents " + std::to_string(i), got, latents.slice(0, row, row + 1));
     }

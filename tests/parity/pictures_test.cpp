@@ -53,7 +53,7 @@ class LastModel {
       model_.reset();
       model_ = load_model(one["model"], options_of(one));
       // A batch of three in one forward.
-      model_->latent_pixels_a_forward = 1 << 20;
+      model_->denoising.latent_pixels_a_forward = 1 << 20;
       asked_ = std::move(asked);
     }
     return *model_;

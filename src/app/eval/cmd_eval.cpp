@@ -97,7 +97,7 @@ eval::Setting setting_of(const pipeline::Model& model, const pipeline::Request& 
   s.guidance = *request.guidance;
   s.guidance_low = *request.guidance_low;
   s.seed = *request.seed;
-  s.dtype = model.dtype;
+  s.dtype = model.cost.dtype;
   s.threads = at::get_num_threads();
   return s;
 }

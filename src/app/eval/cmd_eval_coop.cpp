@@ -310,7 +310,7 @@ std::vector<Planned> plans_of(const EvalCoopArgs& args, const std::string& kind,
   shared.steps = args.steps;
   shared.form = args.form;
   shared.bridge = args.bridge;
-  const diffusion::Schedule& schedule = drawer.model(args.hub).schedule;
+  const diffusion::Schedule& schedule = drawer.model(args.hub).denoising.schedule;
   const auto cases = [&](bool others_prompt) {
     return eval::study_cases(items, concepts, size_t(args.prompts), args.seed, others_prompt);
   };
@@ -346,8 +346,9 @@ std::string setting_text(const EvalCoopArgs& args, Drawer& drawer,
   return text + ". " + std::to_string(args.steps) +
          " steps, the hub guided at all noise levels, form `" + args.form + "`, bridge `" +
          args.bridge + "`, seeds from " + std::to_string(args.seed) + ", " +
-         drawer.model(args.hub).dtype + "; seconds on " + std::to_string(at::get_num_threads()) +
-         " threads of the machine that made this page, " + std::to_string(args.batch) +
+         drawer.model(args.hub).cost.dtype + "; seconds on " +
+         std::to_string(at::get_num_threads()) + " threads of the machine that made this page, " +
+         std::to_string(args.batch) +
          " prompts in one forward, all settings by turns. d is the other member's share; t is "
          "the training index, high at much noise.";
 }

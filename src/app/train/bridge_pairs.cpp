@@ -11,8 +11,8 @@
 #include "core/error.h"
 #include "image/resize.h"
 #include "pipeline/canvas.h"
-#include "pipeline/coop/latent_space.h"
 #include "pipeline/families/autoencoders.h"
+#include "pipeline/latent_space.h"
 
 namespace pangu::app {
 namespace {
@@ -82,32 +82,32 @@ BridgeSide open_bridge_side(const std::string& path, int size_px,
     const auto [component, what] = pipeline::open_autoencoder(where.string());
     const auto shared = std::make_shared<pipeline::Component>(component);
     const pipeline::Placement place = pipeline::placement_of(options);
-    const pipeline::Autoencoder autoencoder =
+    const pipeline::LatentCodec autoencoder =
         what.part == io::Part::kTinyVae
             ? pipeline::tiny_autoencoder(shared, place, options.vae_tile)
             : pipeline::kl_autoencoder(shared, 1.0, place, options.vae_tile);
     side.name = where.filename().string();
     side.space = autoencoder.space;
-    side.channels = autoencoder.latent_channels;
+    side.channels = autoencoder.channels;
     side.downscale = autoencoder.downscale;
     side.decode = autoencoder.decode;
     side.encode = [encode = autoencoder.encode](const at::Tensor& x) { return encode(x).mean; };
   } else {
     const auto model =
         std::make_shared<const pipeline::Model>(pipeline::load_model(where.string(), options));
-    if (!model->decode || !model->encode_pixels) {
+    if (!model->latents.decode || !model->latents.encode) {
       throw bad_input("model '" + model->name + "'", "an autoencoder of both halves",
-                      model->decode ? "no encoder" : "no decoder");
+                      model->latents.decode ? "no encoder" : "no decoder");
     }
     side.name = model->name;
-    side.space = model->space;
-    side.channels = model->latent_channels;
-    side.downscale = model->downscale;
+    side.space = model->latents.space;
+    side.channels = model->latents.channels;
+    side.downscale = model->latents.downscale;
     const auto& defaults = model->rules.defaults;
     side.size_px =
         static_cast<int>(std::lround(std::sqrt(double(*defaults.width) * *defaults.height)));
-    side.decode = [model](const at::Tensor& z) { return model->decode(z); };
-    side.encode = [model](const at::Tensor& x) { return model->encode_pixels(x).mean; };
+    side.decode = [model](const at::Tensor& z) { return model->latents.decode(z); };
+    side.encode = [model](const at::Tensor& x) { return model->latents.encode(x).mean; };
   }
   if (size_px > 0) side.size_px = size_px;
   if (side.size_px > 0) side.size_px = whole(side.size_px, side.downscale);

@@ -18,7 +18,8 @@ namespace pangu::app {
 
 // One end of a bridge: latents [B,C,h,w] as a denoiser sees them, pixels [B,3,H,W] in [-1,1].
 struct BridgeSide {
-  std::string name, space;
+  std::string name;
+  pipeline::LatentSpace space;
   int channels = 0, downscale = 0;
   int size_px = 0;  // side of the square that it works at, a multiple of downscale
   std::function<at::Tensor(const at::Tensor& latents)> decode;

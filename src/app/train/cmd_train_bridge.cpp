@@ -20,7 +20,7 @@
 #include "io/atomic_file.h"
 #include "nn/autoencoder/latent_converter.h"
 #include "nn/unet/unet.h"
-#include "pipeline/coop/latent_space.h"
+#include "pipeline/latent_space.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
 
@@ -104,8 +104,8 @@ nn::LatentConverterConfig config_of(const BridgeSide& from, const BridgeSide& to
   c.to_channels = to.channels;
   c.from_downscale = from.downscale;
   c.to_downscale = to.downscale;
-  c.from_space = from.space;
-  c.to_space = to.space;
+  c.from_space = from.space.text();
+  c.to_space = to.space.text();
   c.from_name = from.name;
   c.to_name = to.name;
   c.grid_scale = double(to.size_px) / to.downscale / (double(from.size_px) / from.downscale);

@@ -1,5 +1,6 @@
 #include "io/families/family_signs.h"
 
+#include "io/families/family_table.h"
 #include "io/tensor_names.h"
 
 namespace pangu::io {
@@ -8,7 +9,6 @@ namespace {
 // Sinusoids of a size number are 256 wide in SDXL, its refiner and PanGu-Draw 3; the width is not
 // in the weights.
 constexpr int64_t kNumberDim = 256;
-constexpr int kSdxlNumbers = 6, kRefinerNumbers = 5, kPanguNumbers = 1;
 
 void split_addition(Recognised& found, int64_t pooled, bool only_openclip) {
   const int64_t whole = found.addition_dim;
@@ -82,6 +82,10 @@ std::optional<NetworkSigns> signs_of(const TensorViews& tensors, const std::stri
       projection_seen = true;
       signs.linear_projection = view.shape.size() == 2;
     }
+    if (rest.starts_with(signs.ldm ? "middle_block.1.transformer_blocks."
+                                   : "mid_block.attentions.")) {
+      signs.middle_attends = true;
+    }
     if (rest.starts_with(signs.ldm ? "input_blocks.1.1." : "down_blocks.0.attentions.")) {
       signs.first_level_attends = true;
     }
@@ -97,7 +101,7 @@ int64_t pooled_dim_of(const TensorViews& tensors, const std::string& prefix) {
 std::string variant_of(const Recognised& found, const NetworkSigns& signs) {
   if (signs.class_table) return "4x upscaler (not supported)";
   if (signs.class_projection ||
-      (found.family == Family::kStableDiffusion2 && found.addition_dim > 0)) {
+      (signs.linear_projection && signs.first_level_attends && found.addition_dim > 0)) {
     return "unCLIP (not supported)";
   }
   const std::string channels = std::to_string(found.in_channels) + " input channels";
@@ -125,15 +129,11 @@ void decide_family(Recognised& found, const NetworkSigns& signs, const Surroundi
     const bool only_openclip =
         beside.text_encoder == TextTower::kNone && beside.text_encoder_2 != TextTower::kNone;
     split_addition(found, beside.pooled, only_openclip);
-    found.family = found.addition_numbers == kPanguNumbers     ? Family::kPanguDraw3
-                   : found.addition_numbers == kRefinerNumbers ? Family::kSdxlRefiner
-                                                               : Family::kSdxl;
-  } else if (signs.context_dim > 0 && signs.first_level_attends) {
-    found.family = signs.linear_projection ? Family::kStableDiffusion2 : Family::kStableDiffusion1;
-    if (found.family == Family::kStableDiffusion1 && beside.image_encoder &&
-        beside.text_encoder == TextTower::kNone) {
-      found.family = Family::kImageVariations;
-    }
+  }
+  for (const FamilyRow& row : family_table()) {
+    if (!row.fits(found, signs, beside)) continue;
+    found.family = row.family;
+    return;
   }
 }
 

@@ -9,12 +9,15 @@
 
 namespace pangu::io {
 
+// How many size numbers SDXL's kind of networks have beside the pooled text.
+inline constexpr int kSdxlNumbers = 6, kRefinerNumbers = 5, kPanguNumbers = 1;
+
 // Of one UNet or ControlNet under a prefix, in either naming.
 struct NetworkSigns {
   bool ldm = false;
   int64_t in_channels = 0, out_channels = 0, context_dim = 0, addition_dim = 0;
   int levels = 0;
-  bool linear_projection = false, first_level_attends = false;
+  bool linear_projection = false, first_level_attends = false, middle_attends = false;
   bool class_table = false;       // x4 upscaler: a table of noise levels
   bool class_projection = false;  // unCLIP: a noised image embedding
 };

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "io/families/families.h"
+#include "io/families/family_table.h"
 #include "io/tensor_names.h"
 #include "io/weights_file.h"
 
@@ -71,7 +72,7 @@ Training training_of(const TensorViews& tensors, const Metadata& metadata, const
   if (what.family == Family::kUnknown) return training;
   training.prediction = Prediction::kEps;
   training.because = "family";
-  if (what.family != Family::kStableDiffusion2 || what.inpaint) return training;
+  if (!row_of(what.family)->predicts_eps_or_v || what.inpaint) return training;
   const auto name = last_norm_of(tensors);
   if (!name) {
     training.prediction = Prediction::kUnknown;

@@ -19,7 +19,7 @@ namespace pangu::nn {
 struct LatentConverterConfig {
   int64_t from_channels = 4, to_channels = 4;
   int64_t from_downscale = 8, to_downscale = 8;  // pixels a latent pixel
-  std::string from_space, to_space;              // pipeline::Model::space
+  std::string from_space, to_space;              // pipeline::LatentSpace::text
   std::string from_name, to_name;                // of the models, for people
   // Side of the target's latents by that of the source's, as trained most.
   double grid_scale = 1.0;

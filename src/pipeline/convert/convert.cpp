@@ -13,6 +13,7 @@
 #include "nn/text/clip_text.h"
 #include "pipeline/convert/convert_files.h"
 #include "pipeline/families/source.h"
+#include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -60,6 +61,15 @@ struct Part {
 
 bool is_text_encoder(const std::string& name) { return name.starts_with("text_encoder"); }
 
+// Whether the single files of its family keep a last layer of this text encoder that the folders
+// have dropped.
+bool has_spare_layer(const Source& source, const std::string& component) {
+  const auto& encoders = source.spec->encoders;
+  return std::any_of(encoders.begin(), encoders.end(), [&](const ClipEncoderSpec& encoder) {
+    return encoder.component == component && encoder.layer != encoder.layer_of_single_file;
+  });
+}
+
 // A single file's text encoder has more than the folders that people know: buffers, and in Stable
 // Diffusion 2 a last layer and a projection that nothing reads.
 Part part_of(const Source& source, const std::string& name, const Component& component) {
@@ -77,7 +87,7 @@ Part part_of(const Source& source, const std::string& name, const Component& com
     if (!ours.empty()) part.tensors[ours] = tensor;
   }
   if (name == "text_encoder") part.tensors.erase("text_projection.weight");
-  if (source.what.family == io::Family::kStableDiffusion2) {
+  if (has_spare_layer(source, name)) {
     const auto layer = [](int64_t number) {
       return "text_model.encoder.layers." + std::to_string(number) + ".";
     };

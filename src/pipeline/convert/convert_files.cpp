@@ -10,42 +10,36 @@
 #include "nn/text/clip_text.h"
 #include "nn/text/clip_vision.h"
 #include "nn/unet/unet_from_shapes.h"
-#include "pipeline/families/family.h"
+#include "pipeline/families/scheduler_config.h"
+#include "pipeline/families/spec.h"
 #include "text/clip_files.h"
 
 namespace pangu::pipeline {
 namespace {
 
-using io::Family;
 using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr int kLatentPixels = 8;  // pixels a latent pixel, of all these families
 constexpr int kClipPromptTokens = 77;
-constexpr int kExpertBoundary = 500;  // PanGu-Draw 3's two halves of the noise schedule
 constexpr const char* kDiffusersVersion = "0.42.1";  // whose keys these are
 constexpr int kBos = 49406, kPadOfClip = 1;
 constexpr const char* kEnd = "<|endoftext|>";
 constexpr const char* kOpenClipPad = "!";  // id 0
 
 json pair(const char* library, const char* name) { return json::array({library, name}); }
-json nothing() { return json::array({nullptr, nullptr}); }
 
-nn::ClipActivation activation_of(const Source& source, const std::string& component) {
-  const bool open =
-      component == "text_encoder_2" || source.what.family == Family::kStableDiffusion2;
-  return open ? nn::ClipActivation::kGelu : nn::ClipActivation::kQuickGelu;
+const ClipEncoderSpec* encoder_of(const Source& source, const std::string& component) {
+  for (const ClipEncoderSpec& encoder : source.spec->encoders) {
+    if (encoder.component == component) return &encoder;
+  }
+  return nullptr;
 }
 
-const char* scheduler_class_of(Family family) {
-  switch (family) {
-    case Family::kSdxl:
-    case Family::kSdxlRefiner:
-    case Family::kPanguDraw3:
-      return "EulerDiscreteScheduler";
-    default:
-      return "DDIMScheduler";
-  }
+nn::ClipActivation activation_of(const Source& source, const std::string& component) {
+  const ClipEncoderSpec* encoder = encoder_of(source, component);
+  return encoder && encoder->is_open_clip ? nn::ClipActivation::kGelu
+                                          : nn::ClipActivation::kQuickGelu;
 }
 
 json added_token(const std::string& content) {
@@ -79,80 +73,55 @@ void add_clip_tokenizer(std::map<std::string, std::string>& files, const std::st
 }  // namespace
 
 std::string pipeline_class_of(const Source& source) {
-  const bool inpaint = source.what.inpaint;
-  switch (source.what.family) {
-    case Family::kStableDiffusion1:
-    case Family::kStableDiffusion2:
-      return inpaint ? "StableDiffusionInpaintPipeline" : "StableDiffusionPipeline";
-    case Family::kSdxl:
-      return inpaint ? "StableDiffusionXLInpaintPipeline" : "StableDiffusionXLPipeline";
-    case Family::kSdxlRefiner:
-      return "StableDiffusionXLImg2ImgPipeline";
-    case Family::kPanguDraw3:
-      return "PanGuDrawPipeline";
-    case Family::kImageVariations:
-      return "StableDiffusionImageVariationPipeline";
-    default:
-      throw bad_input("model '" + source.name + "'", "a family that this program draws with",
-                      source.what.human_name);
+  const FolderSpec& folder = source.spec->folder;
+  const std::string& name = source.what.inpaint ? folder.inpaint_pipeline : folder.pipeline;
+  if (name.empty()) {
+    throw bad_input("model '" + source.name + "'", "a family that this program draws with",
+                    source.what.human_name);
   }
+  return name;
 }
 
 json index_of(const Source& source) {
-  const Family family = source.what.family;
+  const FamilySpec& spec = *source.spec;
   json index = {{"_class_name", pipeline_class_of(source)},
                 {"_diffusers_version", kDiffusersVersion},
                 {"unet", pair("diffusers", "UNet2DConditionModel")},
                 {"vae", pair("diffusers", "AutoencoderKL")},
-                {"scheduler", pair("diffusers", scheduler_class_of(family))}};
-  const bool two = family == Family::kSdxl || family == Family::kPanguDraw3;
-  if (family == Family::kImageVariations) {
+                {"scheduler", pair("diffusers", spec.folder.scheduler.c_str())}};
+  if (source.has("unet_texture")) index["unet_texture"] = index["unet"];
+  if (spec.quirks.reads_picture) {
     index["image_encoder"] = pair("transformers", "CLIPVisionModelWithProjection");
-    index["feature_extractor"] = pair("transformers", "CLIPImageProcessor");
-  } else if (family != Family::kSdxlRefiner) {
-    index["text_encoder"] = pair("transformers", "CLIPTextModel");
-    index["tokenizer"] =
-        pair("transformers", family == Family::kPanguDraw3 ? "BertTokenizer" : "CLIPTokenizer");
-  } else {
-    index["text_encoder"] = index["tokenizer"] = nothing();
   }
-  if (two || family == Family::kSdxlRefiner) {
-    index["text_encoder_2"] = pair("transformers", "CLIPTextModelWithProjection");
-    index["tokenizer_2"] = pair("transformers", "CLIPTokenizer");
+  for (const ClipEncoderSpec& encoder : spec.encoders) {
+    // diffusers' pipelines have the pooled vector from the encoder of this name.
+    const bool projects = encoder.component == "text_encoder_2";
+    index[encoder.component] =
+        pair("transformers", projects ? "CLIPTextModelWithProjection" : "CLIPTextModel");
+    index[encoder.tokenizer] =
+        pair("transformers", encoder.is_word_piece ? "BertTokenizer" : "CLIPTokenizer");
   }
-  if (family == Family::kSdxl || family == Family::kSdxlRefiner) {
-    index["force_zeros_for_empty_prompt"] = family == Family::kSdxl;
-    if (family == Family::kSdxlRefiner || source.what.inpaint) {
-      index["requires_aesthetics_score"] = family == Family::kSdxlRefiner;
-    }
-  } else if (family == Family::kPanguDraw3) {
-    index["_pangu_version"] = 1;
-    index["expert_boundary"] = kExpertBoundary;
-    if (source.has("unet_texture")) {
-      index["unet_texture"] = pair("diffusers", "UNet2DConditionModel");
-    }
-  } else {
-    index["safety_checker"] = nothing();
-    if (family != Family::kImageVariations) index["feature_extractor"] = nothing();
-    index["requires_safety_checker"] = false;
+  if (spec.folder.index_keys.is_object()) index.update(spec.folder.index_keys);
+  if (source.what.inpaint && spec.folder.inpaint_index_keys.is_object()) {
+    index.update(spec.folder.inpaint_index_keys);
   }
   return index;
 }
 
 json config_of(const Source& source, const std::string& component, const nn::TensorShapes& shapes,
                const std::string& dtype) {
-  const int side = *family_defaults(source).width;
+  const int side = *defaults_of(source).width;
   if (component == "unet" || component == "unet_texture") {
     nn::UNetConfig config = nn::unet_config_from_shapes(shapes);
     config.sample_size = side / kLatentPixels;
     // Its scores leave f16 otherwise.
-    config.upcast_attention = source.what.family == Family::kStableDiffusion2 &&
+    config.upcast_attention = source.spec->folder.upcasts_v_attention &&
                               parameterisation_of(source) == diffusion::Parameterisation::kV;
     return nn::to_json(config);
   }
   if (component == "vae") {
     nn::AutoencoderKLConfig config = nn::autoencoder_config_from_shapes(shapes);
-    config.scaling_factor = latent_scale_of(source.what.family);
+    config.scaling_factor = source.spec->latent_scale;
     json keys = config.to_json();
     keys.erase("shift_factor");
     keys["sample_size"] = side;
@@ -172,9 +141,9 @@ json config_of(const Source& source, const std::string& component, const nn::Ten
 
 json scheduler_config_of(const Source& source) {
   const diffusion::ScheduleConfig schedule;
-  const Family family = source.what.family;
+  const NoiseSpec& noise = source.spec->noise;
   const bool zero_snr = source.training.zero_terminal_snr;
-  json keys = {{"_class_name", scheduler_class_of(family)},
+  json keys = {{"_class_name", source.spec->folder.scheduler},
                {"beta_schedule", diffusion::to_string(schedule.beta_schedule)},
                {"beta_start", schedule.beta_start},
                {"beta_end", schedule.beta_end},
@@ -182,18 +151,19 @@ json scheduler_config_of(const Source& source) {
                {"prediction_type", diffusion::to_string(parameterisation_of(source))},
                {"steps_offset", 1}};
   if (zero_snr) keys["rescale_betas_zero_snr"] = true;
-  // PanGu-Draw 3's spacing has no name there.
-  if (family != Family::kPanguDraw3) keys["timestep_spacing"] = zero_snr ? "trailing" : "leading";
   if (keys["_class_name"] == "DDIMScheduler") keys["clip_sample"] = false;
-  if (family != Family::kPanguDraw3) keys["set_alpha_to_one"] = false;
+  // The other spacing of our families, PanGu-Draw 3's, has no name there.
+  if (noise.spacing == diffusion::Spacing::kLeading) {
+    keys["timestep_spacing"] = zero_snr ? "trailing" : "leading";
+    keys["set_alpha_to_one"] = noise.ddim_ends_at_zero;
+  }
   return keys;
 }
 
 std::map<std::string, std::string> reading_files_of(const Source& source,
                                                     const std::string& tokenizers) {
-  const Family family = source.what.family;
   std::map<std::string, std::string> files;
-  if (family == Family::kImageVariations) {
+  if (source.spec->quirks.reads_picture) {
     const json keys = {{"image_processor_type", "CLIPImageProcessor"},
                        {"do_resize", true},
                        {"do_center_crop", true},
@@ -210,16 +180,19 @@ std::map<std::string, std::string> reading_files_of(const Source& source,
   const fs::path own = tokenizers;
   const text::ClipFiles clip =
       text::clip_files_of((own / "clip/bpe_simple_vocab_16e6.txt.gz").string());
-  if (source.has("text_encoder_2")) add_clip_tokenizer(files, "tokenizer_2", clip, kOpenClipPad);
-  if (family == Family::kPanguDraw3) {
-    files["tokenizer/vocab.txt"] = io::read_text_file((own / "zh/vocab.txt").string());
+  for (const ClipEncoderSpec& encoder : source.spec->encoders) {
+    if (!source.has(encoder.component)) continue;
+    if (!encoder.is_word_piece) {
+      add_clip_tokenizer(files, encoder.tokenizer, clip,
+                         encoder.is_open_clip ? kOpenClipPad : kEnd);
+      continue;
+    }
+    files[encoder.tokenizer + "/vocab.txt"] =
+        io::read_text_file((own / encoder.vocabulary / "vocab.txt").string());
     const json config = {{"tokenizer_class", "BertTokenizer"},
                          {"do_lower_case", true},
                          {"model_max_length", kClipPromptTokens}};
-    files["tokenizer/tokenizer_config.json"] = config.dump(2) + "\n";
-  } else if (source.has("text_encoder")) {
-    add_clip_tokenizer(files, "tokenizer", clip,
-                       family == Family::kStableDiffusion2 ? kOpenClipPad : kEnd);
+    files[encoder.tokenizer + "/tokenizer_config.json"] = config.dump(2) + "\n";
   }
   return files;
 }

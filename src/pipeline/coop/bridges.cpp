@@ -7,7 +7,6 @@
 #include <tuple>
 
 #include "core/error.h"
-#include "pipeline/coop/latent_space.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -51,11 +50,12 @@ double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const Bri
 constexpr double kNearGrids = 0.05;
 
 // Latents of `from` as those of `to`, two spaces of one encoder.
-std::function<at::Tensor(const at::Tensor&)> rescaling(const std::string& from,
-                                                       const std::string& to) {
+std::function<at::Tensor(const at::Tensor&)> rescaling(const LatentSpace& from,
+                                                       const LatentSpace& to) {
   if (from == to) return [](const at::Tensor& latents) { return latents; };
-  return [map = linear_map(LatentSpace::parse(from), LatentSpace::parse(to))](
-             const at::Tensor& latents) { return latents * map.first + map.second; };
+  return [map = linear_map(from, to)](const at::Tensor& latents) {
+    return latents * map.first + map.second;
+  };
 }
 
 const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, const BridgeEnd& from,

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "image/resize.h"
+#include "pipeline/latent_space.h"
 
 namespace pangu::pipeline {
 
@@ -20,8 +21,8 @@ image::Filter filter_from(const std::string& name);
 // A latent space at a size: latents [B,channels,height/downscale,width/downscale], as a denoiser
 // sees them; pixels [B,3,height,width], about [-1,1]. An empty callable is "none".
 struct BridgeEnd {
-  std::string name;   // of the member, for errors
-  std::string space;  // Model::space
+  std::string name;  // of the member, for errors
+  LatentSpace space;
   int channels = 0, downscale = 0;
   int width = 0, height = 0;
   std::function<at::Tensor(const at::Tensor& latents)> decode, tiny_decode;
@@ -30,7 +31,7 @@ struct BridgeEnd {
 
 // A network from one space into another, at any size.
 struct LearnedBridge {
-  std::string from, to;  // Model::space; serves all spaces of these encoders
+  LatentSpace from, to;  // serves all spaces of these encoders
   std::string path;
   double grid_scale = 0.0;  // target's latent side by the source's, as trained most; 0: any
   bool named = false;       // by the recipe, not found beside the models

@@ -11,7 +11,8 @@ namespace {
 
 BridgeEnd end(const std::string& name, double scale) {
   BridgeEnd e;
-  e.name = e.space = name;
+  e.name = name;
+  e.space.encoder = name;
   e.channels = 3;
   e.downscale = 1;
   e.width = 8;
@@ -53,7 +54,7 @@ TEST_CASE("a bridge is picked as asked, by what both ends have") {
   CHECK(pick_bridge("learned", a, a, {}).kind == BridgeKind::kIdentity);
 
   LearnedBridge learned;
-  learned.from = "a", learned.to = "b", learned.path = "file";
+  learned.from.encoder = "a", learned.to.encoder = "b", learned.path = "file";
   learned.convert = [](const at::Tensor& t, int64_t, int64_t) { return t * 7; };
   CHECK(at::allclose(pick_bridge("auto", a, b, {learned}).cross(x), x * 7));
   CHECK(pick_bridge("exact", a, b, {learned}).kind == BridgeKind::kExact);
@@ -61,9 +62,9 @@ TEST_CASE("a bridge is picked as asked, by what both ends have") {
 
   // Trained for the spaces "a" and "b", it serves their encoders at any scale.
   BridgeEnd scaled = b;
-  scaled.space = "b x 2.000000 - 0.500000";
+  scaled.space = {"b", 2.0, 0.5};
   CHECK(at::allclose(pick_bridge("auto", a, scaled, {learned}).cross(x), x * 13));
-  learned.from = "b", learned.to = "a";
+  learned.from.encoder = "b", learned.to.encoder = "a";
   CHECK(at::allclose(pick_bridge("auto", scaled, a, {learned}).cross(x), x * 7));
   const auto identity = pick_bridge("exact", scaled, b, {});
   CHECK(identity.kind == BridgeKind::kIdentity);

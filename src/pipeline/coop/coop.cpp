@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include "core/error.h"
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/canvas.h"
-#include "pipeline/coop/latent_space.h"
+#include "pipeline/latent_space.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -42,7 +43,7 @@ auto naming(const Loaded& member, const Call& call) {
 
 std::vector<Loaded> load_members(const Recipe& recipe, const CoopSetup& setup) {
   std::vector<Loaded> members;
-  std::map<std::string, std::shared_ptr<const Model>> known;
+  std::unordered_map<LoadOptions, std::map<std::string, std::shared_ptr<const Model>>> known;
   const auto loaded = [&](const MemberSpec& spec, const std::string& vae) {
     LoadOptions options = spec.load;
     options.device = setup.load.device;
@@ -51,15 +52,7 @@ std::vector<Loaded> load_members(const Recipe& recipe, const CoopSetup& setup) {
     options.vae_tile = setup.load.vae_tile;
     options.tokenizers = setup.load.tokenizers;
     if (!vae.empty()) options.vae = vae;
-    std::string key = spec.model + "\n" + options.vae + "\n" + options.refiner + " " +
-                      std::to_string(options.refiner_start);
-    for (const std::string& net : options.controlnets) key += "\nc " + net;
-    for (const std::string& file : options.embeddings) key += "\ne " + file;
-    for (const LoraUse& use : options.loras) {
-      key += "\nl " + use.path + " " + std::to_string(use.weight) + " " +
-             std::to_string(use.text_weight.value_or(use.weight));
-    }
-    auto& model = known[key];
+    auto& model = known[options][spec.model];
     if (!model) model = std::make_shared<const Model>(setup.open_model(spec.model, options));
     return model;
   };
@@ -105,7 +98,7 @@ std::pair<int, int> size_beside(int width, int height, const Model& model, const
   const double own = double(*rules.defaults.width) * *rules.defaults.height;
   const double area = double(width) * height;
   const bool trusted = area <= own * kTrustedArea && area >= own / kTrustedArea;
-  const bool one_space = one_encoder(model.space, hub.space);
+  const bool one_space = one_encoder(model.latents.space, hub.latents.space);
   if ((trusted || one_space) && allows(rules, width, height)) return {width, height};
   if (!rules.sizes.empty()) return nearest_size(width, height, rules);
   const double scale = trusted ? 1.0 : std::sqrt(own / area);
@@ -125,7 +118,7 @@ Request request_for(const Loaded& member, const Request& shared, std::pair<int, 
   Request request = request_from_json(merged(shared, member.spec->request));
   const Request own = request_from_json(member.spec->request);
   if (!own.width && !own.height) std::tie(request.width, request.height) = size;
-  if (!member.model->reads_picture && own.image_prompt.empty()) request.image_prompt.clear();
+  if (!member.model->quirks.reads_picture && own.image_prompt.empty()) request.image_prompt.clear();
   return naming(member, [&] { return resolved(request, member.model->rules, 0); });
 }
 
@@ -135,18 +128,20 @@ Pictures pictures_for(const Loaded& member, const Request& request, const CoopSe
     throw bad_input(called(member), "no mask_image (inpainting)", "'" + request.mask_image + "'",
                     "a member's region is its `mask`");
   }
-  if (model.reads_picture == request.image_prompt.empty()) {
-    throw bad_input(called(member) + ", image_prompt",
-                    model.reads_picture ? "a picture to vary" : "none, since it reads a text",
-                    model.reads_picture ? "none" : "'" + request.image_prompt + "'");
-  }
-  const size_t controls = model.control_channels > 0 ? 1 : model.controls.size();
-  if (request.controls.size() != controls) {
+  if (model.quirks.reads_picture == request.image_prompt.empty()) {
     throw bad_input(
-        called(member) + ", control_image",
-        std::to_string(controls) + (model.control_channels > 0 ? ", which this model draws from"
-                                                               : ", one for each controlnet"),
-        std::to_string(request.controls.size()));
+        called(member) + ", image_prompt",
+        model.quirks.reads_picture ? "a picture to vary" : "none, since it reads a text",
+        model.quirks.reads_picture ? "none" : "'" + request.image_prompt + "'");
+  }
+  const size_t controls =
+      model.denoising.control_channels > 0 ? 1 : model.denoising.controls.size();
+  if (request.controls.size() != controls) {
+    throw bad_input(called(member) + ", control_image",
+                    std::to_string(controls) + (model.denoising.control_channels > 0
+                                                    ? ", which this model draws from"
+                                                    : ", one for each controlnet"),
+                    std::to_string(request.controls.size()));
   }
   Pictures pictures;
   const auto read = [&](const std::string& path) {
@@ -188,7 +183,8 @@ at::Tensor mask_of(const Loaded& member, const CoopSetup& setup, const Request& 
         std::to_string(picture.width) + "x" + std::to_string(picture.height));
   }
   const at::Tensor grey = pixels_of(picture, 0.0, 1.0).mean(1, /*keepdim=*/true);
-  return resampled(grey, height / hub.downscale, width / hub.downscale, image::Filter::kBox)
+  return resampled(grey, height / hub.latents.downscale, width / hub.latents.downscale,
+                   image::Filter::kBox)
       .clamp(0, 1);
 }
 
@@ -196,29 +192,29 @@ BridgeEnd end_of(const Loaded& member, const Request& request) {
   BridgeEnd end;
   const Model& model = *member.model;
   end.name = member.name;
-  end.space = model.space;
-  end.channels = model.latent_channels;
-  end.downscale = model.downscale;
+  end.space = model.latents.space;
+  end.channels = model.latents.channels;
+  end.downscale = model.latents.downscale;
   end.width = *request.width;
   end.height = *request.height;
-  end.decode = model.decode;
-  if (model.encode_pixels) {
+  end.decode = model.latents.decode;
+  if (model.latents.encode) {
     end.encode = [keep = member.model](const at::Tensor& pixels) {
-      return keep->encode_pixels(pixels).mean;
+      return keep->latents.encode(pixels).mean;
     };
   }
   if (member.tiny) {
-    if (member.tiny->downscale != model.downscale ||
-        member.tiny->latent_channels != model.latent_channels) {
+    if (member.tiny->latents.downscale != model.latents.downscale ||
+        member.tiny->latents.channels != model.latents.channels) {
       throw bad_input(called(member) + ", tiny_vae",
-                      std::to_string(model.latent_channels) + " channels and a factor of " +
-                          std::to_string(model.downscale),
-                      std::to_string(member.tiny->latent_channels) + " and " +
-                          std::to_string(member.tiny->downscale));
+                      std::to_string(model.latents.channels) + " channels and a factor of " +
+                          std::to_string(model.latents.downscale),
+                      std::to_string(member.tiny->latents.channels) + " and " +
+                          std::to_string(member.tiny->latents.downscale));
     }
-    end.tiny_decode = member.tiny->decode;
+    end.tiny_decode = member.tiny->latents.decode;
     end.tiny_encode = [keep = member.tiny](const at::Tensor& pixels) {
-      return keep->encode_pixels(pixels).mean;
+      return keep->latents.encode(pixels).mean;
     };
   }
   return end;
@@ -307,7 +303,7 @@ std::vector<double> ends_of(const std::vector<StageSpec>& specs, const Model& hu
       throw bad_input("stage " + std::to_string(i + 1) + ", until",
                       "the noise level where the next takes over", "none", "for example t=500");
     }
-    ends.push_back(diffusion::sigma_from(specs[i].until, hub.schedule, sigmas));
+    ends.push_back(diffusion::sigma_from(specs[i].until, hub.denoising.schedule, sigmas));
   }
   if (!specs.back().until.empty()) {
     throw bad_input("the last stage, until", "none, since it goes to the end",

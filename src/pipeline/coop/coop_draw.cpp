@@ -59,14 +59,9 @@ ReadPrompts joined(const std::vector<ReadPrompts>& each) {
   ReadPrompts all;
   all.prompt_count = count;
   for (size_t side = 0; side < each.front().sides.size(); ++side) {
-    const auto interleaved = [&](at::Tensor Conditions::* field) {
-      std::vector<at::Tensor> parts;
-      for (const ReadPrompts& one : each) parts.push_back(one.sides[side].*field);
-      if (!parts.front().defined()) return at::Tensor();
-      return at::stack(parts, 1).flatten(0, 1);
-    };
-    all.sides.push_back({interleaved(&Conditions::context), interleaved(&Conditions::context_mask),
-                         interleaved(&Conditions::pooled), interleaved(&Conditions::time_ids)});
+    std::vector<Conditions> parts;
+    for (const ReadPrompts& one : each) parts.push_back(one.sides[side]);
+    all.sides.push_back(diffusion::interleaved(parts));
   }
   return all;
 }
@@ -91,7 +86,8 @@ Canvas joined(std::vector<Canvas> each) {
 void prepare(Prepared& p, const Cooperation& coop, const Member& member,
              const std::vector<CoopWish>& wishes, Stopwatch& timed) {
   const Model& model = *member.model;
-  p.plan = diffusion::make_plan(coop.sigmas, model.schedule, model.boundaries, model.lag_switch);
+  p.plan = diffusion::make_plan(coop.sigmas, model.denoising.schedule, model.denoising.boundaries,
+                                model.quirks.lag_switch);
   load_for(model, p.plan, timed);
   std::vector<Pictures> pictures;
   for (const CoopWish& wish : wishes) pictures.push_back(pictures_of(member, wish));
@@ -111,7 +107,7 @@ void prepare(Prepared& p, const Cooperation& coop, const Member& member,
     of_each.push_back(prompts_of(model, own));
   }
   if (wishes.empty()) of_each.push_back(prompts_of(model, member.request));
-  if (!model.reads_picture) {
+  if (!model.quirks.reads_picture) {
     p.prompts = read_prompts(*p.job, of_each, {});
     return;
   }
@@ -175,7 +171,7 @@ diffusion::Latents start_of(const CoopStage& stage, const PreparedStage& prepare
   auto p = prepared.begin();
   for (size_t k = 0; k < x.size(); ++k, ++p) {
     if (!p->canvas.init) {
-      x.parts[k] = x[k] / stage.members[k].model->schedule.input_scale(sigma);
+      x.parts[k] = x[k] / stage.members[k].model->denoising.schedule.input_scale(sigma);
     } else {
       x.parts[k] = (k == 0 ? hub_z0 : p->canvas.init->mean) + x[k] * sigma;
     }

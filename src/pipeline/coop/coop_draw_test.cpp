@@ -16,10 +16,11 @@ constexpr double kMostOff = 2.0;  // levels of 255: larger batches round otherwi
 
 Model toy(const std::string& name, int side) {
   Model m;
-  m.name = m.space = name;
-  m.latent_channels = 3;
-  m.downscale = 8;
-  m.parameterisation = diffusion::Parameterisation::kX0;
+  m.name = name;
+  m.latents.space.encoder = name;
+  m.latents.channels = 3;
+  m.latents.downscale = 8;
+  m.denoising.parameterisation = diffusion::Parameterisation::kX0;
   m.rules.defaults.width = m.rules.defaults.height = side;
   m.rules.defaults.steps = 4;
   m.rules.defaults.guidance = 2.0;
@@ -27,36 +28,37 @@ Model toy(const std::string& name, int side) {
   m.rules.defaults.sampler = "euler";
   m.rules.defaults.schedule = "normal";
   m.rules.defaults.noise = "philox";
-  m.load_decoder = [] {};
-  m.text_sides.push_back({[] {},
-                          [](const PromptRows& rows) {
-                            const auto n = int64_t(rows.prompts.size());
-                            Conditions c;
-                            c.context = at::zeros({n, 1, 1});
-                            for (int64_t r = 0; r < n; ++r) {
-                              const double seen =
-                                  rows.picture.defined()
-                                      ? rows.picture.mean().item<double>()
-                                      : 0.1 * double(rows.prompts[size_t(r)].size());
-                              c.context[r].fill_(rows.negative[size_t(r)] ? 0.0 : seen);
-                            }
-                            return c;
-                          }});
-  m.experts.push_back({"net", [] {},
-                       [](const at::Tensor& x, double, const NetInputs& in) {
-                         at::Tensor x0 = in.conditions.context.view({-1, 1, 1, 1}) * 0.3 + 0.05 * x;
-                         if (in.extra_channels.defined()) {
-                           REQUIRE(in.extra_channels.size(0) == x.size(0));
-                           x0 = x0 + in.extra_channels.mean(1, true);
-                         }
-                         return x0;
-                       }});
-  m.encode_pixels = [](const at::Tensor& pixels) {
+  m.latents.load = [] {};
+  m.denoising.text_sides.push_back({[] {},
+                                    [](const PromptRows& rows) {
+                                      const auto n = int64_t(rows.prompts.size());
+                                      Conditions c;
+                                      c.context = at::zeros({n, 1, 1});
+                                      for (int64_t r = 0; r < n; ++r) {
+                                        const double seen =
+                                            rows.picture.defined()
+                                                ? rows.picture.mean().item<double>()
+                                                : 0.1 * double(rows.prompts[size_t(r)].size());
+                                        c.context[r].fill_(rows.negative[size_t(r)] ? 0.0 : seen);
+                                      }
+                                      return c;
+                                    }});
+  m.denoising.experts.push_back({"net", [] {},
+                                 [](const at::Tensor& x, double, const NetInputs& in) {
+                                   at::Tensor x0 =
+                                       in.conditions.context.view({-1, 1, 1, 1}) * 0.3 + 0.05 * x;
+                                   if (in.conditions.extra_channels.defined()) {
+                                     REQUIRE(in.conditions.extra_channels.size(0) == x.size(0));
+                                     x0 = x0 + in.conditions.extra_channels.mean(1, true);
+                                   }
+                                   return x0;
+                                 }});
+  m.latents.encode = [](const at::Tensor& pixels) {
     const at::Tensor mean =
         at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
     return Posterior{mean, at::zeros_like(mean)};
   };
-  m.decode = [](const at::Tensor& z) {
+  m.latents.decode = [](const at::Tensor& z) {
     return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
   };
   return m;
@@ -67,8 +69,8 @@ CoopSetup setup() {
   CoopSetup s;
   s.open_model = [](const std::string& path, const LoadOptions&) {
     Model m = toy(path, path == "text" ? 128 : 64);
-    if (path == "lines") m.control_channels = 64;
-    if (path == "varies") m.reads_picture = true;
+    if (path == "lines") m.denoising.control_channels = 64;
+    if (path == "varies") m.quirks.reads_picture = true;
     return m;
   };
   s.read_picture = [](const std::string&) { return image::filled(64, 64, {0, 0, 0}); };

@@ -46,8 +46,12 @@ std::vector<double> shares_at(const CoopStage& stage, double sigma) {
 }
 
 std::string expert_at(const Member& m, double sigma) {
-  if (m.model->experts.size() == 1) return "";
-  return " (" + m.model->experts[diffusion::expert_of_sigma(m.model->boundaries, sigma)].name + ")";
+  if (m.model->denoising.experts.size() == 1) return "";
+  return " (" +
+         m.model->denoising
+             .experts[diffusion::expert_of_sigma(m.model->denoising.boundaries, sigma)]
+             .name +
+         ")";
 }
 
 // Rows of a forward: negative, prompt and styles, or the prompt alone where guidance is off.
@@ -57,14 +61,14 @@ int rows_of(const Member& m) {
 }
 
 double member_gflop(const Member& m) {
-  return rows_of(m) * m.model->row_gflop(m.end.width, m.end.height);
+  return rows_of(m) * m.model->cost.row_gflop(m.end.width, m.end.height);
 }
 
 // 0 for bridges that are no autoencoders'.
 double bridge_gflop(const PickedBridge& bridge, const Member& from, const Member& to) {
   if (bridge.kind != BridgeKind::kExact) return 0.0;
-  return from.model->decode_gflop(from.end.width, from.end.height) +
-         to.model->encode_gflop(to.end.width, to.end.height);
+  return from.model->cost.decode_gflop(from.end.width, from.end.height) +
+         to.model->cost.encode_gflop(to.end.width, to.end.height);
 }
 
 // Of every bridge of a stage that is crossed, in order: says(from, to, bridge).
@@ -134,10 +138,10 @@ std::string to_table(const Cooperation& coop) {
     for (const Member& m : stage.members) {
       out << "  " << padded(m.name + (&m == &stage.members.front() ? " (hub)" : ""), 28)
           << padded(size_text(m.end), 10) << "latent " << space_text(m.end) << ", "
-          << number(static_cast<double>(m.model->weight_bytes) / 1e6, 0) << " MB"
+          << number(static_cast<double>(m.model->cost.weight_bytes) / 1e6, 0) << " MB"
           << (m.mask.defined() ? ", masked" : "") << "\n";
       if (models.insert(m.model.get()).second) {
-        megabytes += static_cast<double>(m.model->weight_bytes) / 1e6;
+        megabytes += static_cast<double>(m.model->cost.weight_bytes) / 1e6;
       }
     }
     for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& bridge) {
@@ -186,7 +190,7 @@ json to_json(const Cooperation& coop) {
                          {"height", m.end.height},
                          {"latent_channels", m.end.channels},
                          {"downscale", m.end.downscale},
-                         {"weight_bytes", m.model->weight_bytes},
+                         {"weight_bytes", m.model->cost.weight_bytes},
                          {"masked", m.mask.defined()}});
     }
     for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& b) {

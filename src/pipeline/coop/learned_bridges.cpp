@@ -80,8 +80,8 @@ LearnedBridge open_learned_bridge(const std::string& folder, const Placement& pl
     return made;
   });
   LearnedBridge bridge;
-  bridge.from = config.from_space;
-  bridge.to = config.to_space;
+  bridge.from = LatentSpace::parse(config.from_space);
+  bridge.to = LatentSpace::parse(config.to_space);
   bridge.path = folder;
   bridge.grid_scale = config.grid_scale;
   bridge.psnr_db = psnr_in(json, kept_in(json));

@@ -37,13 +37,15 @@ void write_bridge(const TestFolder& folder, const std::string& name, uint64_t se
                        nn::state_of(converter));
 }
 
+LatentSpace space(const std::string& encoder) { return {encoder, 1.0, 0.0}; }
+
 TEST_CASE("a learned bridge is read from its folder and converts") {
   const at::NoGradGuard no_grad;
   const TestFolder folder;
   write_bridge(folder, "A-to-B", 1);
   const LearnedBridge bridge = open_learned_bridge(folder.file("A-to-B"));
-  CHECK(bridge.from == "one");
-  CHECK(bridge.to == "two");
+  CHECK(bridge.from == space("one"));
+  CHECK(bridge.to == space("two"));
   CHECK(bridge.grid_scale == 2.0);
   torch::manual_seed(1);
   nn::LatentConverter same(small_config());
@@ -93,8 +95,8 @@ TEST_CASE("bridges are found in the folder of a training, and one level deep") {
 TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
   const auto bridge = [](const char* from, const char* path, double grid_scale) {
     LearnedBridge b;
-    b.from = from;
-    b.to = "two";
+    b.from = space(from);
+    b.to = space("two");
     b.path = path;
     b.grid_scale = grid_scale;
     b.convert = [](const at::Tensor& x, int64_t, int64_t) { return x; };
@@ -104,8 +106,8 @@ TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
                                               bridge("other", "other", 0.7)};
   const auto through = [](const at::Tensor& x) { return x; };
   const auto picked = [&](const std::string& asked, int width, int height) {
-    const BridgeEnd from{"m", "one", 4, 8, 64, 64, through, {}, {}, {}};
-    const BridgeEnd to{"n", "two", 4, 8, width, height, {}, {}, through, {}};
+    const BridgeEnd from{"m", space("one"), 4, 8, 64, 64, through, {}, {}, {}};
+    const BridgeEnd to{"n", space("two"), 4, 8, width, height, {}, {}, through, {}};
     return pick_bridge(asked, from, to, learned).why;
   };
   CHECK(picked("learned", 64, 64) == "same");
@@ -121,15 +123,15 @@ TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
 TEST_CASE("of equally near bridges the named one is picked, then the better documented one") {
   const auto bridge = [](const char* path, std::optional<double> psnr_db, bool named) {
     LearnedBridge b;
-    b.from = "one", b.to = "two", b.path = path;
+    b.from = space("one"), b.to = space("two"), b.path = path;
     b.psnr_db = psnr_db;
     b.exact_psnr_db = 30.04;
     b.named = named;
     return b;
   };
   const auto picked = [](const std::vector<LearnedBridge>& learned) {
-    const BridgeEnd from{"m", "one", 4, 8, 64, 64, {}, {}, {}, {}};
-    const BridgeEnd to{"n", "two", 4, 8, 64, 64, {}, {}, {}, {}};
+    const BridgeEnd from{"m", space("one"), 4, 8, 64, 64, {}, {}, {}, {}};
+    const BridgeEnd to{"n", space("two"), 4, 8, 64, 64, {}, {}, {}, {}};
     return pick_bridge("auto", from, to, learned).why;
   };
   const auto silent = bridge("silent", {}, false), poor = bridge("poor", 21.0, false);

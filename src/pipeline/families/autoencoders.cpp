@@ -8,7 +8,6 @@
 #include "nn/autoencoder/autoencoder_tiny.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/unet/unet_from_shapes.h"
-#include "pipeline/coop/latent_space.h"
 #include "pipeline/tiles.h"
 
 namespace pangu::pipeline {
@@ -32,7 +31,7 @@ Tiling tiling_of(int asked, int64_t pixels, int64_t f, bool decoding) {
 
 }  // namespace
 
-Autoencoder kl_autoencoder(const std::shared_ptr<const Component>& component, double family_scale,
+LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, double family_scale,
                            const Placement& place, int tile) {
   nn::AutoencoderKLConfig config;
   if (component->config.is_null()) {
@@ -45,13 +44,12 @@ Autoencoder kl_autoencoder(const std::shared_ptr<const Component>& component, do
     return make_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component));
   });
   const int f = config.downscale();
-  Autoencoder a;
-  a.latent_channels = config.latent_channels;
+  LatentCodec a;
+  a.channels = config.latent_channels;
   a.downscale = f;
   // The encoder makes the space: of decoders trained further, each reads it.
-  a.space = LatentSpace{fingerprint_of(*component, {"encoder.", "quant_conv."}),
-                        config.scaling_factor, config.shift_factor}
-                .text();
+  a.space = {fingerprint_of(*component, {"encoder.", "quant_conv."}), config.scaling_factor,
+             config.shift_factor};
   a.load = [network] { network->get(); };
   a.decode = [=](const at::Tensor& latents) {
     nn::AutoencoderKL& vae = network->get();
@@ -75,7 +73,7 @@ Autoencoder kl_autoencoder(const std::shared_ptr<const Component>& component, do
   return a;
 }
 
-Autoencoder tiny_autoencoder(const std::shared_ptr<const Component>& component,
+LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
                              const Placement& place, int tile) {
   const auto config = component->config.is_null()
                           ? nn::autoencoder_tiny_config_from_shapes(shapes_of(*component))
@@ -84,10 +82,10 @@ Autoencoder tiny_autoencoder(const std::shared_ptr<const Component>& component,
     return make_network<nn::AutoencoderTiny>(config, *component, place, tensors_of(*component));
   });
   const int f = static_cast<int>(config.downscale());
-  Autoencoder a;
-  a.latent_channels = static_cast<int>(config.latent_channels);
+  LatentCodec a;
+  a.channels = static_cast<int>(config.latent_channels);
   a.downscale = f;
-  a.space = fingerprint_of(*component);
+  a.space = {fingerprint_of(*component), 1.0, 0.0};
   a.load = [network] { network->get(); };
   a.decode = [=](const at::Tensor& latents) {
     const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
@@ -108,14 +106,13 @@ Autoencoder tiny_autoencoder(const std::shared_ptr<const Component>& component,
   return a;
 }
 
-Autoencoder pixel_autoencoder(const nlohmann::json& config) {
+LatentCodec pixel_autoencoder(const nlohmann::json& config) {
   const nn::PixelSpace pixels = nn::PixelSpace::from_json(config);
-  Autoencoder a;
-  a.latent_channels = static_cast<int>(pixels.channels());
+  LatentCodec a;
+  a.channels = static_cast<int>(pixels.channels());
   a.downscale = static_cast<int>(pixels.patch_size);
-  a.space = LatentSpace{"pixels / " + std::to_string(pixels.patch_size), pixels.scaling_factor,
-                        pixels.shift_factor}
-                .text();
+  a.space = {"pixels / " + std::to_string(pixels.patch_size), pixels.scaling_factor,
+             pixels.shift_factor};
   a.load = [] {};
   a.decode = [pixels](const at::Tensor& latents) { return pixels.decode(latents); };
   a.encode = [pixels](const at::Tensor& image) {

@@ -117,7 +117,7 @@ void load_component(torch::nn::Module& network, const Component& component, cons
 ExpertPool::ExpertPool(size_t most, std::vector<Maker> makers)
     : most_(most), makers_(std::move(makers)), made_(makers_.size()) {}
 
-std::shared_ptr<nn::UNet2DConditionModel> ExpertPool::get(size_t expert) {
+std::shared_ptr<const LoadedDenoiser> ExpertPool::get(size_t expert) {
   const std::lock_guard lock(mutex_);
   std::erase(order_, expert);
   order_.push_back(expert);

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "nn/unet/unet.h"
+#include "nn/weights.h"
 #include "pipeline/families/source.h"
 #include "pipeline/model.h"
 
@@ -75,19 +75,27 @@ std::shared_ptr<Network> make_network(const Config& config, const Component& com
   return network;
 }
 
-// UNets of which at most `most` are in memory (0: all): the one that was asked for longest ago goes
-// first.
+// A denoiser in memory, of any architecture. It keeps its network alive; without it the memory is
+// free again.
+struct LoadedDenoiser {
+  // Expert::predict.
+  std::function<at::Tensor(const at::Tensor& x_net, double t_index, const NetInputs& inputs)>
+      predict;
+};
+
+// Denoisers of which at most `most` are in memory (0: all): the one that was asked for longest ago
+// goes first.
 class ExpertPool {
  public:
-  using Maker = std::function<std::shared_ptr<nn::UNet2DConditionModel>()>;
+  using Maker = std::function<std::shared_ptr<const LoadedDenoiser>()>;
   ExpertPool(size_t most, std::vector<Maker> makers);
-  std::shared_ptr<nn::UNet2DConditionModel> get(size_t expert);
+  std::shared_ptr<const LoadedDenoiser> get(size_t expert);
 
  private:
   size_t most_;
   std::vector<Maker> makers_;
   std::mutex mutex_;
-  std::vector<std::shared_ptr<nn::UNet2DConditionModel>> made_;
+  std::vector<std::shared_ptr<const LoadedDenoiser>> made_;
   std::vector<size_t> order_;  // of use, the latest last
 };
 

@@ -11,6 +11,7 @@
 #include "io/mapped_file.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "pipeline/families/model_files.h"
+#include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -20,7 +21,6 @@ namespace fs = std::filesystem;
 constexpr size_t kFileSampleBytes = size_t{64} << 10;
 constexpr size_t kTensorSampleBytes = 64;
 constexpr size_t kSourceDigits = 16;
-constexpr const char* kOwnPipeline = "PanGuDrawPipeline";
 constexpr const char* kPanguPair =
     "PanGu-Draw 3's two .ckpt, one with 'low' and one with 'high' in its name";
 constexpr const char* kParts[] = {"unet",         "unet_texture",   "vae",
@@ -92,27 +92,19 @@ Source open_folder(const std::string& path) {
     for (const std::string& file : made.files->front().paths()) paths.push_back(file);
   }
   source.what = io::recognise_components(views);
-  source.ours = source.index.value("_class_name", "") == kOwnPipeline &&
-                source.what.family != io::Family::kPanguDraw3;  // which has CLIP's text encoders
-  if (source.ours) {
-    const JsonFile index((fs::path(path) / "model_index.json").string());
-    source.text_folder =
-        (fs::path(path) / index.get<std::string>("text_model", ".")).lexically_normal().string();
-    source.what.family = io::Family::kUnknown;
-    source.what.text_encoder =
-        source.has("image_encoder") ? io::TextTower::kNone : io::TextTower::kBert;
-  }
+  source.spec = &spec_of(source.what, source.index);
+  source.what.family = source.spec->family;  // model_index.json may know better
   source.fingerprint = fingerprint_of_paths(paths);
   return source;
 }
 
-// The generators of PanGu-Draw 3: both files hold all parts, of which only the low one's count,
-// but for the high one's UNet.
+// Of a pair of files both hold all parts, of which only the low one's count, but for the high one's
+// UNet.
 void add_structure(Source& source, const std::string& path) {
   auto files = std::make_shared<std::vector<io::WeightsFile>>();
   files->push_back(io::WeightsFile::open(path));
   const io::Recognised what = io::recognise(files->front().tensors());
-  if (what.family != io::Family::kPanguDraw3) {
+  if (what.family != source.what.family || !source.spec->released_as_pair) {
     throw bad_input("'" + path + "'", "PanGu-Draw 3's structure generator", what.human_name);
   }
   io::Components parts = io::complete_components_of(files->front().tensors(), what, path);
@@ -137,6 +129,7 @@ Source open_single(const std::string& path) {
                     source.what.human_name, "a LoRA is --lora, a ControlNet --controlnet");
   }
   source.training = io::training_of(file.tensors(), file.metadata(), source.what);
+  source.spec = &spec_of(source.what, source.index);
   source.fingerprint = fingerprint_of_paths(file.paths());
   io::Components parts = io::complete_components_of(file.tensors(), source.what, path);
   for (auto& [name, tensors] : parts.parts) {
@@ -236,7 +229,7 @@ Source open_source(const std::string& path) {
                     "'" + path + "', which is not there");
   }
   Source source = open_single(path);
-  if (source.what.family == io::Family::kPanguDraw3) {
+  if (source.spec->released_as_pair) {
     throw bad_input("model '" + path + "'", std::string("the folder of ") + kPanguPair,
                     "one of them, which draws one half of the steps",
                     "`pangu-draw convert FOLDER OUT` makes one model of the two");

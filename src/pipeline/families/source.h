@@ -16,6 +16,8 @@
 
 namespace pangu::pipeline {
 
+struct FamilySpec;  // pipeline/families/spec.h
+
 struct Component {
   nlohmann::json config;     // null in a single file: to be read off the shapes
   io::NamedTensors tensors;  // empty if the file is to be opened at first use (folders)
@@ -30,15 +32,15 @@ struct Source {
   std::string fingerprint;
   io::Recognised what;
   io::Training training;
-  nlohmann::json index;      // model_index.json, or null
-  nlohmann::json scheduler;  // scheduler_config.json, or null
-  std::string folder;        // of a folder source, else empty
-  // "PanGuDrawPipeline": trained by this program, text side and defaults are ours.
-  bool ours = false;
-  std::string text_folder;  // of ours: with text_encoder/ and tokenizer/, which models may share
+  nlohmann::json index;              // model_index.json, or null
+  nlohmann::json scheduler;          // scheduler_config.json, or null
+  std::string folder;                // of a folder source, else empty
+  const FamilySpec* spec = nullptr;  // never none of an opened source
   std::map<std::string, Component> components;
 
   bool has(const std::string& component) const { return components.count(component) > 0; }
+  // One file of weights, or several, without a folder of configurations around them.
+  bool is_single_file() const { return folder.empty() || index.is_null(); }
   // Error kBadInput naming the component that is missing.
   const Component& need(const std::string& component) const;
 };

@@ -9,7 +9,7 @@
 #include "nn/text/clip_vision.h"
 #include "nn/text/text_encoder.h"
 #include "pipeline/families/clip_reader.h"
-#include "pipeline/families/family.h"
+#include "pipeline/families/spec.h"
 #include "text/unigram.h"
 
 namespace pangu::pipeline {
@@ -49,10 +49,10 @@ Conditions read_with_bert(const BertReader& reader, const std::vector<std::strin
 }
 
 // The vocabulary beside the encoder, or the one that comes with the program.
-std::string tokenizer_path(const TextSetup& setup, const char* beside, const char* own) {
-  const fs::path folder = fs::path(setup.source->folder) / beside;
+std::string tokenizer_path(const TextSetup& setup, const ClipEncoderSpec& encoder) {
+  const fs::path folder = fs::path(setup.source->folder) / encoder.tokenizer;
   if (!setup.source->folder.empty() && fs::is_directory(folder)) return folder.string();
-  const fs::path ours = fs::path(setup.tokenizers) / own;
+  const fs::path ours = fs::path(setup.tokenizers) / encoder.vocabulary;
   if (!fs::exists(ours)) {
     throw bad_input("tokenizer", "the vocabulary '" + ours.string() + "'", "none",
                     "a single file has none of its own; keep models/tokenizers of this program");
@@ -60,47 +60,22 @@ std::string tokenizer_path(const TextSetup& setup, const char* beside, const cha
   return ours.string();
 }
 
-ClipReaderOptions first_reader(const TextSetup& setup) {
+ClipReaderOptions reader_options(const TextSetup& setup, const ClipEncoderSpec& encoder) {
+  const bool single = setup.source->is_single_file();
   ClipReaderOptions o;
-  o.component = "text_encoder";
-  const bool single = setup.source->folder.empty() || setup.source->index.is_null();
-  switch (setup.source->what.family) {
-    case io::Family::kStableDiffusion2:
-      o.layer = single ? ClipLayer::kPenultimateNorm : ClipLayer::kLast;
-      o.activation = nn::ClipActivation::kGelu;
-      o.pads_with_zero = single;
-      break;
-    case io::Family::kSdxl:
-      o.layer = ClipLayer::kPenultimate;
-      break;
-    case io::Family::kPanguDraw3:
-      o.plain = o.is_word_piece = true;
-      o.tokenizer = tokenizer_path(setup, "tokenizer", "zh");
-      return o;
-    default:
-      break;
-  }
-  o.tokenizer = tokenizer_path(setup, "tokenizer", "clip");
+  o.component = encoder.component;
+  o.layer = single ? encoder.layer_of_single_file : encoder.layer;
+  if (encoder.is_open_clip) o.activation = nn::ClipActivation::kGelu;
+  o.pads_with_zero = encoder.is_open_clip && single;
+  o.plain = encoder.plain;
+  o.is_word_piece = encoder.is_word_piece;
+  o.cleaning = encoder.cleaning;
+  o.tokenizer = tokenizer_path(setup, encoder);
   return o;
 }
 
-ClipReaderOptions second_reader(const TextSetup& setup) {
-  ClipReaderOptions o;
-  o.component = "text_encoder_2";
-  o.layer = ClipLayer::kPenultimate;
-  o.activation = nn::ClipActivation::kGelu;
-  o.pads_with_zero = setup.source->folder.empty() || setup.source->index.is_null();
-  if (setup.source->what.family == io::Family::kPanguDraw3) {
-    o.plain = true;
-    o.cleaning = text::ClipCleaning::kOpenClip;
-  }
-  o.tokenizer = tokenizer_path(setup, "tokenizer_2", "clip");
-  return o;
-}
-
-// diffusers' pipelines give SDXL zeros, not the states of "", when no negative prompt is said.
 bool zeroes_empty_prompt(const Source& source) {
-  const bool usual = source.what.family == io::Family::kSdxl;
+  const bool usual = source.spec->zeroes_empty_prompt;
   if (!source.index.is_object()) return usual;
   const auto said = source.index.find("force_zeros_for_empty_prompt");
   return said != source.index.end() && said->is_boolean() ? said->get<bool>() : usual;
@@ -109,14 +84,13 @@ bool zeroes_empty_prompt(const Source& source) {
 class ClipReaders {
  public:
   explicit ClipReaders(const TextSetup& setup)
-      : family_(setup.source->what.family), zeroes_(zeroes_empty_prompt(*setup.source)) {
-    std::vector<ClipReaderOptions> all;
-    if (setup.source->has("text_encoder")) all.push_back(first_reader(setup));
-    if (setup.source->has("text_encoder_2")) all.push_back(second_reader(setup));
-    if (all.empty()) setup.source->need("text_encoder");
-    for (const ClipReaderOptions& options : all) {
-      readers_.emplace_back(*setup.source, setup.place, *setup.loras, setup.embeddings, options);
+      : spec_(*setup.source->spec), zeroes_(zeroes_empty_prompt(*setup.source)) {
+    for (const ClipEncoderSpec& encoder : spec_.encoders) {
+      if (!setup.source->has(encoder.component)) continue;
+      readers_.emplace_back(*setup.source, setup.place, *setup.loras, setup.embeddings,
+                            reader_options(setup, encoder));
     }
+    if (readers_.empty()) setup.source->need("text_encoder");
   }
 
   Conditions read(const PromptRows& rows) const {
@@ -128,19 +102,19 @@ class ClipReaders {
       c.pooled = states.pooled;
     }
     c.context = beside(tokens);
-    const bool has_pooled = family_ == io::Family::kSdxl || family_ == io::Family::kSdxlRefiner ||
-                            family_ == io::Family::kPanguDraw3;
-    if (!has_pooled) c.pooled = at::Tensor();
+    if (!spec_.reads_pooled) c.pooled = at::Tensor();
     std::vector<at::Tensor> numbers;
     for (size_t r = 0; r < rows.prompts.size(); ++r) {
       if (zeroes_ && rows.negative[r] && rows.prompts[r].empty()) {
         c.context[static_cast<int64_t>(r)].zero_();
         c.pooled[static_cast<int64_t>(r)].zero_();
       }
-      numbers.push_back(
-          at::tensor(size_numbers(family_, rows.width, rows.height, rows.negative[r])));
+      if (spec_.size_numbers) {
+        numbers.push_back(
+            at::tensor(spec_.size_numbers(rows.width, rows.height, rows.negative[r])));
+      }
     }
-    if (!numbers.empty() && numbers.front().numel() > 0) c.time_ids = at::stack(numbers);
+    if (!numbers.empty()) c.size_numbers = at::stack(numbers);
     return c;
   }
 
@@ -155,7 +129,7 @@ class ClipReaders {
     return tokens.size() == 1 ? tokens.front() : at::cat(tokens, 2);
   }
 
-  io::Family family_;
+  const FamilySpec& spec_;
   bool zeroes_;
   std::vector<ClipReader> readers_;
 };

@@ -23,8 +23,9 @@ struct TextSetup {
 // Our small models: a frozen multilingual BERT with its mask; the prompt is taken as it is written.
 TextSide bert_side(const std::string& folder);
 
-// SD 1 and 2 (one encoder), SDXL (two beside each other, a pooled vector, sizes), its refiner,
-// PanGu-Draw 3. Prompts have A1111's syntax: weights, BREAK, chunks of 75 tokens (text/prompt.h).
+// The CLIP text encoders of the family side by side (FamilySpec::encoders), a pooled vector and
+// size numbers where it has them. Prompts have A1111's syntax: weights, BREAK, chunks of 75 tokens
+// (text/prompt.h).
 TextSide clip_side(const TextSetup& setup);
 
 // Image variations: the CLIP embedding of a picture, one token; zeros for the unconditional side.

@@ -1,7 +1,8 @@
-// What a family's files leave unsaid.
-#include "pipeline/families/family.h"
+#include "pipeline/families/scheduler_config.h"
 
 #include <doctest/doctest.h>
+
+#include "pipeline/families/spec.h"
 
 using namespace pangu;
 using namespace pangu::pipeline;
@@ -10,6 +11,7 @@ TEST_CASE("ddim's end is the files' own, in single files that of diffusers' conf
   const auto ends_at_zero = [](io::Family family, const char* scheduler) {
     Source source;
     source.what.family = family;
+    source.spec = &spec_of(family);
     source.scheduler = nlohmann::json::parse(scheduler);
     return sigma_options_of(source).final_sigma == diffusion::FinalSigma::kZero;
   };

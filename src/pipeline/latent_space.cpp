@@ -1,4 +1,4 @@
-#include "pipeline/coop/latent_space.h"
+#include "pipeline/latent_space.h"
 
 #include <cmath>
 #include <cstdlib>
@@ -37,9 +37,9 @@ LatentSpace LatentSpace::parse(const std::string& text) {
   return {text, 1.0, 0.0};
 }
 
-bool one_encoder(const std::string& a, const std::string& b) {
-  return LatentSpace::parse(a).encoder == LatentSpace::parse(b).encoder;
-}
+bool operator==(const LatentSpace& a, const LatentSpace& b) { return a.text() == b.text(); }
+
+bool one_encoder(const LatentSpace& a, const LatentSpace& b) { return a.encoder == b.encoder; }
 
 std::pair<double, double> linear_map(const LatentSpace& from, const LatentSpace& to) {
   return {to.scaling_factor / from.scaling_factor,

@@ -1,4 +1,6 @@
-#include "pipeline/coop/latent_space.h"
+#include "pipeline/latent_space.h"
+
+#include <unordered_set>
 
 #include "core/testing.h"
 
@@ -23,6 +25,16 @@ TEST_CASE("the name of a latent space says its encoder, scale and shift") {
     CHECK(read.scaling_factor == 1.0);
     CHECK(read.shift_factor == 0.0);
   }
+}
+
+TEST_CASE("a latent space is equal to the one that a file names") {
+  const LatentSpace space{"ab12", 1.0 / 3, 0.0};
+  CHECK(LatentSpace::parse(space.text()) == space);
+  CHECK(LatentSpace::parse("ab12") == LatentSpace{"ab12", 1.0, 0.0});
+  CHECK(!(space == LatentSpace{"ab12", 0.25, 0.0}));
+  CHECK(!(space == LatentSpace{"ab13", 1.0 / 3, 0.0}));
+  const std::unordered_set<LatentSpace> known = {space};
+  CHECK(known.count(LatentSpace::parse(space.text())) == 1);
 }
 
 TEST_CASE("latents of one encoder differ by a linear map") {

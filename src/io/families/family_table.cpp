@@ -1,0 +1,76 @@
+// A family is added as one row here, and one name of the enumeration in families.h.
+#include "io/families/family_table.h"
+
+#include <algorithm>
+
+namespace pangu::io {
+namespace {
+
+// Attention at every level but the coarsest, and no pooled text.
+bool is_sd(const NetworkSigns& signs) { return signs.context_dim > 0 && signs.first_level_attends; }
+
+// No attention at the finest level; a pooled text and size numbers.
+bool is_xl(const NetworkSigns& signs) {
+  return signs.addition_dim > 0 && !signs.first_level_attends;
+}
+
+bool is_image_variations(const Recognised&, const NetworkSigns& s, const Surroundings& beside) {
+  return is_sd(s) && !s.linear_projection && beside.image_encoder &&
+         beside.text_encoder == TextTower::kNone;
+}
+bool is_sd1(const Recognised&, const NetworkSigns& s, const Surroundings&) {
+  return is_sd(s) && !s.linear_projection;
+}
+bool is_sd2(const Recognised&, const NetworkSigns& s, const Surroundings&) {
+  return is_sd(s) && s.linear_projection;
+}
+bool is_pangu_draw_3(const Recognised& found, const NetworkSigns& s, const Surroundings&) {
+  return is_xl(s) && found.addition_numbers == kPanguNumbers;
+}
+bool is_sdxl_refiner(const Recognised& found, const NetworkSigns& s, const Surroundings&) {
+  return is_xl(s) && found.addition_numbers == kRefinerNumbers;
+}
+bool is_sdxl(const Recognised&, const NetworkSigns& s, const Surroundings&) { return is_xl(s); }
+
+}  // namespace
+
+const std::vector<FamilyRow>& family_table() {
+  static const std::vector<FamilyRow> table = {
+      {Family::kImageVariations, "Stable Diffusion image variations", 0, 0, false,
+       is_image_variations},
+      {Family::kStableDiffusion1, "Stable Diffusion 1.x", 768, 768, false, is_sd1},
+      {Family::kStableDiffusion2, "Stable Diffusion 2.x", 1024, 1024, true, is_sd2},
+      {Family::kPanguDraw3, "PanGu-Draw 3", 0, 0, false, is_pangu_draw_3},
+      {Family::kSdxlRefiner, "SDXL refiner", 1280, 0, false, is_sdxl_refiner},
+      {Family::kSdxl, "SDXL base", 2048, 0, false, is_sdxl},
+  };
+  return table;
+}
+
+const FamilyRow* row_of(Family family) {
+  const auto& table = family_table();
+  const auto found = std::find_if(table.begin(), table.end(),
+                                  [&](const FamilyRow& row) { return row.family == family; });
+  return found == table.end() ? nullptr : &*found;
+}
+
+const char* name_of(Family family) {
+  const FamilyRow* row = row_of(family);
+  return row ? row->name : "no known family";
+}
+
+Family family_of_context(int64_t width) {
+  for (const FamilyRow& row : family_table()) {
+    if (width > 0 && row.context_width == width) return row.family;
+  }
+  return Family::kUnknown;
+}
+
+Family family_of_text_width(int64_t width) {
+  for (const FamilyRow& row : family_table()) {
+    if (width > 0 && row.text_width == width) return row.family;
+  }
+  return Family::kUnknown;
+}
+
+}  // namespace pangu::io

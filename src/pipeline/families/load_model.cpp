@@ -1,0 +1,246 @@
+// From a source of weights to a model that draws: the one place where configurations, networks,
+// text sides and defaults of a family meet. Weights come in when first needed, each network once.
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+
+#include "core/error.h"
+#include "nn/autoencoder/pixel_space.h"
+#include "nn/unet/cost.h"
+#include "pipeline/families/autoencoders.h"
+#include "pipeline/families/model_files.h"
+#include "pipeline/families/networks.h"
+#include "pipeline/families/scheduler_config.h"
+#include "pipeline/families/source.h"
+#include "pipeline/families/spec.h"
+#include "pipeline/families/text_sides.h"
+#include "pipeline/families/unet_denoiser.h"
+#include "pipeline/model.h"
+
+namespace pangu::pipeline {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kLargestSide = 4096;
+
+// What the steps of loading one model share.
+struct Loading {
+  const std::shared_ptr<const Source>& source;
+  const LoadOptions& options;
+  const Placement& place;
+};
+
+// A denoiser that serves a model, with the name that plans call it by.
+struct ExpertSource {
+  std::string name;
+  DenoiserSource denoiser;
+  size_t text_side = 0;
+};
+
+LatentCodec codec_of(const Loading& l) {
+  const double scale = l.source->spec->latent_scale;
+  if (l.options.vae.empty()) {
+    const nlohmann::json& config = l.source->need("vae").config;
+    if (nn::PixelSpace::is_config(config)) return pixel_autoencoder(config);
+    return kl_autoencoder(std::make_shared<Component>(l.source->need("vae")), scale, l.place,
+                          l.options.vae_tile);
+  }
+  const auto [component, what] = open_autoencoder(l.options.vae);
+  const auto shared = std::make_shared<Component>(component);
+  return what.part == io::Part::kTinyVae
+             ? tiny_autoencoder(shared, l.place, l.options.vae_tile)
+             : kl_autoencoder(shared, scale, l.place, l.options.vae_tile);
+}
+
+Cost cost_of(const Loading& l, int downscale) {
+  Cost cost;
+  cost.device = l.options.device;
+  cost.dtype = l.place.dtype == at::kFloat ? "f32" : "bf16";
+  for (const auto& [name, part] : l.source->components) {
+    for (const auto& [tensor, shape] : shapes_of(part)) {
+      cost.weight_bytes +=
+          c10::multiply_integers(shape) * static_cast<int64_t>(at::elementSize(l.place.dtype));
+    }
+  }
+  std::vector<nn::TensorShapes> rows = {shapes_of(l.source->need("unet"))};
+  for (const std::string& net : l.options.controlnets) {
+    rows.push_back(shapes_of(open_component(net, io::Part::kControlNet)));
+  }
+  const auto vae = std::make_shared<const nn::TensorShapes>(
+      l.options.vae.empty() ? shapes_of(l.source->need("vae")) : nn::TensorShapes());
+  cost.row_gflop = [rows, downscale](int width, int height) {
+    double sum = 0.0;
+    for (const nn::TensorShapes& shapes : rows) {
+      sum += nn::unet_gflop(shapes, height / downscale, width / downscale);
+    }
+    return sum;
+  };
+  cost.decode_gflop = [vae](int width, int height) {
+    return nn::decoder_gflop(*vae, height, width);
+  };
+  cost.encode_gflop = [vae](int width, int height) {
+    return nn::encoder_gflop(*vae, height, width);
+  };
+  return cost;
+}
+
+// Where the structure generator hands over, as a time index.
+double boundary_of(const Source& source) {
+  if (source.folder.empty() || source.index.is_null()) return 500;
+  return JsonFile((fs::path(source.folder) / "model_index.json").string())
+      .get<double>("expert_boundary", 500);
+}
+
+ExpertSource expert_source(const Source& source, const char* component, const char* name,
+                           const Placement& place, const std::shared_ptr<const LoraSet>& loras,
+                           size_t text_side) {
+  const auto part = std::make_shared<Component>(source.need(component));
+  return {name, source.spec->denoiser(part, place, loras), text_side};
+}
+
+// The base model's own networks, and the text side that they read.
+std::vector<ExpertSource> add_base(Model& m, const Loading& l) {
+  const Source& source = *l.source;
+  const auto loras = std::make_shared<LoraSet>(l.options.loras, source);
+  const TextSetup text{l.source, l.place, loras, l.options.embeddings, l.options.tokenizers};
+  m.denoising.text_sides.push_back(source.spec->text_side(text));
+  std::vector<ExpertSource> experts;
+  const bool two = source.has("unet_texture");
+  experts.push_back(
+      expert_source(source, "unet", two ? "structure" : "denoiser", l.place, loras, 0));
+  if (two) {
+    experts.push_back(expert_source(source, "unet_texture", "texture", l.place, loras, 0));
+    m.denoising.boundaries = {m.denoising.schedule.sigma_of_t(boundary_of(source))};
+  }
+  return experts;
+}
+
+void add_refiner(Model& m, std::vector<ExpertSource>& experts, const Loading& l) {
+  const LoadOptions& options = l.options;
+  const auto refiner = std::make_shared<Source>(open_source(options.refiner));
+  const io::Family wanted = l.source->spec->refiner;
+  if (wanted == io::Family::kUnknown || refiner->what.family != wanted) {
+    throw bad_input("refiner", "SDXL's refiner for an SDXL base model",
+                    refiner->what.human_name + " for " + l.source->what.human_name);
+  }
+  if (!(options.refiner_start > 0.0 && options.refiner_start < 1.0)) {
+    throw bad_input("refiner start", "above 0 and below 1", std::to_string(options.refiner_start));
+  }
+  const auto loras = std::make_shared<LoraSet>();
+  auto& sides = m.denoising.text_sides;
+  sides.push_back(refiner->spec->text_side({refiner, l.place, loras, {}, options.tokenizers}));
+  experts.push_back(expert_source(*refiner, "unet", "refiner", l.place, loras, sides.size() - 1));
+  const diffusion::Schedule& schedule = m.denoising.schedule;
+  const double steps = static_cast<double>(schedule.num_train_timesteps());
+  m.denoising.boundaries = {schedule.sigma_of_t(std::round(steps - options.refiner_start * steps))};
+}
+
+void add_experts(Denoising& d, const std::vector<ExpertSource>& sources, size_t in_memory) {
+  std::vector<ExpertPool::Maker> makers;
+  for (const ExpertSource& e : sources) makers.push_back(e.denoiser.load);
+  const auto pool = std::make_shared<ExpertPool>(in_memory, std::move(makers));
+  for (size_t i = 0; i < sources.size(); ++i) {
+    Expert expert;
+    expert.name = sources[i].name;
+    expert.text_side = sources[i].text_side;
+    // With fewer in memory than there are, loading ahead would only throw another one out.
+    const bool loads_ahead = in_memory == 0 || in_memory >= sources.size() || i == 0;
+    expert.load = [pool, i, loads_ahead] {
+      if (loads_ahead) pool->get(i);
+    };
+    expert.predict = [pool, i](const at::Tensor& x, double t_index, const NetInputs& inputs) {
+      return pool->get(i)->predict(x, t_index, inputs);
+    };
+    d.experts.push_back(std::move(expert));
+  }
+}
+
+void add_controls(Denoising& d, const Loading& l) {
+  for (const std::string& net : l.options.controlnets) {
+    Control control = l.source->spec->control(net, l.source->spec->adapters, l.place);
+    for (const Control& other : d.controls) {
+      if (other.name == control.name) control.name += " " + std::to_string(d.controls.size() + 1);
+    }
+    d.controls.push_back(std::move(control));
+  }
+}
+
+// What the input channels behind the latent's are for.
+void read_channels(Denoising& d, const DenoiserSource& network, const LatentCodec& latents,
+                   bool may_have_control) {
+  d.extra_channels = static_cast<int>(network.in_channels) - latents.channels;
+  if (may_have_control && d.extra_channels == latents.downscale * latents.downscale) {
+    std::swap(d.control_channels, d.extra_channels);
+  }
+  if (d.extra_channels != 0 && d.extra_channels != latents.channels + 1) {
+    throw bad_input("'" + network.origin + "', input channels",
+                    std::to_string(latents.channels) + " as the autoencoder's latents, or " +
+                        std::to_string(2 * latents.channels + 1) + " for inpainting",
+                    std::to_string(network.in_channels));
+  }
+}
+
+// What model_index.json says of our own keys.
+void read_index(Model& m, const Source& source) {
+  const JsonFile index((fs::path(source.folder) / "model_index.json").string());
+  Request& defaults = m.rules.defaults;
+  const auto size =
+      index.get<std::vector<int>>("default_size", {*defaults.width, *defaults.height});
+  if (size.size() != 2) throw index.wrong("default_size", "[width, height]", "another list");
+  defaults.width = size[0];
+  defaults.height = size[1];
+  defaults.steps = index.get("default_steps", *defaults.steps);
+  defaults.guidance = index.get("default_guidance", *defaults.guidance);
+  defaults.guidance_low = index.get("default_guidance_low", defaults.guidance_low.value_or(0.0));
+  defaults.sampler = index.get<std::string>("default_sampler", *defaults.sampler);
+  defaults.schedule = index.get<std::string>("default_schedule", *defaults.schedule);
+  m.styles = index.get<std::map<std::string, std::map<std::string, std::string>>>("style_prompts",
+                                                                                  m.styles);
+}
+
+// What may be asked of the model, and what it does when nothing is.
+void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
+  m.rules.defaults = defaults_of(source);
+  m.rules.defaults.spacing = to_string(m.denoising.sigma_options.spacing);
+  m.rules.max_side_px = kLargestSide;
+  m.rules.size_multiple = std::max(m.rules.size_multiple, m.latents.downscale);
+  if (source.spec->whole_coarsest_level) {
+    m.rules.size_multiple = m.latents.downscale << (network.levels - 1);
+  }
+  m.styles = source.spec->styles;
+  m.rules.sizes = source.spec->sizes;
+  if (!source.folder.empty() && !source.index.is_null()) read_index(m, source);
+}
+
+}  // namespace
+
+Model load_model(const std::string& path, const LoadOptions& options) {
+  const Placement place = placement_of(options);
+  const auto source = std::make_shared<const Source>(open_source(path));
+  const Loading loading{source, options, place};
+
+  Model m;
+  m.name = source->name;
+  m.fingerprint = source->fingerprint;
+  m.quirks = source->spec->quirks;
+  m.denoising.schedule = schedule_of(*source);
+  m.denoising.sigma_options = sigma_options_of(*source);
+  m.denoising.parameterisation = parameterisation_of(*source);
+  m.latents = codec_of(loading);
+  m.cost = cost_of(loading, m.latents.downscale);
+
+  std::vector<ExpertSource> experts = add_base(m, loading);
+  const DenoiserSource& network = experts.front().denoiser;
+  read_channels(m.denoising, network, m.latents, source->spec->draws_from_control_channels);
+  add_rules(m, *source, network);
+  if (!options.refiner.empty()) add_refiner(m, experts, loading);
+  add_experts(m.denoising, experts, options.experts_in_memory);
+  add_controls(m.denoising, loading);
+  return m;
+}
+
+}  // namespace pangu::pipeline

@@ -1,0 +1,46 @@
+#include "pipeline/load_options.h"
+
+#include <filesystem>
+
+#include "core/number.h"
+
+namespace pangu::pipeline {
+
+LoraUse lora_use_from(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || std::filesystem::exists(text)) return {text, 1.0, std::nullopt};
+  return {text.substr(0, colon), number_of("LoRA, weight", text.substr(colon + 1)), std::nullopt};
+}
+
+std::string fastest_dtype(const std::string& device) {
+  if (device != "cpu") return "bf16";
+  return __builtin_cpu_supports("avx512bf16") ? "bf16" : "f32";
+}
+
+}  // namespace pangu::pipeline
+
+size_t std::hash<pangu::pipeline::LoadOptions>::operator()(
+    const pangu::pipeline::LoadOptions& options) const {
+  size_t sum = 0;
+  // The mixing step of boost::hash_combine; order matters.
+  const auto add = [&](const auto& value) {
+    const std::hash<std::remove_cvref_t<decltype(value)>> hash;
+    sum ^= hash(value) + 0x9e3779b97f4a7c15ULL + (sum << 6) + (sum >> 2);
+  };
+  add(options.device);
+  add(options.dtype);
+  for (const auto& use : options.loras) {
+    add(use.path);
+    add(use.weight);
+    add(use.text_weight);
+  }
+  for (const auto& net : options.controlnets) add(net);
+  for (const auto& file : options.embeddings) add(file);
+  add(options.vae);
+  add(options.refiner);
+  add(options.refiner_start);
+  add(options.experts_in_memory);
+  add(options.vae_tile);
+  add(options.tokenizers);
+  return sum;
+}
