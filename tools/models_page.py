@@ -48,6 +48,14 @@ and text encoders too, the one with `high` is the structure generator. One of th
 | inpainting variants | nine input channels | `--init-image`, `--mask` |
 | ControlNet, LoRA, textual inversion, TAESD | `--controlnet`, `--lora`, `--embedding`, `--vae` | |
 
+Every key of `scheduler_config.json` and of the `config.json` of networks is applied, known to have no effect here,
+or refused by file and key; `inspect` says what `draw` would refuse. Of a scheduler's file the terms of the training
+count: betas (`trained_betas` too), zero terminal SNR, a flow's `shift`, what is predicted, where the steps lie. Its
+class and what it says of stepping (`solver_order`, `use_karras_sigmas`, ...) do not, because a request chooses sampler
+and schedule; classes of other mathematics (EDM) are refused, as is `thresholding`. `clip_sample` is passed over, as
+diffusers' own pipelines of Stable Diffusion switch it off. An autoencoder's `latents_mean` and `latents_std` are
+applied.
+
 Everything is compared with the reference libraries (diffusers, transformers, open_clip, NumPy, torch) on the
 same random weights, seeds and noise, in f32. `./pangu-draw test parity` prints these lines again.
 

@@ -1,6 +1,6 @@
 // `pangu-draw inspect`: what a weight file (model, LoRA, ControlNet, ...), a model folder or a
-// picture of this program holds, read from headers: no weight is loaded. What is said of weights is
-// in weights_report.cpp.
+// picture of this program holds, read from headers: no weight is loaded; and for a model, why
+// `draw` would refuse it. What is said of weights is in weights_report.cpp.
 #include <algorithm>
 #include <filesystem>
 #include <iostream>
@@ -15,6 +15,7 @@
 #include "io/families/families.h"
 #include "io/mapped_file.h"
 #include "io/weights_file.h"
+#include "pipeline/model.h"
 
 namespace pangu::app {
 namespace {
@@ -32,8 +33,20 @@ std::string shape_text(const json& shape) {
   return text.empty() ? "scalar" : text;
 }
 
+// Says why `draw` would refuse a model, if it would: the same reading of the same files.
+void add_refusal(json& found, const fs::path& model) {
+  if (found.contains("problem")) return;
+  try {
+    pipeline::load_model(model.string());
+  } catch (const Error& refusal) {
+    found["problem"] = refusal.what();
+  }
+}
+
 json inspect_weights(const fs::path& path, bool every_tensor) {
-  return weights_report(io::WeightsFile::open(path.string()), path.string(), every_tensor);
+  json found = weights_report(io::WeightsFile::open(path.string()), path.string(), every_tensor);
+  if (found["recognised"]["part"] == io::name_of(io::Part::kCheckpoint)) add_refusal(found, path);
+  return found;
 }
 
 json read_json(const fs::path& path) {
@@ -134,6 +147,7 @@ json inspect_model(const fs::path& folder, bool every_tensor) {
     const bool known = found["recognised"]["family"] != io::name_of(io::Family::kUnknown);
     name = known ? name.get<std::string>() + " (" + class_in(index) + ")" : class_in(index);
   }
+  add_refusal(found, folder);
   return found;
 }
 

@@ -53,6 +53,19 @@ void ScheduleConfig::validate() const {
     throw bad_input("beta_start, beta_end", "0 < beta_start <= beta_end < 1",
                     std::to_string(beta_start) + ", " + std::to_string(beta_end));
   }
+  if (!trained_betas.empty() && static_cast<int64_t>(trained_betas.size()) != num_train_timesteps) {
+    throw bad_input("trained_betas",
+                    std::to_string(num_train_timesteps) + " numbers, one a timestep",
+                    std::to_string(trained_betas.size()));
+  }
+  for (const double beta : trained_betas) {
+    if (!(beta > 0.0 && beta < 1.0)) {
+      throw bad_input("trained_betas", "numbers above 0 and below 1", std::to_string(beta));
+    }
+  }
+  if (beta_schedule == BetaSchedule::kFlow && !trained_betas.empty()) {
+    throw bad_input("trained_betas", "none for a flow, which has no betas", "numbers");
+  }
   if (beta_schedule == BetaSchedule::kFlow && rescale_betas_zero_snr) {
     throw bad_input("rescale_betas_zero_snr", "false for beta_schedule \"flow\"", "true",
                     "a flow ends in pure noise as it is");
@@ -63,6 +76,7 @@ void ScheduleConfig::validate() const {
 }
 
 std::vector<double> make_betas(const ScheduleConfig& config) {
+  if (!config.trained_betas.empty()) return config.trained_betas;
   const int64_t n = config.num_train_timesteps;
   std::vector<double> betas(n);
   const double root_start = std::sqrt(config.beta_start), root_end = std::sqrt(config.beta_end);

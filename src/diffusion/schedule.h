@@ -25,6 +25,7 @@ struct ScheduleConfig {
   int64_t num_train_timesteps = 1000;
   double beta_start = 0.00085;
   double beta_end = 0.012;
+  std::vector<double> trained_betas = {};  // num_train_timesteps of them, in place of the schedule
   bool rescale_betas_zero_snr = false;
   double flow_shift = 1.0;  // kFlow: where sampling places its steps, s -> k s / (1 + (k - 1) s)
   void validate() const;    // kBadInput names the field

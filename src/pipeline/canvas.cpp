@@ -133,6 +133,7 @@ Canvas make_canvas(const Model& model, const Request& request, const Pictures& p
     throw bad_input("model '" + model.name + "'", "an init image and a mask (--init-image, --mask)",
                     "none", "this is an inpainting model");
   }
+  check_controls(model);
   const size_t wanted = model.denoising.control_channels > 0 ? 1 : model.denoising.controls.size();
   if (pictures.controls.size() != wanted) {
     throw bad_input("control pictures", std::to_string(wanted),

@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "core/error.h"
 #include "core/utf8.h"
 
 namespace pangu::pipeline {
@@ -15,6 +16,14 @@ Residuals& Residuals::add(const Residuals& other, double weight) {
   for (size_t i = 0; i < down.size(); ++i) down[i] = down[i] + other.down[i] * weight;
   mid = mid + other.mid * weight;
   return *this;
+}
+
+void check_controls(const Model& model) {
+  const Denoising& d = model.denoising;
+  if (d.control_channels == 0 || d.controls.empty()) return;
+  throw bad_input("model '" + model.name + "'",
+                  "no ControlNet, because it draws from a control picture itself",
+                  "'" + d.controls.front().name + "'");
 }
 
 std::string styled_prompt(const Model& model, const std::string& style, const std::string& prompt) {

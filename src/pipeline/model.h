@@ -139,6 +139,10 @@ struct Model {
   Cost cost;
 };
 
+// Error kBadInput if the model draws from a control picture by itself and has ControlNets too: a
+// request has one list of control pictures, which only one of the two can read.
+void check_controls(const Model& model);
+
 // Reads a model: configurations now, weights when they are needed. `path` is a folder in diffusers'
 // layout or a single file of one of the families that io/families/families.h recognises.
 // Error kBadInput names the file or key that is missing or wrong, kUnavailable a device that this

@@ -55,7 +55,7 @@ class Dump:
     def drawn(self, pipeline, scheduler, call, seed, finish=None):
         """The file of what the pipeline draws with a scheduler (class, options) and arguments of its call."""
         maker, options = scheduler
-        trained = {"prediction_type": pipeline.scheduler.config.prediction_type}
+        trained = {key: pipeline.scheduler.config[key] for key in ("prediction_type", "trained_betas")}
         pipeline.scheduler = maker.from_config(tiny.scheduler(**trained).config, **options)
         pipeline.set_progress_bar_config(disable=True)
         picture = pipeline(**call, generator=torch.Generator("cpu").manual_seed(seed)).images[0]
@@ -192,6 +192,44 @@ def stable_diffusion_1(dump, folder):
                "strength": 1.0, "mask_blur": 4, "composite": True},
               finish=lambda drawn: Image.composite(drawn, start, tiny.blurred(holes, 4)),
               change=("mask blur 6", {"mask_blur": 6}), rivals=[boxes])
+
+
+def without(model, file, keys):
+    """A copy of a model whose configuration lacks some keys."""
+    copied = pathlib.Path(shutil.copytree(model, f"{model}_plain"))
+    config = json.loads((copied / file).read_text())
+    (copied / file).write_text(json.dumps({key: value for key, value in config.items() if key not in keys}))
+    return str(copied)
+
+
+def configurations(dump, folder):
+    """What files of other people say beside the weights: their own betas, latents normed channel by channel."""
+    torch.manual_seed(7)
+    pipeline = quiet(StableDiffusionPipeline, vae=tiny.vae(0.18215), unet=tiny.unet_sd(),
+                     scheduler=tiny.scheduler(trained_betas=np.linspace(0.0004, 0.02, 1000).tolist()),
+                     text_encoder=tiny.text_encoder(64, 3, "quick_gelu"),
+                     tokenizer=tiny.tokenizer(folder / "betas", "<|endoftext|>"))
+    model = dump.save(pipeline, "trained_betas")
+    plain = without(model, "scheduler/scheduler_config.json", ("trained_betas",))
+    dump.draw("sd15 text to image: trained betas", pipeline, model, ("euler", "normal"), {"prompt": PROMPT, **SIZE},
+              change=("the plain betas", {"model": plain}))
+
+    parts = {"vae": tiny.vae(0.5, latents_mean=[-0.3, 0.4, -0.2, 0.5], latents_std=[1.6, 0.9, 1.2, 0.7]),
+             "unet": tiny.unet_xl(64, 6, 64 + 96, levels=3), "scheduler": tiny.scheduler(),
+             "text_encoder": tiny.text_encoder(64, 3, "quick_gelu"),
+             "tokenizer": tiny.tokenizer(folder / "normed1", "<|endoftext|>"),
+             "text_encoder_2": tiny.text_encoder(96, 3, "gelu", projection=64),
+             "tokenizer_2": tiny.tokenizer(folder / "normed2", "!"), "add_watermarker": False}
+    pipeline = StableDiffusionXLPipeline(**parts)
+    model = dump.save(pipeline, "normed_latents")
+    plain = without(model, "vae/config.json", ("latents_mean", "latents_std"))
+    dump.draw("sdxl text to image: normed latents", pipeline, model, ("euler", "normal"), {"prompt": PROMPT, **SIZE},
+              change=("latents that are not normed", {"model": plain}))
+    start = photograph(**SIZE, seed=2)
+    dump.draw("sdxl image to image: normed latents", StableDiffusionXLImg2ImgPipeline(**parts), model,
+              ("euler", "normal"), {"prompt": PROMPT, "image": start, "strength": 0.5},
+              {"init_image": dump.image("start_normed", start), "strength": 0.5},
+              change=("latents that are not normed", {"model": plain}))
 
 
 def kohya_lora(pipeline, rank=4, alpha=2.0):
@@ -345,6 +383,7 @@ def main():
         stable_diffusion_1(dump, tokenizers)
         stable_diffusion_2(dump, tokenizers)
         sdxl(dump, tokenizers)
+        configurations(dump, tokenizers)
         image_variations(dump)
         adapters(dump, tokenizers)
         single_pictures.draw_all(dump)

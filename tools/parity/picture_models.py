@@ -62,11 +62,11 @@ def image_encoder(width, projection):
     return louder(CLIPVisionModelWithProjection(config)), processor
 
 
-def vae(scaling_factor):
+def vae(scaling_factor, **changes):
     return louder(AutoencoderKL(block_out_channels=(32, 32, 64, 64), layers_per_block=1,
                                 down_block_types=("DownEncoderBlock2D",) * 4,
                                 up_block_types=("UpDecoderBlock2D",) * 4, latent_channels=4,
-                                norm_num_groups=16, scaling_factor=scaling_factor), 0.8)
+                                norm_num_groups=16, scaling_factor=scaling_factor, **changes), 0.8)
 
 
 def unet_sd(in_channels=4, context=64, linear=False):

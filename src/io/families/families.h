@@ -85,6 +85,8 @@ const char* name_of(Prediction prediction);
 struct Training {
   Prediction prediction = Prediction::kUnknown;
   bool zero_terminal_snr = false;
+  // A marker tensor of a training that eps and v are not enough for ("edm_mean: ..."); else empty.
+  std::string unsupported;
   std::string because;  // the sign it was told by: for messages
 };
 // Looks at metadata (modelspec.predict_key), marker tensors (v_pred, ztsnr) and, for Stable

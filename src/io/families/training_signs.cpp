@@ -16,6 +16,13 @@ namespace {
 // models, below in the 512 px ones. Threshold as in ComfyUI (comfy/supported_models.py).
 constexpr double kWideNormBias = 0.09;
 
+// Tensors that finetunes carry to say how their sigma is to be understood.
+constexpr std::pair<const char*, const char*> kForeignMarkers[] = {
+    {"edm_mean", "noise of EDM, as Playground 2.5"},
+    {"edm_std", "noise of EDM, as Playground 2.5"},
+    {"edm_vpred.sigma_max", "noise of EDM with v, as CosXL"},
+    {"edm_vpred.sigma_min", "noise of EDM with v, as CosXL"}};
+
 // The norm of the finest level's last attention, in either naming.
 std::optional<std::string> last_norm_of(const TensorViews& tensors) {
   const std::string tail = "transformer_blocks.0.norm1.bias";
@@ -53,6 +60,9 @@ double deviation_of(const TensorView& view, const std::string& name) {
 
 Training training_of(const TensorViews& tensors, const Metadata& metadata, const Recognised& what) {
   Training training;
+  for (const auto& [marker, kind] : kForeignMarkers) {
+    if (tensors.count(marker)) training.unsupported = std::string(marker) + ": " + kind;
+  }
   training.zero_terminal_snr = tensors.count("ztsnr") > 0;
   const auto key = metadata.find("modelspec.predict_key");
   const auto key_v2 = metadata.find("modelspec.prediction_type");

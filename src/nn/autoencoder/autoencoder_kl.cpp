@@ -2,9 +2,12 @@
 
 #include <torch/nn.h>
 
+#include <algorithm>
+#include <climits>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "nn/config_reader.h"
 #include "nn/fused_norm.h"
 
 namespace pangu::nn {
@@ -192,54 +195,83 @@ void check_4d(const at::Tensor& x, int channels, const char* what) {
   }
 }
 
+// Numbers by channel, to go with latents [B,C,h,w].
+at::Tensor channels_of(const std::vector<double>& numbers, const at::Tensor& latent) {
+  return at::tensor(numbers, at::kDouble).to(latent.options()).view({1, -1, 1, 1});
+}
+
+void check_blocks(ConfigReader& reader, const char* key, const char* type) {
+  std::vector<std::string> types;
+  reader.read(key, types);
+  for (const std::string& found : types) {
+    if (found != type) throw reader.error(key, std::string(type) + " alone", found);
+  }
+}
+
 }  // namespace
 
 AutoencoderKLConfig AutoencoderKLConfig::from_json(const nlohmann::json& json) {
   AutoencoderKLConfig c;
-  std::string key;
-  try {
-    const auto read = [&](const char* name, auto& field) {
-      key = name;
-      if (json.contains(name) && !json.at(name).is_null()) json.at(name).get_to(field);
-    };
-    read("in_channels", c.in_channels);
-    read("out_channels", c.out_channels);
-    read("latent_channels", c.latent_channels);
-    read("block_out_channels", c.block_out_channels);
-    read("layers_per_block", c.layers_per_block);
-    read("norm_num_groups", c.norm_num_groups);
-    read("mid_block_add_attention", c.mid_block_add_attention);
-    read("use_quant_conv", c.use_quant_conv);
-    read("use_post_quant_conv", c.use_post_quant_conv);
-    read("scaling_factor", c.scaling_factor);
-    read("shift_factor", c.shift_factor);
-    std::string act = "silu";
-    read("act_fn", act);
-    if (act != "silu") throw bad_input("autoencoder config key 'act_fn'", "silu", act);
-  } catch (const nlohmann::json::exception& e) {
-    throw bad_input("autoencoder config key '" + key + "' has the wrong type: " + e.what());
-  }
+  ConfigReader reader("vae/config.json", json);
+  reader.only("_class_name", {"AutoencoderKL"});
+  const auto as_int = [](int64_t value) {
+    return static_cast<int>(std::clamp<int64_t>(value, INT_MIN, INT_MAX));  // validate() judges it
+  };
+  const auto read_int = [&](const char* key, int& field) {
+    int64_t value = field;
+    reader.read(key, value);
+    field = as_int(value);
+  };
+  read_int("in_channels", c.in_channels);
+  read_int("out_channels", c.out_channels);
+  read_int("latent_channels", c.latent_channels);
+  read_int("layers_per_block", c.layers_per_block);
+  read_int("norm_num_groups", c.norm_num_groups);
+  std::vector<int64_t> widths(c.block_out_channels.begin(), c.block_out_channels.end());
+  reader.read("block_out_channels", widths);
+  c.block_out_channels.clear();
+  for (const int64_t width : widths) c.block_out_channels.push_back(as_int(width));
+  reader.read("mid_block_add_attention", c.mid_block_add_attention);
+  reader.read("use_quant_conv", c.use_quant_conv);
+  reader.read("use_post_quant_conv", c.use_post_quant_conv);
+  reader.read("scaling_factor", c.scaling_factor);
+  reader.read("shift_factor", c.shift_factor);
+  reader.read("latents_mean", c.latents_mean);
+  reader.read("latents_std", c.latents_std);
+  reader.only("act_fn", {"silu"});
+  check_blocks(reader, "down_block_types", "DownEncoderBlock2D");
+  check_blocks(reader, "up_block_types", "UpDecoderBlock2D");
+  reader.passes("sample_size");   // the network takes any size
+  reader.passes("force_upcast");  // of number types only, which LoadOptions say
+  reader.passes("training");      // what `pangu-draw train` notes of a training
+  reader.refuse_leftovers();
   c.validate();
   return c;
 }
 
 nlohmann::json AutoencoderKLConfig::to_json() const {
   const size_t levels = block_out_channels.size();
-  return {{"_class_name", "AutoencoderKL"},
-          {"act_fn", "silu"},
-          {"in_channels", in_channels},
-          {"out_channels", out_channels},
-          {"latent_channels", latent_channels},
-          {"block_out_channels", block_out_channels},
-          {"down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D")},
-          {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
-          {"layers_per_block", layers_per_block},
-          {"norm_num_groups", norm_num_groups},
-          {"mid_block_add_attention", mid_block_add_attention},
-          {"use_quant_conv", use_quant_conv},
-          {"use_post_quant_conv", use_post_quant_conv},
-          {"scaling_factor", scaling_factor},
-          {"shift_factor", shift_factor}};
+  nlohmann::json keys = {
+      {"_class_name", "AutoencoderKL"},
+      {"act_fn", "silu"},
+      {"in_channels", in_channels},
+      {"out_channels", out_channels},
+      {"latent_channels", latent_channels},
+      {"block_out_channels", block_out_channels},
+      {"down_block_types", std::vector<std::string>(levels, "DownEncoderBlock2D")},
+      {"up_block_types", std::vector<std::string>(levels, "UpDecoderBlock2D")},
+      {"layers_per_block", layers_per_block},
+      {"norm_num_groups", norm_num_groups},
+      {"mid_block_add_attention", mid_block_add_attention},
+      {"use_quant_conv", use_quant_conv},
+      {"use_post_quant_conv", use_post_quant_conv},
+      {"scaling_factor", scaling_factor},
+      {"shift_factor", shift_factor}};
+  if (!latents_mean.empty()) {
+    keys["latents_mean"] = latents_mean;
+    keys["latents_std"] = latents_std;
+  }
+  return keys;
 }
 
 void AutoencoderKLConfig::validate() const {
@@ -266,6 +298,21 @@ void AutoencoderKLConfig::validate() const {
   if (!(scaling_factor > 0)) {
     throw bad_input("autoencoder config key 'scaling_factor'", "a positive number",
                     std::to_string(scaling_factor));
+  }
+  const bool positive = std::all_of(latents_std.begin(), latents_std.end(),
+                                    [](double deviation) { return deviation > 0; });
+  const size_t count = latents_mean.size();
+  if (count != latents_std.size() || (count != 0 && count != size_t(latent_channels)) ||
+      !positive) {
+    throw bad_input(
+        "autoencoder config keys 'latents_mean' and 'latents_std'",
+        "a mean and a deviation above 0 for each of the " + std::to_string(latent_channels) +
+            " latent channels, or neither",
+        std::to_string(count) + " means and " + std::to_string(latents_std.size()) + " deviations");
+  }
+  if (count != 0 && shift_factor != 0) {
+    throw bad_input("autoencoder config key 'shift_factor'", "0 beside latents_mean",
+                    std::to_string(shift_factor));
   }
 }
 
@@ -298,11 +345,24 @@ at::Tensor AutoencoderKL::decode(const at::Tensor& latent) {
 }
 
 at::Tensor AutoencoderKL::scale(const at::Tensor& latent) const {
+  if (!config_.latents_mean.empty()) {
+    return scale_deviation(latent - channels_of(config_.latents_mean, latent));
+  }
   return (latent - config_.shift_factor) * config_.scaling_factor;
 }
 
 at::Tensor AutoencoderKL::unscale(const at::Tensor& latent) const {
+  if (!config_.latents_mean.empty()) {
+    return latent * channels_of(config_.latents_std, latent) / config_.scaling_factor +
+           channels_of(config_.latents_mean, latent);
+  }
   return latent / config_.scaling_factor + config_.shift_factor;
+}
+
+at::Tensor AutoencoderKL::scale_deviation(const at::Tensor& deviation) const {
+  const at::Tensor scaled = deviation * config_.scaling_factor;
+  return config_.latents_std.empty() ? scaled
+                                     : scaled / channels_of(config_.latents_std, deviation);
 }
 
 void init_linear_path(AutoencoderKL& network) {

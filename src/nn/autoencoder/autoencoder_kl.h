@@ -24,8 +24,12 @@ struct AutoencoderKLConfig {
   bool use_post_quant_conv = true;
   double scaling_factor = 0.18215;  // latents given to a denoiser are (z - shift_factor) * this
   double shift_factor = 0.0;
+  // In place of shift_factor, one number a latent channel: latents given to a denoiser are
+  // (z - latents_mean) / latents_std * scaling_factor. Both or neither.
+  std::vector<double> latents_mean = {}, latents_std = {};
 
-  // Throws Error kBadInput naming the key. Keys without effect on the numbers are ignored.
+  // Throws Error kBadInput naming the key that is wrong, stands for another autoencoder, or is not
+  // known.
   static AutoencoderKLConfig from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
   void validate() const;
@@ -46,6 +50,8 @@ class AutoencoderKL : public torch::nn::Module {
   // Between the autoencoder's own latents and those a denoiser sees.
   at::Tensor scale(const at::Tensor& latent) const;
   at::Tensor unscale(const at::Tensor& latent) const;
+  // A standard deviation of the autoencoder's latents as one of the denoiser's.
+  at::Tensor scale_deviation(const at::Tensor& deviation) const;
 
   const AutoencoderKLConfig& config() const { return config_; }
 

@@ -136,6 +136,7 @@ AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& jso
   reader.read("num_decoder_blocks", c.num_decoder_blocks);
   reader.read("scaling_factor", c.scaling_factor);
   reader.read("shift_factor", c.shift_factor);
+  reader.only("_class_name", {"AutoencoderTiny"});
   reader.only("act_fn", {"relu"});
   reader.only("upsample_fn", {"nearest"});
   reader.only("upsampling_scaling_factor", {2});
@@ -151,6 +152,12 @@ AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& jso
   };
   read_width("encoder_block_out_channels", c.encoder_width, c.num_encoder_blocks.size());
   read_width("decoder_block_out_channels", c.decoder_width, c.num_decoder_blocks.size());
+  // How latents become bytes in files of latents, and what repeats the two lists of widths.
+  for (const char* key :
+       {"latent_magnitude", "latent_shift", "force_upcast", "block_out_channels"}) {
+    reader.passes(key);
+  }
+  reader.refuse_leftovers();
   c.validate();
   return c;
 }

@@ -26,6 +26,7 @@ PixelSpace PixelSpace::from_json(const nlohmann::json& json) {
   reader.read("patch_size", space.patch_size);
   reader.read("scaling_factor", space.scaling_factor);
   reader.read("shift_factor", space.shift_factor);
+  reader.refuse_leftovers();
   if (space.patch_size < 1 || space.patch_size > kMostPatch) {
     throw reader.error("patch_size", "1 to 64", std::to_string(space.patch_size));
   }

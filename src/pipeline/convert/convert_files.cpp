@@ -115,8 +115,9 @@ json config_of(const Source& source, const std::string& component, const nn::Ten
     nn::UNetConfig config = nn::unet_config_from_shapes(shapes);
     config.sample_size = side / kLatentPixels;
     // Its scores leave f16 otherwise.
-    config.upcast_attention = source.spec->folder.upcasts_v_attention &&
-                              parameterisation_of(source) == diffusion::Parameterisation::kV;
+    config.upcast_attention =
+        source.spec->folder.upcasts_v_attention &&
+        noise_terms_of(source).parameterisation == diffusion::Parameterisation::kV;
     return nn::to_json(config);
   }
   if (component == "vae") {
@@ -148,7 +149,7 @@ json scheduler_config_of(const Source& source) {
                {"beta_start", schedule.beta_start},
                {"beta_end", schedule.beta_end},
                {"num_train_timesteps", schedule.num_train_timesteps},
-               {"prediction_type", diffusion::to_string(parameterisation_of(source))},
+               {"prediction_type", diffusion::to_string(noise_terms_of(source).parameterisation)},
                {"steps_offset", 1}};
   if (zero_snr) keys["rescale_betas_zero_snr"] = true;
   if (keys["_class_name"] == "DDIMScheduler") keys["clip_sample"] = false;

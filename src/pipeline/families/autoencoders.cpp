@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/hash.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/autoencoder/autoencoder_tiny.h"
 #include "nn/autoencoder/pixel_space.h"
@@ -29,6 +30,15 @@ Tiling tiling_of(int asked, int64_t pixels, int64_t f, bool decoding) {
   return {tile * f, common * f, 1, f};
 }
 
+// Latents that are normed channel by channel are no multiple of those of another norm: a space of
+// their own.
+std::string statistics_mark(const nn::AutoencoderKLConfig& config) {
+  constexpr size_t kDigits = 8;
+  if (config.latents_mean.empty()) return "";
+  const nlohmann::json numbers = {config.latents_mean, config.latents_std};
+  return " normed " + sha256_hex(numbers.dump()).substr(0, kDigits);
+}
+
 }  // namespace
 
 LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, double family_scale,
@@ -48,8 +58,8 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
   a.channels = config.latent_channels;
   a.downscale = f;
   // The encoder makes the space: of decoders trained further, each reads it.
-  a.space = {fingerprint_of(*component, {"encoder.", "quant_conv."}), config.scaling_factor,
-             config.shift_factor};
+  a.space = {fingerprint_of(*component, {"encoder.", "quant_conv."}) + statistics_mark(config),
+             config.scaling_factor, config.shift_factor};
   a.load = [network] { network->get(); };
   a.decode = [=](const at::Tensor& latents) {
     nn::AutoencoderKL& vae = network->get();
@@ -68,7 +78,7 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
         image, tiling_of(tile, image.size(2) * image.size(3), f, false));
     const auto halves = moments.chunk(2, 1);
     const at::Tensor deviation = at::exp(halves[1] * 0.5);
-    return Posterior{vae.scale(halves[0]), deviation * vae.config().scaling_factor};
+    return Posterior{vae.scale(halves[0]), vae.scale_deviation(deviation)};
   };
   return a;
 }

@@ -227,9 +227,10 @@ Model load_model(const std::string& path, const LoadOptions& options) {
   m.name = source->name;
   m.fingerprint = source->fingerprint;
   m.quirks = source->spec->quirks;
-  m.denoising.schedule = schedule_of(*source);
-  m.denoising.sigma_options = sigma_options_of(*source);
-  m.denoising.parameterisation = parameterisation_of(*source);
+  const NoiseTerms noise = noise_terms_of(*source);
+  m.denoising.schedule = noise.schedule;
+  m.denoising.sigma_options = noise.sigma_options;
+  m.denoising.parameterisation = noise.parameterisation;
   m.latents = codec_of(loading);
   m.cost = cost_of(loading, m.latents.downscale);
 
@@ -240,6 +241,7 @@ Model load_model(const std::string& path, const LoadOptions& options) {
   if (!options.refiner.empty()) add_refiner(m, experts, loading);
   add_experts(m.denoising, experts, options.experts_in_memory);
   add_controls(m.denoising, loading);
+  check_controls(m);
   return m;
 }
 

@@ -76,11 +76,14 @@ LoraSet::LoraSet(const std::vector<LoraUse>& uses, const Source& source) {
 }
 
 void LoraSet::merge_into(torch::nn::Module& network, const std::string& component) const {
+  // All files in one call, so that a weight is rounded to its type once.
+  std::vector<nn::LoraWeights> changes;
+  std::string files;
   for (const auto& loaded : loaded_) {
     const LoraUse& use = loaded->use;
     const bool reads_text = component.starts_with("text_encoder");
     const double weight = reads_text ? use.text_weight.value_or(use.weight) : use.weight;
-    std::vector<nn::LoraWeights> weights;
+    files += (files.empty() ? "'" : ", '") + use.path + "'";
     for (const io::LoraDelta& delta : loaded->lora.deltas) {
       if (delta.component != component) continue;
       const Component none;
@@ -89,14 +92,15 @@ void LoraSet::merge_into(torch::nn::Module& network, const std::string& componen
       one.down = tensor_of(delta.down, none, delta.module);
       one.up = tensor_of(delta.up, none, delta.module);
       if (delta.mid) one.mid = tensor_of(*delta.mid, none, delta.module);
-      one.alpha = delta.alpha;
-      weights.push_back(std::move(one));
+      one.alpha = weight * delta.alpha;
+      changes.push_back(std::move(one));
     }
-    try {
-      nn::merge_lora(network, weights, weight);
-    } catch (const Error& problem) {
-      throw while_doing("merging '" + loaded->use.path + "'", problem);
-    }
+  }
+  if (changes.empty()) return;
+  try {
+    nn::merge_lora(network, changes, 1.0);
+  } catch (const Error& problem) {
+    throw while_doing("merging " + files, problem);
   }
 }
 

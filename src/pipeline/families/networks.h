@@ -50,7 +50,7 @@ class LoraSet {
   LoraSet() = default;
   // Error kBadInput if a file is no LoRA, or one for another family.
   LoraSet(const std::vector<LoraUse>& uses, const Source& source);
-  // Adds what concerns `component` to the weights.
+  // Adds what concerns `component` to the weights, of all files in one sum that is rounded once.
   void merge_into(torch::nn::Module& network, const std::string& component) const;
 
  private:

@@ -1,69 +1,168 @@
+// Keys and classes: those of diffusers 0.42's schedulers.
 #include "pipeline/families/scheduler_config.h"
 
+#include <algorithm>
+
 #include "core/error.h"
+#include "nn/config_reader.h"
 #include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
 namespace {
 
-template <class T>
-T value_or(const nlohmann::json& object, const char* key, T fallback) {
-  if (!object.is_object()) return fallback;
-  const auto found = object.find(key);
-  if (found == object.end() || found->is_null()) return fallback;
-  try {
-    return found->get<T>();
-  } catch (const nlohmann::json::exception&) {
-    throw bad_input(std::string("configuration, key '") + key + "'", "another type",
-                    found->dump().substr(0, 80));
+// Schedulers of alpha-bars: they differ in how they step, which a request chooses here.
+constexpr const char* kVarianceClasses[] = {"DDIMInverseScheduler",
+                                            "DDIMParallelScheduler",
+                                            "DDIMScheduler",
+                                            "DDPMParallelScheduler",
+                                            "DDPMScheduler",
+                                            "DEISMultistepScheduler",
+                                            "DPMSolverMultistepInverseScheduler",
+                                            "DPMSolverMultistepScheduler",
+                                            "DPMSolverSDEScheduler",
+                                            "DPMSolverSinglestepScheduler",
+                                            "EulerAncestralDiscreteScheduler",
+                                            "EulerDiscreteScheduler",
+                                            "HeunDiscreteScheduler",
+                                            "KDPM2AncestralDiscreteScheduler",
+                                            "KDPM2DiscreteScheduler",
+                                            "LCMScheduler",
+                                            "LMSDiscreteScheduler",
+                                            "PNDMScheduler",
+                                            "SASolverScheduler",
+                                            "TCDScheduler",
+                                            "UniPCMultistepScheduler"};
+constexpr const char* kFlowClasses[] = {"FlowMatchEulerDiscreteScheduler",
+                                        "FlowMatchHeunDiscreteScheduler"};
+
+// How to step and where to put the steps: a request's sampler and schedule say it.
+constexpr const char* kOfSamplers[] = {
+    "algorithm_type",    "corrector_order",    "disable_corrector",
+    "euler_at_final",    "final_sigmas_type",  "lambda_min_clipped",
+    "lower_order_final", "noise_sampler_seed", "predict_x0",
+    "predictor_order",   "skip_prk_steps",     "solver_order",
+    "solver_p",          "solver_type",        "stochastic_sampling",
+    "tau_func",          "use_beta_sigmas",    "use_exponential_sigmas",
+    "use_karras_sigmas", "use_lu_lambdas"};
+// Numbers of what is refused, or switched off, when it is on.
+constexpr const char* kOfWhatIsOff[] = {
+    "base_image_seq_len", "base_shift", "clip_sample_range", "dynamic_thresholding_ratio",
+    "max_image_seq_len",  "max_shift",  "sample_max_value",  "time_shift_type"};
+
+std::string all_of(std::initializer_list<std::span<const char* const>> lists) {
+  std::string text;
+  for (const auto& list : lists) {
+    for (const char* name : list) text += (text.empty() ? "" : ", ") + std::string(name);
   }
+  return text;
 }
 
-}  // namespace
+bool is_among(std::span<const char* const> names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
 
-diffusion::Schedule schedule_of(const Source& source) {
-  const auto& json = source.scheduler;
+// Whether the network was trained as a flow.
+bool reads_as_flow(nn::ConfigReader& reader) {
+  std::string name = "DDIMScheduler";
+  bool flow_sigmas = false;
+  reader.read("_class_name", name);
+  reader.read("use_flow_sigmas", flow_sigmas);
+  if (is_among(kFlowClasses, name)) return true;
+  if (!is_among(kVarianceClasses, name)) {
+    throw reader.error("_class_name", "one of " + all_of({kVarianceClasses, kFlowClasses}),
+                       "\"" + name + "\"");
+  }
+  return flow_sigmas;
+}
+
+diffusion::Schedule read_schedule(nn::ConfigReader& reader, const Source& source, bool flow) {
   diffusion::ScheduleConfig c;
-  c.beta_schedule = diffusion::beta_schedule_from(
-      value_or<std::string>(json, "beta_schedule", to_string(c.beta_schedule)));
-  c.num_train_timesteps = value_or(json, "num_train_timesteps", c.num_train_timesteps);
-  c.beta_start = value_or(json, "beta_start", c.beta_start);
-  c.beta_end = value_or(json, "beta_end", c.beta_end);
-  c.rescale_betas_zero_snr =
-      value_or(json, "rescale_betas_zero_snr", source.training.zero_terminal_snr);
-  return diffusion::Schedule(c);
+  std::string beta_schedule = diffusion::to_string(c.beta_schedule);
+  reader.read("beta_schedule", beta_schedule);
+  if (flow) beta_schedule = diffusion::to_string(diffusion::BetaSchedule::kFlow);
+  reader.read("num_train_timesteps", c.num_train_timesteps);
+  reader.read("beta_start", c.beta_start);
+  reader.read("beta_end", c.beta_end);
+  reader.read("trained_betas", c.trained_betas);
+  c.rescale_betas_zero_snr = source.training.zero_terminal_snr;
+  reader.read("rescale_betas_zero_snr", c.rescale_betas_zero_snr);
+  reader.read("shift", c.flow_shift);       // of diffusers' flow schedulers ...
+  reader.read("flow_shift", c.flow_shift);  // ... and of those with use_flow_sigmas
+  return reader.naming_file([&] {
+    c.beta_schedule = diffusion::beta_schedule_from(beta_schedule);
+    return diffusion::Schedule(c);
+  });
 }
 
-diffusion::SigmaOptions sigma_options_of(const Source& source) {
+diffusion::SigmaOptions read_spacing(nn::ConfigReader& reader, const Source& source) {
   const NoiseSpec& noise = source.spec->noise;
   diffusion::SigmaOptions options;
   // A network trained to zero terminal SNR has to be started there.
   const bool from_the_top =
       source.training.zero_terminal_snr && noise.spacing == diffusion::Spacing::kLeading;
-  options.spacing = diffusion::spacing_from(value_or<std::string>(
-      source.scheduler, "timestep_spacing",
-      to_string(from_the_top ? diffusion::Spacing::kTrailing : noise.spacing)));
-  options.steps_offset = value_or<int64_t>(source.scheduler, "steps_offset", 1);
+  std::string spacing = to_string(from_the_top ? diffusion::Spacing::kTrailing : noise.spacing);
+  reader.read("timestep_spacing", spacing);
+  options.spacing = reader.naming_file([&] { return diffusion::spacing_from(spacing); });
+  reader.read("steps_offset", options.steps_offset);
   // Single files as diffusers' own configurations of their families, folders as DDIM's default.
-  const bool folder = !source.scheduler.is_null();
-  if (!value_or(source.scheduler, "set_alpha_to_one", folder || noise.ddim_ends_at_zero)) {
-    options.final_sigma = diffusion::FinalSigma::kSigmaMin;
+  bool ends_at_zero = !source.scheduler.is_null() || noise.ddim_ends_at_zero;
+  reader.read("set_alpha_to_one", ends_at_zero);
+  if (!ends_at_zero) options.final_sigma = diffusion::FinalSigma::kSigmaMin;
+  std::string interpolation = noise.linear_interpolation ? "linear" : "log_linear";
+  reader.read("interpolation_type", interpolation);
+  if (interpolation != "linear" && interpolation != "log_linear") {
+    throw reader.error("interpolation_type", "linear or log_linear", interpolation);
   }
-  options.linear_interpolation = noise.linear_interpolation;
+  options.linear_interpolation = interpolation == "linear";
+  reader.read("sigma_min", options.sigma_min);
+  reader.read("sigma_max", options.sigma_max);
+  reader.read("original_inference_steps", options.original_inference_steps);
   if (noise.align_your_steps) options.align_your_steps = *noise.align_your_steps;
   return options;
 }
 
-diffusion::Parameterisation parameterisation_of(const Source& source) {
+// What is left of the file has no effect, or is refused.
+void judge_the_rest(nn::ConfigReader& reader) {
+  // diffusers' pipelines of Stable Diffusion switch it off: latents go beyond [-1,1].
+  reader.passes("clip_sample");
+  for (const char* key : kOfSamplers) reader.passes(key);
+  for (const char* key : kOfWhatIsOff) reader.passes(key);
+  reader.only("thresholding", {false});
+  reader.only("use_dynamic_shifting", {false});
+  reader.only("invert_sigmas", {false});
+  reader.only("shift_terminal", {});
+  reader.only("timestep_type", {"discrete"});
+  reader.only("timestep_scaling", {10.0});  // diffusion/consistency.h
+  reader.only("predict_epsilon", {true});   // of old files
+  // A learned variance doubles the network's channels.
+  reader.only("variance_type",
+              {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"});
+  reader.refuse_leftovers();
+}
+
+}  // namespace
+
+NoiseTerms noise_terms_of(const Source& source) {
+  const nlohmann::json nothing = nlohmann::json::object();
+  nn::ConfigReader reader("'" + source.folder + "/scheduler/scheduler_config.json'",
+                          source.scheduler.is_null() ? nothing : source.scheduler);
+  const bool flow = reads_as_flow(reader);
+  NoiseTerms terms;
+  terms.schedule = read_schedule(reader, source, flow);
+  terms.sigma_options = read_spacing(reader, source);
   const bool v = source.training.prediction == io::Prediction::kV;
-  return diffusion::parameterisation_from(
-      value_or<std::string>(source.scheduler, "prediction_type", v ? "v_prediction" : "epsilon"));
+  std::string prediction = flow ? "flow_prediction" : v ? "v_prediction" : "epsilon";
+  reader.read("prediction_type", prediction);
+  terms.parameterisation =
+      reader.naming_file([&] { return diffusion::parameterisation_from(prediction); });
+  judge_the_rest(reader);
+  return terms;
 }
 
 Request defaults_of(const Source& source) {
   Request defaults = source.spec->defaults;
   const int v_side = source.spec->v_side_px;
-  if (v_side > 0 && parameterisation_of(source) == diffusion::Parameterisation::kV) {
+  if (v_side > 0 && noise_terms_of(source).parameterisation == diffusion::Parameterisation::kV) {
     defaults.width = defaults.height = v_side;
   }
   return defaults;

@@ -1,5 +1,5 @@
-// The noise schedule of a model: what scheduler_config.json says, and where it says nothing what
-// the family's description does. It knows no network.
+// The terms of the noise that a model was trained in: what scheduler_config.json says, and where it
+// says nothing what the family's description does. It knows no network.
 #pragma once
 #include "diffusion/parameterisation.h"
 #include "diffusion/schedule.h"
@@ -9,10 +9,17 @@
 
 namespace pangu::pipeline {
 
-diffusion::Schedule schedule_of(const Source& source);
-// final_sigma is where DDIM ends (the key set_alpha_to_one); other samplers end at zero.
-diffusion::SigmaOptions sigma_options_of(const Source& source);
-diffusion::Parameterisation parameterisation_of(const Source& source);
+struct NoiseTerms {
+  diffusion::Schedule schedule;
+  // final_sigma is where DDIM ends (the key set_alpha_to_one); other samplers end at zero.
+  diffusion::SigmaOptions sigma_options;
+  diffusion::Parameterisation parameterisation = diffusion::Parameterisation::kEps;
+};
+
+// Every key of the file is applied, or known to be without effect here, or refused: error kBadInput
+// names file and key. A scheduler class of other mathematics (EDM) is refused by its name. What a
+// file says of samplers has no effect, because a request chooses its own.
+NoiseTerms noise_terms_of(const Source& source);
 
 // What a model draws when a request says nothing: the family's defaults at the side that fits what
 // the network predicts.

@@ -129,6 +129,10 @@ Source open_single(const std::string& path) {
                     source.what.human_name, "a LoRA is --lora, a ControlNet --controlnet");
   }
   source.training = io::training_of(file.tensors(), file.metadata(), source.what);
+  if (!source.training.unsupported.empty()) {
+    throw bad_input("model '" + path + "'", "a network that predicts eps or v of a DDPM's noise",
+                    "a marker tensor " + source.training.unsupported);
+  }
   source.spec = &spec_of(source.what, source.index);
   source.fingerprint = fingerprint_of_paths(file.paths());
   io::Components parts = io::complete_components_of(file.tensors(), source.what, path);
