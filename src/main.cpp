@@ -1,10 +1,29 @@
-// The program `pangu-draw`: everything is in app/.
-#include "app/cli.h"
+// The program `pangu-draw`: it decides how OpenMP's threads wait, then loads the library that holds
+// everything else (library.cpp) and hands over. It links no libtorch: libgomp reads its environment
+// while it is being loaded, before main, so what this program asks of it must be there before the
+// libraries that need it.
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstdlib>
 #if PANGU_MIMALLOC
 #include <mimalloc.h>
 #endif
 
-int main(int argc, char** argv) {
+namespace {
+
+// Rounds that a thread spins at a barrier before it sleeps. libgomp's own number, 300,000, is about
+// a millisecond: two drawings on the same cores then spend their time slices on waiting for threads
+// that are not running. bench/busy.py compares.
+constexpr const char* kSpins = "800";
+constexpr int kUnavailable = 4;  // pangu::ErrorCode::kUnavailable's exit code
+
+void choose_waiting() {
+  // What a person has chosen stays: OMP_WAIT_POLICY decides the number of spins too.
+  if (!std::getenv("OMP_WAIT_POLICY")) setenv("GOMP_SPINCOUNT", kSpins, 0);
+}
+
+void choose_allocation() {
 #if PANGU_MIMALLOC
   // Activations are freed and asked for again every step: giving their pages back to the system and
   // faulting them in again costs a third of a training step.
@@ -14,5 +33,28 @@ int main(int argc, char** argv) {
   mi_option_set(mi_option_purge_delay, -1);
 #endif
 #endif
-  return pangu::app::run_cli(argc, argv);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+#ifdef __AVX2__
+  // An illegal instruction would say nothing.
+  if (!__builtin_cpu_supports("avx2")) {
+    std::fprintf(stderr,
+                 "pangu-draw: error: processor: expected one with AVX2, found one without\n");
+    return kUnavailable;
+  }
+#endif
+  choose_waiting();
+  choose_allocation();
+  // Found by the program's run path: beside it in a build folder, in ../lib when installed.
+  void* library = dlopen("libpangu_draw.so", RTLD_LAZY);
+  using Run = int (*)(int, const char* const*);
+  const auto run = library ? reinterpret_cast<Run>(dlsym(library, "pangu_run")) : nullptr;
+  if (!run) {
+    std::fprintf(stderr, "pangu-draw: error: cannot load its library: %s\n", dlerror());
+    return kUnavailable;
+  }
+  return run(argc, argv);
 }
