@@ -10,8 +10,8 @@ target_include_directories(pangu_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
 target_compile_options(pangu_flags INTERFACE -Wall -Wextra -Werror)
 # For shared libraries. An option of all, not a property of some: a precompiled header serves units of equal flags only.
 target_compile_options(pangu_flags INTERFACE -fPIC)
-if(PANGU_NATIVE)
-  target_compile_options(pangu_flags INTERFACE -march=native)
+if(PANGU_MARCH)
+  target_compile_options(pangu_flags INTERFACE -march=${PANGU_MARCH})
 endif()
 if(PANGU_SANITIZE)
   # fuzzer-no-link: the unit tests and the fuzzers link the same objects.

@@ -14,6 +14,8 @@ fs::path home() {
   fs::path folder = fs::read_symlink("/proc/self/exe", failed);
   while (!failed && folder.has_relative_path()) {
     folder = folder.parent_path();
+    const fs::path installed = folder / "share" / "pangu-draw";
+    if (fs::is_directory(installed / "models")) return installed;
     if (fs::is_directory(folder / "models") && fs::is_directory(folder / "tools")) return folder;
   }
   return fs::current_path();

@@ -14,7 +14,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = sys.argv[1]
-LAUNCHER_WORDS = ("test", "build")
+LAUNCHER_WORDS = ("test", "build", "package")
 
 
 def commands(text: str) -> list[list[str]]:

@@ -56,7 +56,7 @@ LatentCodec codec_of(const Loading& l) {
              : kl_autoencoder(shared, scale, l.place, l.options.vae_tile);
 }
 
-Cost cost_of(const Loading& l, int downscale) {
+Cost model_cost_of(const Loading& l, int downscale) {
   Cost cost;
   cost.device = l.options.device;
   cost.dtype = l.place.dtype == at::kFloat ? "f32" : "bf16";
@@ -232,7 +232,7 @@ Model load_model(const std::string& path, const LoadOptions& options) {
   m.denoising.sigma_options = noise.sigma_options;
   m.denoising.parameterisation = noise.parameterisation;
   m.latents = codec_of(loading);
-  m.cost = cost_of(loading, m.latents.downscale);
+  m.cost = model_cost_of(loading, m.latents.downscale);
 
   std::vector<ExpertSource> experts = add_base(m, loading);
   const DenoiserSource& network = experts.front().denoiser;
