@@ -19,6 +19,7 @@ import pathlib
 import shutil
 import sys
 
+import numpy as np
 import torch
 from diffusers import (AutoencoderTiny, StableDiffusionControlNetPipeline, StableDiffusionImageVariationPipeline,
                        StableDiffusionImg2ImgPipeline, StableDiffusionInpaintPipeline, StableDiffusionPipeline,
