@@ -18,9 +18,6 @@ constexpr EnumName<CoopForm> kFormNames[] = {
     {CoopForm::kOneWay, "one_way"},
 };
 
-// Levels closer than this are one.
-constexpr double kSameLevel = 1e-6;
-
 // One member's guess as another sees it, and how much it counts.
 struct Share {
   at::Tensor x0;
@@ -101,7 +98,7 @@ class Fused {
     Memory& m = *memory_;
     if (!remembers_) return true;
     // Samplers with a call in the middle of a step come back to its end but for rounding.
-    const bool begins = m.last_sigma < 0.0 || sigma > m.last_sigma * (1.0 + kSameLevel);
+    const bool begins = m.last_sigma < 0.0 || sigma > just_above(m.last_sigma);
     if (begins) {
       m.bridged.assign(members_.size(), std::vector<at::Tensor>(members_.size()));
       m.calls_since = 0;

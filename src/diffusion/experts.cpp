@@ -2,6 +2,7 @@
 #include "diffusion/experts.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
@@ -75,6 +76,17 @@ SigmaList Plan::sigmas() const {
 size_t Plan::steps_of(size_t expert) const {
   return static_cast<size_t>(std::count_if(
       steps.begin(), steps.end(), [expert](const PlanStep& s) { return s.expert == expert; }));
+}
+
+SigmaWindow Plan::window(double from, double to) const {
+  const auto count = static_cast<double>(steps.size());
+  SigmaWindow window{0.0, 0.0};
+  for (size_t i = 0; i < steps.size(); ++i) {
+    if (static_cast<double>(i) / count < from || static_cast<double>(i + 1) / count > to) continue;
+    if (window.high == 0.0) window.high = i == 0 ? HUGE_VAL : just_above(steps[i].sigma);
+    window.low = i + 1 == steps.size() ? 0.0 : just_above(steps[i].sigma_next);
+  }
+  return window;
 }
 
 Plan make_plan(const SigmaList& sigmas, const Schedule& schedule, std::vector<double> boundaries,

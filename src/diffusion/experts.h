@@ -2,6 +2,7 @@
 // generator for low noise, or k of them) and the plan that says who serves which step. The switch
 // is on sigma, never on the fraction of steps.
 #pragma once
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -26,12 +27,25 @@ struct PlanStep {
   size_t expert = 0;
 };
 
+// Noise levels low <= sigma < high.
+struct SigmaWindow {
+  double low = 0.0;
+  double high = std::numeric_limits<double>::infinity();
+  bool contains(double sigma) const { return low <= sigma && sigma < high; }
+};
+
 // Who serves each step of one drawing. Plain data: compared, printed, stored in the picture.
 struct Plan {
   std::vector<PlanStep> steps;
   std::vector<double> boundaries;  // what route_by_sigma is to be given: the lag is already in it
   SigmaList sigmas() const;
   size_t steps_of(size_t expert) const;
+  // The noise levels of the steps that lie whole inside of the share from..to of all steps: of step
+  // i of n those with i / n >= from and (i + 1) / n <= to, as diffusers decides it for ControlNets.
+  // A call inside of a step belongs to it. The level at which one step ends and the next begins
+  // belongs to the next, whichever of the two asks there (Heun's second call does). No such step:
+  // no level at all.
+  SigmaWindow window(double from, double to) const;
 };
 
 // lag_switch reproduces the released PanGu-Draw 3 sampler, which chooses the expert by the step

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
@@ -64,6 +65,29 @@ TEST_CASE("a drawing that begins below the boundary does not lag into the struct
   const Schedule schedule;
   const Plan plan = make_plan({1.0, 0.5, 0.0}, schedule, {schedule.sigma_of_t(500)}, true);
   CHECK(plan.steps_of(1) == 2);
+}
+
+TEST_CASE("a window holds the calls of the steps that lie whole inside of its share") {
+  const Schedule schedule;
+  for (const char* list : {"normal", "karras", "exponential", "beta"}) {
+    for (const int64_t n : {1, 10, 25, 40}) {
+      const Plan plan = make_plan(make_sigmas(list, schedule, n), schedule);
+      for (const auto& [from, to] : {std::pair(0.0, 1.0), {0.0, 0.5}, {0.3, 0.7}, {0.55, 1.0}}) {
+        const SigmaWindow window = plan.window(from, to);
+        for (size_t i = 0; i < plan.steps.size(); ++i) {
+          const auto count = static_cast<double>(plan.steps.size());
+          const bool acts = double(i) / count >= from && double(i + 1) / count <= to;
+          const auto [sigma, next, t_index, expert] = plan.steps[i];
+          // The step's own call, that in its middle, and one at its beginning that was computed.
+          CHECK(window.contains(sigma) == acts);
+          CHECK(window.contains(std::sqrt(sigma * std::max(next, 1e-3))) == acts);
+          CHECK(window.contains(sigma * (1.0 - 1e-15)) == acts);
+          CHECK(window.contains(sigma * (1.0 + 1e-15)) == acts);
+        }
+      }
+      CHECK_FALSE(plan.window(0.5, 0.5).contains(plan.steps.front().sigma));
+    }
+  }
 }
 
 TEST_CASE("a plan prints as a table and as JSON that a parser reads back") {

@@ -91,7 +91,7 @@ Denoiser guide(BatchedNet net, Parameterisation parameterisation, const Schedule
         // In x's dtype before the sum: weights of several units would cost half precision its
         // digits.
         const at::Tensor predictions =
-            net(noisy * schedule.input_scale(sigma), schedule.t_of_sigma(sigma), rows.rows)
+            net(noisy * schedule.input_scale(sigma), {sigma, schedule.t_of_sigma(sigma)}, rows.rows)
                 .to(noisy.scalar_type());
         const double rescale = rows.rows.size() > 1 ? guidance.rescale : 0.0;
         const at::Tensor combined = combine_rows(predictions, rows, rescale);

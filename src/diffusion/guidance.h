@@ -16,11 +16,18 @@ inline constexpr int kUncondRow = 0;  // the negative prompt, "" by default
 inline constexpr int kCondRow = 1;
 inline constexpr int kFirstStyleRow = 2;  // style j is row 2 + j
 
+// Where on a schedule a network is called. sigma is the very number that the sampler asked for;
+// t_index is its time, and turning that back into a sigma would not give the same last bits.
+struct NetLevel {
+  double sigma = 0.0;
+  double t_index = 0.0;
+};
+
 // x_net: [B,C,H,W] in the network's scale, rows: R row numbers. Returns [R*B,C,H,W], block r
 // holding the B predictions under condition rows[r]. The net repeats x_net itself, so that it may
 // share work between rows. One call is one forward. Rows that carry no weight are not asked for, so
 // rows may be {1} alone.
-using BatchedNet = std::function<at::Tensor(const at::Tensor& x_net, double t_index,
+using BatchedNet = std::function<at::Tensor(const at::Tensor& x_net, const NetLevel& level,
                                             const std::vector<int>& rows)>;
 
 // ehat = e(0) + scale (e(c) - e(0)) + sum_j style_scales[j] (e(c_style_j) - e(c)).

@@ -56,9 +56,10 @@ TEST_CASE("one step is one batched forward, in the network's scale and time") {
   const Schedule schedule;
   const at::Tensor x = at::randn({2, 4, 6, 6}) * schedule.sigma_of_t(700);
   int forwards = 0;
-  const BatchedNet net = [&](const at::Tensor& x_net, double t_index, const Rows& rows) {
+  const BatchedNet net = [&](const at::Tensor& x_net, const NetLevel& level, const Rows& rows) {
     ++forwards;
-    CHECK(t_index == 700.0);
+    CHECK(level.t_index == 700.0);
+    CHECK(level.sigma == schedule.sigma_of_t(700));
     CHECK(rows == Rows{0, 1, 2});
     const double scale = schedule.input_scale(schedule.sigma_of_t(700));
     CHECK((x_net - x * scale).abs().max().item<double>() < 1e-6);
@@ -74,7 +75,9 @@ TEST_CASE("one step is one batched forward, in the network's scale and time") {
 
 TEST_CASE("guidance refuses numbers that mean nothing and predictions of the wrong shape") {
   const Schedule schedule;
-  const BatchedNet one_row_only = [](const at::Tensor& x, double, const Rows&) { return x; };
+  const BatchedNet one_row_only = [](const at::Tensor& x, const NetLevel&, const Rows&) {
+    return x;
+  };
   CHECK_THROWS_AS(guide(one_row_only, Parameterisation::kEps, schedule, {.rescale = 1.5}), Error);
   CHECK_THROWS_AS(
       guide(one_row_only, Parameterisation::kEps, schedule, {.sigma_low = 2.0, .sigma_high = 1.0}),

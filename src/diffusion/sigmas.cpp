@@ -22,6 +22,7 @@ constexpr EnumName<FinalSigma> kFinalSigmaNames[] = {
 };
 
 constexpr double kEdmSigmaMin = 0.002, kEdmSigmaMax = 80.0;  // Karras et al. 2022, table 1
+constexpr double kSameLevel = 1e-6;  // relative; last places are 1e-16, steps 1e-3 and more
 
 void check_steps(int64_t steps, int64_t most) {
   if (steps < 1 || steps > most) {
@@ -121,6 +122,8 @@ SigmaList without_end(SigmaList sigmas) {
 }
 
 }  // namespace
+
+double just_above(double sigma) { return sigma * (1.0 + kSameLevel); }
 
 Spacing spacing_from(const std::string& name) { return enum_from(kSpacingNames, "spacing", name); }
 std::string to_string(Spacing spacing) { return enum_name(kSpacingNames, spacing); }

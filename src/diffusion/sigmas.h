@@ -15,6 +15,11 @@ namespace pangu::diffusion {
 // n + 1 strictly decreasing values for n steps; the last is 0.
 using SigmaList = std::vector<double>;
 
+// A little above sigma, so that what begins or ends at a level takes that level along also where a
+// sampler computed it anew (sqrt(sigma sigma_down) is the next level but for rounding) and is off
+// by last bits. Levels of a list lie much farther apart than this.
+double just_above(double sigma);
+
 enum class Spacing {
   kLeading,     // t = i * floor(N / n) + steps_offset
   kLinspace,    // n values from N - 1 to 0, both ends included (one alone: N - 1)

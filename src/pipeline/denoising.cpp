@@ -20,13 +20,20 @@ diffusion::Guidance guidance_of(const Request& request) {
   return g;
 }
 
-// Whether the ControlNet acts at this sigma, by the step that it belongs to.
-bool acts(const ControlUse& use, const diffusion::Plan& plan, double sigma) {
-  size_t step = 0;
-  while (step + 1 < plan.steps.size() && plan.steps[step + 1].sigma >= sigma) ++step;
-  const double count = static_cast<double>(plan.steps.size());
-  return static_cast<double>(step) / count >= use.from &&
-         static_cast<double>(step + 1) / count <= use.to;
+// What a control picture adds, and at which noise levels.
+struct TimedControl {
+  double weight;
+  diffusion::SigmaWindow window;
+
+  double at(double sigma) const { return window.contains(sigma) ? weight : 0.0; }
+};
+
+std::vector<TimedControl> controls_of(const Request& request, const diffusion::Plan& plan) {
+  std::vector<TimedControl> controls;
+  for (const ControlUse& use : request.controls) {
+    controls.push_back({use.weight, plan.window(use.from, use.to)});
+  }
+  return controls;
 }
 
 // One picture for all rows, or one for each image of a batch, whose rows repeat as guidance's do.
@@ -35,37 +42,30 @@ at::Tensor for_rows(const at::Tensor& pictures, int64_t row_count) {
   return images == 1 ? pictures : pictures.repeat({row_count / images, 1, 1, 1});
 }
 
-Residuals control_residuals(const Job& job, const at::Tensor& x_net, double t_index,
+Residuals control_residuals(const Job& job, const std::vector<TimedControl>& uses,
+                            const at::Tensor& x_net, const diffusion::NetLevel& level,
                             const Conditions& conditions) {
   Residuals sum;
-  const double sigma = job.model.denoising.schedule.sigma_of_t(t_index);
   for (size_t i = 0; i < job.model.denoising.controls.size(); ++i) {
-    const ControlUse& use = job.request.controls[i];
-    if (!acts(use, job.plan, sigma)) continue;
+    if (!uses[i].window.contains(level.sigma)) continue;
     const Control& control = job.model.denoising.controls[i];
     const at::Tensor hint = for_rows(job.canvas.hints[i], x_net.size(0));
-    sum.add(
-        job.timed(control.name, [&] { return control.predict(x_net, t_index, conditions, hint); }),
-        use.weight);
+    sum.add(job.timed(control.name,
+                      [&] { return control.predict(x_net, level.t_index, conditions, hint); }),
+            uses[i].weight);
   }
   return sum;
-}
-
-// The control channels at a step: all black where the control does not act.
-at::Tensor control_at(const Job& job, double t_index) {
-  const ControlUse& use = job.request.controls.front();
-  const bool on = acts(use, job.plan, job.model.denoising.schedule.sigma_of_t(t_index));
-  return job.canvas.control * (on ? use.weight : 0.0);
 }
 
 // The guided denoiser of every expert for a batch of images.
 std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& prompts,
                                             int64_t batch, const at::Tensor& extra_channels) {
+  const std::vector<TimedControl> controls = controls_of(job.request, job.plan);
   std::vector<diffusion::Denoiser> experts;
   for (const Expert& expert : job.model.denoising.experts) {
     experts.push_back(diffusion::guide(
-        [&job, &expert, &prompts, batch, extra_channels](const at::Tensor& x, double t,
-                                                         const std::vector<int>& chosen) {
+        [&job, &expert, &prompts, batch, extra_channels, controls](
+            const at::Tensor& x, const diffusion::NetLevel& level, const std::vector<int>& chosen) {
           const int64_t r = static_cast<int64_t>(chosen.size());
           const at::Tensor x_net = x.repeat({r, 1, 1, 1});
           NetInputs inputs;
@@ -73,10 +73,13 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
           at::Tensor& extra = inputs.conditions.extra_channels;
           if (extra_channels.defined()) extra = extra_channels.repeat({r, 1, 1, 1});
           if (job.canvas.control.defined()) {
-            extra = for_rows(control_at(job, t), x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
+            // All black where the control does not act.
+            const at::Tensor control = job.canvas.control * controls.front().at(level.sigma);
+            extra = for_rows(control, x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
           }
-          inputs.residuals = control_residuals(job, x_net, t, inputs.conditions);
-          return job.timed(expert.name, [&] { return expert.predict(x_net, t, inputs); });
+          inputs.residuals = control_residuals(job, controls, x_net, level, inputs.conditions);
+          return job.timed(expert.name,
+                           [&] { return expert.predict(x_net, level.t_index, inputs); });
         },
         job.model.denoising.parameterisation, job.model.denoising.schedule,
         guidance_of(job.request)));

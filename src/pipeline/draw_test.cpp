@@ -190,6 +190,44 @@ TEST_CASE("guidance that ends at a noise level costs one row below it") {
   CHECK_THROWS_WITH_AS(draw(toy.model, negative), doctest::Contains("-1.0 to infinity"), Error);
 }
 
+TEST_CASE("a ControlNet acts in the steps of its share, whatever the list and the sampler") {
+  for (const char* list : {"normal", "karras"}) {
+    for (const char* sampler : {"euler", "heun", "dpm2", "dpmpp_2s_a", "dpmpp_sde"}) {
+      for (const int steps : {10, 25, 40}) {
+        Toy toy;
+        std::vector<double> acted;  // t_index
+        const auto predict = [&](const at::Tensor&, double t, const Conditions&,
+                                 const at::Tensor&) {
+          acted.push_back(t);
+          return Residuals{{}, at::zeros({1})};
+        };
+        toy.model.controls.push_back({"net", [] {}, predict});
+        Request r = toy.request("cat");
+        r.schedule = list;
+        r.sampler = sampler;
+        r.steps = steps;
+        r.controls = {{"lines.png", 1.0, 0.2, 0.7}};
+        Pictures pictures;
+        pictures.controls = {image::Image{64, 64, 3, std::vector<uint8_t>(64 * 64 * 3, 200)}};
+        draw(toy.model, r, {}, pictures);
+        // The level at which the share ends belongs to the step that begins there.
+        const diffusion::Plan plan = plan_of(toy.model, r);
+        const auto last = static_cast<size_t>(0.7 * steps);
+        const double high = plan.steps[static_cast<size_t>(0.2 * steps)].t_index;
+        const double low = plan.steps[last].t_index;
+        std::vector<double> expected;
+        for (const auto& [expert, t] : toy.calls) {
+          if (t < high + 1e-3 && t > low + 1e-3) expected.push_back(t);
+        }
+        CAPTURE(list);
+        CAPTURE(sampler);
+        CAPTURE(steps);
+        CHECK(acted == expected);
+      }
+    }
+  }
+}
+
 TEST_CASE("a style is a name in the prompt's own language, or words") {
   Toy toy;
   CHECK(styled_prompt(toy.model, "flat", "a cat").find("flat icon") != std::string::npos);

@@ -156,9 +156,10 @@ TEST_CASE("guidance is linear in the predictions") {
 }
 
 // A net with another prediction in every row; row r of image b depends on image b alone.
-at::Tensor rows_net(const at::Tensor& x_net, double t_index, const std::vector<int>& rows) {
+at::Tensor rows_net(const at::Tensor& x_net, const NetLevel& level, const std::vector<int>& rows) {
   std::vector<at::Tensor> blocks;
-  for (int row : rows) blocks.push_back(at::clamp(x_net * (1.0 + row) + t_index * 1e-3, -1.0, 1.0));
+  for (int row : rows)
+    blocks.push_back(at::clamp(x_net * (1.0 + row) + level.t_index * 1e-3, -1.0, 1.0));
   return at::cat(blocks);
 }
 
@@ -168,7 +169,7 @@ TEST_CASE("guidance of scale one is the conditional denoiser bit for bit") {
     const auto kind = *rc::gen::element(Parameterisation::kEps, Parameterisation::kV,
                                         Parameterisation::kX0, Parameterisation::kFlow);
     const Net conditional = [](const at::Tensor& x, double t) {
-      return rows_net(x, t, {kCondRow});
+      return rows_net(x, {0.0, t}, {kCondRow});
     };
     const double sigma = between(0.03, 14.0);
     const at::Tensor x = at::randn({2, 3, 4, 4}) * sigma;
@@ -187,7 +188,7 @@ TEST_CASE("guiding raw predictions is guiding x0, in every parameterisation") {
     const at::Tensor x = at::randn({2, 3, 4, 4}, at::kDouble) * sigma;
     const auto x0_of_row = [&](int row) {
       const Net net = [row](const at::Tensor& x_net, double t) {
-        return rows_net(x_net, t, {row});
+        return rows_net(x_net, {0.0, t}, {row});
       };
       return denoise_with(net, kind, schedule)(x, sigma).one();
     };

@@ -153,9 +153,7 @@ Pictures pictures_for(const Loaded& member, const Request& request, const CoopSe
   return pictures;
 }
 
-// The next level above, so that a step belongs to the range that it begins in.
-double just_above(double sigma) { return std::nextafter(sigma, HUGE_VAL); }
-
+// A step belongs to the range that it begins in.
 diffusion::WeightCurve weight_of(const MemberSpec& spec, const diffusion::SigmaList& sigmas) {
   diffusion::WeightCurve curve;
   curve.points = spec.weight_curve;
@@ -164,8 +162,11 @@ diffusion::WeightCurve weight_of(const MemberSpec& spec, const diffusion::SigmaL
   const size_t end = diffusion::step_of_share(sigmas, spec.to);
   curve.sigma_low = spec.sigma_low;
   curve.sigma_high = spec.sigma_high;
-  if (first > 0) curve.sigma_high = std::min(curve.sigma_high, just_above(sigmas[first]));
-  if (end + 1 < sigmas.size()) curve.sigma_low = std::max(curve.sigma_low, just_above(sigmas[end]));
+  if (first > 0)
+    curve.sigma_high = std::min(curve.sigma_high, diffusion::just_above(sigmas[first]));
+  if (end + 1 < sigmas.size()) {
+    curve.sigma_low = std::max(curve.sigma_low, diffusion::just_above(sigmas[end]));
+  }
   return curve;
 }
 

@@ -126,10 +126,10 @@ diffusion::CoopOptions options_of(const Cooperation& coop, const CoopStage& stag
     return coop.sigmas[diffusion::step_of_share(coop.sigmas, share)];
   };
   if (coop.recipe.bridge_from > 0.0) {
-    options.bridge_sigma_high = std::nextafter(level(coop.recipe.bridge_from), HUGE_VAL);
+    options.bridge_sigma_high = diffusion::just_above(level(coop.recipe.bridge_from));
   }
   if (coop.recipe.bridge_to < 1.0) {
-    options.bridge_sigma_low = std::nextafter(level(coop.recipe.bridge_to), HUGE_VAL);
+    options.bridge_sigma_low = diffusion::just_above(level(coop.recipe.bridge_to));
   }
   // A sampler of several calls a step asks at the last level also on the way to it, and a stage
   // that hands its noise on needs every member's.
