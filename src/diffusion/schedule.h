@@ -38,6 +38,18 @@ struct Coefficients {
   double noise = 0.0;
 };
 
+// In which variable the path from noise to data is integrated by samplers that add up slopes (heun,
+// dpm2, lms).
+enum class PathVariable {
+  // x = x0 + sigma eps over sigma, as Karras et al. 2022 and k-diffusion do.
+  kSigma,
+  // (1 - s) x0 + s eps over s = sigma / (1 + sigma), a flow's own time. It is the same path, and
+  // its
+  // slope eps - x0 is finite up to pure noise, where sigma is infinite: there a slope of x that is
+  // off by a little would be multiplied by a step of thousands.
+  kFlowTime,
+};
+
 // Immutable after construction; copies are cheap enough (three tables of N doubles).
 //
 // VP:   sigma = sqrt((1 - ab) / ab), x_net = x / sqrt(1 + sigma^2), t_index in [0, N - 1].
@@ -65,6 +77,10 @@ class Schedule {
   double t_of_sigma(double sigma) const;
   double sigma_min() const;  // of t_index 0 (VP), of t_index 1 (flow)
   double sigma_max() const;  // of the last t_index
+
+  // kFlowTime for flows and for schedules that end in pure noise or as good as that (zero terminal
+  // SNR, squared cosine, DDPM's linear betas), else kSigma.
+  PathVariable path_variable() const;
 
   // x_net = input_scale(sigma) * x.
   double input_scale(double sigma) const;

@@ -89,6 +89,12 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
 
 }  // namespace
 
+diffusion::SamplerOptions sampler_options(const Model& model, const Request&) {
+  diffusion::SamplerOptions options;
+  options.variable = model.schedule.path_variable();
+  return options;
+}
+
 std::vector<std::string> prompts_of(const Model& model, const Request& request) {
   std::vector<std::string> prompts = {request.negative, request.prompt};
   for (const std::string& style : request.styles) {

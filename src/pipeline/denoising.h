@@ -54,6 +54,9 @@ struct Job {
   Stopwatch& timed;
 };
 
+// What the request's sampler is told beside the noise levels. request: resolved.
+diffusion::SamplerOptions sampler_options(const Model& model, const Request& request);
+
 // Row order of diffusion/guidance.h: negative, prompt, styles.
 std::vector<std::string> prompts_of(const Model& model, const Request& request);
 

@@ -61,13 +61,14 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
   if (cancelled) return std::nullopt;
   const diffusion::Latents latents(x);
   const diffusion::Latents result = diffusion::find_sampler(*job.request.sampler)
-                                        .sample(denoise, latents, sigmas, noise.steps(latents),
-                                                [&](const diffusion::StepInfo& info) {
-                                                  if (hooks.on_latents) hooks.on_latents(info);
-                                                  cancelled =
-                                                      !on_step(static_cast<int>(info.step) + 1);
-                                                  return !cancelled;
-                                                });
+                                        .sample(
+                                            denoise, latents, sigmas, noise.steps(latents),
+                                            [&](const diffusion::StepInfo& info) {
+                                              if (hooks.on_latents) hooks.on_latents(info);
+                                              cancelled = !on_step(static_cast<int>(info.step) + 1);
+                                              return !cancelled;
+                                            },
+                                            sampler_options(model, job.request));
   if (cancelled) return std::nullopt;
   if (!blends || sigmas.back() == 0.0) return result.one();
   // What stays of the picture stays without the noise of the last level.

@@ -17,6 +17,43 @@ int order_of(const SamplerOptions& options, int standard, int most);
 Latents add_noise(const Latents& x, const NoiseSource& noise, double sigma, double next,
                   double scale);
 
+// The path of the probability flow in the variable that a sampler integrates over. Latents stay in
+// the VE scale; only the sum of slopes is taken in the variable.
+class Path {
+ public:
+  explicit Path(PathVariable variable) : variable_(variable) {}
+
+  // The variable at sigma: sigma itself, or s = sigma / (1 + sigma).
+  double at(double sigma) const {
+    return variable_ == PathVariable::kSigma ? sigma : sigma / (1.0 + sigma);
+  }
+  double length(double sigma, double next) const { return at(next) - at(sigma); }
+  // The sigma of the geometric middle of the variable.
+  double middle(double sigma, double next) const {
+    const double m = std::sqrt(at(sigma) * at(next));
+    return variable_ == PathVariable::kSigma ? m : m / (1.0 - m);
+  }
+  // `factor` times the derivative by the variable, given the guess x0 at x: eps, or eps - x0.
+  Latents slope(const Latents& x, const Latents& x0, double sigma, double factor = 1.0) const {
+    const Latents eps = (x - x0) * (factor / sigma);
+    return variable_ == PathVariable::kSigma ? eps : eps - x0 * factor;
+  }
+  // The latent whose derivative that is, x itself or (1 - s) x0 + s eps, and x out of it.
+  Latents own(const Latents& x, double sigma) const {
+    return variable_ == PathVariable::kSigma ? x : x * (1.0 / (1.0 + sigma));
+  }
+  Latents from_own(const Latents& y, double sigma) const {
+    return variable_ == PathVariable::kSigma ? y : y * (1.0 + sigma);
+  }
+
+ private:
+  PathVariable variable_;
+};
+
+// From x at sigma to next > 0 by the slope in the geometric middle; x0 is the guess at x.
+Latents midpoint_step(const Denoiser& D, const Path& path, const Latents& x, const Latents& x0,
+                      double sigma, double next);
+
 // Tells the caller about step i; true if it wants to go on.
 inline bool goes_on(const OnStep& on_step, const SigmaList& sigmas, size_t i, const Latents& x,
                     const Latents& x0) {

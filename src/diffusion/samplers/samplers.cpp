@@ -34,6 +34,14 @@ Latents add_noise(const Latents& x, const NoiseSource& noise, double sigma, doub
   return x + noise(sigma, next) * scale;
 }
 
+Latents midpoint_step(const Denoiser& D, const Path& path, const Latents& x, const Latents& x0,
+                      double sigma, double next) {
+  const double middle = path.middle(sigma, next);
+  const Latents between = mix(x0, x, middle / sigma);
+  const Latents change = path.slope(between, D(between, middle), middle, path.length(sigma, next));
+  return path.from_own(path.own(x, sigma) + change, next);
+}
+
 }  // namespace steps
 
 void SamplerOptions::validate() const {
@@ -60,6 +68,7 @@ Latents sample_euler(const Denoiser& D, Latents x, const SigmaList& sigmas, cons
 Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
                     const OnStep& on_step, const SamplerOptions& options) {
   steps::check(sigmas, options);
+  const steps::Path path(options.variable);
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const double sigma = sigmas[i], next = sigmas[i + 1];
     const Latents x0 = D(x, sigma);
@@ -67,9 +76,9 @@ Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const
     if (next == 0.0) {
       x = predicted;
     } else {
-      const Latents slope = (x - x0) * (1.0 / sigma);
-      const Latents slope_next = (predicted - D(predicted, next)) * (1.0 / next);
-      x = x + (slope + slope_next) * (0.5 * (next - sigma));
+      const Latents slopes =
+          path.slope(x, x0, sigma) + path.slope(predicted, D(predicted, next), next);
+      x = path.from_own(path.own(x, sigma) + slopes * (0.5 * path.length(sigma, next)), next);
     }
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
@@ -79,16 +88,11 @@ Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const
 Latents sample_dpm2(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource&,
                     const OnStep& on_step, const SamplerOptions& options) {
   steps::check(sigmas, options);
+  const steps::Path path(options.variable);
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const double sigma = sigmas[i], next = sigmas[i + 1];
     const Latents x0 = D(x, sigma);
-    if (next == 0.0) {
-      x = x0;
-    } else {
-      const double middle = std::sqrt(sigma * next);
-      const Latents between = mix(x0, x, middle / sigma);
-      x = x + (between - D(between, middle)) * ((next - sigma) / middle);
-    }
+    x = next == 0.0 ? x0 : steps::midpoint_step(D, path, x, x0, sigma, next);
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;

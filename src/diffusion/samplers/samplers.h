@@ -38,6 +38,8 @@ struct SamplerOptions {
   std::optional<double> eta = {};
   double s_noise = 1.0;           // factor of the noise that is added in a step
   std::optional<int> order = {};  // lms 1 to 4, by default 4; unipc 1 to 3, by default 2
+  // Schedule::path_variable of the schedule that the levels are of.
+  PathVariable variable = PathVariable::kSigma;
   // kBadInput if eta or s_noise is negative or not finite.
   void validate() const;
   bool operator==(const SamplerOptions&) const = default;
@@ -53,11 +55,13 @@ struct SamplerOptions {
 Latents sample_euler(const Denoiser& D, Latents x, const SigmaList& sigmas,
                      const NoiseSource& noise = {}, const OnStep& on_step = {},
                      const SamplerOptions& options = {});
-// Trapezoid of the slopes at both ends; two calls of D a step, but one in the step to sigma 0.
+// Trapezoid of the slopes at both ends, in options.variable; two calls of D a step, but one in the
+// step to sigma 0.
 Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas,
                     const NoiseSource& noise = {}, const OnStep& on_step = {},
                     const SamplerOptions& options = {});
-// Slope of the geometric middle sqrt(sigma next); calls as heun.
+// Slope of the geometric middle sqrt(sigma next), or of sqrt(s s_next) in a flow's time; calls as
+// heun.
 Latents sample_dpm2(const Denoiser& D, Latents x, const SigmaList& sigmas,
                     const NoiseSource& noise = {}, const OnStep& on_step = {},
                     const SamplerOptions& options = {});
@@ -117,7 +121,8 @@ Latents sample_dpmpp_3m_sde(const Denoiser& D, Latents x, const SigmaList& sigma
 Latents sample_dpmpp_2m(const Denoiser& D, Latents x, const SigmaList& sigmas,
                         const NoiseSource& noise = {}, const OnStep& on_step = {},
                         const SamplerOptions& options = {});
-// The polynomial through the last `order` slopes, integrated over the step, also the step to 0.
+// The polynomial through the last `order` slopes, integrated over the step, also the step to 0; in
+// options.variable.
 Latents sample_lms(const Denoiser& D, Latents x, const SigmaList& sigmas,
                    const NoiseSource& noise = {}, const OnStep& on_step = {},
                    const SamplerOptions& options = {});

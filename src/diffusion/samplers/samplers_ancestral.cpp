@@ -51,12 +51,10 @@ Latents sample_ddpm(const Denoiser& D, Latents x, const SigmaList& sigmas, const
 Latents sample_dpm2_ancestral(const Denoiser& D, Latents x, const SigmaList& sigmas,
                               const NoiseSource& noise, const OnStep& on_step,
                               const SamplerOptions& options) {
-  const auto through_the_middle = [&D](const Latents& x, const Latents& x0, double sigma,
-                                       double down) {
-    if (down == 0.0) return x0;
-    const double middle = std::sqrt(sigma * down);
-    const Latents between = mix(x0, x, middle / sigma);
-    return x + (between - D(between, middle)) * ((down - sigma) / middle);
+  const steps::Path path(options.variable);
+  const auto through_the_middle = [&D, &path](const Latents& x, const Latents& x0, double sigma,
+                                              double down) {
+    return down == 0.0 ? x0 : steps::midpoint_step(D, path, x, x0, sigma, down);
   };
   return ancestral_loop(D, std::move(x), sigmas, noise, on_step, options, options.eta.value_or(1.0),
                         through_the_middle);

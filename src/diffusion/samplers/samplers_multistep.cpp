@@ -36,10 +36,10 @@ namespace {
 
 constexpr int kMostLms = 4, kMostUniPc = 3;
 
-// The integral from sigma to next of the polynomial that is 1 at nodes[j] and 0 at the other nodes.
-// Two points of Gauss-Legendre are exact up to degree 3, that is for kMostLms nodes.
-double lms_weight(const std::vector<double>& nodes, size_t j, double sigma, double next) {
-  const double centre = 0.5 * (sigma + next), half = 0.5 * (next - sigma);
+// The integral from `from` to `to` of the polynomial that is 1 at nodes[j] and 0 at the other
+// nodes. Two points of Gauss-Legendre are exact up to degree 3, that is for kMostLms nodes.
+double lms_weight(const std::vector<double>& nodes, size_t j, double from, double to) {
+  const double centre = 0.5 * (from + to), half = 0.5 * (to - from);
   double sum = 0.0;
   for (const double side : {-1.0, 1.0}) {
     const double at = centre + side * half / std::sqrt(3.0);
@@ -117,16 +117,20 @@ Latents sample_lms(const Denoiser& D, Latents x, const SigmaList& sigmas, const 
                    const OnStep& on_step, const SamplerOptions& options) {
   steps::check(sigmas, options);
   const auto order = static_cast<size_t>(steps::order_of(options, kMostLms, kMostLms));
+  const steps::Path path(options.variable);
   std::deque<Latents> slopes;  // the latest first
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
-    const Latents x0 = D(x, sigmas[i]);
-    slopes.push_front((x - x0) * (1.0 / sigmas[i]));
+    const double sigma = sigmas[i], next = sigmas[i + 1];
+    const Latents x0 = D(x, sigma);
+    slopes.push_front(path.slope(x, x0, sigma));
     if (slopes.size() > order) slopes.pop_back();
     std::vector<double> nodes;
-    for (size_t j = 0; j < slopes.size(); ++j) nodes.push_back(sigmas[i - j]);
+    for (size_t j = 0; j < slopes.size(); ++j) nodes.push_back(path.at(sigmas[i - j]));
+    Latents y = path.own(x, sigma);
     for (size_t j = 0; j < slopes.size(); ++j) {
-      x = x + slopes[j] * lms_weight(nodes, j, sigmas[i], sigmas[i + 1]);
+      y = y + slopes[j] * lms_weight(nodes, j, path.at(sigma), path.at(next));
     }
+    x = path.from_own(y, next);
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;

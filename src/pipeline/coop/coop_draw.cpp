@@ -235,12 +235,14 @@ bool draw_batch(const Cooperation& coop, const PreparedStages& stages,
   }
   bool cancelled = !on_step(0);
   if (cancelled) return false;
-  x = diffusion::sample_stages(diffusion::find_sampler(*coop.request.sampler), run, std::move(x),
-                               coop.handoff, [&](const diffusion::StepInfo& info) {
-                                 if (hooks.on_latents) hooks.on_latents(info);
-                                 cancelled = !on_step(static_cast<int>(info.step) + 1);
-                                 return !cancelled;
-                               });
+  x = diffusion::sample_stages(
+      diffusion::find_sampler(*coop.request.sampler), run, std::move(x), coop.handoff,
+      [&](const diffusion::StepInfo& info) {
+        if (hooks.on_latents) hooks.on_latents(info);
+        cancelled = !on_step(static_cast<int>(info.step) + 1);
+        return !cancelled;
+      },
+      sampler_options(*coop.hub, coop.request));
   if (cancelled) return false;
   decode_all(*stages.back().front().job, x[0], drawing.pictures);
   return true;
