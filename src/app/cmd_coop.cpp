@@ -31,6 +31,7 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args) {
                                 ? pipeline::recipe_of_file(args.recipe, home().string())
                                 : pipeline::recipe_of_png(args.from);
   if (!args.from.empty()) {
+    warn_of_difference(args.from);
     for (const std::string& file : pipeline::changed_inputs_of_png(args.from, sha256_of_file)) {
       std::cerr << "warning: '" << file << "' is not the file that '" << args.from
                 << "' was drawn with: its SHA-256 is another\n";

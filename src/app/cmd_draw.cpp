@@ -137,6 +137,7 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
 
 int run_draw(const DrawArgs& args) {
   pipeline::Request asked = request_of(args);
+  if (!args.from.empty()) warn_of_difference(args.from);
   const pipeline::LoadOptions load = load_options(args, asked.prompt);
   if (!args.withs.empty()) {
     return run_recipe(recipe_of(args, asked, load), load,

@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/watch.h"
 #include "io/atomic_file.h"
+#include "pipeline/picture_text.h"
 
 namespace pangu::app {
 namespace {
@@ -54,6 +55,11 @@ void check_out(const std::string& out) {
   if (!p.parent_path().empty() && !std::filesystem::is_directory(p.parent_path())) {
     throw bad_input("--out", "a folder that exists", "'" + p.parent_path().string() + "'");
   }
+}
+
+void warn_of_difference(const std::string& from) {
+  const std::string why = pipeline::difference_of_png(from);
+  if (!why.empty()) std::cerr << "warning: '" << from << "': " << why << "\n";
 }
 
 DrawingWatch::DrawingWatch(bool quiet) {

@@ -23,6 +23,9 @@ void check_out(const std::string& out);
 // --vae-tile, in pixels; kBadInput unless it is 0 (by size) or large enough for a tile's seams.
 int checked_tile(int vae_tile);
 
+// Says on stderr why the picture of --from will not come out as it was, if that is known.
+void warn_of_difference(const std::string& from);
+
 // Whoever waits at the terminal: sees a bar, unless `quiet` or elsewhere, and ends the drawing by
 // Ctrl-C, after the step it is at.
 class DrawingWatch {

@@ -38,6 +38,8 @@ struct SigmaWindow {
 struct Plan {
   std::vector<PlanStep> steps;
   std::vector<double> boundaries;  // what route_by_sigma is to be given: the lag is already in it
+  // Of steps.front() among those of a whole drawing, of which image-to-image takes the last.
+  size_t first_step = 0;
   SigmaList sigmas() const;
   size_t steps_of(size_t expert) const;
   // The noise levels of the steps that lie whole inside of the share from..to of all steps: of step

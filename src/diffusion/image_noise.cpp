@@ -5,7 +5,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 
 #include <algorithm>
-#include <bit>
 #include <functional>
 #include <set>
 #include <utility>
@@ -23,23 +22,15 @@ constexpr EnumName<NoiseKind> kNoiseKindNames[] = {
     {NoiseKind::kTorchCpu, "torch-cpu"},
 };
 
-// Start noise takes the streams below 2^32, so that stream number and space number are one and the
-// same.
-constexpr uint64_t kMaxSpaces = uint64_t{1} << 32;
-
-// The finaliser of splitmix64 (Steele et al. 2014): every bit of the input moves every bit of the
-// output.
-uint64_t scramble(uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EB;
-  return x ^ (x >> 31);
-}
-
-uint64_t step_stream(double sigma, double sigma_next, uint64_t space) {
-  uint64_t key = scramble(std::bit_cast<uint64_t>(sigma) + 1);
-  key = scramble(key + std::bit_cast<uint64_t>(sigma_next));
-  key = scramble(key + space);
-  return key | kMaxSpaces;  // never a start stream
+// Start noise takes the streams below 2^63, so that stream number and space number are one and the
+// same; a step's stream has the top bit, and its names side by side below it.
+uint64_t step_stream(const NoiseDraw& draw, const StepOrigin& origin, uint64_t space) {
+  const uint64_t step = origin.first_step + draw.step;
+  const auto part = static_cast<uint64_t>(draw.part);
+  if (origin.stage >> 15 || step >> 24 || part >> 8 || space >> 16) {
+    throw Error(ErrorCode::kInternal, "noise: a stage, step, part or space of too great a number");
+  }
+  return uint64_t{1} << 63 | uint64_t{origin.stage} << 48 | step << 24 | part << 16 | space;
 }
 
 at::Tensor filled(const std::vector<uint64_t>& seeds, const std::vector<int64_t>& shape,
@@ -174,9 +165,9 @@ Latents ImageNoise::next_tuple(const std::vector<std::vector<int64_t>>& shapes_c
   return by_space(spaces_of(shapes_chw), [&](const Shape& shape, size_t) { return next(shape); });
 }
 
-NoiseSource ImageNoise::steps(const Latents& like) const {
-  if (state_->streams.empty()) return step_noise(state_->seeds, like);
-  return [state = state_, as = like_of(like, state_->seeds.size())](double, double) {
+NoiseSource ImageNoise::steps(const Latents& like, const StepOrigin& origin) const {
+  if (state_->streams.empty()) return step_noise(state_->seeds, like, origin);
+  return [state = state_, as = like_of(like, state_->seeds.size())](const NoiseDraw&) {
     return as(by_space(as.spaces, [&](const Shape& shape, size_t) { return state->next(shape); }));
   };
 }
@@ -187,16 +178,16 @@ at::Tensor image_noise(const std::vector<uint64_t>& seeds, const std::vector<int
 }
 
 at::Tensor image_step_noise(const std::vector<uint64_t>& seeds,
-                            const std::vector<int64_t>& shape_chw, double sigma, double sigma_next,
-                            uint64_t space) {
-  return filled(seeds, shape_chw, step_stream(sigma, sigma_next, space));
+                            const std::vector<int64_t>& shape_chw, const NoiseDraw& draw,
+                            const StepOrigin& origin, uint64_t space) {
+  return filled(seeds, shape_chw, step_stream(draw, origin, space));
 }
 
-NoiseSource step_noise(std::vector<uint64_t> seeds, const Latents& like) {
+NoiseSource step_noise(std::vector<uint64_t> seeds, const Latents& like, const StepOrigin& origin) {
   Like as = like_of(like, seeds.size());
-  return [seeds = std::move(seeds), as = std::move(as)](double sigma, double sigma_next) {
+  return [seeds = std::move(seeds), as = std::move(as), origin](const NoiseDraw& draw) {
     return as(by_space(as.spaces, [&](const Shape& shape, size_t space) {
-      return image_step_noise(seeds, shape, sigma, sigma_next, space);
+      return image_step_noise(seeds, shape, draw, origin, space);
     }));
   };
 }

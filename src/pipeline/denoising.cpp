@@ -91,7 +91,7 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
 
 diffusion::SamplerOptions sampler_options(const Model& model, const Request&) {
   diffusion::SamplerOptions options;
-  options.variable = model.schedule.path_variable();
+  options.variable = model.denoising.schedule.path_variable();
   return options;
 }
 

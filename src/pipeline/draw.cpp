@@ -60,15 +60,16 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
   bool cancelled = !on_step(0);
   if (cancelled) return std::nullopt;
   const diffusion::Latents latents(x);
-  const diffusion::Latents result = diffusion::find_sampler(*job.request.sampler)
-                                        .sample(
-                                            denoise, latents, sigmas, noise.steps(latents),
-                                            [&](const diffusion::StepInfo& info) {
-                                              if (hooks.on_latents) hooks.on_latents(info);
-                                              cancelled = !on_step(static_cast<int>(info.step) + 1);
-                                              return !cancelled;
-                                            },
-                                            sampler_options(model, job.request));
+  const diffusion::Latents result =
+      diffusion::find_sampler(*job.request.sampler)
+          .sample(
+              denoise, latents, sigmas, noise.steps(latents, {.first_step = job.plan.first_step}),
+              [&](const diffusion::StepInfo& info) {
+                if (hooks.on_latents) hooks.on_latents(info);
+                cancelled = !on_step(static_cast<int>(info.step) + 1);
+                return !cancelled;
+              },
+              sampler_options(model, job.request));
   if (cancelled) return std::nullopt;
   if (!blends || sigmas.back() == 0.0) return result.one();
   // What stays of the picture stays without the noise of the last level.
@@ -88,13 +89,17 @@ diffusion::Plan plan_of(const Model& model, const Request& request) {
   const auto end = std::exchange(options.final_sigma, diffusion::FinalSigma::kZero);
   auto sigmas =
       diffusion::make_sigmas(*request.schedule, model.denoising.schedule, *request.steps, options);
+  const size_t whole = sigmas.size();
   if (!request.init_image.empty()) sigmas = diffusion::tail_of(sigmas, *request.strength);
+  const size_t first_step = whole - sigmas.size();
   if (end == diffusion::FinalSigma::kSigmaMin && *request.sampler == "ddim" &&
       *request.schedule == "normal") {
     sigmas = diffusion::ending_at(std::move(sigmas), model.denoising.schedule.sigma_min());
   }
-  return diffusion::make_plan(sigmas, model.denoising.schedule, model.denoising.boundaries,
-                              model.quirks.lag_switch);
+  auto plan = diffusion::make_plan(sigmas, model.denoising.schedule, model.denoising.boundaries,
+                                   model.quirks.lag_switch);
+  plan.first_step = first_step;
+  return plan;
 }
 
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,

@@ -6,12 +6,14 @@
 
 #include <nlohmann/json.hpp>
 
-#include "core/error.h"
+#include "core/testing.h"
+#include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/picture_text.h"
 
 using namespace pangu;
 using namespace pangu::pipeline;
+using nlohmann::json;
 
 namespace {
 
@@ -260,6 +262,66 @@ TEST_CASE("the text of a PNG holds the request of that one picture") {
   CHECK(back.seed == 12);
   CHECK(back.count == 1);
   CHECK(back.prompt == "一只猫");
+}
+
+TEST_CASE("a PNG whose sampler added noise of another version says so") {
+  Toy toy;
+  const TestFolder folder;
+  const auto difference = [&](const char* sampler, const char* noise, const json& version) {
+    Request r = toy.request("cat");
+    r.sampler = sampler;
+    r.noise = noise;
+    auto text = png_text(toy.model, r, 0);
+    json body = json::parse(text.at("pangu-draw"));
+    CHECK(body["noise_version"] == diffusion::kStepNoiseVersion);
+    if (version.is_null()) body.erase("noise_version");
+    if (!version.is_null()) body["noise_version"] = version;
+    text["pangu-draw"] = body.dump();
+    const image::Image picture{8, 8, 3, std::vector<uint8_t>(8 * 8 * 3)};
+    return difference_of_png(folder.write("a.png", image::encode_png(picture, text)));
+  };
+  CHECK(difference("euler_a", "philox", diffusion::kStepNoiseVersion) == "");
+  CHECK(contains(difference("euler_a", "philox", nullptr), "version 1"));
+  CHECK(contains(difference("dpmpp_sde", "philox", "odd"), "odd"));
+  CHECK(difference("euler", "philox", nullptr) == "");
+  CHECK(difference("euler_a", "torch-cpu", nullptr) == "");
+}
+
+TEST_CASE("image-to-image takes the last steps of the plan, and keeps their numbers") {
+  Toy toy;
+  Request r = toy.request("cat");
+  r.init_image = "init.png";
+  for (const double strength : {1.0, 0.6, 0.2}) {
+    r.strength = strength;
+    const diffusion::Plan plan = plan_of(toy.model, r);
+    CHECK(plan.first_step + plan.steps.size() == 10);
+  }
+  // The noise of the last step is the same, so that where the guess forgets what was before it the
+  // picture is the same.
+  Pictures pictures;
+  pictures.init = image::Image{64, 64, 3, std::vector<uint8_t>(64 * 64 * 3, 128)};
+  r.sampler = "lcm";
+  const auto drawn = [&](double share) {
+    r.strength = share;
+    Toy forgetful;
+    for (Expert& expert : forgetful.model.experts) {
+      expert.predict = [](const at::Tensor& x, double, const NetInputs&) {
+        return at::zeros_like(x);
+      };
+    }
+    forgetful.model.sigma_options = toy.model.sigma_options;
+    std::vector<at::Tensor> latents;
+    DrawHooks hooks;
+    hooks.on_latents = [&](const diffusion::StepInfo& info) {
+      latents.push_back((info.x.one() - info.x0.one()).clone());
+    };
+    draw(forgetful.model, r, hooks, pictures);
+    return latents;
+  };
+  const auto whole = drawn(1.0), part = drawn(0.5);
+  REQUIRE(whole.size() == 10);
+  REQUIRE(part.size() == 5);
+  for (size_t i = 0; i < part.size(); ++i) CHECK(at::equal(part[i], whole[i + 5]));
 }
 
 TEST_CASE("what a model does not allow is refused by name") {

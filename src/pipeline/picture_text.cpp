@@ -1,9 +1,11 @@
 #include "pipeline/picture_text.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
 #include "core/error.h"
+#include "diffusion/image_noise.h"
 #include "image/image.h"
 #include "io/mapped_file.h"
 
@@ -11,6 +13,7 @@ namespace pangu::pipeline {
 namespace {
 
 constexpr const char* kJsonKey = "pangu-draw";
+constexpr int kUnnamedNoiseVersion = 1;  // of pictures from before versions were written
 constexpr int kMaxDepth = 64;
 constexpr const char* kParametersKey = "parameters";  // A1111's web UI
 
@@ -50,7 +53,8 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
   one.seed = *request.seed + static_cast<uint64_t>(index);
   one.count = 1;
   nlohmann::json json = {{"request", to_json(one)},
-                         {"model", {{"name", model.name}, {"fingerprint", model.fingerprint}}}};
+                         {"model", {{"name", model.name}, {"fingerprint", model.fingerprint}}},
+                         {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
   std::ostringstream parameters;
   parameters << request.prompt << "\n";
   if (!request.negative.empty()) parameters << "Negative prompt: " << request.negative << "\n";
@@ -79,6 +83,27 @@ Recipe recipe_of_png(const std::string& path) {
                     request ? "pangu-draw draw --from repeats it" : "");
   }
   return recipe_from_json(json["recipe"]);
+}
+
+std::string difference_of_png(const std::string& path) {
+  const nlohmann::json json = json_of_png(path);
+  const Request request =
+      json.contains("recipe") ? recipe_from_json(json["recipe"]).request : request_of_png(path);
+  // A recipe may leave both to its hub, whose defaults are philox and a sampler without noise.
+  const bool own_noise = request.noise.value_or("philox") == "philox";
+  if (!request.sampler || !own_noise) return "";
+  const auto& all = diffusion::samplers();
+  const auto sampler = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& s) { return s.name == *request.sampler; });
+  if (sampler == all.end()) return "";  // who draws with it will say so
+  if (!sampler->needs_noise) return "";
+  const auto found = json.find(kNoiseVersionKey);
+  const nlohmann::json version =
+      found == json.end() ? nlohmann::json(kUnnamedNoiseVersion) : *found;
+  if (version == diffusion::kStepNoiseVersion) return "";
+  return "the noise that " + *request.sampler + " adds was of version " +
+         version.dump().substr(0, 20) + " and is of version " +
+         std::to_string(diffusion::kStepNoiseVersion) + " now, which makes another picture";
 }
 
 std::vector<std::string> changed_inputs_of_png(

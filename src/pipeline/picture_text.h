@@ -12,14 +12,21 @@
 
 namespace pangu::pipeline {
 
+// Where the JSON of a PNG keeps diffusion::kStepNoiseVersion.
+inline constexpr const char* kNoiseVersionKey = "noise_version";
+
 // What a PNG of picture `index` carries: "parameters", as A1111's web UI writes it, and
-// "pangu-draw", the request of this one picture with the model's name and fingerprint, as JSON.
+// "pangu-draw", the request of this one picture with the model's name and fingerprint and the
+// version of the noise, as JSON.
 std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index);
 
 // The request inside a PNG of this program. Error kBadInput if there is none.
 Request request_of_png(const std::string& path);
 // The recipe inside a PNG of `coop` or of `draw --with`, likewise.
 Recipe recipe_of_png(const std::string& path);
+// Why drawing it again gives another picture, as a sentence; empty if nothing is known of that.
+// Such is a sampler that adds noise whose version was another.
+std::string difference_of_png(const std::string& path);
 // The input files of that recipe that are no longer what they were, by their SHA-256 in the PNG and
 // by `hash` of a file now; files that cannot be read are not among them.
 std::vector<std::string> changed_inputs_of_png(

@@ -123,7 +123,7 @@ TEST_CASE("every sampler follows its reference step by step") {
     const at::Tensor noise = reference().tensor(one, "noise"),
                      want = reference().tensor(one, "path");
     int64_t given = 0;
-    const NoiseSource recorded = [&](double, double) {
+    const NoiseSource recorded = [&](const NoiseDraw&) {
       REQUIRE(noise.defined());
       REQUIRE(given < noise.size(0));
       return Latents(noise[given++]);

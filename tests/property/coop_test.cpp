@@ -215,7 +215,7 @@ TEST_CASE("coop: shapes of a tuple have noise of their own, equal ones the same"
     CHECK(at::equal(a[1], a[3]));
     CHECK(at::equal(a[1], b[2]));
     CHECK(at::equal(a[2], b[1]));
-    const Latents step_a = one.steps(a)(2.0, 1.0), step_b = other.steps(b)(2.0, 1.0);
+    const Latents step_a = one.steps(a)({0}), step_b = other.steps(b)({0});
     CHECK(at::equal(step_a[1], step_a[3]));
     CHECK(at::equal(step_a[1], step_b[2]));
     CHECK(at::equal(step_a[2], step_b[1]));
@@ -338,12 +338,15 @@ TEST_CASE("stages: equal spaces and no fresh noise are the plain sampler") {
   }();
   for (const char* name : {"euler", "heun", "dpm2", "euler_a", "ddim", "ddpm", "dpmpp_2s_a"}) {
     const Sampler& sampler = find_sampler(name);
-    const NoiseSource noise = ImageNoise(NoiseKind::kPhilox, kSeeds).steps(x);
+    const ImageNoise noise(NoiseKind::kPhilox, kSeeds);
     std::vector<Stage> stages;
+    size_t first_step = 0;
     for (const SigmaList& piece : pieces) {
-      stages.push_back({D, piece, noise, [](const Latents& x0) { return x0; }, {}});
+      const NoiseSource goes_on = noise.steps(x, {.first_step = first_step});
+      stages.push_back({D, piece, goes_on, [](const Latents& x0) { return x0; }, {}});
+      first_step += piece.size() - 1;
     }
-    const at::Tensor plain = sampler.sample(D, x, with_level, noise, {}).one();
+    const at::Tensor plain = sampler.sample(D, x, with_level, noise.steps(x), {}).one();
     size_t calls = 0;
     const at::Tensor staged =
         sample_stages(sampler, stages, x, Handoff::kKeepNoise, [&](const StepInfo& info) {

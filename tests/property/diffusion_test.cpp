@@ -130,8 +130,8 @@ TEST_CASE("a tuple is sampled as its parts are") {
     const NoiseSource noise = step_noise({1, 2}, pair);
     const Latents both = sampler.sample(D, pair, sigmas, noise, {});
     for (size_t space = 0; space < 2; ++space) {
-      const NoiseSource its_own = [&noise, space](double sigma, double sigma_next) {
-        return Latents(noise(sigma, sigma_next)[space]);
+      const NoiseSource its_own = [&noise, space](const NoiseDraw& draw) {
+        return Latents(noise(draw)[space]);
       };
       const Latents alone = sampler.sample(D, pair[space], sigmas, its_own, {});
       RC_ASSERT(at::equal(both[space], alone.one()));

@@ -13,9 +13,8 @@ void check(const SigmaList& sigmas, const SamplerOptions& options);
 // options.order or `standard`; kBadInput unless 1 <= order <= most.
 int order_of(const SamplerOptions& options, int standard, int most);
 
-// `noise` for the interval, times `scale`, added to x. kInternal error without a source.
-Latents add_noise(const Latents& x, const NoiseSource& noise, double sigma, double next,
-                  double scale);
+// `noise` of the draw, times `scale`, added to x. kInternal error without a source.
+Latents add_noise(const Latents& x, const NoiseSource& noise, const NoiseDraw& draw, double scale);
 
 // The path of the probability flow in the variable that a sampler integrates over. Latents stay in
 // the VE scale; only the sum of slopes is taken in the variable.

@@ -28,10 +28,9 @@ int order_of(const SamplerOptions& options, int standard, int most) {
   return order;
 }
 
-Latents add_noise(const Latents& x, const NoiseSource& noise, double sigma, double next,
-                  double scale) {
+Latents add_noise(const Latents& x, const NoiseSource& noise, const NoiseDraw& draw, double scale) {
   if (!noise) throw Error(ErrorCode::kInternal, "sampler: a noise source is needed");
-  return x + noise(sigma, next) * scale;
+  return x + noise(draw) * scale;
 }
 
 Latents midpoint_step(const Denoiser& D, const Path& path, const Latents& x, const Latents& x0,

@@ -17,10 +17,14 @@
 
 namespace pangu::diffusion {
 
-// Standard normal latents for the way from sigma to sigma_next; one stream per image
-// (image_noise.h). Samplers ask for disjoint intervals from most noise to least, so that answers
-// may be independent of each other and a pure function of the interval.
-using NoiseSource = std::function<Latents(double sigma, double sigma_next)>;
+// Which noise of a drawing a sampler asks for. A sampler asks once for every draw, from most noise
+// to least, so that answers may be independent of each other and a pure function of the draw.
+struct NoiseDraw {
+  size_t step = 0;  // of the list that the sampler was given, 0-based
+  int part = 0;     // of the step: 0 the whole of it or its first half, 1 its second half
+};
+// Standard normal latents; one stream per image (image_noise.h).
+using NoiseSource = std::function<Latents(const NoiseDraw& draw)>;
 
 struct StepInfo {
   size_t step;  // 0-based, the step just done

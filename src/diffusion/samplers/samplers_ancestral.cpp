@@ -18,7 +18,7 @@ Latents ancestral_loop(const Denoiser& D, Latents x, const SigmaList& sigmas,
     const Latents x0 = D(x, sigma);
     const auto [down, up] = steps::ancestral(sigma, next, eta);
     x = down_to(x, x0, sigma, down);
-    if (up > 0.0) x = steps::add_noise(x, noise, sigma, next, up * options.s_noise);
+    if (up > 0.0) x = steps::add_noise(x, noise, {i}, up * options.s_noise);
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;
@@ -79,7 +79,7 @@ Latents sample_lcm(const Denoiser& D, Latents x, const SigmaList& sigmas, const 
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const double sigma = sigmas[i], next = sigmas[i + 1];
     const Latents x0 = D(x, sigma);
-    x = next == 0.0 ? x0 : steps::add_noise(x0, noise, sigma, next, next * options.s_noise);
+    x = next == 0.0 ? x0 : steps::add_noise(x0, noise, {i}, next * options.s_noise);
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;

@@ -27,14 +27,14 @@ Latents sample_dpmpp_sde(const Denoiser& D, Latents x, const SigmaList& sigmas,
       Latents first;
       if (half.up > 0.0) {
         if (!noise) throw Error(ErrorCode::kInternal, "dpmpp_sde: a noise source is needed");
-        first = noise(sigma, middle);
+        first = noise({i, 0});
         between = between + first * (half.up * options.s_noise);
       }
       x = mix(D(between, middle), x, whole.down / sigma);
       if (whole.up > 0.0) {
         const double up = whole.up * options.s_noise, length = sigma - next;
         x = x + first * (up * std::sqrt((sigma - middle) / length));
-        x = steps::add_noise(x, noise, middle, next, up * std::sqrt((middle - next) / length));
+        x = steps::add_noise(x, noise, {i, 1}, up * std::sqrt((middle - next) / length));
       }
     }
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
@@ -45,13 +45,13 @@ Latents sample_dpmpp_sde(const Denoiser& D, Latents x, const SigmaList& sigmas,
 namespace {
 
 // x <- exp(-(1 + eta) h) x + (1 - exp(-(1 + eta) h)) x0_ahead + noise.
-Latents sde_step(const Latents& x, const Latents& x0_ahead, const NoiseSource& noise, double sigma,
-                 double next, double eta, double s_noise) {
+Latents sde_step(const Latents& x, const Latents& x0_ahead, const NoiseSource& noise, size_t step,
+                 double sigma, double next, double eta, double s_noise) {
   const double h = std::log(sigma / next);
   const Latents moved = mix(x0_ahead, x, std::exp(-(1.0 + eta) * h));
   if (eta == 0.0) return moved;
   const double up = next * std::sqrt(-std::expm1(-2.0 * eta * h));
-  return steps::add_noise(moved, noise, sigma, next, up * s_noise);
+  return steps::add_noise(moved, noise, {step}, up * s_noise);
 }
 
 }  // namespace
@@ -71,7 +71,7 @@ Latents sample_dpmpp_2m_sde(const Denoiser& D, Latents x, const SigmaList& sigma
     } else {
       const double h = std::log(sigma / next);
       const Latents x0_ahead = x0_before ? x0 + (x0 - *x0_before) * (h / (2.0 * h_before)) : x0;
-      x = sde_step(x, x0_ahead, noise, sigma, next, eta, options.s_noise);
+      x = sde_step(x, x0_ahead, noise, i, sigma, next, eta, options.s_noise);
       h_before = h;
     }
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
@@ -108,7 +108,7 @@ Latents sample_dpmpp_3m_sde(const Denoiser& D, Latents x, const SigmaList& sigma
         const Latents slope = slope_0 + bend * r0;
         x0_ahead = x0 + slope * (phi_2 / phi_1) - bend * (phi_3 / phi_1);
       }
-      x = sde_step(x, x0_ahead, noise, sigma, next, eta, options.s_noise);
+      x = sde_step(x, x0_ahead, noise, i, sigma, next, eta, options.s_noise);
       h_past.insert(h_past.begin(), h);
       past.insert(past.begin(), x0);
       if (past.size() > 2) past.pop_back(), h_past.pop_back();

@@ -129,19 +129,19 @@ TEST_CASE("without noise, the stochastic samplers are the deterministic ones the
 TEST_CASE("the two halves of a step of dpmpp_sde add up to noise of variance one") {
   const at::Tensor x = at::zeros({1, 1, 1, 1}, at::kDouble);
   const Denoiser to_zero = [](const Latents& noisy, double) { return noisy * 0.0; };
-  std::vector<std::pair<double, double>> asked;
+  std::vector<std::pair<size_t, int>> asked;
   std::vector<double> gains;
   for (size_t half = 0; half < 2; ++half) {
     asked.clear();
-    const NoiseSource one_of_two = [&](double sigma, double next) {
-      asked.emplace_back(sigma, next);
+    const NoiseSource one_of_two = [&](const NoiseDraw& draw) {
+      asked.emplace_back(draw.step, draw.part);
       return Latents(at::full({1, 1, 1, 1}, asked.size() - 1 == half ? 1.0 : 0.0, at::kDouble));
     };
     gains.push_back(sample_dpmpp_sde(to_zero, x, {4.0, 1.0}, one_of_two).one().item<double>());
   }
   REQUIRE(asked.size() == 2);
-  CHECK((asked[0] == std::pair{4.0, 2.0}));
-  CHECK((asked[1] == std::pair{2.0, 1.0}));
+  CHECK((asked[0] == std::pair{size_t{0}, 0}));
+  CHECK((asked[1] == std::pair{size_t{0}, 1}));
   const double up = std::sqrt(1.0 - 1.0 / 16.0);
   CHECK(gains[0] == doctest::Approx(up * std::sqrt(2.0 / 3.0)));
   CHECK(gains[1] == doctest::Approx(up * std::sqrt(1.0 / 3.0)));
@@ -198,14 +198,19 @@ TEST_CASE("noise is standard normal, and another for each seed, space and step")
   CHECK(correlation(noise) > 0.9);
   CHECK(correlation(image_noise({8}, {4, 64, 64})) < 0.039);
   CHECK(correlation(image_noise({7}, {4, 64, 64}, 1)) < 0.039);
-  const at::Tensor step = image_step_noise({7}, {4, 64, 64}, 2.0, 1.0);
+  const std::vector<int64_t> shape = {4, 64, 64};
+  const at::Tensor step = image_step_noise({7}, shape, {3});
   CHECK(correlation(step) < 0.039);
   for (const at::Tensor& other :
-       {image_step_noise({7}, {4, 64, 64}, 2.0, 0.5), image_step_noise({7}, {4, 64, 64}, 3.0, 1.0),
-        image_step_noise({7}, {4, 64, 64}, 2.0, 1.0, 1)}) {
+       {image_step_noise({7}, shape, {4}), image_step_noise({7}, shape, {3, 1}),
+        image_step_noise({7}, shape, {3}, {.stage = 1}),
+        image_step_noise({7}, shape, {3}, {}, 1)}) {
     CHECK(std::abs((step * other).mean().item<double>()) < 0.039);
   }
-  CHECK(at::equal(step, image_step_noise({7}, {4, 64, 64}, 2.0, 1.0)));
+  CHECK(at::equal(step, image_step_noise({7}, shape, {3})));
+  // A list that begins in the middle of the plan goes on where the whole one would be.
+  CHECK(at::equal(step, image_step_noise({7}, shape, {1}, {.first_step = 2})));
+  CHECK_THROWS_AS(image_step_noise({7}, shape, {size_t{1} << 24}), Error);
 }
 
 // torch 2.13: g = torch.Generator().manual_seed(seed); torch.randn(16, generator=g)[:4], then twice
@@ -227,7 +232,7 @@ TEST_CASE("torch-cpu noise is torch.randn's, draw after draw, one generator an i
   ImageNoise noise(NoiseKind::kTorchCpu, {cases[0].seed, cases[1].seed});
   const at::Tensor start = noise.next({4, 2, 2});
   const NoiseSource steps = noise.steps(at::zeros({2, 3, 1, 1}, at::kDouble));
-  const at::Tensor step_1 = steps(2.0, 1.0).one(), step_2 = steps(2.0, 1.0).one();
+  const at::Tensor step_1 = steps({0}).one(), step_2 = steps({0}).one();
   CHECK((step_1.scalar_type() == at::kDouble));
   for (int64_t i = 0; i < 2; ++i) {
     const Case& c = cases[static_cast<size_t>(i)];
@@ -247,11 +252,11 @@ TEST_CASE(
     const at::Tensor start = both.next({4, 8, 8});
     CHECK(at::equal(start[1], alone.next({4, 8, 8})[0]));
     CHECK_FALSE(at::equal(start[0], start[1]));
-    const at::Tensor step = both.steps(like)(2.0, 1.0).one();
-    CHECK(at::equal(step[1], alone.steps(like.slice(0, 0, 1))(2.0, 1.0).one()[0]));
+    const at::Tensor step = both.steps(like)({0}).one();
+    CHECK(at::equal(step[1], alone.steps(like.slice(0, 0, 1))({0}).one()[0]));
     CHECK(std::abs((step * start).mean().item<double>()) < 0.2);
     CHECK(at::equal(ImageNoise(kind, {7}).next({4, 8, 8})[0], start[0]));
-    CHECK(at::equal(step, both.steps(like)(2.0, 1.0).one()) == (kind == NoiseKind::kPhilox));
+    CHECK(at::equal(step, both.steps(like)({0}).one()) == (kind == NoiseKind::kPhilox));
     CHECK((noise_kind_from(to_string(kind)) == kind));
     CHECK_THROWS_AS(both.steps(at::zeros({3, 4, 8, 8})), Error);
   }
@@ -266,7 +271,7 @@ TEST_CASE(
 TEST_CASE("step noise takes shape and dtype from the latents and refuses another batch") {
   const Latents like(
       std::vector<at::Tensor>{at::zeros({2, 4, 8, 8}), at::zeros({2, 3, 2, 2}, at::kDouble)});
-  const Latents noise = step_noise({1, 2}, like)(2.0, 1.0);
+  const Latents noise = step_noise({1, 2}, like)({0});
   REQUIRE(noise.size() == 2);
   CHECK(noise[0].sizes() == like[0].sizes());
   CHECK(noise[1].sizes() == like[1].sizes());

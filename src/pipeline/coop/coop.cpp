@@ -445,7 +445,9 @@ Cooperation assemble(const Recipe& recipe, const CoopSetup& setup) {
   coop.handoff = diffusion::handoff_from(recipe.handoff);
   diffusion::coop_form_from(recipe.form);
   coop.request = hub_request_of(recipe, *hub, setup);
-  coop.sigmas = plan_of(*hub->model, coop.request).sigmas();
+  const diffusion::Plan plan = plan_of(*hub->model, coop.request);
+  coop.sigmas = plan.sigmas();
+  coop.first_step = plan.first_step;
   const std::vector<StageSpec> specs = stage_specs(recipe, members);
   const auto pieces = diffusion::cut_at(coop.sigmas, ends_of(specs, *hub->model, coop.sigmas));
   for (size_t i = 0; i < specs.size(); ++i) {

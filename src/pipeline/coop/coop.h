@@ -41,6 +41,7 @@ struct CoopStage {
 struct Cooperation {
   Recipe recipe;
   diffusion::SigmaList sigmas;  // of all stages
+  size_t first_step = 0;        // Plan::first_step of the first of them
   Request request;              // the hub's, resolved; count and seed are the drawing's
   std::shared_ptr<const Model> hub;
   std::vector<CoopStage> stages;

@@ -208,6 +208,7 @@ bool draw_batch(const Cooperation& coop, const PreparedStages& stages,
   diffusion::Latents x = start_of(coop.stages.front(), stages.front(), batch,
                                   kind == diffusion::NoiseKind::kTorchCpu, noise);
   std::vector<diffusion::Stage> run;
+  size_t first_step = coop.first_step;
   auto ready = stages.begin();
   for (size_t s = 0; s < coop.stages.size(); ++s, ++ready) {
     const CoopStage& stage = coop.stages[s];
@@ -218,7 +219,8 @@ bool draw_batch(const Cooperation& coop, const PreparedStages& stages,
     }
     // Anew for every batch: what was bridged for the last is not this one's.
     const auto denoise = fused(coop, stage, *ready, batch, timed);
-    diffusion::Stage piece{denoise, stage.sigmas, noise.steps(like), {}, {}};
+    diffusion::Stage piece{denoise, stage.sigmas, noise.steps(like, {s, first_step}), {}, {}};
+    first_step += stage.sigmas.size() - 1;
     piece.carry = [&stage](const diffusion::Latents& x0) {
       diffusion::Latents carried;
       for (const PickedBridge& bridge : stage.carries) {

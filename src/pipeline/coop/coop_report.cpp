@@ -4,6 +4,7 @@
 #include <set>
 #include <sstream>
 
+#include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/coop/coop.h"
 #include "pipeline/picture_text.h"
@@ -221,8 +222,11 @@ std::map<std::string, std::string> png_text(
     for (const Member& m : stage.members) models[m.name] = m.model->fingerprint;
   }
   for (const std::string& path : files_of(recipe)) files[path] = hash(path);
-  text["pangu-draw"] =
-      json{{"recipe", to_json(recipe)}, {"models", models}, {"files", files}}.dump();
+  text["pangu-draw"] = json{{"recipe", to_json(recipe)},
+                            {"models", models},
+                            {"files", files},
+                            {kNoiseVersionKey, diffusion::kStepNoiseVersion}}
+                           .dump();
   return text;
 }
 
