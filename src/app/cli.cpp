@@ -39,8 +39,8 @@ std::string sampler_names() {
 
 std::string schedule_names() {
   std::string names;
-  for (const std::string& name : diffusion::sigma_list_names()) {
-    names += (names.empty() ? "" : ", ") + name;
+  for (const diffusion::SigmaRule& rule : diffusion::sigma_rules()) {
+    names += (names.empty() ? "" : ", ") + rule.name;
   }
   return names;
 }

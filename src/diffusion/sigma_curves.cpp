@@ -1,5 +1,5 @@
-// Lists of noise levels that are a curve between two ends, or a published table; they need no
-// schedule.
+// Lists of noise levels that are a curve between two ends, or a published table, and their entries
+// in the table of rules.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -51,7 +51,64 @@ constexpr std::array<double, 11> kAlignedSd15 = {14.615, 6.475, 3.861, 2.697, 1.
 constexpr std::array<double, 11> kAlignedSdxl = {14.615, 6.315, 3.771, 2.181, 1.342, 0.862,
                                                  0.555,  0.380, 0.234, 0.113, 0.029};
 
+SigmaList without_end(SigmaList sigmas) {
+  sigmas.pop_back();
+  return sigmas;
+}
+
+SigmaList karras_levels(const SigmaRange& r) {
+  return without_end(karras_sigmas(r.steps, r.low, r.high, r.options.rho.value_or(7.0)));
+}
+
+SigmaList exponential_levels(const SigmaRange& r) {
+  return without_end(exponential_sigmas(r.steps, r.low, r.high));
+}
+
+SigmaList polyexponential_levels(const SigmaRange& r) {
+  return without_end(polyexponential_sigmas(r.steps, r.low, r.high, r.options.rho.value_or(1.0)));
+}
+
+SigmaList beta_levels(const SigmaRange& r) {
+  return without_end(beta_sigmas(r.steps, r.low, r.high));
+}
+
+SigmaList align_your_steps_levels(const SigmaRange& r) {
+  return without_end(align_your_steps_sigmas(r.steps, r.options.align_your_steps));
+}
+
 }  // namespace
+
+const std::vector<SigmaRule>& sigma_curve_rules() {
+  static const std::vector<SigmaRule> all = {
+      {.name = "karras",
+       .summary = "rho-spaced between sigma_max and sigma_min, rho 7 unless given",
+       .levels = karras_levels,
+       .is_curve = true},
+      {.name = "exponential",
+       .summary = "geometric between them",
+       .levels = exponential_levels,
+       .is_curve = true},
+      {.name = "polyexponential",
+       .summary = "exponential bent by rho, 1 (no bend) unless given",
+       .levels = polyexponential_levels,
+       .is_curve = true},
+      // As A1111's web UI and diffusers; ComfyUI takes the quantiles of t instead.
+      {.name = "beta",
+       .summary = "quantiles of Beta(0.6, 0.6) between sigma_min and sigma_max",
+       .levels = beta_levels,
+       .is_curve = true},
+      {.name = "align_your_steps",
+       .summary = "the published ten steps, log-linear between them for other counts",
+       .levels = align_your_steps_levels},
+      // The ends are those of Karras et al. 2022, table 1.
+      {.name = "edm",
+       .summary = "karras between 80 and 0.002, whatever the schedule",
+       .levels = karras_levels,
+       .is_curve = true,
+       .own_ends = {{0.002, 80.0}}},
+  };
+  return all;
+}
 
 SigmaList karras_sigmas(int64_t steps, double sigma_min, double sigma_max, double rho) {
   check_curve_range(steps, sigma_min, sigma_max);

@@ -21,7 +21,6 @@ constexpr EnumName<FinalSigma> kFinalSigmaNames[] = {
     {FinalSigma::kSigmaMin, "sigma_min"},
 };
 
-constexpr double kEdmSigmaMin = 0.002, kEdmSigmaMax = 80.0;  // Karras et al. 2022, table 1
 constexpr double kSameLevel = 1e-6;  // relative; last places are 1e-16, steps 1e-3 and more
 
 void check_steps(int64_t steps, int64_t most) {
@@ -77,47 +76,57 @@ double timestep(const SigmaOptions& options, int64_t i, int64_t n, int64_t train
   throw Error(ErrorCode::kInternal, "spacing without a rule");
 }
 
-SigmaList normal_sigmas(const Schedule& schedule, int64_t steps, const SigmaOptions& options) {
+// Rules that visit entries of the schedule's table; the ends of the range are not read.
+
+SigmaList normal_levels(const SigmaRange& r) {
   SigmaList sigmas;
-  const bool linear = options.linear_interpolation && !schedule.is_flow();
-  for (double t : spaced_timesteps(schedule, steps, options)) {
-    sigmas.push_back(linear ? linear_sigma_of_t(schedule, t) : schedule.sigma_of_t(t));
+  const bool linear = r.options.linear_interpolation && !r.schedule.is_flow();
+  for (double t : spaced_timesteps(r.schedule, r.steps, r.options)) {
+    sigmas.push_back(linear ? linear_sigma_of_t(r.schedule, t) : r.schedule.sigma_of_t(t));
   }
   return sigmas;
 }
 
-SigmaList sgm_uniform_sigmas(const Schedule& schedule, int64_t steps) {
-  const double last = static_cast<double>(schedule.num_train_timesteps() - 1);
+SigmaList sgm_uniform_levels(const SigmaRange& r) {
+  check_steps(r.steps, r.schedule.num_train_timesteps());
+  const double last = static_cast<double>(r.schedule.num_train_timesteps() - 1);
   SigmaList sigmas;
-  for (int64_t i = 0; i < steps; ++i) {
+  for (int64_t i = 0; i < r.steps; ++i) {
+    sigmas.push_back(table_sigma(
+        r.schedule, last * static_cast<double>(r.steps - i) / static_cast<double>(r.steps)));
+  }
+  return sigmas;
+}
+
+SigmaList simple_levels(const SigmaRange& r) {
+  check_steps(r.steps, r.schedule.num_train_timesteps());
+  const auto N = static_cast<double>(r.schedule.num_train_timesteps());
+  const double stride = N / static_cast<double>(r.steps);
+  SigmaList sigmas;
+  for (int64_t i = 0; i < r.steps; ++i) {
     sigmas.push_back(
-        table_sigma(schedule, last * static_cast<double>(steps - i) / static_cast<double>(steps)));
+        table_sigma(r.schedule, N - 1.0 - std::floor(static_cast<double>(i) * stride)));
   }
   return sigmas;
 }
 
-SigmaList simple_sigmas(const Schedule& schedule, int64_t steps) {
-  const auto N = static_cast<double>(schedule.num_train_timesteps());
-  const double stride = N / static_cast<double>(steps);
-  SigmaList sigmas;
-  for (int64_t i = 0; i < steps; ++i) {
-    sigmas.push_back(table_sigma(schedule, N - 1.0 - std::floor(static_cast<double>(i) * stride)));
-  }
-  return sigmas;
-}
-
-SigmaList ddim_uniform_sigmas(const Schedule& schedule, int64_t steps) {
-  const int64_t N = schedule.num_train_timesteps(), stride = std::max<int64_t>(N / steps, 1);
+// Where steps do not divide N these may be more than asked for, as in the web UIs: 31 for 30.
+SigmaList ddim_uniform_levels(const SigmaRange& r) {
+  check_steps(r.steps, r.schedule.num_train_timesteps());
+  const int64_t N = r.schedule.num_train_timesteps(), stride = std::max<int64_t>(N / r.steps, 1);
   SigmaList sigmas;
   for (int64_t t = 1; t < N; t += stride) {
-    sigmas.push_back(table_sigma(schedule, static_cast<double>(t)));
+    sigmas.push_back(table_sigma(r.schedule, static_cast<double>(t)));
   }
   std::reverse(sigmas.begin(), sigmas.end());
   return sigmas;
 }
 
-SigmaList without_end(SigmaList sigmas) {
-  sigmas.pop_back();
+SigmaList lcm_levels(const SigmaRange& r) {
+  SigmaList sigmas;
+  for (double t : lcm_timesteps(r.schedule, r.steps, r.options.original_inference_steps)) {
+    sigmas.push_back(table_sigma(r.schedule, t));
+  }
   return sigmas;
 }
 
@@ -132,10 +141,40 @@ FinalSigma final_sigma_from(const std::string& name) {
 }
 std::string to_string(FinalSigma final_sigma) { return enum_name(kFinalSigmaNames, final_sigma); }
 
-std::vector<std::string> sigma_list_names() {
-  return {"normal",           "karras", "exponential",  "polyexponential",
-          "sgm_uniform",      "simple", "ddim_uniform", "beta",
-          "align_your_steps", "lcm",    "edm"};
+const std::vector<SigmaRule>& sigma_rules() {
+  static const std::vector<SigmaRule> all = [] {
+    std::vector<SigmaRule> rules = {
+        {.name = "normal",
+         .summary = "the schedule's own levels, at timesteps by `spacing`",
+         .levels = normal_levels,
+         .of_timesteps = true},
+        {.name = "sgm_uniform",
+         .summary = "n + 1 equal parts of t from N - 1 to 0, without the last",
+         .levels = sgm_uniform_levels},
+        {.name = "simple",
+         .summary = "every (N / n)-th level of the table, from its end",
+         .levels = simple_levels},
+        {.name = "ddim_uniform",
+         .summary = "every floor(N / n)-th level of the table from t 1 up",
+         .levels = ddim_uniform_levels},
+        {.name = "lcm",
+         .summary = "every k-th of the 50 timesteps of distillation, up to 50 steps",
+         .levels = lcm_levels},
+    };
+    const auto& curves = sigma_curve_rules();
+    rules.insert(rules.end(), curves.begin(), curves.end());
+    return rules;
+  }();
+  return all;
+}
+
+const SigmaRule& find_sigma_rule(const std::string& name) {
+  std::string known;
+  for (const SigmaRule& rule : sigma_rules()) {
+    if (rule.name == name) return rule;
+    known += (known.empty() ? "one of " : ", ") + rule.name;
+  }
+  throw bad_input("schedule", known, "\"" + name + "\"");
 }
 
 std::vector<double> spaced_timesteps(const Schedule& schedule, int64_t steps,
@@ -181,49 +220,20 @@ std::vector<double> lcm_timesteps(const Schedule& schedule, int64_t steps, int64
 
 SigmaList make_sigmas(const std::string& name, const Schedule& schedule, int64_t steps,
                       const SigmaOptions& options) {
-  const bool edm = name == "edm";
-  double low = options.sigma_min.value_or(edm ? kEdmSigmaMin : schedule.sigma_min());
-  double high = options.sigma_max.value_or(edm ? kEdmSigmaMax : schedule.sigma_max());
-  const bool curve =
-      name == "karras" || name == "exponential" || name == "polyexponential" || name == "beta";
-  if (options.ends_of_timesteps && curve) {
-    const SigmaList visited = normal_sigmas(schedule, steps, options);
-    high = options.sigma_max.value_or(visited.front());
+  const SigmaRule& rule = find_sigma_rule(name);
+  const auto [least, most] =
+      rule.own_ends.value_or(std::pair(schedule.sigma_min(), schedule.sigma_max()));
+  SigmaRange range{schedule, steps, options, options.sigma_min.value_or(least),
+                   options.sigma_max.value_or(most)};
+  if (rule.is_curve && !rule.own_ends && options.ends_of_timesteps) {
+    const SigmaList visited = normal_levels(range);
+    range.high = options.sigma_max.value_or(visited.front());
     // A single step has only one end; the curve does not reach the other.
-    if (steps > 1) low = options.sigma_min.value_or(visited.back());
+    if (steps > 1) range.low = options.sigma_min.value_or(visited.back());
   }
-  SigmaList sigmas;
-  if (name == "normal") {
-    sigmas = normal_sigmas(schedule, steps, options);
-  } else if (edm || name == "karras") {
-    sigmas = without_end(karras_sigmas(steps, low, high, options.rho.value_or(7.0)));
-  } else if (name == "exponential") {
-    sigmas = without_end(exponential_sigmas(steps, low, high));
-  } else if (name == "polyexponential") {
-    sigmas = without_end(polyexponential_sigmas(steps, low, high, options.rho.value_or(1.0)));
-  } else if (name == "beta") {
-    sigmas = without_end(beta_sigmas(steps, low, high));
-  } else if (name == "align_your_steps") {
-    sigmas = without_end(align_your_steps_sigmas(steps, options.align_your_steps));
-  } else if (name == "lcm") {
-    for (double t : lcm_timesteps(schedule, steps, options.original_inference_steps)) {
-      sigmas.push_back(table_sigma(schedule, t));
-    }
-  } else if (name == "sgm_uniform" || name == "simple" || name == "ddim_uniform") {
-    check_steps(steps, schedule.num_train_timesteps());
-    sigmas = name == "sgm_uniform" ? sgm_uniform_sigmas(schedule, steps)
-             : name == "simple"    ? simple_sigmas(schedule, steps)
-                                   : ddim_uniform_sigmas(schedule, steps);
-  } else {
-    std::string known;
-    for (const std::string& each : sigma_list_names()) {
-      known += (known.empty() ? "one of " : ", ") + each;
-    }
-    throw bad_input("sigma list", known, "\"" + name + "\"");
-  }
-  const double end = options.final_sigma == FinalSigma::kZero ? 0.0
-                     : edm                                    ? low
-                                                              : schedule.sigma_min();
+  SigmaList sigmas = rule.levels(range);
+  const double lowest = rule.own_ends ? range.low : schedule.sigma_min();
+  const double end = options.final_sigma == FinalSigma::kZero ? 0.0 : lowest;
   if (sigmas.back() > end) sigmas.push_back(end);
   return sigmas;
 }

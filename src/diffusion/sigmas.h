@@ -6,6 +6,7 @@
 #pragma once
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "diffusion/schedule.h"
@@ -42,22 +43,6 @@ enum class FinalSigma {
 // Tables of align_your_steps.
 enum class AlignYourSteps { kSd15, kSdxl };
 
-// Field-standard names of the lists that make_sigmas knows:
-//   "normal"            the schedule's own sigmas at the t of `spacing`
-//   "karras"            rho-spaced between sigma_max and sigma_min, rho 7 by default
-//   "exponential"       geometric between them
-//   "polyexponential"   as exponential, bent by rho, 1 by default: no bend
-//   "sgm_uniform"       n + 1 equal parts of t from N - 1 to 0, without the last
-//   "simple"            every (N / n)-th sigma of the table from its end
-//   "ddim_uniform"      every floor(N / n)-th sigma of the table from t 1 up. Where n does not
-//                       divide N these may be more than n, as in the web UIs: 31 steps for 30.
-//   "beta"              quantiles of Beta(0.6, 0.6) between sigma_min and sigma_max, as A1111's web
-//                       UI and diffusers (ComfyUI takes the quantiles of t instead)
-//   "align_your_steps"  the published ten steps, log-linear between them for other counts
-//   "lcm"               every k-th of the 50 timesteps of distillation; up to 50 steps
-//   "edm"               as karras with sigma_min 0.002, sigma_max 80, rho 7 unless given
-std::vector<std::string> sigma_list_names();
-
 struct SigmaOptions {
   Spacing spacing = Spacing::kLinspace;
   TimestepRule timestep_rule = TimestepRule::kEuler;
@@ -73,6 +58,33 @@ struct SigmaOptions {
   AlignYourSteps align_your_steps = AlignYourSteps::kSd15;
   int64_t original_inference_steps = 50;  // lcm
 };
+
+// What a rule places levels by: a schedule, a number of steps, options, and the ends that a curve
+// goes between.
+struct SigmaRange {
+  const Schedule& schedule;
+  int64_t steps;
+  const SigmaOptions& options;
+  double low, high;
+};
+
+// A rule that places noise levels: an entry of the table.
+struct SigmaRule {
+  std::string name;     // as web UIs and configs say it
+  std::string summary;  // for people
+  // The levels above the end, falling, one a step.
+  SigmaList (*levels)(const SigmaRange&) = nullptr;
+  bool of_timesteps = false;  // it visits the timesteps of SigmaOptions::spacing
+  // A curve between sigma_min and sigma_max, which may be those of timesteps (ends_of_timesteps)...
+  bool is_curve = false;
+  // ... or, unless given, its own {sigma_min, sigma_max}, whatever the schedule's.
+  std::optional<std::pair<double, double>> own_ends = {};
+};
+const std::vector<SigmaRule>& sigma_rules();
+// Those of them that need no table of a schedule.
+const std::vector<SigmaRule>& sigma_curve_rules();
+// kBadInput lists the names.
+const SigmaRule& find_sigma_rule(const std::string& name);
 
 // kBadInput for an unknown name, steps outside [1, N] (lists that visit timesteps: [1, N - 1] with
 // kDpmSolver, [1, original_inference_steps] for lcm) or [1, 10000] (the others), or a range that is

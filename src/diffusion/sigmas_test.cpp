@@ -87,7 +87,8 @@ TEST_CASE("every list falls strictly to zero for every schedule and count") {
   for (const ScheduleConfig& config : {ScheduleConfig(), zero_snr, flow, cosine}) {
     const Schedule schedule(config);
     CAPTURE(to_string(config.beta_schedule));
-    for (const std::string& name : sigma_list_names()) {
+    for (const SigmaRule& rule : sigma_rules()) {
+      const std::string& name = rule.name;
       for (const int64_t n : {1, 2, 3, 10, 28, 50, 61, 500, 1000}) {
         CAPTURE(name);
         CAPTURE(n);

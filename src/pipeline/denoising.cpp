@@ -127,10 +127,11 @@ ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::stri
 diffusion::Denoiser denoiser_of(const Job& job, const ReadPrompts& prompts, int64_t batch,
                                 const at::Tensor& extra_channels) {
   auto experts = experts_of(job, prompts, batch, extra_channels);
-  // A consistency model's guess is bent at its boundary; the sampler of that name is for no other.
-  if (*job.request.sampler == "lcm") {
-    for (auto& expert : experts)
+  // A consistency model's guess is bent at its boundary.
+  if (diffusion::find_sampler(*job.request.sampler).consistency) {
+    for (auto& expert : experts) {
       expert = diffusion::consistency(expert, job.model.denoising.schedule);
+    }
   }
   return experts.size() == 1 ? experts.front()
                              : diffusion::route_by_sigma(experts, job.plan.boundaries);

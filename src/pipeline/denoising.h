@@ -80,8 +80,8 @@ struct ReadPrompts {
 ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::string>>& of_each,
                          const at::Tensor& picture_prompt);
 
-// Guided, and routed to the expert of each sigma; a consistency model's if the sampler is "lcm".
-// extra_channels: [batch,E,h,w] of inpainting networks, or undefined.
+// Guided, and routed to the expert of each sigma; a consistency model's if the sampler is for
+// these. extra_channels: [batch,E,h,w] of inpainting networks, or undefined.
 diffusion::Denoiser denoiser_of(const Job& job, const ReadPrompts& prompts, int64_t batch,
                                 const at::Tensor& extra_channels);
 

@@ -80,20 +80,20 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
 }  // namespace
 
 diffusion::Plan plan_of(const Model& model, const Request& request) {
+  const diffusion::Sampler& sampler = diffusion::find_sampler(*request.sampler);
   diffusion::SigmaOptions options = model.denoising.sigma_options;
-  options.timestep_rule = diffusion::find_sampler(*request.sampler).timestep_rule;
+  options.timestep_rule = sampler.timestep_rule;
   options.ends_of_timesteps =
       options.linear_interpolation && options.timestep_rule == diffusion::TimestepRule::kEuler;
   if (request.spacing) options.spacing = diffusion::spacing_from(*request.spacing);
-  // The end that a model's files ask for is DDIM's, whose one schedule is "normal".
   const auto end = std::exchange(options.final_sigma, diffusion::FinalSigma::kZero);
   auto sigmas =
       diffusion::make_sigmas(*request.schedule, model.denoising.schedule, *request.steps, options);
   const size_t whole = sigmas.size();
   if (!request.init_image.empty()) sigmas = diffusion::tail_of(sigmas, *request.strength);
   const size_t first_step = whole - sigmas.size();
-  if (end == diffusion::FinalSigma::kSigmaMin && *request.sampler == "ddim" &&
-      *request.schedule == "normal") {
+  if (end == diffusion::FinalSigma::kSigmaMin && sampler.ends_as_configured &&
+      diffusion::find_sigma_rule(*request.schedule).of_timesteps) {
     sigmas = diffusion::ending_at(std::move(sigmas), model.denoising.schedule.sigma_min());
   }
   auto plan = diffusion::make_plan(sigmas, model.denoising.schedule, model.denoising.boundaries,

@@ -236,12 +236,7 @@ void validate(const Request& request, const RequestRules& rules) {
                     "both are noise levels (sigma), as --plan lists them");
   }
   diffusion::find_sampler(said(request.sampler, "sampler"));
-  const auto lists = diffusion::sigma_list_names();
-  if (std::find(lists.begin(), lists.end(), said(request.schedule, "schedule")) == lists.end()) {
-    std::string known;
-    for (const std::string& list : lists) known += (known.empty() ? "one of " : ", ") + list;
-    throw bad_input("schedule", known, *request.schedule);
-  }
+  diffusion::find_sigma_rule(said(request.schedule, "schedule"));
   if (request.spacing) diffusion::spacing_from(*request.spacing);
   diffusion::noise_kind_from(said(request.noise, "noise"));
   check_whole("count", request.count, 1, kMaxCount);

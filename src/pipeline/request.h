@@ -36,7 +36,7 @@ struct Request {
   std::optional<double> guidance_low;
   double guidance_high = std::numeric_limits<double>::infinity();
   std::optional<std::string> sampler;   // diffusion::samplers()
-  std::optional<std::string> schedule;  // diffusion::sigma_list_names()
+  std::optional<std::string> schedule;  // diffusion::sigma_rules()
   std::optional<std::string> spacing;   // diffusion::spacing_from; empty: the model's own
   std::optional<std::string> noise;     // diffusion::noise_kind_from
   std::optional<uint64_t> seed;         // of the first picture; picture i has seed + i

@@ -53,6 +53,11 @@ class Path {
 Latents midpoint_step(const Denoiser& D, const Path& path, const Latents& x, const Latents& x0,
                       double sigma, double next);
 
+// The entries of samplers() by the file that has their functions.
+std::vector<Sampler> ancestral_samplers();
+std::vector<Sampler> multistep_samplers();
+std::vector<Sampler> sde_samplers();
+
 // Tells the caller about step i; true if it wants to go on.
 inline bool goes_on(const OnStep& on_step, const SigmaList& sigmas, size_t i, const Latents& x,
                     const Latents& x0) {

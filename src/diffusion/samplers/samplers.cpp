@@ -99,30 +99,24 @@ Latents sample_dpm2(const Denoiser& D, Latents x, const SigmaList& sigmas, const
 
 const std::vector<Sampler>& samplers() {
   using enum TimestepRule;
-  static const std::vector<Sampler> all = {
-      {"euler", "first order, deterministic", sample_euler, 1, false, kEuler},
-      {"euler_a", "first order with fresh noise at every step", sample_euler_ancestral, 1, true,
-       kEuler},
-      {"heun", "second order, two network calls a step", sample_heun, 2, false, kEuler},
-      {"dpm2", "second order by the geometric middle, two network calls a step", sample_dpm2, 2,
-       false, kEuler},
-      {"dpm2_a", "dpm2 with fresh noise at every step", sample_dpm2_ancestral, 2, true, kEuler},
-      {"dpmpp_2s_a", "second order in one step, two network calls, fresh noise",
-       sample_dpmpp_2s_ancestral, 2, true, kDpmSolver},
-      {"dpmpp_2m", "second order from the step before, one network call a step", sample_dpmpp_2m, 1,
-       false, kDpmSolver},
-      {"dpmpp_sde", "second order on the reverse SDE, two network calls a step", sample_dpmpp_sde,
-       2, true, kEuler},
-      {"dpmpp_2m_sde", "dpmpp_2m on the reverse SDE", sample_dpmpp_2m_sde, 1, true, kDpmSolver},
-      {"dpmpp_3m_sde", "third order from two steps before on the reverse SDE", sample_dpmpp_3m_sde,
-       1, true, kDpmSolver},
-      {"lms", "fourth order from the slopes of the steps before", sample_lms, 1, false, kEuler},
-      {"ddim", "euler unless eta is given", sample_ddim, 1, false, kDdim},
-      {"ddpm", "the posterior of every step, as in training", sample_ddpm, 1, true, kDdim},
-      {"unipc", "second or third order predictor and corrector, one network call a step",
-       sample_unipc, 1, false, kDpmSolver},
-      {"lcm", "for consistency models, 1 to 8 steps", sample_lcm, 1, true, kDdim},
-  };
+  static const std::vector<Sampler> all = [] {
+    std::vector<Sampler> table = {
+        {.name = "euler", .summary = "first order, deterministic", .run = sample_euler},
+        {.name = "heun",
+         .summary = "second order, two network calls a step",
+         .run = sample_heun,
+         .calls_per_step = 2},
+        {.name = "dpm2",
+         .summary = "second order by the geometric middle, two network calls a step",
+         .run = sample_dpm2,
+         .calls_per_step = 2},
+    };
+    for (const auto& more :
+         {steps::ancestral_samplers(), steps::multistep_samplers(), steps::sde_samplers()}) {
+      table.insert(table.end(), more.begin(), more.end());
+    }
+    return table;
+  }();
   return all;
 }
 

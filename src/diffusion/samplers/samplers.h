@@ -41,7 +41,7 @@ struct SamplerOptions {
   // sampler's own default unless given: 1, for ddim 0. Ignored by the deterministic ones and lcm.
   std::optional<double> eta = {};
   double s_noise = 1.0;           // factor of the noise that is added in a step
-  std::optional<int> order = {};  // lms 1 to 4, by default 4; unipc 1 to 3, by default 2
+  std::optional<int> order = {};  // 1 to Sampler::most_order: lms by default 4, unipc 2
   // Schedule::path_variable of the schedule that the levels are of.
   PathVariable variable = PathVariable::kSigma;
   // kBadInput if eta or s_noise is negative or not finite.
@@ -137,22 +137,28 @@ Latents sample_unipc(const Denoiser& D, Latents x, const SigmaList& sigmas,
                      const NoiseSource& noise = {}, const OnStep& on_step = {},
                      const SamplerOptions& options = {});
 
+// An entry of the table: all that the program must know of a sampler beside its steps.
 struct Sampler {
   std::string name;  // as web UIs and configs say it
   std::string summary;
   Latents (*run)(const Denoiser&, Latents, const SigmaList&, const NoiseSource&, const OnStep&,
-                 const SamplerOptions&);
-  int calls_per_step;
-  bool needs_noise;            // with its default eta
-  TimestepRule timestep_rule;  // where diffusers' scheduler of that name places its timesteps
+                 const SamplerOptions&) = nullptr;
+  int calls_per_step = 1;
+  bool needs_noise = false;  // with its default eta
+  bool takes_eta = false;    // SamplerOptions::eta changes it
+  int most_order = 0;        // of SamplerOptions::order; 0: there is no choice
+  // Where diffusers' scheduler of that name places its timesteps.
+  TimestepRule timestep_rule = TimestepRule::kEuler;
+  bool consistency = false;  // D must be a consistency model's (consistency.h)
+  // The last step ends where the model's files say (SigmaOptions::final_sigma), with a schedule
+  // that visits timesteps; the others' go to 0.
+  bool ends_as_configured = false;
 
   Latents sample(const Denoiser& D, Latents x, const SigmaList& sigmas, const NoiseSource& noise,
                  const OnStep& on_step, const SamplerOptions& options = {}) const {
     return run(D, std::move(x), sigmas, noise, on_step, options);
   }
 };
-// "euler", "euler_a", "heun", "dpm2", "dpm2_a", "dpmpp_2s_a", "dpmpp_2m", "dpmpp_sde",
-// "dpmpp_2m_sde", "dpmpp_3m_sde", "lms", "ddim", "ddpm", "unipc", "lcm".
 const std::vector<Sampler>& samplers();
 // kBadInput lists the names.
 const Sampler& find_sampler(const std::string& name);

@@ -85,4 +85,46 @@ Latents sample_lcm(const Denoiser& D, Latents x, const SigmaList& sigmas, const 
   return x;
 }
 
+std::vector<Sampler> steps::ancestral_samplers() {
+  using enum TimestepRule;
+  return {
+      {.name = "euler_a",
+       .summary = "first order with fresh noise at every step",
+       .run = sample_euler_ancestral,
+       .needs_noise = true,
+       .takes_eta = true},
+      {.name = "dpm2_a",
+       .summary = "dpm2 with fresh noise at every step",
+       .run = sample_dpm2_ancestral,
+       .calls_per_step = 2,
+       .needs_noise = true,
+       .takes_eta = true},
+      {.name = "dpmpp_2s_a",
+       .summary = "second order in one step, two network calls, fresh noise",
+       .run = sample_dpmpp_2s_ancestral,
+       .calls_per_step = 2,
+       .needs_noise = true,
+       .takes_eta = true,
+       .timestep_rule = kDpmSolver},
+      {.name = "ddim",
+       .summary = "euler unless eta is given",
+       .run = sample_ddim,
+       .takes_eta = true,
+       .timestep_rule = kDdim,
+       .ends_as_configured = true},
+      {.name = "ddpm",
+       .summary = "the posterior of every step, as in training",
+       .run = sample_ddpm,
+       .needs_noise = true,
+       .takes_eta = true,
+       .timestep_rule = kDdim},
+      {.name = "lcm",
+       .summary = "for consistency models, 1 to 8 steps",
+       .run = sample_lcm,
+       .needs_noise = true,
+       .timestep_rule = kDdim,
+       .consistency = true},
+  };
+}
+
 }  // namespace pangu::diffusion

@@ -158,4 +158,23 @@ Latents sample_unipc(const Denoiser& D, Latents x, const SigmaList& sigmas, cons
   return x;
 }
 
+std::vector<Sampler> steps::multistep_samplers() {
+  using enum TimestepRule;
+  return {
+      {.name = "dpmpp_2m",
+       .summary = "second order from the step before, one network call a step",
+       .run = sample_dpmpp_2m,
+       .timestep_rule = kDpmSolver},
+      {.name = "lms",
+       .summary = "fourth order from the slopes of the steps before",
+       .run = sample_lms,
+       .most_order = kMostLms},
+      {.name = "unipc",
+       .summary = "second or third order predictor and corrector, one network call a step",
+       .run = sample_unipc,
+       .most_order = kMostUniPc,
+       .timestep_rule = kDpmSolver},
+  };
+}
+
 }  // namespace pangu::diffusion

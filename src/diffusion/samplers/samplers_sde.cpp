@@ -118,4 +118,28 @@ Latents sample_dpmpp_3m_sde(const Denoiser& D, Latents x, const SigmaList& sigma
   return x;
 }
 
+std::vector<Sampler> steps::sde_samplers() {
+  using enum TimestepRule;
+  return {
+      {.name = "dpmpp_sde",
+       .summary = "second order on the reverse SDE, two network calls a step",
+       .run = sample_dpmpp_sde,
+       .calls_per_step = 2,
+       .needs_noise = true,
+       .takes_eta = true},
+      {.name = "dpmpp_2m_sde",
+       .summary = "dpmpp_2m on the reverse SDE",
+       .run = sample_dpmpp_2m_sde,
+       .needs_noise = true,
+       .takes_eta = true,
+       .timestep_rule = kDpmSolver},
+      {.name = "dpmpp_3m_sde",
+       .summary = "third order from two steps before on the reverse SDE",
+       .run = sample_dpmpp_3m_sde,
+       .needs_noise = true,
+       .takes_eta = true,
+       .timestep_rule = kDpmSolver},
+  };
+}
+
 }  // namespace pangu::diffusion
