@@ -14,8 +14,7 @@
 #include "core/error.h"
 #include "core/message.h"
 #include "core/watch.h"
-#include "diffusion/samplers/samplers.h"
-#include "diffusion/sigmas.h"
+#include "pipeline/request_fields.h"
 
 namespace pangu::app {
 namespace {
@@ -29,20 +28,23 @@ int fail(const std::string& message, int code) {
   return code;
 }
 
-std::string sampler_names() {
-  std::string names;
-  for (const auto& sampler : diffusion::samplers()) {
-    names += (names.empty() ? "" : ", ") + sampler.name;
+// A flag for every field of a request that has one. `positional`: the key of the field that may be
+// given without its flag; empty: none.
+void add_request_flags(CLI::App* cmd, pipeline::RequestWords& words,
+                       const std::string& positional = "") {
+  using pipeline::FieldWords;
+  for (const pipeline::RequestField& field : pipeline::request_fields()) {
+    if (field.flag.empty()) continue;
+    const std::string name = (field.key == positional ? field.key + "," : "") + field.flag;
+    std::vector<std::string>& said = words[field.key];
+    if (field.words == FieldWords::kNone) {
+      cmd->add_flag_callback(name, [&said] { said = {"true"}; }, field.help);
+      continue;
+    }
+    CLI::Option* option =
+        cmd->add_option(name, said, field.help)->type_name(field.type)->allow_extra_args(false);
+    if (field.words == FieldWords::kOne) option->expected(1);
   }
-  return names;
-}
-
-std::string schedule_names() {
-  std::string names;
-  for (const diffusion::SigmaRule& rule : diffusion::sigma_rules()) {
-    names += (names.empty() ? "" : ", ") + rule.name;
-  }
-  return names;
 }
 
 void add_threads(CLI::App* cmd) {
@@ -53,37 +55,8 @@ void add_threads(CLI::App* cmd) {
 
 void add_draw(CLI::App& app, DrawArgs& args) {
   CLI::App* cmd = app.add_subcommand("draw", "Draw pictures from a Chinese or English prompt");
-  cmd->add_option("prompt", args.prompt, "What to draw, in Chinese or English");
-  cmd->add_option("--negative", args.negative, "What to stay away from");
-  cmd->add_option("--style", args.styles, "Style words of style guidance (may be repeated)")
-      ->allow_extra_args(false);
-  cmd->add_option("--style-scale", args.style_scale, "Strength of style guidance");
-  cmd->add_option("--size", args.size, "WIDTHxHEIGHT in pixels, or one number for a square");
-  cmd->add_option("--steps", args.steps, "Steps of the sampler");
-  cmd->add_option("--guidance", args.guidance, "Classifier-free guidance scale");
-  cmd->add_option("--seed", args.seed, "Seed of the first picture; the next ones count up");
-  cmd->add_option("--count", args.count, "How many pictures");
-  cmd->add_option("--sampler", args.sampler, sampler_names());
-  cmd->add_option("--schedule", args.schedule, schedule_names());
-  cmd->add_option("--spacing", args.spacing,
-                  "Of its timesteps: leading, linspace or trailing (default: the model's)");
-  cmd->add_option("--noise", args.noise, "philox, numpy or torch-cpu (what diffusers draws from)");
-  cmd->add_option("--guidance-rescale", args.guidance_rescale, "0 to 1, against overexposure");
-  cmd->add_option("--guidance-low", args.guidance_low,
-                  "Noise level (sigma) below which guidance is off, which also saves its time");
-  cmd->add_option("--guidance-high", args.guidance_high,
-                  "Noise level (sigma) above which guidance is off");
-  cmd->add_option("--clip-skip", args.clip_skip, "2: the CLIP layer before the usual one");
-  cmd->add_option("--init-image", args.init_image, "Picture to start from");
-  cmd->add_option("--strength", args.strength, "How much of it is drawn anew, 0 to 1");
-  cmd->add_option("--mask", args.mask_image, "White is drawn anew, black stays");
-  cmd->add_option("--mask-blur", args.mask_blur, "Soft edge of the mask in pixels");
-  cmd->add_flag("--no-composite", args.no_composite, "Outside the mask, keep what was decoded");
-  cmd->add_option("--image-prompt", args.image_prompt, "Picture to vary (image-variation models)");
+  add_request_flags(cmd, args.request, "prompt");
   cmd->add_option("--controlnet", args.controlnets, "ControlNet, file or folder (may be repeated)")
-      ->allow_extra_args(false);
-  cmd->add_option("--control-image", args.control_images,
-                  "Its picture: FILE[,weight=1][,from=0][,to=1], one for each ControlNet")
       ->allow_extra_args(false);
   cmd->add_option("--lora", args.loras, "LoRA, FILE[:WEIGHT] (may be repeated)")
       ->allow_extra_args(false);
@@ -122,13 +95,7 @@ void add_coop(CLI::App& app, CoopArgs& args) {
   CLI::App* cmd = app.add_subcommand("coop", "Several models draw one picture (Coop-Diffusion)");
   cmd->add_option("recipe", args.recipe, "TOML file: members, weights, bridges, stages");
   cmd->add_option("--from", args.from, "Repeat the recipe inside this PNG");
-  cmd->add_option("--prompt", args.prompt, "What to draw, over the recipe's");
-  cmd->add_option("--size", args.size, "WIDTHxHEIGHT in pixels, or one number for a square");
-  cmd->add_option("--steps", args.steps, "Steps of the sampler");
-  cmd->add_option("--guidance", args.guidance, "Classifier-free guidance scale");
-  cmd->add_option("--sampler", args.sampler, sampler_names());
-  cmd->add_option("--seed", args.seed, "Seed of the first picture; the next ones count up");
-  cmd->add_option("--count", args.count, "How many pictures");
+  add_request_flags(cmd, args.request);
   cmd->add_option("--form", args.form, "paper, symmetric or one_way");
   cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned");
   cmd->add_option("--bridge-every", args.bridge_every, "Bridge at every k-th call of the denoiser");

@@ -37,14 +37,7 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args) {
                 << "' was drawn with: its SHA-256 is another\n";
     }
   }
-  pipeline::Request& r = recipe.request;
-  if (!args.prompt.empty()) r.prompt = args.prompt;
-  if (args.size) std::tie(r.width, r.height) = pipeline::size_from(*args.size);
-  if (args.steps) r.steps = *args.steps;
-  if (args.guidance) r.guidance = *args.guidance;
-  if (args.sampler) r.sampler = *args.sampler;
-  if (args.seed) r.seed = *args.seed;
-  if (args.count) r.count = *args.count;
+  pipeline::apply(args.request, recipe.request);
   if (!args.form.empty()) recipe.form = args.form;
   if (!args.bridge.empty()) recipe.bridge = args.bridge;
   if (args.bridge_every) recipe.bridge_every = *args.bridge_every;

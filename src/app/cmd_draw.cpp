@@ -18,12 +18,6 @@
 namespace pangu::app {
 namespace {
 
-std::vector<pipeline::ControlUse> control_uses(const std::vector<std::string>& texts) {
-  std::vector<pipeline::ControlUse> uses;
-  for (const std::string& text : texts) uses.push_back(pipeline::control_use_from(text));
-  return uses;
-}
-
 // <lora:NAME:WEIGHT> of a prompt, as web UIs write it: NAME.safetensors in `folder`.
 std::vector<pipeline::LoraUse> loras_of_prompt(const std::string& prompt,
                                                const std::string& folder) {
@@ -74,34 +68,7 @@ pipeline::Pictures read_pictures(const pipeline::Request& request) {
 pipeline::Request request_of(const DrawArgs& args) {
   pipeline::Request r;
   if (!args.from.empty()) r = pipeline::request_of_png(args.from);
-  if (!args.prompt.empty()) r.prompt = args.prompt;
-  if (args.negative) r.negative = *args.negative;
-  if (!args.styles.empty()) r.styles = args.styles;
-  if (args.style_scale) r.style_scale = *args.style_scale;
-  if (args.size) {
-    const auto [width, height] = pipeline::size_from(*args.size);
-    r.width = width;
-    r.height = height;
-  }
-  if (args.steps) r.steps = *args.steps;
-  if (args.guidance) r.guidance = *args.guidance;
-  if (args.sampler) r.sampler = *args.sampler;
-  if (args.schedule) r.schedule = *args.schedule;
-  if (args.spacing) r.spacing = *args.spacing;
-  if (args.noise) r.noise = *args.noise;
-  if (args.guidance_rescale) r.guidance_rescale = *args.guidance_rescale;
-  if (args.guidance_low) r.guidance_low = *args.guidance_low;
-  if (args.guidance_high) r.guidance_high = *args.guidance_high;
-  if (args.clip_skip) r.clip_skip = *args.clip_skip;
-  if (!args.init_image.empty()) r.init_image = args.init_image;
-  if (!args.mask_image.empty()) r.mask_image = args.mask_image;
-  if (!args.image_prompt.empty()) r.image_prompt = args.image_prompt;
-  if (args.strength) r.strength = *args.strength;
-  if (args.mask_blur) r.mask_blur = *args.mask_blur;
-  if (args.no_composite) r.composite = false;
-  if (!args.control_images.empty()) r.controls = control_uses(args.control_images);
-  if (args.seed) r.seed = *args.seed;
-  if (args.count) r.count = *args.count;
+  pipeline::apply(args.request, r);
   return r;
 }
 

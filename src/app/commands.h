@@ -8,40 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/request_fields.h"
+
 namespace pangu::app {
 
 struct DrawArgs {
-  std::string prompt;  // empty only with `from`
-  std::optional<std::string> negative;
-  std::vector<std::string> styles;
-  std::optional<double> style_scale;
-  std::optional<std::string> size;  // "WIDTHxHEIGHT" in pixels
-  std::optional<int> steps;
-  std::optional<double> guidance;
-  std::optional<uint64_t> seed;
-  std::optional<int> count;
-  std::optional<std::string> sampler;
-  std::optional<std::string> schedule;
-  std::optional<std::string> spacing;
-  std::optional<std::string> noise;  // "philox", "numpy", "torch-cpu"
-  std::optional<double> guidance_rescale;
-  std::optional<double> guidance_low, guidance_high;  // sigma
-  std::optional<int> clip_skip;
-  // Pictures that the drawing starts from, files.
-  std::string init_image, mask_image, image_prompt;
-  std::optional<double> strength;
-  std::optional<int> mask_blur;
-  bool no_composite = false;
-  std::vector<std::string> control_images;  // "FILE[,weight=W][,from=A][,to=B]"
-  std::string model;                        // folder or file; empty: the embedded model
-  std::vector<std::string> controlnets;     // files or folders
-  std::vector<std::string> loras;           // "FILE[:WEIGHT]"
-  std::string lora_dir;                     // where <lora:NAME:WEIGHT> in a prompt finds NAME
-  std::vector<std::string> embeddings;      // files of textual inversions
-  std::string vae, refiner;                 // files or folders
-  double refiner_start = 0.8;               // share of the noise schedule
-  int experts_in_memory = 0;                // 0: all
-  int vae_tile = 0;                         // pixels; 0: by the picture's size
+  pipeline::RequestWords request;        // what is to be drawn, by fields of a request
+  std::string model;                     // folder or file; empty: the embedded model
+  std::vector<std::string> controlnets;  // files or folders
+  std::vector<std::string> loras;        // "FILE[:WEIGHT]"
+  std::string lora_dir;                  // where <lora:NAME:WEIGHT> in a prompt finds NAME
+  std::vector<std::string> embeddings;   // files of textual inversions
+  std::string vae, refiner;              // files or folders
+  double refiner_start = 0.8;            // share of the noise schedule
+  int experts_in_memory = 0;             // 0: all
+  int vae_tile = 0;                      // pixels; 0: by the picture's size
   std::string out;                 // PNG path; with count > 1 a number goes before the extension
   std::string from;                // a PNG of this program, whose request is repeated
   std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
@@ -64,11 +45,7 @@ struct CoopArgs {
   std::string recipe;  // TOML file
   std::string from;    // a PNG of this program, whose recipe is repeated
   // Over the recipe.
-  std::string prompt;
-  std::optional<std::string> size, sampler;
-  std::optional<int> steps, count;
-  std::optional<double> guidance;
-  std::optional<uint64_t> seed;
+  pipeline::RequestWords request;
   std::string form, bridge;
   std::optional<int> bridge_every;
   std::vector<std::string> bridges;  // folders of learned bridges

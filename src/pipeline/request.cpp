@@ -1,15 +1,14 @@
-// Checks of a request, and its JSON by one list of fields that serves both directions.
+// What a request may be, and what it becomes for a model.
 #include "pipeline/request.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <sstream>
 #include <utility>
 
 #include "core/error.h"
+#include "core/message.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "diffusion/image_noise.h"
@@ -18,8 +17,6 @@
 namespace pangu::pipeline {
 namespace {
 
-using nlohmann::json;
-
 constexpr double kMaxScale = 100.0;
 constexpr size_t kMaxStyles = 8;
 constexpr int kMaxClipSkip = 12;
@@ -27,116 +24,9 @@ constexpr int kMaxMaskBlur = 256;
 constexpr double kImageStrength = 0.75;  // as web UIs begin
 constexpr double kMaskStrength = 1.0;
 
-template <class Self, class Visit>
-void visit_fields(Self& self, Visit&& visit) {
-  visit("prompt", self.prompt);
-  visit("negative", self.negative);
-  visit("styles", self.styles);
-  visit("style_scale", self.style_scale);
-  visit("width", self.width);
-  visit("height", self.height);
-  visit("steps", self.steps);
-  visit("guidance", self.guidance);
-  visit("guidance_rescale", self.guidance_rescale);
-  visit("guidance_low", self.guidance_low);
-  visit("guidance_high", self.guidance_high);
-  visit("sampler", self.sampler);
-  visit("schedule", self.schedule);
-  visit("spacing", self.spacing);
-  visit("noise", self.noise);
-  visit("seed", self.seed);
-  visit("count", self.count);
-  visit("clip_skip", self.clip_skip);
-  visit("init_image", self.init_image);
-  visit("mask_image", self.mask_image);
-  visit("image_prompt", self.image_prompt);
-  visit("strength", self.strength);
-  visit("mask_blur", self.mask_blur);
-  visit("composite", self.composite);
-  visit("controls", self.controls);
-}
-
-template <class T>
-json written(const T& value) {
-  if constexpr (std::is_same_v<T, double>) {
-    if (!std::isfinite(value)) return nullptr;
-  }
-  return value;
-}
-json written(const std::vector<ControlUse>& uses) {
-  json list = json::array();
-  for (const ControlUse& use : uses) {
-    list.push_back(
-        {{"image", use.image}, {"weight", use.weight}, {"from", use.from}, {"to", use.to}});
-  }
-  return list;
-}
-template <class T>
-json written(const std::optional<T>& value) {
-  return value ? written(*value) : json(nullptr);
-}
-
-const char* kind_of(const std::string&) { return "a text"; }
-const char* kind_of(const std::vector<std::string>&) { return "a list of texts"; }
-const char* kind_of(const std::vector<ControlUse>&) {
-  return "a list of {image, weight, from, to}";
-}
-const char* kind_of(bool) { return "true or false"; }
-const char* kind_of(double) { return "a number"; }
-const char* kind_of(int) { return "a whole number"; }
-const char* kind_of(uint64_t) { return "a whole number of 0 or more"; }
-
-bool fits(const json& value, const std::string&) { return value.is_string(); }
-bool fits(const json& value, const std::vector<std::string>&) {
-  return value.is_array() &&
-         std::all_of(value.begin(), value.end(), [](const json& v) { return v.is_string(); });
-}
-bool fits(const json& value, bool) { return value.is_boolean(); }
-bool fits(const json& value, double) { return value.is_number(); }
-// Numbers above 2^31 must not wrap around.
-bool fits(const json& value, int) {
-  return value.is_number_integer() && value == json(value.get<int>());
-}
-bool fits(const json& value, uint64_t) { return value.is_number_unsigned(); }
-
-bool fits(const json& value, const std::vector<ControlUse>&) {
-  return value.is_array() && std::all_of(value.begin(), value.end(), [](const json& use) {
-           return use.is_object() && use.size() == 4 && use.contains("image") &&
-                  use["image"].is_string() && use.contains("weight") && use["weight"].is_number() &&
-                  use.contains("from") && use["from"].is_number() && use.contains("to") &&
-                  use["to"].is_number();
-         });
-}
-
-template <class T>
-void assign(const json& value, T& field) {
-  value.get_to(field);
-}
-void assign(const json& value, std::vector<ControlUse>& field) {
-  for (const json& use : value) {
-    field.push_back({use["image"], use["weight"], use["from"], use["to"]});
-  }
-}
-
-template <class T>
-void read(const char* key, const json& value, T& field) {
-  if (!fits(value, field)) {
-    throw bad_input(std::string("request, key '") + key + "'", kind_of(field),
-                    value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80));
-  }
-  assign(value, field);
-}
-template <class T>
-void read(const char* key, const json& value, std::optional<T>& field) {
-  T filled{};
-  read(key, value, filled);
-  field = std::move(filled);
-}
-
 void check_range(const char* what, double value, double low, double high, const char* hint = "") {
   if (value >= low && value <= high) return;
-  const auto text = [](double number) { return json(number).dump(); };
-  throw bad_input(what, text(low) + " to " + text(high), text(value), hint);
+  throw bad_input(what, number_text(low) + " to " + number_text(high), number_text(value), hint);
 }
 
 void check_whole(const char* what, int value, int low, int high) {
@@ -228,11 +118,8 @@ void validate(const Request& request, const RequestRules& rules) {
   check_range("guidance rescale", request.guidance_rescale, 0.0, 1.0);
   const double low = said(request.guidance_low, "guidance_low");
   if (!(low >= 0.0 && low <= request.guidance_high)) {
-    const auto level = [](double sigma) {
-      return std::isinf(sigma) ? std::string("infinity") : json(sigma).dump();
-    };
     throw bad_input("guidance interval", "0 <= guidance_low <= guidance_high",
-                    level(low) + " to " + level(request.guidance_high),
+                    number_text(low) + " to " + number_text(request.guidance_high),
                     "both are noise levels (sigma), as --plan lists them");
   }
   diffusion::find_sampler(said(request.sampler, "sampler"));
@@ -248,7 +135,7 @@ void validate(const Request& request, const RequestRules& rules) {
   if (!request.init_image.empty()) {
     const double strength = said(request.strength, "strength");
     if (!(strength > 0.0 && strength <= 1.0)) {
-      throw bad_input("strength", "above 0 and at most 1", json(strength).dump(),
+      throw bad_input("strength", "above 0 and at most 1", number_text(strength),
                       "1 draws all anew, 0.3 changes little");
     }
   }
@@ -256,7 +143,7 @@ void validate(const Request& request, const RequestRules& rules) {
     check_range("control weight", use.weight, -kMaxScale, kMaxScale);
     if (!(use.from >= 0.0 && use.from < use.to && use.to <= 1.0)) {
       throw bad_input("control range", "0 <= from < to <= 1",
-                      json(use.from).dump() + " to " + json(use.to).dump());
+                      number_text(use.from) + " to " + number_text(use.to));
     }
   }
   const uint64_t last = std::numeric_limits<uint64_t>::max() - static_cast<uint64_t>(kMaxCount);
@@ -322,30 +209,6 @@ ControlUse control_use_from(const std::string& text) {
                      : use.to) = number_of("control picture, " + key, word.substr(equals + 1));
   }
   return use;
-}
-
-json to_json(const Request& request) {
-  json object = json::object();
-  visit_fields(request, [&](const char* key, const auto& field) { object[key] = written(field); });
-  return object;
-}
-
-Request request_from_json(const json& object) {
-  if (!object.is_object()) throw bad_input("request", "a JSON object", object.type_name());
-  Request request;
-  std::set<std::string> known;
-  visit_fields(request, [&](const char* key, auto& field) {
-    known.insert(key);
-    const auto found = object.find(key);
-    if (found != object.end() && !found->is_null()) read(key, *found, field);
-  });
-  for (const auto& [key, value] : object.items()) {
-    if (known.count(key)) continue;
-    std::string list;
-    for (const std::string& name : known) list += (list.empty() ? "one of " : ", ") + name;
-    throw bad_input("request, key", list, "'" + key + "'");
-  }
-  return request;
 }
 
 }  // namespace pangu::pipeline

@@ -8,7 +8,9 @@
 
 #include "core/error.h"
 #include "core/fields.h"
+#include "core/number.h"
 #include "core/utf8.h"
+#include "pipeline/request_fields.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -19,15 +21,7 @@ namespace fs = std::filesystem;
 constexpr size_t kMaxMembers = 16;
 constexpr double kMaxWeight = 1e6;
 constexpr double kHalf = 0.5;  // of a member on the command line
-// Keys of a request that cannot differ between members.
-constexpr const char* kKeysOfAll[] = {"steps",      "sampler",   "schedule", "spacing",
-                                      "noise",      "seed",      "count",    "strength",
-                                      "mask_image", "mask_blur", "composite"};
 constexpr const char* kFilters[] = {"nearest", "bilinear", "bicubic", "lanczos"};
-
-std::string shown(const json& value) {
-  return value.dump(-1, ' ', false, json::error_handler_t::replace).substr(0, 80);
-}
 
 // Reads the keys of one table; what nobody asked for is left over.
 class Keys {
@@ -93,8 +87,8 @@ class Keys {
     return bad_input(owner_ + ", key '" + key + "'", expected, shown(found));
   }
 
-  // What is left, which must be keys of a request and of its kinds. "size" becomes width and
-  // height, "control_image" becomes controls.
+  // What is left, which must be keys of a request and of its kinds. Other spellings become the keys
+  // that a request is written by: "size" width and height, "control_image" controls.
   json request() {
     try {
       json request = request_keys();
@@ -110,26 +104,16 @@ class Keys {
   }
 
  private:
-  json request_keys() {
-    static const json fields = to_json(Request());
-    std::vector<std::string> images;
-    (*this)("control_image", images);
-    std::string size;
-    (*this)("size", size);
-    json request = json::object();
+  json request_keys() const {
+    json request = json::object(), spelled = json::object();
     for (const auto& [key, value] : rest_.items()) {
-      if (!fields.contains(key)) throw unknown(key);
-      request[key] = value;
+      const RequestField* field = find_request_field(key);
+      if (!field) throw unknown(key);
+      (field->written ? request : spelled)[key] = value;
     }
-    if (!size.empty()) {
-      const auto [width, height] = size_from(size);
-      request["width"] = width;
-      request["height"] = height;
-    }
-    if (!images.empty()) {
-      Request with;
-      for (const std::string& image : images) with.controls.push_back(control_use_from(image));
-      request["controls"] = to_json(with)["controls"];
+    const json usual = to_json(Request()), meant = to_json(request_from_json(spelled));
+    for (const auto& [key, value] : meant.items()) {
+      if (value != usual[key]) request[key] = value;
     }
     return request;
   }
@@ -211,9 +195,9 @@ MemberSpec member_from(const json& table, size_t number) {
   keys("refiner", m.load.refiner);
   keys("refiner_start", m.load.refiner_start, 0.0, 1.0);
   m.request = keys.request();
-  for (const char* key : kKeysOfAll) {
-    if (m.request.contains(key) && !m.request[key].is_null()) {
-      throw keys.wrong(key, "none, since all members share it", m.request[key]);
+  for (const RequestField& field : request_fields()) {
+    if (field.of_all && m.request.contains(field.key) && !m.request[field.key].is_null()) {
+      throw keys.wrong(field.key, "none, since all members share it", m.request[field.key]);
     }
   }
   return m;
@@ -306,10 +290,15 @@ void check_members(const Recipe& recipe) {
   }
 }
 
-// Keys whose values are paths, wherever they stand.
-const std::set<std::string> kPathKeys = {
-    "model",    "mask",    "control_image", "controlnet",   "lora",    "embedding", "vae",
-    "tiny_vae", "refiner", "init_image",    "image_prompt", "bridges", "image"};
+// Keys of members and of control pictures whose values are paths; those of a request say it in
+// their list.
+const std::set<std::string> kPathKeys = {"model", "mask",     "controlnet", "lora",    "embedding",
+                                         "vae",   "tiny_vae", "refiner",    "bridges", "image"};
+
+bool names_a_path(const std::string& key) {
+  const RequestField* field = find_request_field(key);
+  return field ? field->is_path : kPathKeys.count(key) > 0;
+}
 
 // The path in `text` (before ",weight=" or ":0.8") as found beside the recipe or in `home`.
 std::string located(const std::string& key, const std::string& text, const fs::path& folder,
@@ -335,7 +324,7 @@ void locate(json& node, const std::string& key, const fs::path& folder, const fs
     for (auto& [inner, value] : node.items()) locate(value, inner, folder, home);
   } else if (node.is_array()) {
     for (json& item : node) locate(item, key, folder, home);
-  } else if (node.is_string() && kPathKeys.count(key)) {
+  } else if (node.is_string() && names_a_path(key)) {
     node = located(key, node.get<std::string>(), folder, home);
   }
 }
@@ -389,15 +378,13 @@ Recipe recipe_of_file(const std::string& path, const std::string& home) {
 }
 
 MemberSpec member_from_text(const std::string& text) {
-  static const std::set<std::string> numbers = {"weight",           "from",         "to",
-                                                "sigma_low",        "sigma_high",   "guidance",
-                                                "guidance_rescale", "guidance_low", "guidance_high",
-                                                "clip_skip",        "style_scale"};
-  static const std::set<std::string> lists = {"control_image", "controlnet", "lora", "embedding",
-                                              "styles"};
+  static const std::set<std::string> numbers = {"weight",    "from",       "to",
+                                                "sigma_low", "sigma_high", "refiner_start"};
+  static const std::set<std::string> lists = {"controlnet", "lora", "embedding"};
   if (!is_utf8(text)) throw bad_input("--with", "UTF-8", "other bytes");
   std::istringstream words(text);
   json table = {{"weight", kHalf}};
+  RequestWords said;
   std::string model, last;
   std::getline(words, model, ',');
   table["model"] = model;
@@ -415,9 +402,11 @@ MemberSpec member_from_text(const std::string& text) {
     }
     if (key == "control") key = "control_image";
     const std::string value = word.substr(equals + 1);
-    if (numbers.count(key)) {
-      table[key] = json::parse(value, nullptr, false);
-      if (!table[key].is_number()) throw bad_input("--with, " + key, "a number", "'" + value + "'");
+    if (const RequestField* field = find_request_field(key)) {
+      said[key].push_back(value);
+      table[key] = field->parsed(said[key]);
+    } else if (numbers.count(key)) {
+      table[key] = number_of("--with, " + key, value);
     } else if (lists.count(key)) {
       table[key].push_back(value);
     } else {
