@@ -72,6 +72,15 @@ SigmaList beta_levels(const SigmaRange& r) {
   return without_end(beta_sigmas(r.steps, r.low, r.high));
 }
 
+// Of Gaussian data of deviation 1 these steps leave the least KL divergence (Sabour et al. 2024,
+// section 3.2; their variable is sigma with the same ends).
+SigmaList kl_optimal_levels(const SigmaRange& r) {
+  check_curve_range(r.steps, r.low, r.high);
+  const double high = std::atan(r.high), low = std::atan(r.low);
+  return without_end(
+      along(r.steps, [&](double u) { return std::tan(u * low + (1.0 - u) * high); }));
+}
+
 SigmaList align_your_steps_levels(const SigmaRange& r) {
   return without_end(align_your_steps_sigmas(r.steps, r.options.align_your_steps));
 }
@@ -96,6 +105,10 @@ const std::vector<SigmaRule>& sigma_curve_rules() {
       {.name = "beta",
        .summary = "quantiles of Beta(0.6, 0.6) between sigma_min and sigma_max",
        .levels = beta_levels,
+       .is_curve = true},
+      {.name = "kl_optimal",
+       .summary = "equal parts of atan(sigma) between sigma_max and sigma_min",
+       .levels = kl_optimal_levels,
        .is_curve = true},
       {.name = "align_your_steps",
        .summary = "the published ten steps, log-linear between them for other counts",

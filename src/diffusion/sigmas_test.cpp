@@ -78,6 +78,14 @@ TEST_CASE("polyexponential is exponential unless it is bent") {
              {10.0, 0.7742636826811276, 0.16681005372000593, 0.1, 0.0});
 }
 
+TEST_CASE("kl_optimal goes by equal parts of the angle") {
+  SigmaOptions options;
+  options.sigma_min = std::tan(0.25);
+  options.sigma_max = std::tan(1.0);
+  check_list(make_sigmas("kl_optimal", Schedule(), 4, options),
+             {std::tan(1.0), std::tan(0.75), std::tan(0.5), std::tan(0.25), 0.0});
+}
+
 TEST_CASE("every list falls strictly to zero for every schedule and count") {
   ScheduleConfig zero_snr, flow, cosine;
   zero_snr.rescale_betas_zero_snr = true;
