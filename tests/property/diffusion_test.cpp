@@ -63,6 +63,7 @@ TEST_CASE("samplers reach the exact answer of a Gaussian at the order they claim
                              {"dpm2", 64, 4.0, 0.25},
                              {"dpmpp_2s_a", 64, 4.0, 0.25},
                              {"dpmpp_2m", 64, 4.0, 0.25},
+                             {"res_multistep", 64, 4.0, 0.25},
                              {"dpmpp_2m_sde", 64, 4.0, 0.25}}) {
     CHECK(rc::check(order.name, [&order] {
       const Sampler& sampler = find_sampler(order.name);

@@ -102,6 +102,7 @@ TEST_CASE(
   for (const Case& c : {Case{"unipc", 3, 2, 0.0, 2},
                         {"unipc", 2, 0, 0.0, 0},
                         {"unipc", 1, 0, 0.0, 0},
+                        {"res_multistep", 0, 1, 0.0, 1},
                         {"dpmpp_3m_sde", 0, 1, 0.0, 1},
                         {"dpmpp_3m_sde", 0, 1, 1.0, 1},
                         {"dpmpp_3m_sde", 0, 1, 0.4, 1}}) {
