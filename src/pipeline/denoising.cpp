@@ -89,8 +89,9 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
 
 }  // namespace
 
-diffusion::SamplerOptions sampler_options(const Model& model, const Request&) {
+diffusion::SamplerOptions sampler_options(const Model& model, const Request& request) {
   diffusion::SamplerOptions options;
+  options.s_noise = request.s_noise;
   options.variable = model.denoising.schedule.path_variable();
   return options;
 }

@@ -264,6 +264,24 @@ TEST_CASE("the text of a PNG holds the request of that one picture") {
   CHECK(back.prompt == "一只猫");
 }
 
+TEST_CASE("s_noise scales the noise of the steps, and 0 leaves it out") {
+  Toy toy;
+  Request r = toy.request("cat");
+  r.sampler = "euler_a";
+  const auto drawn = [&](double s_noise) {
+    r.s_noise = s_noise;
+    return draw(toy.model, r).pictures[0];
+  };
+  const image::Image usual = drawn(1.0), none = drawn(0.0);
+  CHECK(!(usual == none));
+  CHECK(!(drawn(0.5) == usual));
+  for (const double wrong : {-1.0, double(NAN)}) {
+    CHECK_THROWS_WITH_AS(drawn(wrong), doctest::Contains("s_noise"), Error);
+  }
+  r.s_noise = 0.5;
+  CHECK(request_from_json(to_json(r)) == r);
+}
+
 TEST_CASE("a PNG whose sampler added noise of another version says so") {
   Toy toy;
   const TestFolder folder;

@@ -126,6 +126,7 @@ void validate(const Request& request, const RequestRules& rules) {
   diffusion::find_sigma_rule(said(request.schedule, "schedule"));
   if (request.spacing) diffusion::spacing_from(*request.spacing);
   diffusion::noise_kind_from(said(request.noise, "noise"));
+  check_range("s_noise", request.s_noise, 0.0, kMaxScale, "1 is what the samplers were made for");
   check_whole("count", request.count, 1, kMaxCount);
   check_whole("clip skip", request.clip_skip, 1, kMaxClipSkip);
   check_whole("mask blur", request.mask_blur, 0, kMaxMaskBlur);

@@ -39,6 +39,7 @@ struct Request {
   std::optional<std::string> schedule;  // diffusion::sigma_rules()
   std::optional<std::string> spacing;   // diffusion::spacing_from; empty: the model's own
   std::optional<std::string> noise;     // diffusion::noise_kind_from
+  double s_noise = 1.0;                 // factor of the noise that a sampler adds in its steps
   std::optional<uint64_t> seed;         // of the first picture; picture i has seed + i
   int count = 1;
   int clip_skip = 1;  // 1 is the family's own layer of a CLIP text encoder, 2 the one before
