@@ -13,7 +13,9 @@ namespace {
 diffusion::Guidance guidance_of(const Request& request) {
   diffusion::Guidance g;
   g.scale = *request.guidance;
-  g.style_scales.assign(request.styles.size(), *request.style_scale);
+  for (const std::string& style : request.styles) {
+    g.style_scales.push_back(style_use_from(style).scale.value_or(*request.style_scale));
+  }
   g.rescale = request.guidance_rescale;
   g.sigma_low = *request.guidance_low;
   g.sigma_high = request.guidance_high;
@@ -91,7 +93,9 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
 
 diffusion::SamplerOptions sampler_options(const Model& model, const Request& request) {
   diffusion::SamplerOptions options;
+  options.eta = request.eta;
   options.s_noise = request.s_noise;
+  options.order = request.sampler_order;
   options.variable = model.denoising.schedule.path_variable();
   return options;
 }
@@ -99,7 +103,7 @@ diffusion::SamplerOptions sampler_options(const Model& model, const Request& req
 std::vector<std::string> prompts_of(const Model& model, const Request& request) {
   std::vector<std::string> prompts = {request.negative, request.prompt};
   for (const std::string& style : request.styles) {
-    prompts.push_back(styled_prompt(model, style, request.prompt));
+    prompts.push_back(styled_prompt(model, style_use_from(style).words, request.prompt));
   }
   return prompts;
 }

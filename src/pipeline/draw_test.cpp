@@ -203,7 +203,7 @@ TEST_CASE("a ControlNet acts in the steps of its share, whatever the list and th
           acted.push_back(t);
           return Residuals{{}, at::zeros({1})};
         };
-        toy.model.controls.push_back({"net", [] {}, predict});
+        toy.model.denoising.controls.push_back({"net", [] {}, predict});
         Request r = toy.request("cat");
         r.schedule = list;
         r.sampler = sampler;
@@ -282,6 +282,57 @@ TEST_CASE("s_noise scales the noise of the steps, and 0 leaves it out") {
   CHECK(request_from_json(to_json(r)) == r);
 }
 
+TEST_CASE("eta and the order of a sampler change its picture, and are refused by those without") {
+  Toy toy;
+  const auto drawn = [&](const char* sampler, std::optional<double> eta, std::optional<int> order) {
+    Request r = toy.request("cat");
+    r.sampler = sampler;
+    r.eta = eta;
+    r.sampler_order = order;
+    return draw(toy.model, r).pictures[0];
+  };
+  CHECK(!(drawn("ddim", 1.0, {}) == drawn("ddim", {}, {})));
+  CHECK(drawn("ddim", 1.0, {}) == drawn("euler_a", {}, {}));
+  CHECK(drawn("euler_a", 0.0, {}) == drawn("euler", {}, {}));
+  CHECK(!(drawn("lms", {}, 1) == drawn("lms", {}, {})));
+  CHECK(drawn("lms", {}, 1) == drawn("euler", {}, {}));
+  CHECK(contains(refusal_of([&] { drawn("euler", 0.5, {}); }), "eta"));
+  CHECK(contains(refusal_of([&] { drawn("euler_a", NAN, {}); }), "nan"));
+  CHECK(contains(refusal_of([&] { drawn("euler_a", HUGE_VAL, {}); }), "infinity"));
+  CHECK(contains(refusal_of([&] { drawn("euler", {}, 2); }), "order"));
+  CHECK(contains(refusal_of([&] { drawn("unipc", {}, 4); }), "1 to 3"));
+  Request r = toy.request("cat");
+  r.sampler = "ddim";
+  r.eta = 0.5;
+  r.s_noise = 1.1;
+  CHECK(request_from_json(to_json(r)) == r);
+  const std::string parameters = png_text(toy.model, r, 0).at("parameters");
+  CHECK(contains(parameters, ", Eta: 0.5, Sigma noise: 1.1"));
+}
+
+TEST_CASE("styles have scales of their own, or that of all") {
+  const auto is = [](const char* text, const std::string& words, std::optional<double> scale) {
+    const StyleUse use = style_use_from(text);
+    return use.words == words && use.scale == scale;
+  };
+  CHECK(is("flat", "flat", {}));
+  CHECK(is("flat:1.5", "flat", 1.5));
+  CHECK(is("in ink: by hand", "in ink: by hand", {}));
+  Toy toy;
+  const auto drawn = [&](std::vector<std::string> styles, double all) {
+    Request r = toy.request("cat");
+    r.styles = std::move(styles);
+    r.style_scale = all;
+    return draw(toy.model, r).pictures[0];
+  };
+  const image::Image two = drawn({"flat:3", "oil:0.5"}, 2.0);
+  CHECK(two == drawn({"flat:3", "oil"}, 0.5));
+  CHECK(!(two == drawn({"flat", "oil"}, 2.0)));
+  CHECK(drawn({"flat:0"}, 2.0) == drawn({}, 2.0));
+  CHECK(contains(refusal_of([&] { drawn({":2"}, 2.0); }), "style"));
+  CHECK(contains(refusal_of([&] { drawn({"flat:nan"}, 2.0); }), "found nan"));
+}
+
 TEST_CASE("a PNG whose sampler added noise of another version says so") {
   Toy toy;
   const TestFolder folder;
@@ -322,12 +373,12 @@ TEST_CASE("image-to-image takes the last steps of the plan, and keeps their numb
   const auto drawn = [&](double share) {
     r.strength = share;
     Toy forgetful;
-    for (Expert& expert : forgetful.model.experts) {
+    for (Expert& expert : forgetful.model.denoising.experts) {
       expert.predict = [](const at::Tensor& x, double, const NetInputs&) {
         return at::zeros_like(x);
       };
     }
-    forgetful.model.sigma_options = toy.model.sigma_options;
+    forgetful.model.denoising.sigma_options = toy.model.denoising.sigma_options;
     std::vector<at::Tensor> latents;
     DrawHooks hooks;
     hooks.on_latents = [&](const diffusion::StepInfo& info) {

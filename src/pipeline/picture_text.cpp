@@ -62,6 +62,8 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
              << ", Schedule type: " << *request.schedule << ", CFG scale: " << *request.guidance
              << ", Seed: " << *one.seed << ", Size: " << *request.width << "x" << *request.height
              << ", Model: " << model.name;
+  if (request.eta) parameters << ", Eta: " << *request.eta;
+  if (request.s_noise != 1.0) parameters << ", Sigma noise: " << request.s_noise;
   return {{kParametersKey, parameters.str()}, {kJsonKey, json.dump()}};
 }
 
@@ -96,7 +98,7 @@ std::string difference_of_png(const std::string& path) {
   const auto sampler = std::find_if(all.begin(), all.end(),
                                     [&](const auto& s) { return s.name == *request.sampler; });
   if (sampler == all.end()) return "";  // who draws with it will say so
-  if (!sampler->needs_noise) return "";
+  if (!sampler->needs_noise && !(sampler->takes_eta && request.eta.value_or(0.0) > 0.0)) return "";
   const auto found = json.find(kNoiseVersionKey);
   const nlohmann::json version =
       found == json.end() ? nlohmann::json(kUnnamedNoiseVersion) : *found;

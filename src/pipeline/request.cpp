@@ -74,6 +74,22 @@ void check_listed_size(int width, int height, const RequestRules& rules) {
                       text(nearest_size(width, height, rules)));
 }
 
+void check_sampler(const Request& request, const diffusion::Sampler& sampler) {
+  if (request.eta && !sampler.takes_eta) {
+    throw bad_input("eta", "none, since " + sampler.name + " adds no share of noise",
+                    number_text(*request.eta));
+  }
+  if (request.eta) check_range("eta", *request.eta, 0.0, kMaxScale);
+  if (request.sampler_order && sampler.most_order == 0) {
+    throw bad_input("sampler order", "none, since " + sampler.name + " has one order only",
+                    std::to_string(*request.sampler_order));
+  }
+  if (request.sampler_order) {
+    check_whole("sampler order", *request.sampler_order, 1, sampler.most_order);
+  }
+  check_range("s_noise", request.s_noise, 0.0, kMaxScale, "1 is what the samplers were made for");
+}
+
 template <class T>
 const T& said(const std::optional<T>& field, const char* name) {
   if (!field) throw Error(ErrorCode::kInternal, std::string("request: ") + name + " is not set");
@@ -106,7 +122,9 @@ void validate(const Request& request, const RequestRules& rules) {
   }
   for (const std::string& style : request.styles) {
     check_text("style", style);
-    if (style.empty()) throw bad_input("style", "a name or words", "nothing");
+    const StyleUse use = style_use_from(style);
+    if (use.words.empty()) throw bad_input("style", "a name or words", "nothing");
+    if (use.scale) check_range("style scale", *use.scale, -kMaxScale, kMaxScale);
   }
   check_range("style scale", said(request.style_scale, "style_scale"), -kMaxScale, kMaxScale);
   check_side("width", said(request.width, "width"), rules);
@@ -122,11 +140,10 @@ void validate(const Request& request, const RequestRules& rules) {
                     number_text(low) + " to " + number_text(request.guidance_high),
                     "both are noise levels (sigma), as --plan lists them");
   }
-  diffusion::find_sampler(said(request.sampler, "sampler"));
+  check_sampler(request, diffusion::find_sampler(said(request.sampler, "sampler")));
   diffusion::find_sigma_rule(said(request.schedule, "schedule"));
   if (request.spacing) diffusion::spacing_from(*request.spacing);
   diffusion::noise_kind_from(said(request.noise, "noise"));
-  check_range("s_noise", request.s_noise, 0.0, kMaxScale, "1 is what the samplers were made for");
   check_whole("count", request.count, 1, kMaxCount);
   check_whole("clip skip", request.clip_skip, 1, kMaxClipSkip);
   check_whole("mask blur", request.mask_blur, 0, kMaxMaskBlur);
@@ -193,6 +210,16 @@ std::pair<int, int> size_from(const std::string& text) {
   const size_t cross = whole.find_first_of("xX*");
   if (cross == std::string_view::npos) return {number(whole), number(whole)};
   return {number(whole.substr(0, cross)), number(whole.substr(cross + 1))};
+}
+
+StyleUse style_use_from(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos) return {text, {}};
+  double scale = 0.0;
+  const char* const end = text.data() + text.size();
+  const auto [rest, failed] = std::from_chars(text.data() + colon + 1, end, scale);
+  if (failed != std::errc() || rest != end) return {text, {}};
+  return {text.substr(0, colon), scale};
 }
 
 ControlUse control_use_from(const std::string& text) {

@@ -24,9 +24,10 @@ struct Request {
   std::string prompt;    // UTF-8, any language the model's text encoder knows
   std::string negative;  // the unconditional side of guidance; "" is the empty prompt
   // Style guidance e(c_style_j) - e(c), one forward row each: names out of the model's
-  // style_prompts or words to put before the prompt.
+  // style_prompts or words to put before the prompt, each with a scale of its own or without
+  // (style_use_from).
   std::vector<std::string> styles;
-  std::optional<double> style_scale;  // of every style
+  std::optional<double> style_scale;  // of every style that says none
   std::optional<int> width, height;   // pixels
   std::optional<int> steps;
   std::optional<double> guidance;  // classifier-free scale; 1 is off
@@ -39,8 +40,11 @@ struct Request {
   std::optional<std::string> schedule;  // diffusion::sigma_rules()
   std::optional<std::string> spacing;   // diffusion::spacing_from; empty: the model's own
   std::optional<std::string> noise;     // diffusion::noise_kind_from
-  double s_noise = 1.0;                 // factor of the noise that a sampler adds in its steps
-  std::optional<uint64_t> seed;         // of the first picture; picture i has seed + i
+  // diffusion::SamplerOptions, of samplers that take them; the sampler's own unless said.
+  std::optional<double> eta;
+  std::optional<int> sampler_order;
+  double s_noise = 1.0;          // factor of the noise that a sampler adds in its steps
+  std::optional<uint64_t> seed;  // of the first picture; picture i has seed + i
   int count = 1;
   int clip_skip = 1;  // 1 is the family's own layer of a CLIP text encoder, 2 the one before
 
@@ -84,6 +88,14 @@ void validate(const Request& request, const RequestRules& rules);
 
 // "256x192" or "256" (a square) -> width, height. Error kBadInput for anything else.
 std::pair<int, int> size_from(const std::string& text);
+
+// A style and its scale, empty where it says none.
+struct StyleUse {
+  std::string words;
+  std::optional<double> scale;
+};
+// "WORDS[:SCALE]": what stands behind the last colon is the scale if it is a number.
+StyleUse style_use_from(const std::string& text);
 
 // "FILE[,weight=W][,from=A][,to=B]". Error kBadInput for anything else.
 ControlUse control_use_from(const std::string& text);

@@ -52,7 +52,13 @@ def bad_flags_are_code_2():
     refused(2)
     refused(2, "paint")
     assert "--stepz" in refused(2, "draw", "a cat", "--stepz", "3")
-    refused(2, "draw", "a cat", "--steps", "many")
+    assert "steps" in refused(2, "draw", "a cat", "--steps", "many")
+    assert "found nan" in refused(2, "draw", "a cat", "--guidance", "nan")
+    assert "infinity" in refused(2, "draw", "a cat", "--guidance", "inf")
+    # What is too long to be read again is told by its length.
+    for arguments in (["x" * 100_000], ["a cat", "dog " * 25_000], ["a cat", "--sampler", "x" * 100_000]):
+        message = refused(2, "draw", *arguments)
+        assert "1000" in message and len(message) < 1000, message[:1000]
     refused(2, "draw", "a cat", "--model", "/nonexistent/model")
 
 

@@ -88,7 +88,7 @@ double exact_step(std::vector<double> q, double rate, double x, double sigma, do
 }
 
 TEST_CASE(
-    "unipc and dpmpp_3m_sde are exact where x0 is a polynomial in log sigma of "
+    "unipc, res_multistep and dpmpp_3m_sde are exact where x0 is a polynomial in log sigma of "
     "their degree") {
   struct Case {
     const char* name;
@@ -168,6 +168,76 @@ TEST_CASE("stochastic samplers give Gaussian data its own mean and variance") {
       const bool first_order = sampler.name == "euler_a" || sampler.name == "ddpm";
       CHECK(std::abs(variance / (kC * kC) - 1.0) <
             5.0 * std::sqrt(2.0 / kSamples) + (first_order ? 0.1 : 0.01));
+    }
+  }
+}
+
+// What a sampler makes of N(mu, c^2) whose denoiser is exact.
+struct Moments {
+  double mean, deviation;
+};
+
+// Every step is affine in the latent and in the noise, so the moments are exact numbers: one latent
+// begins at the mean, the next a standard deviation beside it, and each further one at the mean
+// with one draw of noise alone.
+Moments moments_of(const Sampler& sampler, const SigmaList& sigmas, PathVariable variable,
+                   double mu, double c) {
+  const auto draws = static_cast<int64_t>(2 * sigmas.size());
+  at::Tensor x = at::full({1, 1, 1, 2 + draws}, mu, at::kDouble);
+  x.select(3, 1) += std::hypot(c, sigmas.front());
+  const Denoiser posterior_mean = [&](const Latents& noisy, double sigma) {
+    return Latents((noisy.one() - mu) * (c * c / (c * c + sigma * sigma)) + mu);
+  };
+  const Denoiser end_of_path = [&](const Latents& noisy, double sigma) {
+    return Latents((noisy.one() - mu) * (c / std::hypot(c, sigma)) + mu);
+  };
+  int64_t draw = 0;
+  const NoiseSource one_hot = [&](const NoiseDraw&) {
+    at::Tensor noise = at::zeros_like(x);
+    noise.select(3, 2 + draw++) += 1.0;
+    return Latents(noise);
+  };
+  const at::Tensor end = sampler
+                             .sample(sampler.consistency ? end_of_path : posterior_mean, x, sigmas,
+                                     one_hot, {}, {.variable = variable})
+                             .one()
+                             .flatten();
+  const double mean = end[0].item<double>();
+  return {mean, (end - mean).norm().item<double>()};
+}
+
+struct NamedSchedule {
+  const char* name;
+  Schedule schedule;
+};
+
+std::vector<NamedSchedule> all_schedules() {
+  ScheduleConfig linear, cosine, zero_snr, flow, shifted;
+  linear.beta_schedule = BetaSchedule::kLinear;
+  linear.beta_start = 1e-4;
+  linear.beta_end = 0.02;
+  cosine.beta_schedule = BetaSchedule::kSquaredCosine;
+  zero_snr.rescale_betas_zero_snr = true;
+  flow.beta_schedule = shifted.beta_schedule = BetaSchedule::kFlow;
+  shifted.flow_shift = 3.0;
+  return {{"scaled_linear", Schedule()}, {"linear", Schedule(linear)},
+          {"cosine", Schedule(cosine)},  {"zero_snr", Schedule(zero_snr)},
+          {"flow", Schedule(flow)},      {"flow, shift 3", Schedule(shifted)}};
+}
+
+TEST_CASE("every sampler keeps mean and deviation of a Gaussian on every list of every schedule") {
+  constexpr double kMu = 0.7;
+  for (const auto& [schedule_name, schedule] : all_schedules()) {
+    for (const SigmaRule& rule : sigma_rules()) {
+      for (const int64_t steps : {8, 20, 40}) {
+        const SigmaList sigmas = make_sigmas(rule.name, schedule, steps);
+        for (const Sampler& sampler : samplers()) {
+          const Moments m = moments_of(sampler, sigmas, schedule.path_variable(), kMu, 1.0);
+          if (std::getenv("SHOW"))
+            std::printf("GAUSS\t%s\t%s\t%d\t%s\t%.5f\t%.5f\n", schedule_name, rule.name.c_str(),
+                        int(steps), sampler.name.c_str(), m.mean - kMu, m.deviation - 1.0);
+        }
+      }
     }
   }
 }
