@@ -53,6 +53,55 @@ TEST_CASE("a set is at no distance from itself and at the same distance both way
   CHECK(frechet_distance(few, others) == doctest::Approx(frechet_distance(others, few)));
 }
 
+// |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2) of all rows at once, by singular values of the
+// centred rows.
+double direct(const at::Tensor& a, const at::Tensor& b) {
+  const auto rooted = [](const at::Tensor& x) {
+    return (x - x.mean(0)) / std::sqrt(double(x.size(0) - 1));
+  };
+  const at::Tensor x = rooted(a), y = rooted(b);
+  const at::Tensor all = (a.mean(0) - b.mean(0)).square().sum() + x.square().sum() +
+                         y.square().sum() - 2 * at::linalg_svdvals(x.matmul(y.t())).sum();
+  return all.item<double>();
+}
+
+TEST_CASE("many rows in parts have the distance of all rows at once, far from the origin too") {
+  torch::manual_seed(7);
+  for (const double centre : {0.0, 1e4}) {
+    const at::Tensor a = at::randn({700, 12}, at::kDouble).matmul(at::randn({12, 12}, at::kDouble)),
+                     b = at::randn({90, 12}, at::kDouble) * 2 + 0.3;
+    const at::Tensor far_a = a + centre, far_b = b + centre;
+    FeatureGaussian parts, whole;
+    for (const at::Tensor& part : far_a.split(37)) parts.add(part);
+    whole.add(far_b);
+    // f64 keeps 16 digits of a centre 1e4 deviations away: 12 of what is around it, 9 after
+    // squares.
+    CHECK(frechet_distance(parts, whole) == doctest::Approx(direct(a, b)).epsilon(1e-9));
+    CHECK((parts.mean() - far_a.mean(0)).abs().max().item<double>() < 1e-11);
+  }
+}
+
+TEST_CASE("a direction without any spread does not count, with more rows than features") {
+  torch::manual_seed(8);
+  const at::Tensor flat = at::randn({300, 5}, at::kDouble).matmul(at::randn({5, 20}, at::kDouble));
+  CHECK(frechet_distance(flat, flat) < 1e-9);
+  const at::Tensor other = at::randn({200, 20}, at::kDouble);
+  CHECK(frechet_distance(flat, other) == doctest::Approx(direct(flat, other)).epsilon(1e-6));
+}
+
+TEST_CASE("what is kept of a set does not grow with its pictures") {
+  FeatureGaussian set;
+  const int64_t features = 16;
+  int64_t most = 0;
+  for (int i = 0; i < 400; ++i) {
+    set.add(at::randn({75, features}));
+    most = std::max(most, set.numbers_kept());
+  }
+  CHECK(set.count() == 30000);
+  CHECK(most <= 2 * features * features + 2 * features);
+  CHECK(set.root().sizes() == at::IntArrayRef({features, features}));
+}
+
 TEST_CASE("a single picture has no covariance and is refused") {
   CHECK_THROWS_WITH_AS(frechet_distance(at::zeros({1, 3}), at::zeros({4, 3})),
                        doctest::Contains("two pictures"), Error);
