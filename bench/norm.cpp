@@ -36,14 +36,15 @@ void measure(const char* what, at::IntArrayRef sizes, at::ScalarType type, bool 
   const at::Tensor x = at::randn(sizes).to(type).contiguous(at::MemoryFormat::ChannelsLast);
   const double forward = [&] {
     const at::NoGradGuard frozen;
-    return least_ms([&] { pangu::nn::group_norm(x, norm, pangu::nn::AfterNorm::kSilu); });
+    return least_ms([&] { pangu::nn::group_norm(x, norm, pangu::nn::Activation::kSilu); });
   }();
   double both = 0;
   if (trains) {
     const at::Tensor leaf = x.detach().requires_grad_();
     const at::Tensor upstream = at::randn_like(x);
-    both = least_ms(
-        [&] { pangu::nn::group_norm(leaf, norm, pangu::nn::AfterNorm::kSilu).backward(upstream); });
+    both = least_ms([&] {
+      pangu::nn::group_norm(leaf, norm, pangu::nn::Activation::kSilu).backward(upstream);
+    });
   }
   std::printf("%-26s %-9s forward %8.3f ms", what, c10::toString(type), forward);
   if (trains) std::printf(", with gradients %8.3f ms", both);

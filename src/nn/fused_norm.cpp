@@ -400,17 +400,19 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
   }
 };
 
-bool fits_fused(const at::Tensor& x, const torch::nn::GroupNorm& norm, const at::Tensor& shift) {
+bool fits_fused(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
+                const at::Tensor& shift) {
   const auto type = x.scalar_type();
   return x.is_cpu() && x.dim() == 4 && (type == at::kFloat || type == at::kBFloat16) &&
          x.is_contiguous(at::MemoryFormat::ChannelsLast) && x.numel() > 0 &&
          norm->weight.defined() && norm->weight.scalar_type() == type &&
-         (!shift.defined() || shift.scalar_type() == type);
+         (!shift.defined() || shift.scalar_type() == type) &&
+         (after == Activation::kNone || after == Activation::kSilu);
 }
 
 }  // namespace
 
-at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, AfterNorm after,
+at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                             const at::Tensor& shift) {
   const at::Tensor shifted = shift.defined() ? x + shift.unsqueeze(-1).unsqueeze(-1) : x;
   const auto& options = norm->options;
@@ -420,18 +422,18 @@ at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& nor
   at::Tensor y = at::group_norm(moves ? shifted.contiguous() : shifted, options.num_groups(),
                                 norm->weight, norm->bias, options.eps());
   if (moves) y = y.contiguous(shifted.suggest_memory_format());
-  return after == AfterNorm::kSilu ? at::silu(y) : y;
+  return plain_activate(y, after);
 }
 
-at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, AfterNorm after,
+at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                       const at::Tensor& shift) {
-  if (!fits_fused(x, norm, shift)) return plain_group_norm(x, norm, after, shift);
+  if (!fits_fused(x, norm, after, shift)) return plain_group_norm(x, norm, after, shift);
   // Autograd wants a tensor where there is none.
   const at::Tensor added =
       shift.defined() ? shift
                       : at::zeros({x.size(0), x.size(1)}, at::TensorOptions(x.scalar_type()));
   return FusedGroupNorm::apply(x, norm->weight, norm->bias, added, norm->options.num_groups(),
-                               norm->options.eps(), after == AfterNorm::kSilu);
+                               norm->options.eps(), after == Activation::kSilu);
 }
 
 }  // namespace pangu::nn

@@ -7,18 +7,18 @@
 #pragma once
 #include <torch/nn/modules/normalization.h>
 
-namespace pangu::nn {
+#include "nn/activation.h"
 
-enum class AfterNorm { kNothing, kSilu };
+namespace pangu::nn {
 
 // x: [B,C,H,W]; shift: [B,C], added to every pixel before the norm, or undefined. Returns [B,C,H,W]
 // in x's layout. Differentiable in x, shift and the norm's weight and bias. Statistics are kept in
 // f32 or better.
-at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, AfterNorm after,
+at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                       const at::Tensor& shift = {});
 
 // The same in plain ATen operators, for any device, layout and type.
-at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, AfterNorm after,
+at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                             const at::Tensor& shift = {});
 
 }  // namespace pangu::nn

@@ -45,7 +45,7 @@ TEST_CASE("bf16 lanes round to nearest even as c10 does") {
 
 struct NormCase {
   int64_t batch, channels, height, width, groups;
-  AfterNorm after;
+  Activation after;
   bool shifted;
 };
 
@@ -70,11 +70,11 @@ std::vector<at::Tensor> run_norm(const NormCase& c, at::ScalarType type, bool fu
 }
 
 TEST_CASE("the fused group norm and its gradients equal the plain operators in f32 and bf16") {
-  const NormCase cases[] = {{3, 96, 16, 16, 32, AfterNorm::kSilu, false},
-                            {2, 96, 5, 7, 32, AfterNorm::kSilu, true},
-                            {2, 12, 1, 1, 4, AfterNorm::kSilu, true},
-                            {1, 40, 9, 3, 1, AfterNorm::kNothing, false},
-                            {4, 64, 4, 4, 64, AfterNorm::kNothing, true}};
+  const NormCase cases[] = {{3, 96, 16, 16, 32, Activation::kSilu, false},
+                            {2, 96, 5, 7, 32, Activation::kSilu, true},
+                            {2, 12, 1, 1, 4, Activation::kSilu, true},
+                            {1, 40, 9, 3, 1, Activation::kNone, false},
+                            {4, 64, 4, 4, 64, Activation::kNone, true}};
   for (const NormCase& c : cases) {
     const auto plain = run_norm(c, at::kFloat, false);
     const auto fused = run_norm(c, at::kFloat, true);
@@ -119,8 +119,8 @@ torch::nn::GroupNorm norm_for(int64_t groups, int64_t channels, at::ScalarType t
 std::vector<at::Tensor> norm_of(const at::Tensor& x, torch::nn::GroupNorm norm,
                                 const at::Tensor& shift, bool fused) {
   const at::Tensor leaf = x.detach().requires_grad_();
-  const at::Tensor y = fused ? group_norm(leaf, norm, AfterNorm::kSilu, shift)
-                             : plain_group_norm(leaf, norm, AfterNorm::kSilu, shift);
+  const at::Tensor y = fused ? group_norm(leaf, norm, Activation::kSilu, shift)
+                             : plain_group_norm(leaf, norm, Activation::kSilu, shift);
   torch::manual_seed(13);
   y.backward(at::randn(x.sizes()).to(x.scalar_type()));
   return {y.detach(), leaf.grad(), norm->weight.grad(), norm->bias.grad()};

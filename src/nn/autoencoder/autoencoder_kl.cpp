@@ -7,8 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "nn/attention.h"
 #include "nn/config_reader.h"
-#include "nn/fused_norm.h"
+#include "nn/conv.h"
+#include "nn/linear.h"
 
 namespace pangu::nn {
 namespace {
@@ -17,61 +19,53 @@ namespace F = torch::nn::functional;
 
 constexpr double kNormEps = 1e-6;  // LDM's autoencoder; the UNet's own is 1e-5
 
-torch::nn::Conv2d conv3x3(int in, int out, int stride = 1, int padding = 1) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 3).stride(stride).padding(padding));
-}
-
-torch::nn::Conv2d conv1x1(int in, int out) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, 1));
-}
-
 torch::nn::GroupNorm norm_of(int groups, int channels) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(kNormEps));
+}
+
+Prologue silu_of(const torch::nn::GroupNorm& norm) {
+  return {.group_norm = norm, .activation = Activation::kSilu};
 }
 
 // x + conv2(silu(norm2(conv1(silu(norm1(x)))))), with a 1x1 shortcut where the width changes.
 struct ResnetBlock : torch::nn::Module {
   torch::nn::GroupNorm norm1{nullptr}, norm2{nullptr};
-  torch::nn::Conv2d conv1{nullptr}, conv2{nullptr}, conv_shortcut{nullptr};
+  Conv2d conv1{nullptr}, conv2{nullptr}, conv_shortcut{nullptr};
 
   ResnetBlock(int in, int out, int groups) {
     norm1 = register_module("norm1", norm_of(groups, in));
-    conv1 = register_module("conv1", conv3x3(in, out));
+    conv1 = register_module("conv1", same_conv2d(in, out, 3));
     norm2 = register_module("norm2", norm_of(groups, out));
-    conv2 = register_module("conv2", conv3x3(out, out));
-    if (in != out) conv_shortcut = register_module("conv_shortcut", conv1x1(in, out));
+    conv2 = register_module("conv2", same_conv2d(out, out, 3));
+    if (in != out) conv_shortcut = register_module("conv_shortcut", same_conv2d(in, out, 1));
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    at::Tensor h = conv1(group_norm(x, norm1, AfterNorm::kSilu));
-    h = conv2(group_norm(h, norm2, AfterNorm::kSilu));
-    return (conv_shortcut ? conv_shortcut(x) : x) + h;
+    const at::Tensor h = conv1->forward(x, silu_of(norm1));
+    return conv2->forward(h, silu_of(norm2), {.residual = conv_shortcut ? conv_shortcut(x) : x});
   }
 };
 
 // One attention head over all positions of the lowest level.
-struct Attention : torch::nn::Module {
+struct PixelAttention : torch::nn::Module {
   torch::nn::GroupNorm norm{nullptr};
-  torch::nn::Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr};
-  torch::nn::ModuleList to_out{nullptr};
+  Linear to_q{nullptr}, to_k{nullptr}, to_v{nullptr}, to_out{nullptr};
 
-  Attention(int channels, int groups) {
+  PixelAttention(int channels, int groups) {
     norm = register_module("group_norm", norm_of(groups, channels));
-    to_q = register_module("to_q", torch::nn::Linear(channels, channels));
-    to_k = register_module("to_k", torch::nn::Linear(channels, channels));
-    to_v = register_module("to_v", torch::nn::Linear(channels, channels));
-    to_out = register_module("to_out", torch::nn::ModuleList());
-    to_out->push_back(torch::nn::Linear(channels, channels));
+    to_q = register_module("to_q", Linear(channels, channels));
+    to_k = register_module("to_k", Linear(channels, channels));
+    to_v = register_module("to_v", Linear(channels, channels));
+    to_out = Linear(channels, channels);
+    register_module("to_out", torch::nn::ModuleList(to_out));
   }
 
   at::Tensor forward(const at::Tensor& x) {
     const auto b = x.size(0), c = x.size(1), h = x.size(2), w = x.size(3);
     // [B,C,H,W] channels-last -> [B,HW,C] is a view.
     const at::Tensor tokens =
-        group_norm(x, norm, AfterNorm::kNothing).permute({0, 2, 3, 1}).reshape({b, h * w, c});
-    const at::Tensor q = to_q(tokens).unsqueeze(1), k = to_k(tokens).unsqueeze(1);
-    at::Tensor out = at::scaled_dot_product_attention(q, k, to_v(tokens).unsqueeze(1)).squeeze(1);
-    out = to_out[0]->as<torch::nn::Linear>()->forward(out);
+        before_product(x, {.group_norm = norm}).permute({0, 2, 3, 1}).reshape({b, h * w, c});
+    const at::Tensor out = to_out(attention(to_q(tokens), to_k(tokens), to_v(tokens), {}));
     return x + out.reshape({b, h, w, c}).permute({0, 3, 1, 2});
   }
 };
@@ -85,24 +79,24 @@ struct MidBlock : torch::nn::Module {
     resnets->push_back(ResnetBlock(channels, channels, groups));
     if (attention) {
       attentions = register_module("attentions", torch::nn::ModuleList());
-      attentions->push_back(Attention(channels, groups));
+      attentions->push_back(PixelAttention(channels, groups));
     }
   }
 
   at::Tensor forward(at::Tensor x) {
     x = resnets[0]->as<ResnetBlock>()->forward(x);
-    if (attentions) x = attentions[0]->as<Attention>()->forward(x);
+    if (attentions) x = attentions[0]->as<PixelAttention>()->forward(x);
     return resnets[1]->as<ResnetBlock>()->forward(x);
   }
 };
 
 struct Resampler : torch::nn::Module {
-  torch::nn::Conv2d conv{nullptr};
+  Conv2d conv{nullptr};
   bool down;
 
   Resampler(int channels, bool down) : down(down) {
-    conv = register_module("conv",
-                           down ? conv3x3(channels, channels, 2, 0) : conv3x3(channels, channels));
+    conv = register_module("conv", down ? Conv2d(channels, channels, 3, ConvShape{.stride = 2})
+                                        : same_conv2d(channels, channels, 3));
   }
 
   at::Tensor forward(const at::Tensor& x) {
@@ -132,14 +126,14 @@ struct Level : torch::nn::Module {
 };
 
 struct Encoder : torch::nn::Module {
-  torch::nn::Conv2d conv_in{nullptr}, conv_out{nullptr};
+  Conv2d conv_in{nullptr}, conv_out{nullptr};
   torch::nn::ModuleList down_blocks{nullptr};
   std::shared_ptr<MidBlock> mid_block;
   torch::nn::GroupNorm conv_norm_out{nullptr};
 
   explicit Encoder(const AutoencoderKLConfig& c) {
     const auto& widths = c.block_out_channels;
-    conv_in = register_module("conv_in", conv3x3(c.in_channels, widths.front()));
+    conv_in = register_module("conv_in", same_conv2d(c.in_channels, widths.front(), 3));
     down_blocks = register_module("down_blocks", torch::nn::ModuleList());
     for (size_t i = 0; i < widths.size(); ++i) {
       down_blocks->push_back(Level(widths[i ? i - 1 : 0], widths[i], c.layers_per_block,
@@ -149,25 +143,25 @@ struct Encoder : torch::nn::Module {
         "mid_block",
         std::make_shared<MidBlock>(widths.back(), c.norm_num_groups, c.mid_block_add_attention));
     conv_norm_out = register_module("conv_norm_out", norm_of(c.norm_num_groups, widths.back()));
-    conv_out = register_module("conv_out", conv3x3(widths.back(), 2 * c.latent_channels));
+    conv_out = register_module("conv_out", same_conv2d(widths.back(), 2 * c.latent_channels, 3));
   }
 
   at::Tensor forward(const at::Tensor& image) {
     at::Tensor h = conv_in(image);
     for (const auto& level : *down_blocks) h = level->as<Level>()->forward(h);
-    return conv_out(group_norm(mid_block->forward(h), conv_norm_out, AfterNorm::kSilu));
+    return conv_out->forward(mid_block->forward(h), silu_of(conv_norm_out));
   }
 };
 
 struct Decoder : torch::nn::Module {
-  torch::nn::Conv2d conv_in{nullptr}, conv_out{nullptr};
+  Conv2d conv_in{nullptr}, conv_out{nullptr};
   std::shared_ptr<MidBlock> mid_block;
   torch::nn::ModuleList up_blocks{nullptr};
   torch::nn::GroupNorm conv_norm_out{nullptr};
 
   explicit Decoder(const AutoencoderKLConfig& c) {
     const std::vector<int> widths(c.block_out_channels.rbegin(), c.block_out_channels.rend());
-    conv_in = register_module("conv_in", conv3x3(c.latent_channels, widths.front()));
+    conv_in = register_module("conv_in", same_conv2d(c.latent_channels, widths.front(), 3));
     mid_block = register_module(
         "mid_block",
         std::make_shared<MidBlock>(widths.front(), c.norm_num_groups, c.mid_block_add_attention));
@@ -177,13 +171,13 @@ struct Decoder : torch::nn::Module {
                                  c.norm_num_groups, i + 1 < widths.size(), false));
     }
     conv_norm_out = register_module("conv_norm_out", norm_of(c.norm_num_groups, widths.back()));
-    conv_out = register_module("conv_out", conv3x3(widths.back(), c.out_channels));
+    conv_out = register_module("conv_out", same_conv2d(widths.back(), c.out_channels, 3));
   }
 
   at::Tensor forward(const at::Tensor& latent) {
     at::Tensor h = mid_block->forward(conv_in(latent));
     for (const auto& level : *up_blocks) h = level->as<Level>()->forward(h);
-    return conv_out(group_norm(h, conv_norm_out, AfterNorm::kSilu));
+    return conv_out->forward(h, silu_of(conv_norm_out));
   }
 };
 
@@ -322,17 +316,17 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config) : config_(config
   decoder_ = register_module("decoder", std::make_shared<Decoder>(config_));
   const int z = config_.latent_channels;
   if (config_.use_quant_conv) {
-    quant_conv_ = register_module("quant_conv", conv1x1(2 * z, 2 * z).ptr());
+    quant_conv_ = register_module("quant_conv", Conv2d(2 * z, 2 * z, 1).ptr());
   }
   if (config_.use_post_quant_conv) {
-    post_quant_conv_ = register_module("post_quant_conv", conv1x1(z, z).ptr());
+    post_quant_conv_ = register_module("post_quant_conv", Conv2d(z, z, 1).ptr());
   }
 }
 
 std::pair<at::Tensor, at::Tensor> AutoencoderKL::encode(const at::Tensor& image) {
   check_4d(image, config_.in_channels, "input");
   at::Tensor h = encoder_->as<Encoder>()->forward(image);
-  if (quant_conv_) h = quant_conv_->as<torch::nn::Conv2dImpl>()->forward(h);
+  if (quant_conv_) h = quant_conv_->as<Conv2dImpl>()->forward(h);
   const auto halves = h.chunk(2, 1);
   return {halves[0], halves[1].clamp(-30.0, 20.0)};
 }
@@ -340,7 +334,7 @@ std::pair<at::Tensor, at::Tensor> AutoencoderKL::encode(const at::Tensor& image)
 at::Tensor AutoencoderKL::decode(const at::Tensor& latent) {
   check_4d(latent, config_.latent_channels, "latent");
   at::Tensor h = latent;
-  if (post_quant_conv_) h = post_quant_conv_->as<torch::nn::Conv2dImpl>()->forward(h);
+  if (post_quant_conv_) h = post_quant_conv_->as<Conv2dImpl>()->forward(h);
   return decoder_->as<Decoder>()->forward(h);
 }
 

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "nn/config_reader.h"
+#include "nn/conv.h"
 #include "nn/shape_reader.h"
 
 namespace pangu::nn {
@@ -19,14 +20,13 @@ constexpr char kTinyConfig[] = "tiny autoencoder config";
 constexpr double kLatentMagnitude = 3.0;  // of released models; the decoder's soft clamp
 constexpr int64_t kMostBlocks = 1 << 10, kMostWidth = 1 << 14, kMostLevels = 16;
 
-torch::nn::Conv2d tiny_conv3x3(int64_t in, int64_t out, int64_t stride = 1, bool bias = true) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, 3).padding(1).stride(stride).bias(bias));
+Conv2d tiny_conv3x3(int64_t in, int64_t out, int64_t stride = 1, bool has_bias = true) {
+  return same_conv2d(in, out, 3, stride, has_bias);
 }
 
 // relu(x + conv(relu(conv(relu(conv x)))))
 struct Block : torch::nn::Module {
-  torch::nn::Conv2d first{nullptr}, second{nullptr}, third{nullptr};
+  Conv2d first{nullptr}, second{nullptr}, third{nullptr};
 
   explicit Block(int64_t width) {
     auto conv = std::make_shared<torch::nn::Module>("Sequential");
@@ -37,7 +37,9 @@ struct Block : torch::nn::Module {
   }
 
   at::Tensor forward(const at::Tensor& x) {
-    return at::relu(x + third(at::relu(second(at::relu(first(x))))));
+    const Epilogue relu{.activation = Activation::kRelu};
+    const at::Tensor inner = second->forward(first->forward(x, {}, relu), {}, relu);
+    return at::relu(third->forward(inner, {}, {.residual = x}));
   }
 };
 
@@ -48,7 +50,7 @@ struct Half : torch::nn::Module {
 
   Half() { register_module("layers", layers); }
 
-  void add(torch::nn::Conv2d conv) {
+  void add(Conv2d conv) {
     layers->register_module(std::to_string(steps.size()), conv);
     steps.emplace_back([conv](const at::Tensor& x) mutable { return conv(x); });
   }

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "nn/config_reader.h"
+#include "nn/conv.h"
 
 namespace pangu::nn {
 namespace {
@@ -18,22 +19,20 @@ constexpr int64_t kMostChannels = 4096, kMostBlocks = 64, kMostFold = 4, kMostSi
 constexpr int64_t kGeometryChannels = 4;
 constexpr double kRidge = 1e-4;  // of the mean square of an input
 
-torch::nn::Conv2d converter_conv(int64_t in, int64_t out, int64_t kernel, bool bias = true) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).bias(bias));
-}
-
 // x + point(silu(local(silu(x)))), the identity when fresh.
 struct ConverterBlock : torch::nn::Module {
-  torch::nn::Conv2d local{nullptr}, point{nullptr};
+  Conv2d local{nullptr}, point{nullptr};
 
   explicit ConverterBlock(int64_t width) {
-    local = register_module("local", converter_conv(width, width, 3));
-    point = register_module("point", converter_conv(width, width, 1));
+    local = register_module("local", same_conv2d(width, width, 3));
+    point = register_module("point", same_conv2d(width, width, 1));
     torch::nn::init::zeros_(point->weight);
     torch::nn::init::zeros_(point->bias);
   }
-  at::Tensor forward(const at::Tensor& x) { return x + point(at::silu(local(at::silu(x)))); }
+  at::Tensor forward(const at::Tensor& x) {
+    const Prologue silu{.activation = Activation::kSilu};
+    return point->forward(local->forward(x, silu), silu, {.residual = x});
+  }
 };
 
 // How `to` cells lie on `from` cells along one side of the picture. A grid's last cells may reach
@@ -119,11 +118,11 @@ at::Tensor patches_of(const at::Tensor& x) { return at::im2col(x, {3, 3}, {1, 1}
 // Ridge regression of a 3x3 convolution's weights and bias.
 class LeastSquares {
  public:
-  explicit LeastSquares(const torch::nn::Conv2d& converter_conv)
-      : conv_(converter_conv),
-        inputs_(converter_conv->weight[0].numel() + 1),  // and the bias
+  explicit LeastSquares(const Conv2d& conv)
+      : conv_(conv),
+        inputs_(conv->weight[0].numel() + 1),  // and the bias
         squares_(at::zeros({inputs_, inputs_}, at::kDouble)),
-        products_(at::zeros({inputs_, converter_conv->weight.size(0)}, at::kDouble)) {}
+        products_(at::zeros({inputs_, conv->weight.size(0)}, at::kDouble)) {}
 
   // patches: [inputs,n] as of patches_of, wanted: [outputs,n]; summed in f64.
   void add(const at::Tensor& patches, const at::Tensor& wanted) {
@@ -143,7 +142,7 @@ class LeastSquares {
   }
 
  private:
-  torch::nn::Conv2d conv_;
+  Conv2d conv_;
   int64_t inputs_;
   at::Tensor squares_, products_;
 };
@@ -156,7 +155,7 @@ Error converter_key_error(const std::string& key, const std::string& expected,
 }  // namespace
 
 struct LatentConverter::Layers : torch::nn::Module {
-  torch::nn::Conv2d linear{nullptr}, conv_in{nullptr}, geometry{nullptr}, conv_out{nullptr};
+  Conv2d linear{nullptr}, conv_in{nullptr}, geometry{nullptr}, conv_out{nullptr};
   std::vector<std::shared_ptr<ConverterBlock>> from_blocks, to_blocks;
 };
 
@@ -259,11 +258,11 @@ LatentConverter::LatentConverter(const LatentConverterConfig& config) : config_(
   const int64_t width = config.hidden_channels;
   layers_ = std::make_shared<Layers>();
   Layers& l = *layers_;
-  l.linear = register_module("linear", converter_conv(in, out, 3));
-  l.conv_in = register_module("conv_in", converter_conv(in, width, 3));
+  l.linear = register_module("linear", same_conv2d(in, out, 3));
+  l.conv_in = register_module("conv_in", same_conv2d(in, width, 3));
   l.geometry =
-      register_module("geometry", converter_conv(kGeometryChannels, width, 1, /*bias=*/false));
-  l.conv_out = register_module("conv_out", converter_conv(width, out, 3));
+      register_module("geometry", same_conv2d(kGeometryChannels, width, 1, 1, /*has_bias=*/false));
+  l.conv_out = register_module("conv_out", same_conv2d(width, out, 3));
   torch::nn::init::zeros_(l.conv_out->weight);
   torch::nn::init::zeros_(l.conv_out->bias);
   const auto add = [&](const char* name, int64_t count, auto& list) {

@@ -3,32 +3,27 @@
 // Knows neither tokens nor pixels. Legend: B batch, L tokens, C hidden size.
 #pragma once
 #include <torch/nn/module.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
+#include "nn/linear.h"
 #include "nn/unet/unet_scope.h"
 
 namespace pangu::nn {
 
-enum class ClipActivation {
-  kQuickGelu,  // x * sigmoid(1.702 x), Hendrycks and Gimpel 2016
-  kGelu,       // x * Phi(x), exact
-};
-
 // "quick_gelu" and "gelu", as transformers' hidden_act says. Throws Error kBadInput for others.
-ClipActivation clip_activation_of(const std::string& name);
-std::string name_of(ClipActivation activation);
+Activation clip_activation_of(const std::string& name);
+std::string name_of(Activation activation);
 
 struct ClipLayerShape {
   int64_t hidden = 0;
   int64_t inner = 0;
   int64_t heads = 1;
   double eps = 1e-5;
-  ClipActivation activation = ClipActivation::kQuickGelu;
+  Activation activation = Activation::kQuickGelu;
 };
 
 // x += out_proj(attention(layer_norm1 x)); x += fc2(act(fc1(layer_norm2 x)))
@@ -39,12 +34,10 @@ class ClipLayerImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x, bool causal);
 
  private:
-  at::Tensor attend(const at::Tensor& x, bool causal);
-
   ClipLayerShape shape_;
   torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr};
-  torch::nn::Linear q_{nullptr}, k_{nullptr}, v_{nullptr}, out_{nullptr};
-  torch::nn::Linear fc1_{nullptr}, fc2_{nullptr};
+  Linear q_{nullptr}, k_{nullptr}, v_{nullptr}, out_{nullptr};
+  Linear fc1_{nullptr}, fc2_{nullptr};
 };
 TORCH_MODULE(ClipLayer);
 

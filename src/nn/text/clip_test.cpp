@@ -130,7 +130,7 @@ TEST_CASE("CLIP configurations come back from JSON and from shapes, and bad ones
   CHECK(clip_vision_config_from_shapes(pictures, vision.hidden_act) == vision);
 
   const auto of_shapes = [&] {
-    return refusal_of([&] { clip_text_config_from_shapes(shapes, ClipActivation::kGelu); });
+    return refusal_of([&] { clip_text_config_from_shapes(shapes, Activation::kGelu); });
   };
   shapes.erase("text_model.encoder.layers.0.mlp.fc1.weight");
   CHECK(contains(of_shapes(), "layers.0.mlp.fc1.weight"));
@@ -139,9 +139,8 @@ TEST_CASE("CLIP configurations come back from JSON and from shapes, and bad ones
   shapes = {{"text_model.embeddings.token_embedding.weight", {5}}};
   CHECK(contains(of_shapes(), "2 dimensions"));
   pictures["vision_model.embeddings.position_embedding.weight"] = {19, 64};
-  CHECK(
-      contains(refusal_of([&] { clip_vision_config_from_shapes(pictures, ClipActivation::kGelu); }),
-               "square"));
+  CHECK(contains(refusal_of([&] { clip_vision_config_from_shapes(pictures, Activation::kGelu); }),
+                 "square"));
 
   const auto with = [&](const char* key, const nlohmann::json& value) {
     nlohmann::json json = text.to_json();

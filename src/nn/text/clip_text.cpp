@@ -82,7 +82,7 @@ void ClipTextConfig::validate() const {
   }
 }
 
-ClipTextConfig clip_text_config_from_shapes(const TensorShapes& shapes, ClipActivation hidden_act) {
+ClipTextConfig clip_text_config_from_shapes(const TensorShapes& shapes, Activation hidden_act) {
   const ShapeReader reader("CLIP text model", shapes);
   const std::string root = kRoot;
   ClipTextConfig c;
@@ -132,9 +132,8 @@ ClipTextModel::ClipTextModel(const ClipTextConfig& config) : config_(config) {
       torch::nn::LayerNorm(torch::nn::LayerNormOptions({c.hidden_size}).eps(c.layer_norm_eps)));
   register_module("text_model", text_model);
   if (c.has_projection) {
-    projection_ = register_module(
-        "text_projection",
-        torch::nn::Linear(torch::nn::LinearOptions(c.hidden_size, c.projection_dim).bias(false)));
+    projection_ = register_module("text_projection",
+                                  Linear(c.hidden_size, c.projection_dim, /*has_bias=*/false));
   }
 }
 

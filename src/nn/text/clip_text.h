@@ -7,7 +7,6 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <nlohmann/json_fwd.hpp>
@@ -27,7 +26,7 @@ struct ClipTextConfig {
   int64_t num_hidden_layers = 12;
   int64_t num_attention_heads = 8;
   int64_t max_position_embeddings = 77;
-  ClipActivation hidden_act = ClipActivation::kQuickGelu;
+  Activation hidden_act = Activation::kQuickGelu;
   double layer_norm_eps = 1e-5;
   // Where the pooled state is taken. 2, which old files say whatever their tokenizer has, means the
   // greatest id of the prompt; anything else means the first token with that id.
@@ -49,7 +48,7 @@ struct ClipTextConfig {
 // in every CLIP that a diffusion model uses; pooling is at the greatest id. The activation leaves
 // no trace in shapes: quick GELU in OpenAI's and Chinese CLIP, exact GELU in OpenCLIP's.
 // Throws Error kBadInput when the names are not a CLIP text model's.
-ClipTextConfig clip_text_config_from_shapes(const TensorShapes& shapes, ClipActivation hidden_act);
+ClipTextConfig clip_text_config_from_shapes(const TensorShapes& shapes, Activation hidden_act);
 
 // The name that ClipTextModel has for a tensor of a CLIP text model: with the "text_model." that
 // transformers 5 leaves out; empty for tensors that are no weights (position_ids, logit_scale).
@@ -103,7 +102,7 @@ class ClipTextModel : public torch::nn::Module {
   torch::nn::Embedding tokens_{nullptr}, positions_{nullptr};
   ClipEncoder encoder_{nullptr};
   torch::nn::LayerNorm final_norm_{nullptr};
-  torch::nn::Linear projection_{nullptr};
+  Linear projection_{nullptr};
 };
 
 }  // namespace pangu::nn

@@ -128,8 +128,7 @@ void ClipVisionConfig::validate() const {
   }
 }
 
-ClipVisionConfig clip_vision_config_from_shapes(const TensorShapes& shapes,
-                                                ClipActivation hidden_act) {
+ClipVisionConfig clip_vision_config_from_shapes(const TensorShapes& shapes, Activation hidden_act) {
   const ShapeReader reader("CLIP vision model", shapes);
   const std::string root = "vision_model.";
   const std::string patches = root + "embeddings.patch_embedding.weight";
@@ -168,9 +167,8 @@ ClipVisionModel::ClipVisionModel(const ClipVisionConfig& config) : config_(confi
   class_embedding_ = embeddings->register_parameter("class_embedding", start);
   patches_ = embeddings->register_module(
       "patch_embedding",
-      torch::nn::Conv2d(torch::nn::Conv2dOptions(c.num_channels, c.hidden_size, c.patch_size)
-                            .stride(c.patch_size)
-                            .bias(false)));
+      Conv2d(c.num_channels, c.hidden_size, c.patch_size, ConvShape{.stride = c.patch_size},
+             /*has_bias=*/false));
   const int64_t side = c.image_size / c.patch_size;
   positions_ = embeddings->register_module("position_embedding",
                                            torch::nn::Embedding(side * side + 1, c.hidden_size));
@@ -183,9 +181,8 @@ ClipVisionModel::ClipVisionModel(const ClipVisionConfig& config) : config_(confi
                              c.num_hidden_layers));
   post_norm_ = vision_model->register_module("post_layernorm", norm());
   register_module("vision_model", vision_model);
-  projection_ = register_module(
-      "visual_projection",
-      torch::nn::Linear(torch::nn::LinearOptions(c.hidden_size, c.projection_dim).bias(false)));
+  projection_ = register_module("visual_projection",
+                                Linear(c.hidden_size, c.projection_dim, /*has_bias=*/false));
 }
 
 ClipVisionOutput ClipVisionModel::forward(const at::Tensor& pixels, const TraceFn& trace) {

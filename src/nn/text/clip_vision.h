@@ -4,13 +4,12 @@
 // ("pre_layrnorm" is spelt so there). Does not decode files.
 #pragma once
 #include <torch/nn/module.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "nn/conv.h"
 #include "nn/text/clip_blocks.h"
 #include "nn/unet/unet_scope.h"
 #include "nn/weights.h"
@@ -25,7 +24,7 @@ struct ClipVisionConfig {
   int64_t num_channels = 3;
   int64_t image_size = 224;
   int64_t patch_size = 32;
-  ClipActivation hidden_act = ClipActivation::kQuickGelu;
+  Activation hidden_act = Activation::kQuickGelu;
   double layer_norm_eps = 1e-5;
   int64_t projection_dim = 512;
 
@@ -39,8 +38,7 @@ struct ClipVisionConfig {
 
 // Reads the configuration off the tensors' shapes. Heads are 64 wide, which is so in every CLIP
 // that a diffusion model uses; of the activation see clip_text_config_from_shapes.
-ClipVisionConfig clip_vision_config_from_shapes(const TensorShapes& shapes,
-                                                ClipActivation hidden_act);
+ClipVisionConfig clip_vision_config_from_shapes(const TensorShapes& shapes, Activation hidden_act);
 
 struct ClipVisionOutput {
   at::Tensor image_embeds;  // [B,projection_dim], not normalised
@@ -61,11 +59,11 @@ class ClipVisionModel : public torch::nn::Module {
  private:
   ClipVisionConfig config_;
   at::Tensor class_embedding_;
-  torch::nn::Conv2d patches_{nullptr};
+  Conv2d patches_{nullptr};
   torch::nn::Embedding positions_{nullptr};
   torch::nn::LayerNorm pre_norm_{nullptr}, post_norm_{nullptr};
   ClipEncoder encoder_{nullptr};
-  torch::nn::Linear projection_{nullptr};
+  Linear projection_{nullptr};
 };
 
 // What transformers' CLIPImageProcessor does to a picture: the shorter side becomes `size` by an

@@ -8,7 +8,9 @@
 
 #include "core/error.h"
 #include "io/mapped_file.h"
+#include "nn/attention.h"
 #include "nn/frozen_weights.h"
+#include "nn/linear.h"
 
 namespace pangu::nn {
 namespace {
@@ -198,21 +200,21 @@ at::Tensor TextEncoder::embed(const at::Tensor& ids) const {
 // x: [B,L,C]; bias: [B,1,1,L], 0 where a token counts, the lowest float elsewhere.
 at::Tensor TextEncoder::run_layer(const Layer& layer, const at::Tensor& x,
                                   const at::Tensor& bias) const {
-  const int64_t batch = x.size(0), length = x.size(1), c = config_.hidden_size;
-  const int64_t heads = config_.num_attention_heads;
+  const int64_t c = config_.hidden_size;
   const double eps = config_.layer_norm_eps;
-  const at::Tensor qkv = at::linear(x, layer.qkv_weight, layer.qkv_bias)
-                             .view({batch, length, 3, heads, c / heads})
-                             .permute({2, 0, 3, 1, 4});  // [3,B,H,L,D]
-  const at::Tensor attended = at::scaled_dot_product_attention(qkv[0], qkv[1], qkv[2], bias)
-                                  .transpose(1, 2)
-                                  .reshape({batch, length, c});
-  const at::Tensor mixed =
-      at::layer_norm(x + at::linear(attended, layer.attention_weight, layer.attention_bias), {c},
-                     layer.attention_norm_weight, layer.attention_norm_bias, eps);
-  const at::Tensor inner = at::gelu(at::linear(mixed, layer.inner_weight, layer.inner_bias));
-  return at::layer_norm(mixed + at::linear(inner, layer.outer_weight, layer.outer_bias), {c},
-                        layer.norm_weight, layer.norm_bias, eps);
+  const auto qkv = linear(x, layer.qkv_weight, layer.qkv_bias).chunk(3, -1);
+  AttentionOptions options;
+  options.heads = config_.num_attention_heads;
+  options.bias = bias;
+  const at::Tensor attended = attention(qkv[0], qkv[1], qkv[2], options);
+  const at::Tensor mixed = at::layer_norm(
+      linear(attended, layer.attention_weight, layer.attention_bias, {}, {.residual = x}), {c},
+      layer.attention_norm_weight, layer.attention_norm_bias, eps);
+  const at::Tensor inner =
+      linear(mixed, layer.inner_weight, layer.inner_bias, {}, {.activation = Activation::kGelu});
+  return at::layer_norm(
+      linear(inner, layer.outer_weight, layer.outer_bias, {}, {.residual = mixed}), {c},
+      layer.norm_weight, layer.norm_bias, eps);
 }
 
 template <typename Visit>

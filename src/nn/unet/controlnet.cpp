@@ -20,11 +20,6 @@ namespace {
 constexpr char kControlNetConfig[] = "ControlNet config";
 constexpr double kGuessFinest = -1.0;  // log10 of the finest residual's weight in guess mode
 
-torch::nn::Conv2d control_conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).stride(stride));
-}
-
 }  // namespace
 
 ControlNetConfig ControlNetConfig::from_json(const nlohmann::json& json) {
@@ -151,26 +146,26 @@ ControlNetModel::ControlNetModel(const ControlNetConfig& config) : config_(confi
   config_.validate();
   const UNetConfig& c = config_.unet;
   const int64_t first = c.block_out_channels.front();
-  conv_in_ = register_module("conv_in", control_conv(c.in_channels, first, c.conv_in_kernel));
+  conv_in_ = register_module("conv_in", same_conv2d(c.in_channels, first, c.conv_in_kernel));
   embeddings_.build(*this, c);
 
   const std::vector<int64_t>& widths = config_.conditioning_embedding_out_channels;
   auto picture = std::make_shared<torch::nn::Module>("ControlNetConditioningEmbedding");
   picture_in_ = picture->register_module(
-      "conv_in", control_conv(config_.conditioning_channels, widths.front(), 3));
+      "conv_in", same_conv2d(config_.conditioning_channels, widths.front(), 3));
   torch::nn::ModuleList blocks;
   for (size_t i = 0; i + 1 < widths.size(); ++i) {
-    picture_blocks_.push_back(control_conv(widths[i], widths[i], 3));
-    picture_blocks_.push_back(control_conv(widths[i], widths[i + 1], 3, 2));
+    picture_blocks_.push_back(same_conv2d(widths[i], widths[i], 3));
+    picture_blocks_.push_back(same_conv2d(widths[i], widths[i + 1], 3, 2));
   }
   for (auto& block : picture_blocks_) blocks->push_back(block);
   picture->register_module("blocks", blocks);
-  picture_out_ = picture->register_module("conv_out", control_conv(widths.back(), first, 3));
+  picture_out_ = picture->register_module("conv_out", same_conv2d(widths.back(), first, 3));
   register_module("controlnet_cond_embedding", picture);
 
   torch::nn::ModuleList downs, residuals;
   const auto add_residual = [&](int64_t width) {
-    residual_convs_.push_back(control_conv(width, width, 1));
+    residual_convs_.push_back(same_conv2d(width, width, 1));
     residuals->push_back(residual_convs_.back());
   };
   add_residual(first);
@@ -185,14 +180,15 @@ ControlNetModel::ControlNetModel(const ControlNetConfig& config) : config_(confi
   register_module("controlnet_down_blocks", residuals);
   mid_block_ = register_module("mid_block", MidBlock(mid_shape(c)));
   const int64_t last = c.block_out_channels.back();
-  mid_conv_ = register_module("controlnet_mid_block", control_conv(last, last, 1));
+  mid_conv_ = register_module("controlnet_mid_block", same_conv2d(last, last, 1));
 }
 
 at::Tensor ControlNetModel::embed_picture(const at::Tensor& picture) {
   at::Tensor x = config_.bgr ? picture.flip(1) : picture;
   x = x.to(conv_in_->weight.scalar_type()).contiguous(at::MemoryFormat::ChannelsLast);
-  x = at::silu(picture_in_(x));
-  for (auto& block : picture_blocks_) x = at::silu(block(x));
+  const Epilogue silu{.activation = Activation::kSilu};
+  x = picture_in_->forward(x, {}, silu);
+  for (auto& block : picture_blocks_) x = block->forward(x, {}, silu);
   return picture_out_(x);
 }
 

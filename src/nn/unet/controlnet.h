@@ -4,7 +4,6 @@
 // Legend: B batch, H W latent pixels, L context tokens, D context width.
 #pragma once
 #include <torch/nn/module.h>
-#include <torch/nn/modules/conv.h>
 
 #include <nlohmann/json_fwd.hpp>
 #include <vector>
@@ -73,14 +72,14 @@ class ControlNetModel : public torch::nn::Module {
   at::Tensor embed_picture(const at::Tensor& picture);
 
   ControlNetConfig config_;
-  torch::nn::Conv2d conv_in_{nullptr};
+  Conv2d conv_in_{nullptr};
   UNetEmbeddings embeddings_;
-  torch::nn::Conv2d picture_in_{nullptr}, picture_out_{nullptr};
-  std::vector<torch::nn::Conv2d> picture_blocks_;
+  Conv2d picture_in_{nullptr}, picture_out_{nullptr};
+  std::vector<Conv2d> picture_blocks_;
   std::vector<DownBlock> down_blocks_;
   MidBlock mid_block_{nullptr};
-  std::vector<torch::nn::Conv2d> residual_convs_;
-  torch::nn::Conv2d mid_conv_{nullptr};
+  std::vector<Conv2d> residual_convs_;
+  Conv2d mid_conv_{nullptr};
 };
 
 }  // namespace pangu::nn

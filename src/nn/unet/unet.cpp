@@ -5,7 +5,6 @@
 #include <torch/nn/init.h>
 
 #include "core/error.h"
-#include "nn/fused_norm.h"
 #include "nn/unet/unet_shapes.h"
 
 namespace pangu::nn {
@@ -23,25 +22,21 @@ void check_residual(const std::string& name, const at::Tensor& residual, const a
                   "is the ControlNet made for this model?");
 }
 
-torch::nn::Conv2d same_conv(int64_t in, int64_t out, int64_t kernel) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2));
-}
-
 }  // namespace
 
 UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& config) : config_(config) {
   config_.validate();
   const int64_t first = config_.block_out_channels.front();
   conv_in_ =
-      register_module("conv_in", same_conv(config_.in_channels, first, config_.conv_in_kernel));
+      register_module("conv_in", same_conv2d(config_.in_channels, first, config_.conv_in_kernel));
   embeddings_.build(*this, config_);
   build_blocks();
   norm_out_ = register_module(
       "conv_norm_out",
       torch::nn::GroupNorm(
           torch::nn::GroupNormOptions(config_.norm_num_groups, first).eps(config_.norm_eps)));
-  conv_out_ =
-      register_module("conv_out", same_conv(first, config_.out_channels, config_.conv_out_kernel));
+  conv_out_ = register_module("conv_out",
+                              same_conv2d(first, config_.out_channels, config_.conv_out_kernel));
 }
 
 void UNet2DConditionModel::build_blocks() {
@@ -93,8 +88,8 @@ at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Ten
   for (size_t i = 0; i < up_blocks_.size(); ++i) {
     x = up_blocks_[i]->forward(x, conditions, skips, root.in("up_blocks", i));
   }
-  x = group_norm(x, norm_out_, AfterNorm::kSilu);
-  return root.in("conv_out").out(conv_out_(x));
+  return root.in("conv_out")
+      .out(conv_out_->forward(x, {.group_norm = norm_out_, .activation = Activation::kSilu}));
 }
 
 at::Tensor UNet2DConditionModel::class_labels_of(const at::Tensor& context,

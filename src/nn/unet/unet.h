@@ -4,7 +4,6 @@
 // context tokens, D context width, T time width (4 C0).
 #pragma once
 #include <torch/nn/module.h>
-#include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <vector>
@@ -38,7 +37,7 @@ class UNet2DConditionModel : public torch::nn::Module {
   void build_blocks();
 
   UNetConfig config_;
-  torch::nn::Conv2d conv_in_{nullptr}, conv_out_{nullptr};
+  Conv2d conv_in_{nullptr}, conv_out_{nullptr};
   UNetEmbeddings embeddings_;
   std::vector<DownBlock> down_blocks_;
   MidBlock mid_block_{nullptr};

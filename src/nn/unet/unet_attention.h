@@ -1,17 +1,17 @@
 // Attention, feed-forward and transformer blocks of the UNet ("Spatial transformer", Rombach et al.
-// 2022, 3.3), with diffusers' parameter names. Plain differentiable ATen operators: the same code
-// trains and draws. Legend: B batch, C channels, H W latent pixels, N = H*W queries, L context
-// tokens, D context width.
+// 2022, 3.3), with diffusers' parameter names. Differentiable: the same code trains and draws.
+// Legend: B batch, C channels, H W latent pixels, N = H*W queries, L context tokens, D context
+// width.
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <memory>
 #include <vector>
 
+#include "nn/conv.h"
+#include "nn/linear.h"
 #include "nn/unet/unet_scope.h"
 
 namespace pangu::nn {
@@ -36,14 +36,15 @@ struct AttentionShape {
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const AttentionShape& shape);
-  // x: [B,N,C]; context: [B,L,D], undefined for self-attention; bias as in UNetConditions. Returns
-  // [B,N,C].
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context, const at::Tensor& bias);
+  // x: [B,N,C], read through the prologue; context: [B,L,D], undefined for self-attention; bias as
+  // in UNetConditions. Returns [B,N,C].
+  at::Tensor forward(const at::Tensor& x, const Prologue& prologue, const at::Tensor& context,
+                     const at::Tensor& bias);
 
  private:
   int64_t heads_;
   bool upcast_;
-  torch::nn::Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
+  Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
 };
 TORCH_MODULE(Attention);
 
@@ -52,10 +53,10 @@ TORCH_MODULE(Attention);
 class FeedForwardImpl : public torch::nn::Module {
  public:
   explicit FeedForwardImpl(int64_t channels);
-  at::Tensor forward(const at::Tensor& x);  // [B,N,C] -> [B,N,C]
+  at::Tensor forward(const at::Tensor& x, const Prologue& prologue);  // [B,N,C] -> [B,N,C]
 
  private:
-  torch::nn::Linear proj_{nullptr}, out_{nullptr};
+  Linear proj_{nullptr}, out_{nullptr};
 };
 TORCH_MODULE(FeedForward);
 
@@ -87,8 +88,8 @@ TORCH_MODULE(BasicTransformerBlock);
 // A product over channels whose weight is a Linear's [O,I] or a 1x1 Conv2d's [O,I,1,1] in the file:
 // the same arithmetic on tokens. Exactly one of the two is set.
 struct PixelLinear {
-  torch::nn::Linear linear{nullptr};
-  torch::nn::Conv2d conv{nullptr};
+  Linear linear{nullptr};
+  Conv2d conv{nullptr};
   at::Tensor forward(const at::Tensor& tokens) const;  // [B,N,I] -> [B,N,O]
 };
 

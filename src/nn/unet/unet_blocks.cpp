@@ -3,22 +3,15 @@
 
 #include <ATen/ATen.h>
 
-#include "nn/fused_norm.h"
-
 namespace pangu::nn {
 namespace {
 
-torch::nn::Conv2d unet_conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1) {
-  return torch::nn::Conv2d(
-      torch::nn::Conv2dOptions(in, out, kernel).stride(stride).padding(kernel / 2));
-}
-
-torch::nn::GroupNorm group_norm(int64_t groups, int64_t channels, double eps) {
+torch::nn::GroupNorm group_norm_of(int64_t groups, int64_t channels, double eps) {
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(eps));
 }
 
 // A list with one child that has one convolution: "downsamplers.0.conv", "upsamplers.0.conv".
-void register_sampler(torch::nn::Module& block, const char* list_name, torch::nn::Conv2d& sampler) {
+void register_sampler(torch::nn::Module& block, const char* list_name, Conv2d& sampler) {
   auto child = std::make_shared<torch::nn::Module>("Sampler2D");
   child->register_module("conv", sampler);
   torch::nn::ModuleList list;
@@ -51,25 +44,26 @@ void build_layers(torch::nn::Module& block, const BlockShape& shape, size_t atte
 }  // namespace
 
 ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& s) {
-  norm1_ = register_module("norm1", group_norm(s.groups, s.in, s.eps));
-  conv1_ = register_module("conv1", unet_conv(s.in, s.out, 3));
-  time_ = register_module("time_emb_proj", torch::nn::Linear(s.time_dim, s.out));
-  norm2_ = register_module("norm2", group_norm(s.groups, s.out, s.eps));
-  conv2_ = register_module("conv2", unet_conv(s.out, s.out, 3));
-  if (s.in != s.out) shortcut_ = register_module("conv_shortcut", unet_conv(s.in, s.out, 1));
+  norm1_ = register_module("norm1", group_norm_of(s.groups, s.in, s.eps));
+  conv1_ = register_module("conv1", same_conv2d(s.in, s.out, 3));
+  time_ = register_module("time_emb_proj", Linear(s.time_dim, s.out));
+  norm2_ = register_module("norm2", group_norm_of(s.groups, s.out, s.eps));
+  conv2_ = register_module("conv2", same_conv2d(s.out, s.out, 3));
+  if (s.in != s.out) shortcut_ = register_module("conv_shortcut", same_conv2d(s.in, s.out, 1));
 }
 
 at::Tensor ResnetBlock2DImpl::forward(const at::Tensor& x, const at::Tensor& time_act) {
-  at::Tensor h = conv1_(group_norm(x, norm1_, AfterNorm::kSilu));
-  h = conv2_(group_norm(h, norm2_, AfterNorm::kSilu, time_(time_act)));
-  return (shortcut_ ? shortcut_(x) : x) + h;
+  const at::Tensor h = conv1_->forward(x, {.group_norm = norm1_, .activation = Activation::kSilu});
+  return conv2_->forward(
+      h, {.group_norm = norm2_, .activation = Activation::kSilu, .shift = time_(time_act)},
+      {.residual = shortcut_ ? shortcut_(x) : x});
 }
 
 DownBlockImpl::DownBlockImpl(const BlockShape& shape) {
   build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
   if (shape.resamples) {
     const int64_t channels = shape.resnets.back().out;
-    downsampler_ = unet_conv(channels, channels, 3, 2);
+    downsampler_ = same_conv2d(channels, channels, 3, 2);
     register_sampler(*this, "downsamplers", downsampler_);
   }
 }
@@ -108,7 +102,7 @@ UpBlockImpl::UpBlockImpl(const BlockShape& shape) {
   build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
   if (shape.resamples) {
     const int64_t channels = shape.resnets.back().out;
-    upsampler_ = unet_conv(channels, channels, 3);
+    upsampler_ = same_conv2d(channels, channels, 3);
     register_sampler(*this, "upsamplers", upsampler_);
   }
 }

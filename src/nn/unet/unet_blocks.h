@@ -3,8 +3,6 @@
 // Legend: B batch, C channels, H W latent pixels; all [B,C,H,W] are channels-last in memory.
 #pragma once
 #include <torch/nn/module.h>
-#include <torch/nn/modules/conv.h>
-#include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
 #include <array>
@@ -33,8 +31,8 @@ class ResnetBlock2DImpl : public torch::nn::Module {
 
  private:
   torch::nn::GroupNorm norm1_{nullptr}, norm2_{nullptr};
-  torch::nn::Conv2d conv1_{nullptr}, conv2_{nullptr}, shortcut_{nullptr};
-  torch::nn::Linear time_{nullptr};
+  Conv2d conv1_{nullptr}, conv2_{nullptr}, shortcut_{nullptr};
+  Linear time_{nullptr};
 };
 TORCH_MODULE(ResnetBlock2D);
 
@@ -58,7 +56,7 @@ class DownBlockImpl : public torch::nn::Module {
  private:
   std::vector<ResnetBlock2D> resnets_;
   std::vector<Transformer2DModel> attentions_;
-  torch::nn::Conv2d downsampler_{nullptr};
+  Conv2d downsampler_{nullptr};
 };
 TORCH_MODULE(DownBlock);
 
@@ -86,7 +84,7 @@ class UpBlockImpl : public torch::nn::Module {
  private:
   std::vector<ResnetBlock2D> resnets_;
   std::vector<Transformer2DModel> attentions_;
-  torch::nn::Conv2d upsampler_{nullptr};
+  Conv2d upsampler_{nullptr};
 };
 TORCH_MODULE(UpBlock);
 

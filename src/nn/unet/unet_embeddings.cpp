@@ -48,12 +48,12 @@ at::Tensor mean_context(const at::Tensor& context, const at::Tensor& mask) {
 }
 
 TimestepEmbeddingImpl::TimestepEmbeddingImpl(int64_t in, int64_t out) {
-  linear_1_ = register_module("linear_1", torch::nn::Linear(in, out));
-  linear_2_ = register_module("linear_2", torch::nn::Linear(out, out));
+  linear_1_ = register_module("linear_1", Linear(in, out));
+  linear_2_ = register_module("linear_2", Linear(out, out));
 }
 
 at::Tensor TimestepEmbeddingImpl::forward(const at::Tensor& x) {
-  return linear_2_(at::silu(linear_1_(x)));
+  return linear_2_(linear_1_->forward(x, {}, {.activation = Activation::kSilu}));
 }
 
 void UNetEmbeddings::build(torch::nn::Module& owner, const UNetConfig& config) {
@@ -68,8 +68,8 @@ void UNetEmbeddings::build(torch::nn::Module& owner, const UNetConfig& config) {
     class_mlp_ = owner.register_module(
         "class_embedding", TimestepEmbedding(*c.projection_class_embeddings_input_dim, width));
   } else if (c.class_embed_type == "simple_projection") {
-    class_linear_ = owner.register_module(
-        "class_embedding", torch::nn::Linear(*c.projection_class_embeddings_input_dim, width));
+    class_linear_ = owner.register_module("class_embedding",
+                                          Linear(*c.projection_class_embeddings_input_dim, width));
   } else if (!c.class_embed_type && c.num_class_embeds) {
     class_table_ =
         owner.register_module("class_embedding", torch::nn::Embedding(*c.num_class_embeds, width));

@@ -4,7 +4,6 @@
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/embedding.h>
-#include <torch/nn/modules/linear.h>
 
 #include <vector>
 
@@ -45,7 +44,7 @@ class TimestepEmbeddingImpl : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x);  // [B,in] -> [B,out]
 
  private:
-  torch::nn::Linear linear_1_{nullptr}, linear_2_{nullptr};
+  Linear linear_1_{nullptr}, linear_2_{nullptr};
 };
 TORCH_MODULE(TimestepEmbedding);
 
@@ -73,7 +72,7 @@ class UNetEmbeddings {
 
   UNetConfig config_;
   TimestepEmbedding time_embedding_{nullptr}, add_embedding_{nullptr}, class_mlp_{nullptr};
-  torch::nn::Linear class_linear_{nullptr};
+  Linear class_linear_{nullptr};
   torch::nn::Embedding class_table_{nullptr};
 };
 

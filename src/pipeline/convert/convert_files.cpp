@@ -36,10 +36,9 @@ const ClipEncoderSpec* encoder_of(const Source& source, const std::string& compo
   return nullptr;
 }
 
-nn::ClipActivation activation_of(const Source& source, const std::string& component) {
+nn::Activation activation_of(const Source& source, const std::string& component) {
   const ClipEncoderSpec* encoder = encoder_of(source, component);
-  return encoder && encoder->is_open_clip ? nn::ClipActivation::kGelu
-                                          : nn::ClipActivation::kQuickGelu;
+  return encoder && encoder->is_open_clip ? nn::Activation::kGelu : nn::Activation::kQuickGelu;
 }
 
 json added_token(const std::string& content) {

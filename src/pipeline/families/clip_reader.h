@@ -26,9 +26,9 @@ enum class ClipLayer {
 struct ClipReaderOptions {
   std::string component;  // "text_encoder", "text_encoder_2"
   ClipLayer layer = ClipLayer::kLast;
-  nn::ClipActivation activation = nn::ClipActivation::kQuickGelu;  // where no configuration says
-  std::string tokenizer;       // folder or file of the vocabulary
-  bool is_word_piece = false;  // PanGu-Draw 3's Chinese encoder
+  nn::Activation activation = nn::Activation::kQuickGelu;  // where no configuration says
+  std::string tokenizer;                                   // folder or file of the vocabulary
+  bool is_word_piece = false;                              // PanGu-Draw 3's Chinese encoder
   text::ClipCleaning cleaning = text::ClipCleaning::kTransformers;
   // The prompt as it is, cut at the encoder's length, padded with 0, as PanGu-Draw 3 was released;
   // else A1111's weights and chunks, padded as the tokenizer says.

@@ -65,7 +65,7 @@ ClipReaderOptions reader_options(const TextSetup& setup, const ClipEncoderSpec& 
   ClipReaderOptions o;
   o.component = encoder.component;
   o.layer = single ? encoder.layer_of_single_file : encoder.layer;
-  if (encoder.is_open_clip) o.activation = nn::ClipActivation::kGelu;
+  if (encoder.is_open_clip) o.activation = nn::Activation::kGelu;
   o.pads_with_zero = encoder.is_open_clip && single;
   o.plain = encoder.plain;
   o.is_word_piece = encoder.is_word_piece;
@@ -155,10 +155,10 @@ TextSide clip_side(const TextSetup& setup) {
 
 TextSide picture_side(const TextSetup& setup) {
   const auto component = std::make_shared<Component>(setup.source->need("image_encoder"));
-  const auto config = component->config.is_null()
-                          ? nn::clip_vision_config_from_shapes(shapes_of(*component),
-                                                               nn::ClipActivation::kQuickGelu)
-                          : nn::ClipVisionConfig::from_json(component->config);
+  const auto config =
+      component->config.is_null()
+          ? nn::clip_vision_config_from_shapes(shapes_of(*component), nn::Activation::kQuickGelu)
+          : nn::ClipVisionConfig::from_json(component->config);
   const Placement place = setup.place;
   const auto network = std::make_shared<Lazy<nn::ClipVisionModel>>([=] {
     return make_network<nn::ClipVisionModel>(config, *component, place, tensors_of(*component));

@@ -1,0 +1,51 @@
+// Two-dimensional convolutions: the only ones of our networks, but for the feature networks' odd
+// shapes (nn/features). Kernels of our own, and packed or quantised weights, belong here.
+#pragma once
+#include <ATen/core/Tensor.h>
+#include <torch/nn/module.h>
+#include <torch/nn/pimpl.h>
+
+#include "nn/epilogue.h"
+
+namespace pangu::nn {
+
+struct ConvShape {
+  int64_t stride = 1;
+  int64_t padding = 0;  // zeros on each side
+};
+
+// epilogue(prologue(x) * weight + bias). x: [B,I,H,W]; weight: [O,I,kh,kw]; bias: [O] or undefined.
+// Returns [B,O,H',W']. Differentiable in everything.
+at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  const ConvShape& shape, const Prologue& prologue = {},
+                  const Epilogue& epilogue = {});
+
+// The definition: a product of the weights with the patches of x. What kernels are compared with.
+at::Tensor plain_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                        const ConvShape& shape, const Prologue& prologue = {},
+                        const Epilogue& epilogue = {});
+
+// Holds "weight" and, unless it has none, "bias".
+class Conv2dImpl : public torch::nn::Module {
+ public:
+  // A square kernel with fresh weights as of torch's Conv2d, from torch's global generator.
+  Conv2dImpl(int64_t in, int64_t out, int64_t kernel, const ConvShape& shape = {},
+             bool has_bias = true);
+  at::Tensor forward(const at::Tensor& x, const Prologue& prologue = {},
+                     const Epilogue& epilogue = {}) const {
+    return conv2d(x, weight, bias, shape_, prologue, epilogue);
+  }
+
+  at::Tensor weight;  // [O,I,kernel,kernel]
+  at::Tensor bias;    // [O] or undefined
+
+ private:
+  ConvShape shape_;
+};
+TORCH_MODULE(Conv2d);
+
+// A convolution of odd `kernel` that keeps the sides, or with `stride` 2 halves them, rounding up.
+Conv2d same_conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
+                   bool has_bias = true);
+
+}  // namespace pangu::nn

@@ -1,0 +1,151 @@
+// The products and the attention that networks call, against their plain definitions: values and
+// gradients, with everything that may stand around them.
+#include <ATen/ATen.h>
+#include <doctest/doctest.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+
+#include <functional>
+#include <vector>
+
+#include "nn/attention.h"
+#include "nn/conv.h"
+#include "nn/linear.h"
+
+namespace pangu::nn {
+namespace {
+
+// Largest difference over the largest magnitude.
+double apart(const at::Tensor& got, const at::Tensor& want) {
+  const at::Tensor reference = want.to(at::kDouble);
+  const double size = std::max(reference.abs().max().item<double>(), 1e-6);
+  return ((got.to(at::kDouble) - reference).abs().max() / size).item<double>();
+}
+
+// f32 sums of some hundred terms in another order differ by a few of its roundings of 6e-8.
+constexpr double kSumOrder = 1e-5;
+
+// The result, and the gradients of every leaf.
+std::vector<at::Tensor> run_of(const std::vector<at::Tensor>& leaves,
+                               const std::function<at::Tensor()>& call) {
+  const at::Tensor y = call();
+  torch::manual_seed(2);
+  const auto grads = torch::autograd::grad({y}, leaves, {at::randn(y.sizes()).to(y.dtype())});
+  std::vector<at::Tensor> all = {y.detach()};
+  all.insert(all.end(), grads.begin(), grads.end());
+  return all;
+}
+
+void check_equal(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& wanted,
+                 double bound = kSumOrder) {
+  REQUIRE(found.size() == wanted.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(i);
+    CHECK(found[i].sizes() == wanted[i].sizes());
+    CHECK(apart(found[i], wanted[i]) < bound);
+  }
+}
+
+at::Tensor leaf(at::IntArrayRef sizes) { return at::randn(sizes).requires_grad_(); }
+
+constexpr Activation kAll[] = {Activation::kNone, Activation::kRelu,      Activation::kSilu,
+                               Activation::kGelu, Activation::kQuickGelu, Activation::kGeglu};
+
+TEST_CASE("a linear product equals its definition with every norm, activation and residual") {
+  torch::manual_seed(1);
+  const at::Tensor x = leaf({2, 7, 12}), weight = leaf({10, 12}), bias = leaf({10});
+  torch::nn::LayerNorm norm(torch::nn::LayerNormOptions({12}));
+  for (const Activation activation : kAll) {
+    const int64_t out = activation == Activation::kGeglu ? 5 : 10;
+    const Prologue before{.layer_norm = norm, .activation = Activation::kSilu};
+    const Epilogue after{.activation = activation, .residual = leaf({2, 7, out})};
+    const std::vector<at::Tensor> leaves = {x, weight, bias, norm->weight, after.residual};
+    check_equal(run_of(leaves, [&] { return linear(x, weight, bias, before, after); }),
+                run_of(leaves, [&] { return plain_linear(x, weight, bias, before, after); }));
+  }
+  check_equal(run_of({x, weight}, [&] { return linear(x, weight, at::Tensor()); }),
+              run_of({x, weight}, [&] { return plain_linear(x, weight, at::Tensor()); }));
+}
+
+TEST_CASE("a convolution equals its definition with strides, paddings, norm, shift and residual") {
+  torch::manual_seed(1);
+  const at::Tensor x = leaf({2, 8, 9, 7}), bias = leaf({6}), shift = leaf({2, 8});
+  torch::nn::GroupNorm norm(torch::nn::GroupNormOptions(4, 8));
+  for (const int64_t kernel : {1, 3}) {
+    for (const ConvShape shape : {ConvShape{1, 0}, ConvShape{1, 1}, ConvShape{2, 1}}) {
+      CAPTURE(kernel);
+      CAPTURE(shape.stride);
+      CAPTURE(shape.padding);
+      const at::Tensor weight = leaf({6, 8, kernel, kernel});
+      const at::Tensor plain = plain_conv2d(x, weight, bias, shape).detach();
+      const Prologue before{.group_norm = norm, .activation = Activation::kSilu, .shift = shift};
+      const Epilogue after{.activation = Activation::kRelu, .residual = leaf(plain.sizes())};
+      const std::vector<at::Tensor> leaves = {x, weight, bias, shift, norm->weight, after.residual};
+      check_equal(
+          run_of(leaves, [&] { return conv2d(x, weight, bias, shape, before, after); }),
+          run_of(leaves, [&] { return plain_conv2d(x, weight, bias, shape, before, after); }));
+      check_equal(
+          run_of({x, weight}, [&] { return conv2d(x, weight, at::Tensor(), shape); }),
+          run_of({x, weight}, [&] { return plain_conv2d(x, weight, at::Tensor(), shape); }));
+    }
+  }
+}
+
+TEST_CASE("attention equals its definition with heads, hidden keys and a causal order") {
+  torch::manual_seed(1);
+  const at::Tensor q = leaf({2, 9, 24}), k = leaf({2, 9, 24}), v = leaf({2, 9, 24});
+  const at::Tensor bias = at::zeros({2, 1, 1, 9});
+  bias.narrow(3, 5, 4).fill_(-10000.0);
+  for (const int64_t heads : {1, 4}) {
+    for (const bool causal : {false, true}) {
+      for (const bool hides : {false, true}) {
+        CAPTURE(heads);
+        CAPTURE(causal);
+        CAPTURE(hides);
+        AttentionOptions options;
+        options.heads = heads;
+        options.causal = causal;
+        if (hides) options.bias = bias;
+        check_equal(run_of({q, k, v}, [&] { return attention(q, k, v, options); }),
+                    run_of({q, k, v}, [&] { return plain_attention(q, k, v, options); }));
+      }
+    }
+  }
+}
+
+TEST_CASE("attention in bf16, written out, fused and in f32, is near to the definition in f32") {
+  torch::manual_seed(1);
+  const at::Tensor q = at::randn({2, 40, 32}), k = at::randn({2, 11, 32}),
+                   v = at::randn({2, 11, 32});
+  const auto narrow = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
+  AttentionOptions options;
+  options.heads = 4;
+  const at::Tensor judge = plain_attention(narrow(q).to(at::kFloat), narrow(k).to(at::kFloat),
+                                           narrow(v).to(at::kFloat), options);
+  for (const bool writes_out : {false, true}) {
+    for (const bool upcast : {false, true}) {
+      options.writes_out_few = writes_out;
+      options.upcast = upcast;
+      const at::Tensor found = attention(narrow(q), narrow(k), narrow(v), options);
+      CHECK((found.scalar_type() == at::kBFloat16));
+      CHECK(apart(found, judge) < 1.2e-2);  // three roundings to 8 bits
+    }
+  }
+}
+
+TEST_CASE("fresh weights are those that torch's own modules would draw") {
+  torch::manual_seed(4);
+  const torch::nn::Linear linear_of_torch(5, 3);
+  const torch::nn::Conv2d conv_of_torch(torch::nn::Conv2dOptions(5, 3, 3));
+  torch::manual_seed(4);
+  const Linear linear_of_ours(5, 3);
+  const Conv2d conv_of_ours(5, 3, 3);
+  CHECK(at::equal(linear_of_ours->weight, linear_of_torch->weight));
+  CHECK(at::equal(linear_of_ours->bias, linear_of_torch->bias));
+  CHECK(at::equal(conv_of_ours->weight, conv_of_torch->weight));
+  CHECK(at::equal(conv_of_ours->bias, conv_of_torch->bias));
+}
+
+}  // namespace
+}  // namespace pangu::nn
