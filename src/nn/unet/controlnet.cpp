@@ -195,7 +195,8 @@ at::Tensor ControlNetModel::embed_picture(const at::Tensor& picture) {
 ControlResiduals ControlNetModel::forward(const at::Tensor& sample, const at::Tensor& t_index,
                                           const at::Tensor& context, const at::Tensor& picture,
                                           const UNetExtras& extras, const Options& options) {
-  embeddings_.check_inputs(sample, t_index, context, extras);
+  embeddings_.check_sample(sample, t_index);
+  embeddings_.check_conditions(context, extras, sample.size(0));
   const int64_t batch = sample.size(0), factor = config_.downscale();
   const int64_t channels = config_.conditioning_channels;
   const int64_t height = sample.size(2) * factor, width = sample.size(3) * factor;
@@ -208,7 +209,8 @@ ControlResiduals ControlNetModel::forward(const at::Tensor& sample, const at::Te
   }
   const auto dtype = conv_in_->weight.scalar_type();
   const Scope root(&extras.trace);
-  const UNetConditions conditions = embeddings_.forward(t_index, batch, context, extras, dtype);
+  const UNetConditions conditions =
+      embeddings_.forward(t_index, batch, embeddings_.prepare(context, extras, dtype), root, dtype);
   at::Tensor x = sample.to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
   x = root.in("conv_in").out(conv_in_(x));
   x = x + root.in("controlnet_cond_embedding").out(embed_picture(picture));

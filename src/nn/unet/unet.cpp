@@ -31,6 +31,7 @@ UNet2DConditionModel::UNet2DConditionModel(const UNetConfig& config) : config_(c
       register_module("conv_in", same_conv2d(config_.in_channels, first, config_.conv_in_kernel));
   embeddings_.build(*this, config_);
   build_blocks();
+  number_cross_attentions();
   norm_out_ = register_module(
       "conv_norm_out",
       torch::nn::GroupNorm(
@@ -57,13 +58,63 @@ void UNet2DConditionModel::build_blocks() {
   register_module("up_blocks", ups);
 }
 
+void UNet2DConditionModel::number_cross_attentions() {
+  for (const auto& module : modules(/*include_self=*/false)) {
+    auto* block = module->as<BasicTransformerBlockImpl>();
+    if (!block) continue;
+    block->number_from(cross_attentions_.size());
+    for (const Attention& attention : block->cross_attentions()) {
+      cross_attentions_.push_back(attention);
+    }
+  }
+}
+
+PreparedConditions UNet2DConditionModel::prepare(const at::Tensor& context,
+                                                 const UNetExtras& extras) {
+  embeddings_.check_conditions(context, extras, context.defined() ? context.size(0) : 0);
+  PreparedConditions prepared =
+      embeddings_.prepare(context, extras, conv_in_->weight.scalar_type());
+  int64_t bytes = 0;
+  for (const Attention& attention : cross_attentions_) {
+    bytes += 2 * context.size(0) * context.size(1) * attention->width() *
+             static_cast<int64_t>(prepared.context.element_size());
+  }
+  if (bytes > kMostPreparedBytes) return prepared;
+  for (Attention& attention : cross_attentions_) {
+    prepared.keys_values.push_back(attention->keys_values(prepared.context));
+  }
+  return prepared;
+}
+
 at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Tensor& t_index,
                                          const at::Tensor& context, const UNetExtras& extras) {
-  embeddings_.check_inputs(sample, t_index, context, extras);
+  embeddings_.check_sample(sample, t_index);
+  embeddings_.check_conditions(context, extras, sample.size(0));
+  return run(sample, t_index, embeddings_.prepare(context, extras, conv_in_->weight.scalar_type()),
+             extras);
+}
+
+at::Tensor UNet2DConditionModel::forward(const at::Tensor& sample, const at::Tensor& t_index,
+                                         const PreparedConditions& prepared,
+                                         const UNetStepExtras& extras) {
+  embeddings_.check_sample(sample, t_index);
+  const size_t kept = prepared.keys_values.size();
+  if (!prepared.context.defined() || prepared.context.size(0) != sample.size(0) ||
+      (kept != 0 && kept != cross_attentions_.size())) {
+    throw bad_input("UNet input 'prepared'",
+                    "conditions that this network prepared, one row a sample",
+                    prepared.context.defined() ? c10::str(prepared.context.sizes()) : "nothing");
+  }
+  return run(sample, t_index, prepared, extras);
+}
+
+at::Tensor UNet2DConditionModel::run(const at::Tensor& sample, const at::Tensor& t_index,
+                                     const PreparedConditions& prepared,
+                                     const UNetStepExtras& extras) {
   const auto dtype = conv_in_->weight.scalar_type();
   const Scope root(&extras.trace);
   const UNetConditions conditions =
-      embeddings_.forward(t_index, sample.size(0), context, extras, dtype);
+      embeddings_.forward(t_index, sample.size(0), prepared, root, dtype);
   at::Tensor x = sample.to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
   x = root.in("conv_in").out(conv_in_(x));
   std::vector<at::Tensor> skips = {x};

@@ -37,7 +37,7 @@ at::Tensor to_pixels(const at::Tensor& tokens, int64_t height, int64_t width) {
 }
 
 AttentionImpl::AttentionImpl(const AttentionShape& shape)
-    : heads_(shape.heads), upcast_(shape.upcast) {
+    : width_(shape.query_dim), heads_(shape.heads), upcast_(shape.upcast) {
   to_q_ = register_module("to_q", Linear(shape.query_dim, shape.query_dim, false));
   to_k_ = register_module("to_k", Linear(shape.context_dim, shape.query_dim, false));
   to_v_ = register_module("to_v", Linear(shape.context_dim, shape.query_dim, false));
@@ -45,16 +45,28 @@ AttentionImpl::AttentionImpl(const AttentionShape& shape)
   register_module("to_out", torch::nn::ModuleList(to_out_));
 }
 
+KeysValues AttentionImpl::keys_values(const at::Tensor& context) {
+  return {to_k_(context), to_v_(context)};
+}
+
+at::Tensor AttentionImpl::forward(const at::Tensor& x, const Prologue& prologue) {
+  const at::Tensor tokens = before_product(x, prologue);
+  return attend(tokens, keys_values(tokens), {});
+}
+
 at::Tensor AttentionImpl::forward(const at::Tensor& x, const Prologue& prologue,
-                                  const at::Tensor& context, const at::Tensor& bias) {
-  const at::Tensor queries_of = before_product(x, prologue);
-  const at::Tensor& source = context.defined() ? context : queries_of;
+                                  const KeysValues& of_context, const at::Tensor& bias) {
+  return attend(before_product(x, prologue), of_context, bias);
+}
+
+at::Tensor AttentionImpl::attend(const at::Tensor& queries, const KeysValues& source,
+                                 const at::Tensor& bias) {
   AttentionOptions options;
   options.heads = heads_;
   options.bias = bias;
   options.upcast = upcast_;
   options.writes_out_few = true;
-  return to_out_(attention(to_q_(queries_of), to_k_(source), to_v_(source), options));
+  return to_out_(attention(to_q_(queries), source.keys, source.values, options));
 }
 
 FeedForwardImpl::FeedForwardImpl(int64_t channels) {
@@ -89,15 +101,29 @@ BasicTransformerBlockImpl::BasicTransformerBlockImpl(const TransformerShape& sha
   ff_ = register_module("ff", FeedForward(channels));
 }
 
+std::vector<Attention> BasicTransformerBlockImpl::cross_attentions() const {
+  if (only_cross_attention_) return {attn1_, attn2_};
+  return {attn2_};
+}
+
+KeysValues BasicTransformerBlockImpl::of_context(const UNetConditions& conditions, size_t index) {
+  if (!conditions.keys_values.empty()) return conditions.keys_values.at(first_number_ + index);
+  return cross_attentions()[index]->keys_values(conditions.context);
+}
+
 at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
                                               const Scope& scope) {
+  const Prologue norm1{.layer_norm = norm1_}, norm2{.layer_norm = norm2_},
+      norm3{.layer_norm = norm3_};
   const at::Tensor none;
-  const at::Tensor& first = only_cross_attention_ ? conditions.context : none;
   // diffusers gives the first attention no mask, even when it looks at the context.
-  x = x + scope.in("attn1").out(attn1_(x, Prologue{.layer_norm = norm1_}, first, none));
-  x = x + scope.in("attn2").out(attn2_(x, Prologue{.layer_norm = norm2_}, conditions.context,
-                                       conditions.context_bias));
-  x = x + scope.in("ff").out(ff_(x, Prologue{.layer_norm = norm3_}));
+  x = x + scope.in("attn1").out(only_cross_attention_
+                                    ? attn1_->forward(x, norm1, of_context(conditions, 0), none)
+                                    : attn1_->forward(x, norm1));
+  const size_t second = only_cross_attention_ ? 1 : 0;
+  x = x + scope.in("attn2").out(
+              attn2_->forward(x, norm2, of_context(conditions, second), conditions.context_bias));
+  x = x + scope.in("ff").out(ff_(x, norm3));
   return scope.out(x);
 }
 

@@ -16,12 +16,19 @@
 
 namespace pangu::nn {
 
+// What a cross-attention makes of its context, [B,L,C] each.
+struct KeysValues {
+  at::Tensor keys, values;
+};
+
 // What every block of one forward pass shares.
 struct UNetConditions {
   at::Tensor time_act;  // [B,T] silu(time embedding): every residual block projects the same thing
   at::Tensor context;   // [B,L,D]
   at::Tensor context_bias;  // [B,1,1,L], 0 to keep and -10000 to hide a token (diffusers' value),
                             // or undefined
+  // Of every cross-attention, by its number in the network; empty: each makes its own of `context`.
+  std::vector<KeysValues> keys_values = {};
 };
 
 struct AttentionShape {
@@ -36,12 +43,18 @@ struct AttentionShape {
 class AttentionImpl : public torch::nn::Module {
  public:
   explicit AttentionImpl(const AttentionShape& shape);
-  // x: [B,N,C], read through the prologue; context: [B,L,D], undefined for self-attention; bias as
-  // in UNetConditions. Returns [B,N,C].
-  at::Tensor forward(const at::Tensor& x, const Prologue& prologue, const at::Tensor& context,
+  // Self-attention. x: [B,N,C], read through the prologue. Returns [B,N,C].
+  at::Tensor forward(const at::Tensor& x, const Prologue& prologue);
+  // Cross-attention. bias as in UNetConditions.
+  at::Tensor forward(const at::Tensor& x, const Prologue& prologue, const KeysValues& of_context,
                      const at::Tensor& bias);
+  KeysValues keys_values(const at::Tensor& context);  // [B,L,D]
+  int64_t width() const { return width_; }            // C
 
  private:
+  at::Tensor attend(const at::Tensor& queries, const KeysValues& source, const at::Tensor& bias);
+
+  int64_t width_;
   int64_t heads_;
   bool upcast_;
   Linear to_q_{nullptr}, to_k_{nullptr}, to_v_{nullptr}, to_out_{nullptr};
@@ -77,8 +90,18 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   explicit BasicTransformerBlockImpl(const TransformerShape& shape);
   at::Tensor forward(at::Tensor x, const UNetConditions& conditions, const Scope& scope);
 
+  // Those that look at the context, in the order of computation: one, or with only_cross_attention
+  // two.
+  std::vector<Attention> cross_attentions() const;
+  // Their numbers in UNetConditions::keys_values are `first` and the next one.
+  void number_from(size_t first) { first_number_ = first; }
+
  private:
+  // Of the cross-attention whose number is the block's first plus `index`.
+  KeysValues of_context(const UNetConditions& conditions, size_t index);
+
   bool only_cross_attention_;
+  size_t first_number_ = 0;
   torch::nn::LayerNorm norm1_{nullptr}, norm2_{nullptr}, norm3_{nullptr};
   Attention attn1_{nullptr}, attn2_{nullptr};
   FeedForward ff_{nullptr};

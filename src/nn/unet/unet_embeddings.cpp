@@ -80,16 +80,19 @@ void UNetEmbeddings::build(torch::nn::Module& owner, const UNetConfig& config) {
   }
 }
 
-void UNetEmbeddings::check_inputs(const at::Tensor& sample, const at::Tensor& t_index,
-                                  const at::Tensor& context, const UNetExtras& extras) const {
-  const auto text = [](int64_t n) { return std::to_string(n); };
+void UNetEmbeddings::check_sample(const at::Tensor& sample, const at::Tensor& t_index) const {
   require_input(sample.defined() && sample.dim() == 4 && sample.size(1) == config_.in_channels &&
                     sample.numel() > 0,
-                "sample", "[B," + text(config_.in_channels) + ",H,W]", sample);
+                "sample", "[B," + std::to_string(config_.in_channels) + ",H,W]", sample);
   const int64_t batch = sample.size(0);
   require_input(
       t_index.defined() && t_index.dim() == 1 && (t_index.size(0) == batch || t_index.size(0) == 1),
-      "t_index", "[" + text(batch) + "]", t_index);
+      "t_index", "[" + std::to_string(batch) + "]", t_index);
+}
+
+void UNetEmbeddings::check_conditions(const at::Tensor& context, const UNetExtras& extras,
+                                      int64_t batch) const {
+  const auto text = [](int64_t n) { return std::to_string(n); };
   const int64_t width = config_.cross_attention_dim.front();
   require_input(context.defined() && context.dim() == 3 && context.size(0) == batch &&
                     context.size(1) > 0 && context.size(2) == width,
@@ -143,33 +146,31 @@ at::Tensor UNetEmbeddings::embed_addition(const UNetExtras& extras, at::ScalarTy
   return add_embedding_(at::cat({extras.text_embeds.to(dtype), ids.to(dtype)}, 1));
 }
 
-// Returns silu of the whole time embedding, [B,T].
-at::Tensor UNetEmbeddings::embed_time(const at::Tensor& t_index, int64_t batch,
-                                      const UNetExtras& extras, at::ScalarType dtype) {
-  const Scope root(&extras.trace);
+PreparedConditions UNetEmbeddings::prepare(const at::Tensor& context, const UNetExtras& extras,
+                                           at::ScalarType dtype) {
+  PreparedConditions prepared;
+  prepared.context = context.to(dtype);
+  if (extras.context_mask.defined()) {
+    const at::Tensor hidden = extras.context_mask.logical_not().to(dtype) * kHiddenTokenBias;
+    prepared.context_bias = hidden.unsqueeze(1).unsqueeze(1);
+  }
+  if (has_class()) prepared.class_embedding = embed_class(extras.class_labels, dtype);
+  if (add_embedding_) prepared.added_embedding = embed_addition(extras, dtype);
+  if (extras.time_shift.defined()) prepared.time_shift = extras.time_shift.to(dtype);
+  return prepared;
+}
+
+UNetConditions UNetEmbeddings::forward(const at::Tensor& t_index, int64_t batch,
+                                       const PreparedConditions& prepared, const Scope& root,
+                                       at::ScalarType dtype) {
   const at::Tensor sinusoid =
       timestep_embedding(t_index.expand({batch}), config_.block_out_channels.front(),
                          config_.flip_sin_to_cos, config_.freq_shift);
   at::Tensor time = root.in("time_embedding").out(time_embedding_(sinusoid.to(dtype)));
-  if (has_class()) {
-    time = time + root.in("class_embedding").out(embed_class(extras.class_labels, dtype));
-  }
-  if (add_embedding_) time = time + root.in("add_embedding").out(embed_addition(extras, dtype));
-  if (extras.time_shift.defined()) time = time + extras.time_shift.to(dtype);
-  return at::silu(time);
-}
-
-UNetConditions UNetEmbeddings::forward(const at::Tensor& t_index, int64_t batch,
-                                       const at::Tensor& context, const UNetExtras& extras,
-                                       at::ScalarType dtype) {
-  UNetConditions conditions;
-  conditions.time_act = embed_time(t_index, batch, extras, dtype);
-  conditions.context = context.to(dtype);
-  if (extras.context_mask.defined()) {
-    const at::Tensor hidden = extras.context_mask.logical_not().to(dtype) * kHiddenTokenBias;
-    conditions.context_bias = hidden.unsqueeze(1).unsqueeze(1);
-  }
-  return conditions;
+  if (has_class()) time = time + root.in("class_embedding").out(prepared.class_embedding);
+  if (add_embedding_) time = time + root.in("add_embedding").out(prepared.added_embedding);
+  if (prepared.time_shift.defined()) time = time + prepared.time_shift;
+  return {at::silu(time), prepared.context, prepared.context_bias, prepared.keys_values};
 }
 
 }  // namespace pangu::nn

@@ -13,9 +13,16 @@
 
 namespace pangu::nn {
 
+// What may come to one forward pass beside its conditions.
+struct UNetStepExtras {
+  std::vector<at::Tensor> down_residuals;  // ControlNet: one for every skip state, in depth order
+  at::Tensor mid_residual;                 // ControlNet: added after the middle block
+  TraceFn trace;
+};
+
 // Conditions beside time and context; an undefined tensor is "not given". Floating tensors are
 // converted to the parameters' type; all must live on the parameters' device.
-struct UNetExtras {
+struct UNetExtras : UNetStepExtras {
   at::Tensor context_mask;  // [B,L] bool, true = look at this token
   at::Tensor text_embeds;   // [B,P] pooled text, for addition_embed_type "text_time"
   at::Tensor time_ids;  // [B,K], each number becomes a sinusoid; P + K * addition_time_embed_dim =
@@ -23,9 +30,16 @@ struct UNetExtras {
   at::Tensor
       class_labels;       // [B] indices or times, or [B,projection width], as class_embed_type says
   at::Tensor time_shift;  // [B,T] added to the time embedding as it is
-  std::vector<at::Tensor> down_residuals;  // ControlNet: one for every skip state, in depth order
-  at::Tensor mid_residual;                 // ControlNet: added after the middle block
-  TraceFn trace;
+};
+
+// What a network makes of its conditions, whatever the time: once for a picture, instead of once
+// for every step. Valid for networks of equal weights.
+struct PreparedConditions {
+  at::Tensor context;                   // [B,L,D]
+  at::Tensor context_bias;              // as in UNetConditions
+  std::vector<KeysValues> keys_values;  // as in UNetConditions
+  // Added to the time embedding, [B,T]; undefined where the network has none.
+  at::Tensor class_embedding, added_embedding, time_shift;
 };
 
 // sin / cos features of t, in f32 whatever t's type (Vaswani et al. 2017, period 10000).
@@ -54,19 +68,23 @@ class UNetEmbeddings {
   // Registers time_embedding and, as configured, class_embedding and add_embedding.
   void build(torch::nn::Module& owner, const UNetConfig& config);
 
-  // Throws Error kBadInput when a shape does not fit the configuration or a condition is missing.
-  void check_inputs(const at::Tensor& sample, const at::Tensor& t_index, const at::Tensor& context,
-                    const UNetExtras& extras) const;
+  // These throw Error kBadInput when a shape does not fit the configuration or a condition is
+  // missing.
+  void check_sample(const at::Tensor& sample, const at::Tensor& t_index) const;
+  void check_conditions(const at::Tensor& context, const UNetExtras& extras, int64_t batch) const;
 
-  // What the blocks of one forward pass share, in type `dtype`; batch: B. REQUIRES: check_inputs
+  // All but the keys and values, in type `dtype`. REQUIRES: check_conditions passed.
+  PreparedConditions prepare(const at::Tensor& context, const UNetExtras& extras,
+                             at::ScalarType dtype);
+
+  // What the blocks of one forward pass share, in type `dtype`; batch: B. REQUIRES: check_sample
   // passed.
-  UNetConditions forward(const at::Tensor& t_index, int64_t batch, const at::Tensor& context,
-                         const UNetExtras& extras, at::ScalarType dtype);
+  UNetConditions forward(const at::Tensor& t_index, int64_t batch,
+                         const PreparedConditions& prepared, const Scope& root,
+                         at::ScalarType dtype);
 
  private:
   bool has_class() const;
-  at::Tensor embed_time(const at::Tensor& t_index, int64_t batch, const UNetExtras& extras,
-                        at::ScalarType dtype);
   at::Tensor embed_class(const at::Tensor& labels, at::ScalarType dtype);
   at::Tensor embed_addition(const UNetExtras& extras, at::ScalarType dtype);
 

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "nn/weights.h"
 
 namespace pangu::nn {
 namespace {
@@ -122,6 +123,57 @@ TEST_CASE("the mean of a context is that of the tokens its mask counts") {
   const at::Tensor mask = at::tensor({1, 1, 0, 0, 0, 0}).to(at::kBool).view({2, 3});
   CHECK(at::equal(mean_context(context, mask), at::tensor({1.F, 2.F, 0.F, 0.F}).view({2, 2})));
   CHECK(at::equal(mean_context(context, {}), at::tensor({2.F, 3.F, 8.F, 9.F}).view({2, 2})));
+}
+
+TEST_CASE("a step with prepared conditions gives the same bits as one with the conditions") {
+  const at::NoGradGuard no_grad;
+  UNetConfig with_all = tiny();
+  with_all.class_embed_type = "projection";
+  with_all.addition_embed_type = "text_time";
+  with_all.addition_time_embed_dim = 8;
+  with_all.projection_class_embeddings_input_dim = 12;
+  UNetConfig crossed = tiny();
+  crossed.only_cross_attention = {false, true};
+  for (const UNetConfig& config : {tiny(), with_all, crossed}) {
+    UNet2DConditionModel unet(config);
+    const Inputs in = inputs(2, 8, 6, config);
+    UNetExtras extras;
+    extras.context_mask = at::ones({2, 6}, at::kBool);
+    extras.context_mask[1][3] = false;
+    extras.class_labels = unet.class_labels_of(in.context, extras.context_mask);
+    extras.text_embeds = at::randn({2, 4});
+    extras.time_ids = at::randn({2, 1});
+    extras.time_shift = at::randn({2, config.time_embed_dim()});
+    const PreparedConditions prepared = unet.prepare(in.context, extras);
+    for (const double t : {0.0, 500.0}) {
+      const at::Tensor at = at::full({1}, t);
+      CHECK(unet.forward(in.x, at, prepared).equal(unet.forward(in.x, at, in.context, extras)));
+    }
+    // It holds no network: one of the same weights takes it, as a reloaded expert does.
+    UNet2DConditionModel again(config);
+    load_into(again, state_of(unet));
+    CHECK(again.forward(in.x, in.t, prepared).equal(unet.forward(in.x, in.t, prepared)));
+  }
+}
+
+TEST_CASE("prepared conditions of another network or batch are refused") {
+  const at::NoGradGuard no_grad;
+  UNet2DConditionModel unet(tiny());
+  UNetConfig deeper = tiny();
+  deeper.layers_per_block = {2};
+  UNet2DConditionModel other(deeper);
+  const Inputs in = inputs(2, 8, 8, unet.config());
+  const auto refused = [&](const PreparedConditions& prepared, const at::Tensor& x) {
+    try {
+      unet.forward(x, at::zeros({1}), prepared);
+    } catch (const Error& error) {
+      return std::string(error.what()).find("'prepared'") != std::string::npos;
+    }
+    return false;
+  };
+  CHECK(refused(other.prepare(in.context), in.x));
+  CHECK(refused(unet.prepare(in.context), in.x.narrow(0, 0, 1)));
+  CHECK(refused({}, in.x));
 }
 
 TEST_CASE("zero_init_output makes a fresh model predict zero") {

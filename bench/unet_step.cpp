@@ -1,0 +1,125 @@
+// What it saves to prepare a UNet's conditions once a picture: the time of one step given the
+// conditions, and given what was prepared of them, taken by turns; and how much memory that takes.
+//   bench_unet_step [UNET.json, default: Stable Diffusion 1.5's] [--size 64] [--batch 2]
+//                   [--tokens 77] [--dtype f32|bf16] [--threads 1] [--runs 5]
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/error.h"
+#include "nn/unet/unet.h"
+
+namespace {
+
+struct Options {
+  std::string config;
+  int64_t size = 64, batch = 2, tokens = 77, runs = 5;
+  int threads = 1;
+  bool bf16 = false;
+};
+
+Options parse(int argc, char** argv) {
+  Options o;
+  for (int i = 1; i < argc; ++i) {
+    const std::string flag = argv[i];
+    if (!flag.starts_with("--")) {
+      o.config = flag;
+      continue;
+    }
+    if (i + 1 == argc) throw pangu::bad_input(flag, "a value", "nothing");
+    const std::string value = argv[++i];
+    if (flag == "--size") {
+      o.size = std::stoll(value);
+    } else if (flag == "--batch") {
+      o.batch = std::stoll(value);
+    } else if (flag == "--tokens") {
+      o.tokens = std::stoll(value);
+    } else if (flag == "--runs") {
+      o.runs = std::stoll(value);
+    } else if (flag == "--threads") {
+      o.threads = std::stoi(value);
+    } else if (flag == "--dtype") {
+      o.bf16 = value == "bf16";
+    } else {
+      throw pangu::bad_input(flag, "a known flag");
+    }
+  }
+  return o;
+}
+
+pangu::nn::UNetConfig config_of(const Options& o) {
+  if (o.config.empty()) {
+    pangu::nn::UNetConfig config;
+    config.cross_attention_dim = {768};
+    return config;
+  }
+  std::ifstream file(o.config);
+  if (!file) throw pangu::bad_input(o.config, "a readable file");
+  return pangu::nn::unet_config_from_json(nlohmann::json::parse(file));
+}
+
+template <typename Run>
+double seconds_of(const Run& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+void run(const Options& o) {
+  const at::NoGradGuard frozen;
+  at::set_num_threads(o.threads);
+  const pangu::nn::UNetConfig config = config_of(o);
+  const auto dtype = o.bf16 ? at::kBFloat16 : at::kFloat;
+  pangu::nn::UNet2DConditionModel unet(config);
+  unet.to(dtype);
+  pangu::nn::weights_to_channels_last(unet);
+
+  const at::Tensor x = at::randn({o.batch, config.in_channels, o.size, o.size});
+  const at::Tensor t = at::full({1}, 500.0);
+  const at::Tensor context = at::randn({o.batch, o.tokens, config.cross_attention_dim.front()});
+  pangu::nn::UNetExtras extras;
+  extras.class_labels = unet.class_labels_of(context, {});
+  if (config.addition_embed_type) {
+    extras.text_embeds = at::randn(
+        {o.batch, *config.projection_class_embeddings_input_dim - *config.addition_time_embed_dim});
+    extras.time_ids = at::zeros({o.batch, 1});
+  }
+  const auto prepared = unet.prepare(context, extras);
+  int64_t bytes = 0;
+  for (const auto& one : prepared.keys_values) {
+    bytes += static_cast<int64_t>(one.keys.nbytes() + one.values.nbytes());
+  }
+  const bool equal = unet.forward(x, t, prepared).equal(unet.forward(x, t, context, extras));
+
+  double given = 1e9, ready = 1e9;
+  for (int64_t i = 0; i < o.runs; ++i) {
+    given = std::min(given, seconds_of([&] { unet.forward(x, t, context, extras); }));
+    ready = std::min(ready, seconds_of([&] { unet.forward(x, t, prepared); }));
+  }
+  std::printf(
+      "%s %s %lldx%lld batch %lld tokens %lld threads %d: %.2f ms a step, prepared %.2f ms "
+      "(%.1f %% less), %s bits, %.2f MB kept\n",
+      o.config.empty() ? "Stable Diffusion 1.5" : o.config.c_str(), o.bf16 ? "bf16" : "f32",
+      static_cast<long long>(o.size), static_cast<long long>(o.size),
+      static_cast<long long>(o.batch), static_cast<long long>(o.tokens), o.threads, given * 1e3,
+      ready * 1e3, 100 * (1 - ready / given), equal ? "equal" : "other",
+      static_cast<double>(bytes) * 1e-6);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    run(parse(argc, argv));
+  } catch (const pangu::Error& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    return pangu::exit_code(error.code());
+  }
+  return 0;
+}
