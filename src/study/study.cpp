@@ -1,6 +1,6 @@
 // Draws, measures and counts. What the measures are is in the header; how they are told in
-// eval/coop_page.h.
-#include "eval/coop_study.h"
+// study/page.h.
+#include "study/study.h"
 
 #include <torch/types.h>
 
@@ -17,79 +17,80 @@
 #include "image/resize.h"
 #include "image/sheet.h"
 
-namespace pangu::eval {
+namespace pangu::study {
 namespace {
 
-constexpr size_t kExamples = 6;  // rows of a grid
-constexpr int kStudyCellPx = 128;
+constexpr size_t kExamples = 6;  // rows of a contact sheet
+constexpr int kCellPx = 128;
 constexpr double kLeastSpread = 1e-6;  // of a feature that never changes
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
 // What the pictures of one setting were found to be, case by case.
 struct Found {
-  std::vector<Features> features;
+  std::vector<eval::Features> features;
   double precision = 0, recall = 0, f1 = 0, seconds = 0;  // sums
 };
 
 // The inputs of one batch, which wishes point into.
 struct Inputs {
   std::vector<image::Image> pictures, edges;
-  std::vector<StudyWish> wishes;
+  std::vector<Wish> wishes;
 };
 
-Inputs inputs_of(const StudyPlan& plan, const StudyJudge& judge, size_t first, size_t end) {
+Inputs inputs_of(const Plan& plan, const Judge& judge, size_t first, size_t end) {
   Inputs in;
   for (size_t i = first; i < end; ++i) {
-    in.pictures.push_back(data::render_item(judge.items[plan.cases[i].item], kPicturePx));
-    if (plan.kind == StudyKind::kEdges) in.edges.push_back(image::canny(in.pictures.back()));
+    in.pictures.push_back(data::render_item(judge.items[plan.cases[i].item], eval::kPicturePx));
+    if (plan.kind == Kind::kEdges) in.edges.push_back(image::canny(in.pictures.back()));
   }
   for (size_t i = first; i < end; ++i) {
-    StudyWish wish{plan.cases[i].prompt, plan.cases[i].seed, nullptr, nullptr};
-    if (plan.kind != StudyKind::kLow) wish.picture = &in.pictures[i - first];
-    if (plan.kind == StudyKind::kEdges) wish.edges = &in.edges[i - first];
+    Wish wish{plan.cases[i].prompt, plan.cases[i].seed, nullptr, nullptr};
+    if (plan.kind != Kind::kLow) wish.picture = &in.pictures[i - first];
+    if (plan.kind == Kind::kEdges) wish.edges = &in.edges[i - first];
     in.wishes.push_back(wish);
   }
   return in;
 }
 
-std::vector<StudyPicture> drawn(const StudyGenerator& generate, size_t setting,
-                                const std::vector<StudyWish>& wishes) {
-  std::vector<StudyPicture> pictures = generate(setting, wishes);
+std::vector<Picture> drawn(const Generator& generate, size_t setting,
+                           const std::vector<Wish>& wishes) {
+  std::vector<Picture> pictures = generate(setting, wishes);
   if (pictures.size() != wishes.size()) {
     throw Error(ErrorCode::kInternal, "study: the generator drew " +
                                           std::to_string(pictures.size()) + " of " +
                                           std::to_string(wishes.size()) + " pictures");
   }
-  for (StudyPicture& one : pictures) {
-    if (one.picture.width == kPicturePx && one.picture.height == kPicturePx) continue;
-    one.picture = image::resize(one.picture, kPicturePx, kPicturePx, image::Filter::kBicubic);
+  for (Picture& one : pictures) {
+    if (one.picture.width == eval::kPicturePx && one.picture.height == eval::kPicturePx) continue;
+    one.picture =
+        image::resize(one.picture, eval::kPicturePx, eval::kPicturePx, image::Filter::kBicubic);
   }
   return pictures;
 }
 
-void measure(Found& found, const StudyPlan& plan, const StudyJudge& judge, const Inputs& in,
-             const std::vector<StudyPicture>& pictures) {
+void measure(Found& found, const Plan& plan, const Judge& judge, const Inputs& in,
+             const std::vector<Picture>& pictures) {
   std::vector<image::Image> plain;
   for (size_t i = 0; i < pictures.size(); ++i) {
     found.seconds += pictures[i].seconds;
     plain.push_back(pictures[i].picture);
-    if (plan.kind != StudyKind::kEdges) continue;
+    if (plan.kind != Kind::kEdges) continue;
     const image::EdgeMatch match = image::match_edges(image::canny(plain.back()), in.edges[i]);
     found.precision += match.precision();
     found.recall += match.recall();
     found.f1 += match.f1();
   }
-  found.features.push_back(judge.source.of(plain, /*with_final=*/plan.kind == StudyKind::kLow, {}));
+  found.features.push_back(judge.source.of(plain, /*with_final=*/plan.kind == Kind::kLow, {}));
 }
 
-at::Tensor items_of(const StudyPlan& plan) {
+at::Tensor items_of(const Plan& plan) {
   std::vector<int64_t> items;
-  for (const StudyCase& c : plan.cases) items.push_back(int64_t(c.item));
+  for (const Case& c : plan.cases) items.push_back(int64_t(c.item));
   return at::tensor(items, at::kLong);
 }
 
 // Of the real pictures as they are.
-at::Tensor real_views(const StudyJudge& judge) {
+at::Tensor real_views(const Judge& judge) {
   return judge.real.mixed6.slice(0, 0, int64_t(judge.items.size()));
 }
 
@@ -103,10 +104,9 @@ double similarity(const at::Tensor& mixed6, const at::Tensor& asked, const at::T
 }
 
 // What similarities mean: of real pictures of one concept, and of other cases' pictures.
-void add_scale(Study& study_, const StudyPlan& plan, const StudyJudge& judge,
-               const at::Tensor& real) {
+void add_scale(Study& study_, const Plan& plan, const Judge& judge, const at::Tensor& real) {
   std::vector<int64_t> asked, same;
-  for (const StudyCase& c : plan.cases) {
+  for (const Case& c : plan.cases) {
     for (size_t i = 0; i < judge.items.size(); ++i) {
       if (i == c.item || judge.items[i].concept_id != judge.items[c.item].concept_id) continue;
       asked.push_back(int64_t(c.item));
@@ -125,9 +125,9 @@ void add_scale(Study& study_, const StudyPlan& plan, const StudyJudge& judge,
 }
 
 // Real pictures that no case is about.
-at::Tensor others(const StudyPlan& plan, size_t count) {
+at::Tensor others(const Plan& plan, size_t count) {
   std::vector<bool> asked(count);
-  for (const StudyCase& c : plan.cases) asked[c.item] = true;
+  for (const Case& c : plan.cases) asked[c.item] = true;
   std::vector<int64_t> rows;
   for (size_t i = 0; i < count; ++i) {
     if (!asked[i]) rows.push_back(int64_t(i));
@@ -135,140 +135,167 @@ at::Tensor others(const StudyPlan& plan, size_t count) {
   return at::tensor(rows, at::kLong);
 }
 
-StudyRow row_of(const StudySetting& setting, const Found& found, const StudyPlan& plan,
-                const StudyJudge& judge, const Features& reference) {
+Row row_of(const Setting& setting, const Found& found, const Plan& plan, const Judge& judge,
+           const eval::Features& reference) {
   const auto n = double(plan.cases.size());
-  const Features features = cat(found.features);
+  const eval::Features features = eval::cat(found.features);
   std::vector<int64_t> labels;
-  for (const StudyCase& c : plan.cases) labels.push_back(c.label);
-  StudyRow row;
+  for (const Case& c : plan.cases) labels.push_back(c.label);
+  Row row;
   row.setting = setting;
-  row.concept_hits =
-      accuracy(judge.concepts.log_probabilities(features.mixed6), at::tensor(labels, at::kLong));
+  row.concept_hits = eval::accuracy(judge.concepts.log_probabilities(features.mixed6),
+                                    at::tensor(labels, at::kLong));
   row.seconds = found.seconds / n;
   row.precision = row.recall = row.f1 = row.similarity = row.mixed6 = row.final = kUnknown;
-  if (plan.kind == StudyKind::kEdges) {
+  if (plan.kind == Kind::kEdges) {
     row.precision = found.precision / n;
     row.recall = found.recall / n;
     row.f1 = found.f1 / n;
-  } else if (plan.kind == StudyKind::kVariation) {
+  } else if (plan.kind == Kind::kVariation) {
     const at::Tensor real = real_views(judge);
     row.similarity = similarity(features.mixed6, real.index_select(0, items_of(plan)), real);
   } else if (plan.cases.size() > 1 && reference.mixed6.size(0) > 1) {
-    row.mixed6 = frechet_distance(features.mixed6, reference.mixed6);
-    row.final = frechet_distance(features.final, reference.final);
+    row.mixed6 = eval::frechet_distance(features.mixed6, reference.mixed6);
+    row.final = eval::frechet_distance(features.final, reference.final);
   }
   return row;
 }
 
+// The pictures of the first cases as a contact sheet: a row a case, which begins with what was
+// asked for (but for chains of resolution) and goes on with the settings that are shown.
+class ExampleSheet {
+ public:
+  explicit ExampleSheet(const Plan& plan)
+      : plan_(plan), rows_(std::min(plan.cases.size(), kExamples)) {
+    if (plan.kind != Kind::kLow) {
+      columns_.push_back(plan.kind == Kind::kEdges ? "asked edges" : "picture to vary");
+    }
+    for (const Setting& setting : plan.settings) {
+      column_of_.push_back(columns_.size());
+      if (setting.in_grid) columns_.push_back(setting.name);
+    }
+    cells_.resize(columns_.size() * rows_);
+  }
+
+  // Of the cases from number `first` on.
+  void put_inputs(size_t first, const Inputs& in) {
+    if (plan_.kind == Kind::kLow) return;
+    const auto& shown = in.edges.empty() ? in.pictures : in.edges;
+    for (size_t i = 0; i < shown.size(); ++i) put_cell(first + i, 0, shown[i]);
+  }
+  void put(size_t setting, size_t first, const std::vector<Picture>& pictures) {
+    if (!plan_.settings[setting].in_grid) return;
+    for (size_t i = 0; i < pictures.size(); ++i) {
+      put_cell(first + i, column_of_[setting], pictures[i].picture);
+    }
+  }
+
+  void finish(Study& study) const {
+    study.columns = columns_;
+    study.grid = {"coop_" + plan_.id + ".webp", plan_.title, int(columns_.size()), {}};
+    for (size_t i = 0; i < rows_; ++i) study.grid.prompts.push_back(plan_.cases[i].prompt);
+    if (columns_.empty()) return;
+    study.sheet =
+        image::contact_sheet(cells_, {.columns = int(columns_.size()), .cell_px = kCellPx});
+  }
+
+ private:
+  void put_cell(size_t row, size_t column, const image::Image& picture) {
+    if (row < rows_) cells_[row * columns_.size() + column] = picture;
+  }
+
+  const Plan& plan_;
+  size_t rows_;
+  std::vector<std::string> columns_;
+  std::vector<size_t> column_of_;  // by setting
+  std::vector<image::Image> cells_;
+};
+
 }  // namespace
 
-std::vector<StudyCase> study_cases(const std::vector<data::Item>& items, const Names& concepts,
-                                   size_t count, uint64_t first_seed, bool others_prompt) {
-  std::vector<Case> trained, held_out, chosen;
-  for (const Case& c : choose_cases(items, count, first_seed)) {
-    if (c.group == kGroups[0]) trained.push_back(c);
-    if (c.group == kGroups[1]) held_out.push_back(c);
+std::vector<Case> study_cases(const std::vector<data::Item>& items, const eval::Names& concepts,
+                              size_t count, uint64_t first_seed, bool others_prompt) {
+  std::vector<eval::Case> trained, held_out, chosen;
+  for (const eval::Case& c : eval::choose_cases(items, count, first_seed)) {
+    if (c.group == eval::kGroups[0]) trained.push_back(c);
+    if (c.group == eval::kGroups[1]) held_out.push_back(c);
   }
   for (size_t i = 0; chosen.size() < count && i < std::max(trained.size(), held_out.size()); ++i) {
     if (i < trained.size()) chosen.push_back(trained[i]);
     if (i < held_out.size() && chosen.size() < count) chosen.push_back(held_out[i]);
   }
-  std::vector<StudyCase> cases;
+  std::vector<Case> cases;
   for (size_t i = 0; i < chosen.size(); ++i) {
-    const Case& told = chosen[others_prompt ? (i + 1) % chosen.size() : i];
-    StudyCase c;
+    const eval::Case& told = chosen[others_prompt ? (i + 1) % chosen.size() : i];
+    Case c;
     c.item = chosen[i].item;
     c.label = concepts.number.at(items[told.item].concept_id);
     // Two of each language in a row, so that both groups are told in both.
-    c.prompt = told.prompt(kLanguages[i / 2 % 2]);
+    c.prompt = told.prompt(eval::kLanguages[i / 2 % 2]);
     c.seed = first_seed + i;
     cases.push_back(c);
   }
   return cases;
 }
 
-Study run_study(const StudyPlan& plan, const StudyJudge& judge, const StudyGenerator& generate,
-                size_t batch, const OnPhase& on_phase) {
+Study run_study(const Plan& plan, const Judge& judge, const Generator& generate, size_t batch,
+                const eval::OnPhase& on_phase) {
   if (plan.cases.empty()) throw bad_input("study '" + plan.id + "'", "cases", "none");
-  const size_t n = plan.cases.size(), total = n * plan.settings.size();
-  const bool shows_input = plan.kind != StudyKind::kLow;
+  const size_t n = plan.cases.size(), at_once = std::max<size_t>(1, batch);
   std::vector<Found> found(plan.settings.size());
+  ExampleSheet sheet(plan);
+  int64_t done = 0;
+  const auto say = [&] {
+    if (!on_phase) return;
+    const auto total = int64_t(n * plan.settings.size());
+    on_phase(plan.id, {.done = done, .total = total, .unit = "pictures", .text = ""});
+  };
+  say();
+  for (size_t first = 0; first < n; first += at_once) {
+    const Inputs in = inputs_of(plan, judge, first, std::min(n, first + at_once));
+    sheet.put_inputs(first, in);
+    for (size_t s = 0; s < plan.settings.size(); ++s) {
+      const std::vector<Picture> pictures = drawn(generate, s, in.wishes);
+      measure(found[s], plan, judge, in, pictures);
+      sheet.put(s, first, pictures);
+      done += int64_t(pictures.size());
+      say();
+    }
+  }
+
   Study study;
   study.kind = plan.kind;
   study.id = plan.id;
   study.title = plan.title;
   study.cases = int64_t(n);
-  if (shows_input) {
-    study.columns.push_back(plan.kind == StudyKind::kEdges ? "asked edges" : "picture to vary");
-  }
-  for (const StudySetting& setting : plan.settings) {
-    if (setting.in_grid) study.columns.push_back(setting.name);
-  }
-  const size_t columns = study.columns.size();
-  std::vector<image::Image> cells(columns * std::min(n, kExamples));
-  size_t done = 0;
-  const auto say = [&] {
-    if (on_phase) {
-      on_phase(plan.id,
-               {.done = int64_t(done), .total = int64_t(total), .unit = "pictures", .text = ""});
-    }
-  };
-  say();
-  for (size_t first = 0; first < n; first += std::max<size_t>(1, batch)) {
-    const size_t end = std::min(n, first + std::max<size_t>(1, batch));
-    const Inputs in = inputs_of(plan, judge, first, end);
-    for (size_t i = first; shows_input && i < std::min(end, kExamples); ++i) {
-      cells[i * columns] = in.edges.empty() ? in.pictures[i - first] : in.edges[i - first];
-    }
-    size_t column = shows_input;
-    for (size_t s = 0; s < plan.settings.size(); ++s) {
-      const std::vector<StudyPicture> pictures = drawn(generate, s, in.wishes);
-      measure(found[s], plan, judge, in, pictures);
-      if (plan.settings[s].in_grid) {
-        for (size_t i = first; i < std::min(end, kExamples); ++i) {
-          cells[i * columns + column] = pictures[i - first].picture;
-        }
-        ++column;
-      }
-      done += end - first;
-      say();
-    }
-  }
-  Features reference;
-  if (plan.kind == StudyKind::kLow) {
+  eval::Features reference;
+  if (plan.kind == Kind::kLow) {
     reference = judge.real.rows(others(plan, judge.items.size()));
     study.reference = reference.mixed6.size(0);
   }
   for (size_t s = 0; s < plan.settings.size(); ++s) {
     study.rows.push_back(row_of(plan.settings[s], found[s], plan, judge, reference));
   }
-  if (plan.kind == StudyKind::kVariation) add_scale(study, plan, judge, real_views(judge));
-  study.grid = {"coop_" + plan.id + ".webp", plan.title, int(columns), {}};
-  for (size_t i = 0; i < std::min(n, kExamples); ++i) {
-    study.grid.prompts.push_back(plan.cases[i].prompt);
-  }
-  if (columns > 0) {
-    study.sheet = image::contact_sheet(cells, {.columns = int(columns), .cell_px = kStudyCellPx});
-  }
+  if (plan.kind == Kind::kVariation) add_scale(study, plan, judge, real_views(judge));
+  sheet.finish(study);
   return study;
 }
 
-StudyVerdict verdict_of(const Study& study) {
-  StudyVerdict verdict;
-  if (study.kind == StudyKind::kLow) return verdict;
+Verdict verdict_of(const Study& study) {
+  Verdict verdict;
+  if (study.kind == Kind::kLow) return verdict;
   double most_follows = 0, most_accuracy = 0;
-  for (const StudyRow& row : study.rows) {
-    if (row.setting.role == StudyRole::kHubAlone) {
+  for (const Row& row : study.rows) {
+    if (row.setting.role == Role::kHubAlone) {
       most_accuracy = std::max(most_accuracy, row.concept_hits.top5_share());
-    } else if (row.setting.role == StudyRole::kOtherAlone) {
+    } else if (row.setting.role == Role::kOtherAlone) {
       most_follows = std::max(most_follows, study.follows(row));
     }
   }
   if (!(most_follows > 0) || !(most_accuracy > 0)) return verdict;
   double best = -1;
-  for (const StudyRow& row : study.rows) {
-    if (row.setting.role != StudyRole::kTogether) continue;
+  for (const Row& row : study.rows) {
+    if (row.setting.role != Role::kTogether) continue;
     const double follows = study.follows(row) / most_follows;
     const double accuracy = row.concept_hits.top5_share() / most_accuracy;
     if (follows >= kGoodShare && accuracy >= kGoodShare) {
@@ -287,7 +314,7 @@ nlohmann::json to_json(const Study& study) {
   using nlohmann::json;
   const auto number = [](double value) { return std::isnan(value) ? json() : json(value); };
   json rows = json::array();
-  for (const StudyRow& row : study.rows) {
+  for (const Row& row : study.rows) {
     rows.push_back({{"setting", row.setting.name},
                     {"series", row.setting.series},
                     {"top1", row.concept_hits.top1},
@@ -301,7 +328,7 @@ nlohmann::json to_json(const Study& study) {
                     {"frechet_final", number(row.final)},
                     {"seconds", number(row.seconds)}});
   }
-  const StudyVerdict verdict = verdict_of(study);
+  const Verdict verdict = verdict_of(study);
   return {{"id", study.id},
           {"title", study.title},
           {"cases", study.cases},
@@ -318,4 +345,4 @@ nlohmann::json to_json(const Study& study) {
           {"prompts", study.grid.prompts}};
 }
 
-}  // namespace pangu::eval
+}  // namespace pangu::study

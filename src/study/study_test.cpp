@@ -1,6 +1,6 @@
 // The study on a dataset of coloured squares whose features count colours: generators that draw
 // what one member was asked, what the other was, or both.
-#include "eval/coop_study.h"
+#include "study/study.h"
 
 #include <doctest/doctest.h>
 #include <torch/types.h>
@@ -11,10 +11,10 @@
 
 #include "core/testing.h"
 #include "data/dataset.h"
-#include "eval/coop_page.h"
 #include "image/canny.h"
+#include "study/page.h"
 
-namespace pangu::eval {
+namespace pangu::study {
 namespace {
 
 constexpr int kConcepts = 6;
@@ -31,7 +31,7 @@ image::Image square(int colour, int place) {
 }
 
 // Shares of the palette's colours.
-Features shares(const std::vector<image::Image>& pictures) {
+eval::Features shares(const std::vector<image::Image>& pictures) {
   at::Tensor rows = at::zeros({int64_t(pictures.size()), kConcepts + 1});
   auto row = rows.accessor<float, 2>();
   for (size_t p = 0; p < pictures.size(); ++p) {
@@ -53,17 +53,18 @@ Features shares(const std::vector<image::Image>& pictures) {
 struct World {
   TestFolder folder;
   std::vector<data::Item> items;
-  FeatureSource source{"shares", [](const auto& pictures, bool with_final, const OnProgress&) {
-                         Features found = shares(pictures);
-                         if (!with_final) found.final = at::Tensor();
-                         return found;
-                       }};
-  Names concepts;
-  Features real;
-  Probe probe;
-  StudyPlan plan;
+  eval::FeatureSource source{"shares",
+                             [](const auto& pictures, bool with_final, const OnProgress&) {
+                               eval::Features found = shares(pictures);
+                               if (!with_final) found.final = at::Tensor();
+                               return found;
+                             }};
+  eval::Names concepts;
+  eval::Features real;
+  eval::Probe probe;
+  Plan plan;
 
-  explicit World(StudyKind kind, bool others_prompt = false) {
+  explicit World(Kind kind, bool others_prompt = false) {
     for (int c = 0; c < kConcepts; ++c) {
       for (const char* style : {"3d", "flat"}) {
         data::Item item;
@@ -78,16 +79,16 @@ struct World {
         items.push_back(item);
       }
     }
-    concepts = concepts_of(items);
-    real = real_features(source, items, folder.file("features.safetensors"));
-    probe = fit_concepts(items, concepts, real);
+    concepts = eval::concepts_of(items);
+    real = eval::real_features(source, items, folder.file("features.safetensors"));
+    probe = eval::fit_concepts(items, concepts, real);
     plan.kind = kind;
     plan.id = "toys";
     plan.title = "Toys";
-    plan.settings = {{"text alone", "alone", StudyRole::kHubAlone, true},
-                     {"other alone", "alone", StudyRole::kOtherAlone, true},
-                     {"both", "d", StudyRole::kTogether, true},
-                     {"neither", "d", StudyRole::kTogether, false}};
+    plan.settings = {{"text alone", "alone", Role::kHubAlone, true},
+                     {"other alone", "alone", Role::kOtherAlone, true},
+                     {"both", "d", Role::kTogether, true},
+                     {"neither", "d", Role::kTogether, false}};
     plan.cases = study_cases(items, concepts, 6, 10, others_prompt);
   }
 
@@ -102,19 +103,20 @@ struct World {
   }
 
   // The text decides the colour, the picture the place.
-  std::vector<StudyPicture> draw(size_t setting, const std::vector<StudyWish>& wishes) const {
-    std::vector<StudyPicture> drawn;
-    for (const StudyWish& wish : wishes) {
+  std::vector<Picture> draw(size_t setting, const std::vector<Wish>& wishes) const {
+    std::vector<Picture> drawn;
+    for (const Wish& wish : wishes) {
       const int colour = concept_of(wish.prompt);
       int place = 0;
       for (int c = 0; wish.picture && c < kConcepts; ++c) {
-        if (image::resize(square(c, c), kPicturePx, kPicturePx) == *wish.picture) place = c;
+        if (image::resize(square(c, c), eval::kPicturePx, eval::kPicturePx) == *wish.picture)
+          place = c;
       }
       image::Image picture = square((colour + 1) % kConcepts, 5 - place);  // neither
       if (setting == 0) picture = square(colour, 5 - place);
       if (setting == 1) picture = square((place + 1) % kConcepts, place);
       if (setting == 2) picture = square(colour, place);
-      drawn.push_back({image::resize(picture, kPicturePx, kPicturePx), 0.5});
+      drawn.push_back({image::resize(picture, eval::kPicturePx, eval::kPicturePx), 0.5});
     }
     return drawn;
   }
@@ -127,7 +129,7 @@ struct World {
 };
 
 TEST_CASE("cases go through groups and languages by turns, each with a seed of its own") {
-  const World world(StudyKind::kEdges);
+  const World world(Kind::kEdges);
   const auto& cases = world.plan.cases;
   REQUIRE(cases.size() == 6);
   std::map<std::string, int> splits;
@@ -142,7 +144,7 @@ TEST_CASE("cases go through groups and languages by turns, each with a seed of i
 }
 
 TEST_CASE("another's prompt is the next case's, and so is its concept") {
-  const World own(StudyKind::kVariation), others(StudyKind::kVariation, true);
+  const World own(Kind::kVariation), others(Kind::kVariation, true);
   const auto &a = own.plan.cases, &b = others.plan.cases;
   REQUIRE(a.size() == b.size());
   for (size_t i = 0; i < a.size(); ++i) {
@@ -153,7 +155,7 @@ TEST_CASE("another's prompt is the next case's, and so is its concept") {
 }
 
 TEST_CASE("edges: who follows both is told from those that follow one or none") {
-  const Study study = World(StudyKind::kEdges).run();
+  const Study study = World(Kind::kEdges).run();
   REQUIRE(study.rows.size() == 4);
   const auto &text = study.rows[0], &edges = study.rows[1], &both = study.rows[2];
   CHECK(text.concept_hits.top1 == 6);
@@ -164,7 +166,7 @@ TEST_CASE("edges: who follows both is told from those that follow one or none") 
   CHECK(text.f1 < 0.5);
   CHECK(both.seconds == 0.5);
   CHECK(std::isnan(both.similarity));
-  const StudyVerdict verdict = verdict_of(study);
+  const Verdict verdict = verdict_of(study);
   CHECK(verdict.best == "both");
   CHECK(verdict.good_enough == std::vector<std::string>{"both"});
   CHECK(verdict.accuracy == 1.0);
@@ -172,19 +174,19 @@ TEST_CASE("edges: who follows both is told from those that follow one or none") 
 
 TEST_CASE("variation: similarity is highest for the picture's own colour") {
   // Features of this world are colours: only who draws the picture's colour is like it.
-  const Study own = World(StudyKind::kVariation).run();
+  const Study own = World(Kind::kVariation).run();
   CHECK(own.rows[2].similarity == doctest::Approx(1.0).epsilon(0.05));
   CHECK(own.rows[1].similarity < 0.2);
   CHECK(own.same_concept == doctest::Approx(1.0).epsilon(0.05));
   CHECK(own.unrelated < 0.2);
   CHECK(verdict_of(own).best.empty());  // the other alone is no better than chance
-  const Study others = World(StudyKind::kVariation, true).run();
-  for (const StudyRow& row : others.rows) CHECK(std::isnan(row.f1));
+  const Study others = World(Kind::kVariation, true).run();
+  for (const Row& row : others.rows) CHECK(std::isnan(row.f1));
   CHECK(others.rows[2].similarity < 0.5);
 }
 
 TEST_CASE("low: distances are to real pictures that no case is about, nearer for right ones") {
-  World world(StudyKind::kLow);
+  World world(Kind::kLow);
   world.plan.cases.resize(5);
   const Study study = world.run();
   CHECK(study.reference == 7);
@@ -195,13 +197,13 @@ TEST_CASE("low: distances are to real pictures that no case is about, nearer for
 }
 
 TEST_CASE("the size of a batch changes nothing") {
-  const World world(StudyKind::kEdges);
+  const World world(Kind::kEdges);
   CHECK(to_json(world.run(1)) == to_json(world.run(6)));
   CHECK(world.run(1).sheet == world.run(4).sheet);
 }
 
 TEST_CASE("the section tells every row, and replaces itself in a page") {
-  const StudyPage page{"the command", "The setting.", {World(StudyKind::kEdges).run()}};
+  const Page page{"the command", "The setting.", {World(Kind::kEdges).run()}};
   const std::string section = section_of(page, "images");
   for (const char* part : {"the command", "The setting.", "| text alone |", "| neither |",
                            "images/coop_toys.svg", "images/coop_toys.webp", "asked edges"}) {
@@ -216,7 +218,7 @@ TEST_CASE("the section tells every row, and replaces itself in a page") {
 }
 
 TEST_CASE("parts of the section that were not drawn again stay, in the order of studies") {
-  Study edges = World(StudyKind::kEdges).run(), low = edges, other = edges;
+  Study edges = World(Kind::kEdges).run(), low = edges, other = edges;
   edges.id = "edges";
   low.id = "low";
   other.id = "variation";
@@ -235,21 +237,21 @@ TEST_CASE("parts of the section that were not drawn again stay, in the order of 
 }
 
 TEST_CASE("the plot has a labelled dot for every setting") {
-  const Study study = World(StudyKind::kEdges).run();
+  const Study study = World(Kind::kEdges).run();
   const std::string svg = plot_of(study);
-  for (const StudyRow& row : study.rows) CHECK(contains(svg, ">" + row.setting.name + "<"));
+  for (const Row& row : study.rows) CHECK(contains(svg, ">" + row.setting.name + "<"));
 }
 
 TEST_CASE("a study without cases, and a generator that draws too few, are errors") {
-  World world(StudyKind::kEdges);
-  const StudyJudge judge{world.items, world.source, world.real, world.probe};
+  World world(Kind::kEdges);
+  const Judge judge{world.items, world.source, world.real, world.probe};
   CHECK_THROWS_AS(
       run_study(
-          world.plan, judge, [](size_t, const auto&) { return std::vector<StudyPicture>{}; }, 2),
+          world.plan, judge, [](size_t, const auto&) { return std::vector<Picture>{}; }, 2),
       Error);
   world.plan.cases.clear();
   CHECK(contains(refusal_of([&] { world.run(); }), "toys"));
 }
 
 }  // namespace
-}  // namespace pangu::eval
+}  // namespace pangu::study

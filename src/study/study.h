@@ -13,25 +13,25 @@
 #include "eval/judge.h"
 #include "eval/scores.h"
 
-namespace pangu::eval {
+namespace pangu::study {
 
-enum class StudyKind {
+enum class Kind {
   kEdges,      // how well Canny's edges of the result follow the asked ones
   kVariation,  // how near the result is to the picture to vary, in Inception features
   kLow,        // low resolution first, then high: Frechet distance and time
 };
 
-enum class StudyRole { kHubAlone, kOtherAlone, kTogether };
+enum class Role { kHubAlone, kOtherAlone, kTogether };
 
-struct StudySetting {
+struct Setting {
   std::string name;    // of its row: "d=0.5"
   std::string series;  // what it varies: rows of one series are one line of the plot
-  StudyRole role = StudyRole::kTogether;
+  Role role = Role::kTogether;
   bool in_grid = false;
 };
 
 // One prompt, and the picture whose edges are asked for or that is to be varied.
-struct StudyCase {
+struct Case {
   size_t item = 0;     // of the picture; index into the items
   int64_t label = 0;   // of the prompt's concept
   std::string prompt;  // in English and Chinese by turns
@@ -40,29 +40,29 @@ struct StudyCase {
 
 // `count` cases (fewer if there are no more), training pictures and held-out pairs by turns, each
 // with its own caption; with others_prompt the caption is the next case's.
-std::vector<StudyCase> study_cases(const std::vector<data::Item>& items, const Names& concepts,
-                                   size_t count, uint64_t first_seed, bool others_prompt = false);
+std::vector<Case> study_cases(const std::vector<data::Item>& items, const eval::Names& concepts,
+                              size_t count, uint64_t first_seed, bool others_prompt = false);
 
-struct StudyWish {
+struct Wish {
   std::string prompt;
   uint64_t seed = 0;
   const image::Image* picture = nullptr;  // of the case's item, kPicturePx a side
   const image::Image* edges = nullptr;    // of that picture; kEdges only
 };
 
-struct StudyPicture {
+struct Picture {
   image::Image picture;
   double seconds = 0;  // that it took, its share of a batch
 };
 
 // One picture a wish, in a setting's number.
-using StudyGenerator =
-    std::function<std::vector<StudyPicture>(size_t setting, const std::vector<StudyWish>& wishes)>;
+using Generator =
+    std::function<std::vector<Picture>(size_t setting, const std::vector<Wish>& wishes)>;
 
 // NaN: not measured.
-struct StudyRow {
-  StudySetting setting;
-  Accuracy concept_hits;
+struct Row {
+  Setting setting;
+  eval::Accuracy concept_hits;
   double precision = 0, recall = 0, f1 = 0;  // means over pictures; kEdges
   double similarity = 0;         // mean cosine of standardised mixed6 features; kVariation
   double mixed6 = 0, final = 0;  // Frechet distances; kLow
@@ -70,54 +70,52 @@ struct StudyRow {
 };
 
 struct Study {
-  StudyKind kind = StudyKind::kEdges;
+  Kind kind = Kind::kEdges;
   std::string id, title;
   int64_t cases = 0;
   int64_t reference = 0;  // real pictures of Frechet distances
   // Of real pictures to those to vary: others of the same concept, and other cases'. NaN: unknown.
   double same_concept = std::nan(""), unrelated = std::nan("");
-  std::vector<StudyRow> rows;
-  Grid grid;  // a row an example; grid.prompts are those of its rows
+  std::vector<Row> rows;
+  eval::Grid grid;  // a row an example; grid.prompts are those of its rows
   std::vector<std::string> columns;
   image::Image sheet;
 
   // What the other member's input is followed by: F1 or similarity.
-  double follows(const StudyRow& row) const {
-    return kind == StudyKind::kEdges ? row.f1 : row.similarity;
-  }
+  double follows(const Row& row) const { return kind == Kind::kEdges ? row.f1 : row.similarity; }
 };
 
-struct StudyPlan {
-  StudyKind kind = StudyKind::kEdges;
+struct Plan {
+  Kind kind = Kind::kEdges;
   std::string id, title;  // id: of its files
-  std::vector<StudySetting> settings;
-  std::vector<StudyCase> cases;
+  std::vector<Setting> settings;
+  std::vector<Case> cases;
 };
 
 // What pictures are judged by.
-struct StudyJudge {
+struct Judge {
   const std::vector<data::Item>& items;
-  const FeatureSource& source;
-  const Features& real;  // of the items
-  const Probe& concepts;
+  const eval::FeatureSource& source;
+  const eval::Features& real;  // of the items
+  const eval::Probe& concepts;
 };
 
 // Draws `batch` cases in every setting, then the next: what slows the machine down for a while
 // slows all settings. Pictures of another size are enlarged to kPicturePx (bicubic). Error
 // kBadInput if there are no cases.
-Study run_study(const StudyPlan& plan, const StudyJudge& judge, const StudyGenerator& generate,
-                size_t batch, const OnPhase& on_phase = {});
+Study run_study(const Plan& plan, const Judge& judge, const Generator& generate, size_t batch,
+                const eval::OnPhase& on_phase = {});
 
 // Of a study with each member alone in its rows: the setting that keeps most of both, by the worse
 // of its two shares of the most that either reaches alone.
-struct StudyVerdict {
+struct Verdict {
   std::string best;                      // its name; empty: nothing to compare
   double follows = 0, accuracy = 0;      // shares, top-5
   std::vector<std::string> good_enough;  // all settings with both at least kGoodShare
 };
 inline constexpr double kGoodShare = 0.9;
-StudyVerdict verdict_of(const Study& study);
+Verdict verdict_of(const Study& study);
 
 nlohmann::json to_json(const Study& study);
 
-}  // namespace pangu::eval
+}  // namespace pangu::study

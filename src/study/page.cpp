@@ -1,4 +1,4 @@
-#include "eval/coop_page.h"
+#include "study/page.h"
 
 #include <algorithm>
 #include <iterator>
@@ -6,12 +6,12 @@
 #include "core/error.h"
 #include "eval/plot.h"
 
-namespace pangu::eval {
+namespace pangu::study {
 namespace {
 
 constexpr double kPercent = 100.0;
 
-std::string percent(double share) { return fixed(kPercent * share, 0) + " %"; }
+std::string percent(double share) { return eval::fixed(kPercent * share, 0) + " %"; }
 
 std::string joined(const std::vector<std::string>& words, const char* between) {
   std::string out;
@@ -21,22 +21,23 @@ std::string joined(const std::vector<std::string>& words, const char* between) {
 
 std::string note_of(const Study& study) {
   const std::string n = std::to_string(study.cases) + " prompts, one picture each, ";
-  if (study.kind == StudyKind::kEdges) {
+  if (study.kind == Kind::kEdges) {
     return n +
            "captions of real pictures in English and Chinese by turns, half of them pictures that "
            "no training saw; asked for are the Canny edges of the captioned picture. F1: of the "
            "Canny edges of the result against the asked ones, within 2 px, at " +
-           std::to_string(kPicturePx) +
+           std::to_string(eval::kPicturePx) +
            " px, mean over pictures. Concept: whether the probe, fitted on real pictures, sees "
            "the prompt's concept. Text alone is the chance level of F1.";
   }
-  if (study.kind == StudyKind::kVariation) {
+  if (study.kind == Kind::kVariation) {
     return n +
            "in English and Chinese by turns. Similarity: mean cosine between the Inception "
            "features (mixed6) of the result and of the picture to vary, seen from the mean of all "
            "real pictures and in units of their spread. Other real pictures of the same concept "
            "have " +
-           fixed(study.same_concept, 2) + ", unrelated ones " + fixed(study.unrelated, 2) +
+           eval::fixed(study.same_concept, 2) + ", unrelated ones " +
+           eval::fixed(study.unrelated, 2) +
            ". Concept: whether the probe sees the prompt's concept. Text alone is the chance "
            "level of similarity.";
   }
@@ -47,9 +48,9 @@ std::string note_of(const Study& study) {
 }
 
 // Rows by series, in order of their first.
-std::vector<std::pair<std::string, std::vector<const StudyRow*>>> by_series(const Study& study) {
-  std::vector<std::pair<std::string, std::vector<const StudyRow*>>> series;
-  for (const StudyRow& row : study.rows) {
+std::vector<std::pair<std::string, std::vector<const Row*>>> by_series(const Study& study) {
+  std::vector<std::pair<std::string, std::vector<const Row*>>> series;
+  for (const Row& row : study.rows) {
     auto found = series.begin();
     while (found != series.end() && found->first != row.setting.series) ++found;
     if (found == series.end()) found = series.insert(found, {row.setting.series, {}});
@@ -85,8 +86,8 @@ Parts parts_of(const std::string& page) {
   return parts;
 }
 
-std::string part_of(const Study& study, const StudyPage& page, const std::string& images) {
-  std::string out = markdown(table_of(study), 3);
+std::string part_of(const Study& study, const Page& page, const std::string& images) {
+  std::string out = eval::markdown(table_of(study), 3);
   const std::string verdict = verdict_text(study);
   if (!verdict.empty()) out += verdict + "\n\n";
   out += "![" + study.title + "](" + images + "/" + plot_file(study) + ")\n\n";
@@ -95,7 +96,7 @@ std::string part_of(const Study& study, const StudyPage& page, const std::string
     out += "![" + study.title + ", pictures](" + images + "/" + study.grid.file + ")\n\n";
     out += "<details><summary>The prompts, row by row</summary>\n\n";
     for (size_t i = 0; i < study.grid.prompts.size(); ++i) {
-      out += std::to_string(i + 1) + ". " + cell(study.grid.prompts[i]) + "\n";
+      out += std::to_string(i + 1) + ". " + eval::cell(study.grid.prompts[i]) + "\n";
     }
     out += "\n</details>\n\n";
   }
@@ -105,42 +106,42 @@ std::string part_of(const Study& study, const StudyPage& page, const std::string
 
 }  // namespace
 
-Table table_of(const Study& study) {
-  Table t;
+eval::Table table_of(const Study& study) {
+  eval::Table t;
   t.title = study.title;
   t.note = note_of(study);
-  if (study.kind == StudyKind::kEdges) {
+  if (study.kind == Kind::kEdges) {
     t.header = {"setting", "edge F1", "precision", "recall"};
-  } else if (study.kind == StudyKind::kVariation) {
+  } else if (study.kind == Kind::kVariation) {
     t.header = {"setting", "similarity"};
   } else {
     t.header = {"setting", "Frechet, mixed6", "final"};
   }
   for (const char* name : {"concept, top-5", "top-1", "s a picture"}) t.header.push_back(name);
-  for (const StudyRow& row : study.rows) {
+  for (const Row& row : study.rows) {
     std::vector<std::string> cells = {row.setting.name};
-    if (study.kind == StudyKind::kEdges) {
+    if (study.kind == Kind::kEdges) {
       for (const double value : {row.f1, row.precision, row.recall}) {
-        cells.push_back(fixed(value, 3));
+        cells.push_back(eval::fixed(value, 3));
       }
-    } else if (study.kind == StudyKind::kVariation) {
-      cells.push_back(fixed(row.similarity, 3));
+    } else if (study.kind == Kind::kVariation) {
+      cells.push_back(eval::fixed(row.similarity, 3));
     } else {
-      cells.push_back(fixed(row.mixed6, 3));
-      cells.push_back(fixed(row.final, 3));
+      cells.push_back(eval::fixed(row.mixed6, 3));
+      cells.push_back(eval::fixed(row.final, 3));
     }
-    cells.push_back(share(row.concept_hits.top5, row.concept_hits.count));
-    cells.push_back(share(row.concept_hits.top1, row.concept_hits.count));
-    cells.push_back(fixed(row.seconds, 2));
+    cells.push_back(eval::share(row.concept_hits.top5, row.concept_hits.count));
+    cells.push_back(eval::share(row.concept_hits.top1, row.concept_hits.count));
+    cells.push_back(eval::fixed(row.seconds, 2));
     t.rows.push_back(cells);
   }
   return t;
 }
 
 std::string verdict_text(const Study& study) {
-  const StudyVerdict verdict = verdict_of(study);
+  const Verdict verdict = verdict_of(study);
   if (verdict.best.empty()) return "";
-  const std::string what = study.kind == StudyKind::kEdges ? "edge F1" : "similarity";
+  const std::string what = study.kind == Kind::kEdges ? "edge F1" : "similarity";
   std::string text = "Best is \"" + verdict.best + "\": " + percent(verdict.follows) + " of the " +
                      what + " and " + percent(verdict.accuracy) +
                      " of the top-5 accuracy that the members reach alone. ";
@@ -154,16 +155,16 @@ std::string verdict_text(const Study& study) {
 std::string plot_file(const Study& study) { return "coop_" + study.id + ".svg"; }
 
 std::string plot_of(const Study& study) {
-  const bool chain = study.kind == StudyKind::kLow;
-  Plot plot{study.title, chain ? "seconds a picture" : "concept accuracy, top-5, %",
-            study.kind == StudyKind::kEdges       ? "edge F1"
-            : study.kind == StudyKind::kVariation ? "similarity to the picture"
-                                                  : "Frechet distance, mixed6"};
+  const bool chain = study.kind == Kind::kLow;
+  eval::Plot plot{study.title, chain ? "seconds a picture" : "concept accuracy, top-5, %",
+                  study.kind == Kind::kEdges       ? "edge F1"
+                  : study.kind == Kind::kVariation ? "similarity to the picture"
+                                                   : "Frechet distance, mixed6"};
   plot.large = true;
   for (const auto& [name, rows] : by_series(study)) {
-    Series series{name};
+    eval::Series series{name};
     series.joined = name != "alone" && name != "other forms" && name != "curves of d";
-    for (const StudyRow* row : rows) {
+    for (const Row* row : rows) {
       if (chain) {
         series.points.emplace_back(row->seconds, row->mixed6);
       } else {
@@ -173,10 +174,10 @@ std::string plot_of(const Study& study) {
     }
     plot.series.push_back(series);
   }
-  return svg_of({plot});
+  return eval::svg_of({plot});
 }
 
-std::string section_of(const StudyPage& page, const std::string& images, const std::string& old) {
+std::string section_of(const Page& page, const std::string& images, const std::string& old) {
   Parts parts = parts_of(old);
   for (const Study& study : page.studies) {
     const auto found = std::find_if(parts.begin(), parts.end(),
@@ -212,4 +213,4 @@ std::string with_section(const std::string& old, const std::string& section,
   return old.substr(0, begin) + section + old.substr(after);
 }
 
-}  // namespace pangu::eval
+}  // namespace pangu::study

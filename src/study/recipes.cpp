@@ -1,8 +1,8 @@
-#include "pipeline/coop/coop_study.h"
+#include "study/recipes.h"
 
 #include <cstdio>
 
-namespace pangu::pipeline {
+namespace pangu::study {
 namespace {
 
 using nlohmann::json;
@@ -19,10 +19,10 @@ std::string decimal(double value) {
 }
 
 // A recipe names two members at least; one alone is what is left of two.
-Recipe alone_from(json recipe, const json& member) {
+pipeline::Recipe alone_from(json recipe, const json& member) {
   recipe["member"] = {member, {{"name", kStandIn}, {"model", member["model"]}}};
   recipe["member"][0]["hub"] = true;
-  Recipe alone = recipe_from_json(recipe);
+  pipeline::Recipe alone = pipeline::recipe_from_json(recipe);
   alone.members.pop_back();
   return alone;
 }
@@ -32,11 +32,11 @@ std::string with_t(const std::string& before, int t, const std::string& after = 
 }
 
 // Recipes of two members, hub first.
-class Settings {
+class SettingList {
  public:
   // other: what the rows call the other member.
-  Settings(const StudyShared& shared, const diffusion::Schedule& hub, const std::string& other,
-           const json& input)
+  SettingList(const Shared& shared, const diffusion::Schedule& hub, const std::string& other,
+              const json& input)
       : shared_(shared), schedule_(&hub), other_(other), input_(input) {}
 
   void add(const std::string& name, const std::string& series, json hub, json other,
@@ -47,14 +47,15 @@ class Settings {
   }
 
   void add_alone() {
-    found.push_back({"text alone", "alone", true, false, true, alone_from(base(), hub_member())});
-    found.push_back(
-        {other_ + " alone", "alone", false, true, true, alone_from(base(), other_member())});
+    found.push_back({{"text alone", "alone", Role::kHubAlone, /*in_grid=*/true},
+                     alone_from(base(), hub_member())});
+    found.push_back({{other_ + " alone", "alone", Role::kOtherAlone, /*in_grid=*/true},
+                     alone_from(base(), other_member())});
   }
 
   void add_other_alone(const std::string& name, const json& more) {
-    found.push_back(
-        {name, "alone", false, false, false, alone_from(base(), merged(other_member(), more))});
+    found.push_back({{name, "alone", Role::kTogether, /*in_grid=*/false},
+                     alone_from(base(), merged(other_member(), more))});
   }
 
   void add_shares(const std::vector<int>& tenths) {
@@ -104,7 +105,7 @@ class Settings {
     found.back().recipe.form = form;
   }
 
-  std::vector<StudyRecipe> found;
+  std::vector<SettingRecipe> found;
 
  private:
   static json weight(double w) { return {{"weight", w}}; }
@@ -123,21 +124,14 @@ class Settings {
             {"form", shared_.form},
             {"bridge", shared_.bridge}};
   }
-  json hub_member() const { return {{"name", kStudyHub}, {"model", shared_.hub}, {"hub", true}}; }
-  json other_member() const {
-    return merged({{"name", kStudyOther}, {"model", shared_.other}}, input_);
-  }
+  json hub_member() const { return {{"name", kHub}, {"model", shared_.hub}, {"hub", true}}; }
+  json other_member() const { return merged({{"name", kOther}, {"model", shared_.other}}, input_); }
   double sigma(int t) const { return schedule_->sigma_of_t(t); }
   void push(const std::string& name, const std::string& series, const json& recipe, bool in_grid) {
-    StudyRecipe one;
-    one.name = name;
-    one.series = series;
-    one.in_grid = in_grid;
-    one.recipe = recipe_from_json(recipe);
-    found.push_back(std::move(one));
+    found.push_back({{name, series, Role::kTogether, in_grid}, pipeline::recipe_from_json(recipe)});
   }
 
-  StudyShared shared_;
+  Shared shared_;
   const diffusion::Schedule* schedule_;
   std::string other_;
   json input_;
@@ -145,8 +139,8 @@ class Settings {
 
 }  // namespace
 
-std::vector<StudyRecipe> edges_recipes(const StudyShared& shared, const diffusion::Schedule& hub) {
-  Settings settings(shared, hub, "edges", {{"prompt", ""}, {"control_image", kStandIn}});
+std::vector<SettingRecipe> edges_recipes(const Shared& shared, const diffusion::Schedule& hub) {
+  SettingList settings(shared, hub, "edges", {{"prompt", ""}, {"control_image", kStandIn}});
   settings.add_alone();
   settings.add_other_alone("edges alone, told the prompt", {{"prompt", nullptr}});
   settings.add_shares({1, 2, 3, 4, 5, 6, 7, 8, 9});
@@ -164,9 +158,9 @@ std::vector<StudyRecipe> edges_recipes(const StudyShared& shared, const diffusio
   return std::move(settings.found);
 }
 
-std::vector<StudyRecipe> variation_recipes(const StudyShared& shared,
-                                           const diffusion::Schedule& hub, bool brief) {
-  Settings settings(shared, hub, "picture", {{"image_prompt", kStandIn}});
+std::vector<SettingRecipe> variation_recipes(const Shared& shared, const diffusion::Schedule& hub,
+                                             bool brief) {
+  SettingList settings(shared, hub, "picture", {{"image_prompt", kStandIn}});
   settings.add_alone();
   if (brief) {
     settings.add_shares({1, 2, 3, 5, 7, 9});
@@ -183,27 +177,27 @@ std::vector<StudyRecipe> variation_recipes(const StudyShared& shared,
   return std::move(settings.found);
 }
 
-std::vector<StudyRecipe> low_recipes(const StudyShared& shared) {
-  std::vector<StudyRecipe> found;
+std::vector<SettingRecipe> low_recipes(const Shared& shared) {
+  std::vector<SettingRecipe> found;
   const json high = {
-      {"name", kStudyHub}, {"model", shared.hub}, {"hub", true}, {"guidance_low", kGuidedToTheEnd}};
-  const json low = {{"name", kStudyOther}, {"model", shared.other}};
+      {"name", kHub}, {"model", shared.hub}, {"hub", true}, {"guidance_low", kGuidedToTheEnd}};
+  const json low = {{"name", kOther}, {"model", shared.other}};
   const json base = {{"prompt", kStandIn}, {"steps", shared.steps}, {"bridge", shared.bridge}};
   const auto add = [&](const std::string& name, const std::string& series, const json& more,
                        bool in_grid) {
     json recipe = base;
     recipe["member"] = {high, low};
     recipe.update(more);
-    found.push_back({name, series, false, false, in_grid, recipe_from_json(recipe)});
+    found.push_back({{name, series, Role::kTogether, in_grid}, pipeline::recipe_from_json(recipe)});
   };
   const auto chain = [&](int t, const char* handoff) -> json {
     return {
         {"handoff", handoff},
-        {"stage",
-         {{{"members", {kStudyOther}}, {"until", with_t("t=", t)}}, {{"members", {kStudyHub}}}}}};
+        {"stage", {{{"members", {kOther}}, {"until", with_t("t=", t)}}, {{"members", {kHub}}}}}};
   };
-  found.push_back({"high alone", "alone", true, false, true, alone_from(base, high)});
-  found.push_back({"low alone, enlarged", "alone", false, true, true, alone_from(base, low)});
+  found.push_back({{"high alone", "alone", Role::kHubAlone, true}, alone_from(base, high)});
+  found.push_back(
+      {{"low alone, enlarged", "alone", Role::kOtherAlone, true}, alone_from(base, low)});
   for (const int t : {900, 800, 700, 600, 500, 400, 300, 200}) {
     add(with_t("T_low=", t), "low, then high", chain(t, "fresh"), t == 800 || t == 600 || t == 400);
   }
@@ -213,4 +207,4 @@ std::vector<StudyRecipe> low_recipes(const StudyShared& shared) {
   return found;
 }
 
-}  // namespace pangu::pipeline
+}  // namespace pangu::study

@@ -1,0 +1,112 @@
+// Models for tests of drawing together, as closed forms: one reads a text, one draws from a control
+// picture, one varies a picture.
+#pragma once
+#include <doctest/doctest.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "pipeline/coop/coop.h"
+
+namespace pangu::pipeline::toys {
+
+inline constexpr double kMostOff = 2.0;  // levels of 255: larger batches round otherwise
+
+inline Model toy(const std::string& name, int side) {
+  Model m;
+  m.name = name;
+  m.latents.space.encoder = name;
+  m.latents.channels = 3;
+  m.latents.downscale = 8;
+  m.denoising.parameterisation = diffusion::Parameterisation::kX0;
+  m.rules.defaults.width = m.rules.defaults.height = side;
+  m.rules.defaults.steps = 4;
+  m.rules.defaults.guidance = 2.0;
+  m.rules.defaults.style_scale = 2.0;
+  m.rules.defaults.sampler = "euler";
+  m.rules.defaults.schedule = "normal";
+  m.rules.defaults.noise = "philox";
+  m.latents.load = [] {};
+  m.denoising.text_sides.push_back({[] {},
+                                    [](const PromptRows& rows) {
+                                      const auto n = int64_t(rows.prompts.size());
+                                      Conditions c;
+                                      c.context = at::zeros({n, 1, 1});
+                                      for (int64_t r = 0; r < n; ++r) {
+                                        const double seen =
+                                            rows.picture.defined()
+                                                ? rows.picture.mean().item<double>()
+                                                : 0.1 * double(rows.prompts[size_t(r)].size());
+                                        c.context[r].fill_(rows.negative[size_t(r)] ? 0.0 : seen);
+                                      }
+                                      return c;
+                                    }});
+  m.denoising.experts.push_back({"net", [] {},
+                                 [](const at::Tensor& x, double, const NetInputs& in) {
+                                   at::Tensor x0 =
+                                       in.conditions.context.view({-1, 1, 1, 1}) * 0.3 + 0.05 * x;
+                                   if (in.conditions.extra_channels.defined()) {
+                                     REQUIRE(in.conditions.extra_channels.size(0) == x.size(0));
+                                     x0 = x0 + in.conditions.extra_channels.mean(1, true);
+                                   }
+                                   return x0;
+                                 }});
+  m.latents.encode = [](const at::Tensor& pixels) {
+    const at::Tensor mean =
+        at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
+    return Posterior{mean, at::zeros_like(mean)};
+  };
+  m.latents.decode = [](const at::Tensor& z) {
+    return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
+  };
+  return m;
+}
+
+// "text", "lines" (64 control channels) and "varies", by path.
+inline CoopSetup setup() {
+  CoopSetup s;
+  s.open_model = [](const std::string& path, const LoadOptions&) {
+    Model m = toy(path, path == "text" ? 128 : 64);
+    if (path == "lines") m.denoising.control_channels = 64;
+    if (path == "varies") m.quirks.reads_picture = true;
+    return m;
+  };
+  s.read_picture = [](const std::string&) { return image::filled(64, 64, {0, 0, 0}); };
+  return s;
+}
+
+inline image::Image half_white(int rows) {
+  image::Image picture = image::filled(64, 64, {0, 0, 0});
+  std::fill_n(picture.pixels.begin(), 64 * 3 * rows, uint8_t{255});
+  return picture;
+}
+
+inline double most_off(const image::Image& a, const image::Image& b) {
+  REQUIRE(a.pixels.size() == b.pixels.size());
+  double most = 0;
+  for (size_t i = 0; i < a.pixels.size(); ++i) {
+    most = std::max(most, std::abs(double(a.pixels[i]) - double(b.pixels[i])));
+  }
+  return most;
+}
+
+// Five wishes for a member `other` that draws from lines, or varies a picture.
+inline std::vector<CoopWish> wishes(const std::string& other, bool lines) {
+  std::vector<CoopWish> many;
+  const char* prompts[] = {"cat", "a longer prompt", "c", "狐狸", "fox"};
+  for (size_t i = 0; i < 5; ++i) {
+    CoopWish wish{prompts[i], 30 + 7 * i, {}};
+    Pictures& own = wish.pictures[other];
+    if (lines) {
+      own.controls = {half_white(12 * int(i))};
+    } else {
+      own.prompt = half_white(12 * int(i));
+    }
+    many.push_back(wish);
+  }
+  return many;
+}
+
+}  // namespace pangu::pipeline::toys
