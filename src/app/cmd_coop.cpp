@@ -9,18 +9,12 @@
 #include "app/drawing.h"
 #include "app/home.h"
 #include "core/error.h"
-#include "core/hash.h"
-#include "io/mapped_file.h"
+#include "io/file_hash.h"
 #include "pipeline/coop/learned_bridges.h"
 #include "pipeline/picture_text.h"
 
 namespace pangu::app {
 namespace {
-
-std::string sha256_of_file(const std::string& path) {
-  const io::MappedFile file(path);
-  return hex_of(Sha256().update(file.bytes()).digest());
-}
 
 pipeline::Recipe recipe_of_args(const CoopArgs& args) {
   if (args.recipe.empty() == args.from.empty()) {
@@ -32,7 +26,7 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args) {
                                 : pipeline::recipe_of_png(args.from);
   if (!args.from.empty()) {
     warn_of_difference(args.from);
-    for (const std::string& file : pipeline::changed_inputs_of_png(args.from, sha256_of_file)) {
+    for (const std::string& file : pipeline::changed_inputs_of_png(args.from, io::sha256_of_file)) {
       std::cerr << "warning: '" << file << "' is not the file that '" << args.from
                 << "' was drawn with: its SHA-256 is another\n";
     }
@@ -116,7 +110,7 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
     drawing = pipeline::draw(coop, watch.hooks());
   }
   write_pictures(drawing, std::move(report),
-                 [&](int index) { return pipeline::png_text(coop, index, sha256_of_file); });
+                 [&](int index) { return pipeline::png_text(coop, index, io::sha256_of_file); });
   return 0;
 }
 

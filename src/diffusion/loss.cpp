@@ -82,29 +82,10 @@ void LossConfig::validate(const Schedule& schedule) const {
   }
 }
 
-int64_t draw_t_index(const LossConfig& config, Rng& rng) {
-  const auto range = static_cast<uint64_t>(config.max_timestep - config.min_timestep);
-  return config.min_timestep + static_cast<int64_t>(rng.below(range));
-}
-
-at::Tensor draw_t_index(const LossConfig& config, Rng& rng, int64_t batch) {
-  at::Tensor t_index = at::empty({batch}, at::kLong);
-  for (int64_t b = 0; b < batch; ++b) {
-    t_index.mutable_data_ptr<int64_t>()[b] = draw_t_index(config, rng);
-  }
-  return t_index;
-}
-
-at::Tensor draw_t_index_stratified(const LossConfig& config, Rng& rng, int64_t batch) {
-  const auto range = static_cast<double>(config.max_timestep - config.min_timestep);
-  const double shift = rng.uniform();
-  at::Tensor t_index = at::empty({batch}, at::kLong);
-  for (int64_t b = 0; b < batch; ++b) {
-    const double u = shift + static_cast<double>(b) / static_cast<double>(batch);
-    const auto t = config.min_timestep + static_cast<int64_t>((u - std::floor(u)) * range);
-    t_index.mutable_data_ptr<int64_t>()[b] = std::min(t, config.max_timestep - 1);
-  }
-  return t_index;
+int64_t t_index_of_part(const LossConfig& config, double draw, int64_t position, int64_t batch) {
+  const int64_t range = config.max_timestep - config.min_timestep;
+  const double share = (double(position) + draw) / double(batch);
+  return config.min_timestep + std::min(range - 1, static_cast<int64_t>(share * double(range)));
 }
 
 at::Tensor offset_noise(const at::Tensor& noise, const at::Tensor& per_channel,

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "core/rng.h"
 #include "diffusion/parameterisation.h"
 
 namespace pangu::diffusion {
@@ -34,13 +33,10 @@ struct LossConfig {
   void validate(const Schedule& schedule) const;  // kBadInput names the field
 };
 
-// Uniform whole numbers in [min_timestep, max_timestep).
-int64_t draw_t_index(const LossConfig& config, Rng& rng);
-// [B] int64 on the host, one draw after another.
-at::Tensor draw_t_index(const LossConfig& config, Rng& rng, int64_t batch);
-// [B] int64 on the host: one random number, the range cut into B equal parts, one t from each, in a
-// random cyclic order. Each t alone is as uniform as above; the batch's mean loss varies less.
-at::Tensor draw_t_index_stratified(const LossConfig& config, Rng& rng, int64_t batch);
+// The t of sample `position` of a batch of `batch`: [min_timestep, max_timestep) is cut into as
+// many equal parts, and `draw`, uniform in [0,1) and one for the whole batch, is the place within
+// each. Every t is as likely as if it were drawn alone; the batch's mean loss varies less.
+int64_t t_index_of_part(const LossConfig& config, double draw, int64_t position, int64_t batch);
 
 // noise + noise_offset * per_channel. noise: [B,C,H,W], per_channel: [B,C,1,1], both standard
 // normal.

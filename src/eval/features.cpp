@@ -11,7 +11,7 @@
 #include "core/rng.h"
 #include "data/dataset.h"
 #include "image/resize.h"
-#include "io/mapped_file.h"
+#include "io/file_hash.h"
 #include "io/safetensors.h"
 #include "nn/features/inception.h"
 #include "nn/weights.h"
@@ -52,9 +52,7 @@ nn::TensorMap read_weights(const std::string& path) {
 }
 
 std::string file_fingerprint(const std::string& path) {
-  const io::MappedFile file(path);
-  const auto digest = Sha256().update(file.bytes()).digest();
-  return hex_of(digest).substr(0, 16);
+  return io::sha256_of_file(path).substr(0, 16);
 }
 
 std::string made_of(const FeatureSource& source, const std::vector<data::Item>& items) {

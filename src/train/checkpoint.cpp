@@ -10,6 +10,8 @@
 namespace pangu::train {
 namespace {
 
+constexpr const char* kFingerprint = "fingerprint";
+
 io::DType dtype_of(at::ScalarType type) {
   switch (type) {
     case at::kFloat:
@@ -37,6 +39,14 @@ void write_tensors(const std::string& path, const std::map<std::string, at::Tens
   io::write_safetensors(path, views, metadata);
 }
 
+std::string metadata_of(const io::SafetensorsFile& file, const std::string& path, const char* key) {
+  const auto found = file.metadata().find(key);
+  if (found == file.metadata().end()) {
+    throw bad_input("checkpoint '" + path + "'", std::string("metadata '") + key + "'", "none");
+  }
+  return found->second;
+}
+
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
@@ -44,19 +54,13 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
                 {{"format", "pt"},
                  {"step", std::to_string(checkpoint.step)},
                  {"train_seconds", std::to_string(checkpoint.train_seconds)},
-                 {"fingerprint", checkpoint.fingerprint}});
+                 {kFingerprint, checkpoint.fingerprint}});
 }
 
 std::optional<Checkpoint> load_checkpoint(const std::string& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;
   const io::SafetensorsFile file = io::SafetensorsFile::open(path);
-  const auto text = [&](const char* key) {
-    const auto found = file.metadata().find(key);
-    if (found == file.metadata().end()) {
-      throw bad_input("checkpoint '" + path + "'", std::string("metadata '") + key + "'", "none");
-    }
-    return found->second;
-  };
+  const auto text = [&](const char* key) { return metadata_of(file, path, key); };
   Checkpoint c;
   try {
     c.step = std::stoll(text("step"));
@@ -64,7 +68,7 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
   } catch (const std::logic_error&) {
     throw bad_input("checkpoint '" + path + "'", "numbers in its metadata", "others");
   }
-  c.fingerprint = text("fingerprint");
+  c.fingerprint = text(kFingerprint);
   for (const auto& [name, view] : file.tensors()) {
     if (view.dtype != io::DType::F32) {
       throw bad_input("checkpoint '" + path + "' tensor '" + name + "'", "F32",
@@ -75,6 +79,11 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
     c.tensors[name] = t;
   }
   return c;
+}
+
+std::optional<std::string> fingerprint_in(const std::string& path) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  return metadata_of(io::SafetensorsFile::open(path), path, kFingerprint);
 }
 
 void write_weights(const std::string& path, const std::map<std::string, at::Tensor>& weights,

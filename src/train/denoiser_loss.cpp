@@ -4,6 +4,9 @@
 
 #include <algorithm>
 
+#include "core/error.h"
+#include "core/rng.h"
+
 namespace pangu::train {
 namespace {
 
@@ -65,14 +68,11 @@ struct DenoiserLoss {
     return captions[rng.below(captions.size())];
   }
 
-  // One draw a batch, cut into equal parts: the loss of a batch varies less (see
-  // diffusion::draw_t_index_stratified); here every slice must find its own part.
+  // Every slice finds the draw of its batch.
   int64_t t_of(int64_t batch, int64_t position) const {
     Rng rng(seed, kTimeStream + static_cast<uint64_t>(batch));
-    const double u = rng.uniform();
-    const double range = double(loss_config.max_timestep - loss_config.min_timestep);
-    const double part = (double(position) + u) / double(config.train_batch_size);
-    return loss_config.min_timestep + std::min<int64_t>(int64_t(range) - 1, int64_t(part * range));
+    return diffusion::t_index_of_part(loss_config, rng.uniform(), position,
+                                      config.train_batch_size);
   }
 
   at::Tensor operator()(const Slice& slice) {
@@ -146,10 +146,21 @@ std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
   return {context, mask};
 }
 
+void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width) {
+  const int64_t least = std::min(height, width);
+  if (config.latent_crop <= least) return;
+  throw bad_input(
+      "latent_crop", "at most " + std::to_string(least) + ", the shorter side of latents",
+      std::to_string(config.latent_crop), "a larger resolution, or a smaller latent_crop");
+}
+
 LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
                            const diffusion::LossConfig& loss_config,
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set) {
   loss_config.validate(schedule);
+  for (const LatentItem& item : set->items) {
+    check_latent_crop(config, item.latent.size(1), item.latent.size(2));
+  }
   const uint64_t seed = static_cast<uint64_t>(config.seed);
   std::shared_ptr<DenoiserLoss> loss(
       new DenoiserLoss{config, schedule, loss_config, std::move(replicas), set,

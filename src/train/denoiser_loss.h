@@ -23,6 +23,10 @@ using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Ten
 std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
                                                   const std::vector<int64_t>& indices);
 
+// Error kBadInput if config.latent_crop does not fit into latents of this size. Asked by
+// denoiser_loss of every latent; for callers that know the sizes before they have the latents.
+void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width);
+
 LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
                            const diffusion::LossConfig& loss_config,
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set);

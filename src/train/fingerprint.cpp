@@ -1,11 +1,17 @@
 #include "train/fingerprint.h"
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 namespace pangu::train {
 namespace {
 
-nlohmann::json settings_of(TrainConfig config) {
+using nlohmann::json;
+
+constexpr const char* kReplicas = "replicas";
+constexpr size_t kShownDigits = 16;  // of a hash
+
+json settings_of(TrainConfig config) {
   JsonFieldWriter writer;
   config.visit_fields(writer);
   for (const char* free :
@@ -18,21 +24,70 @@ nlohmann::json settings_of(TrainConfig config) {
   return writer.json;
 }
 
+json inputs_of(const RunInputs& inputs) {
+  json all = json::object();
+  const auto put = [&](const char* key, const std::string& hash) {
+    all[key] = hash.substr(0, kShownDigits);
+  };
+  put("data", inputs.data);
+  put("network", inputs.network);
+  put("conditioning", inputs.conditioning);
+  return all;
+}
+
+// Nothing was known of it when the fingerprint was written.
+bool is_unknown(const json& value) { return value.is_null() || value == json("") || value == 0; }
+
+json different(const json& was, const json& is) {
+  json keys = json::object();  // key -> [was, is]
+  const json settings = settings_of({}), inputs = inputs_of({});
+  for (const auto& [key, standard] : settings.items()) {
+    if (key == kReplicas) continue;
+    const json a = was.value(key, standard), b = is.value(key, standard);
+    if (a != b) keys[key] = {a, b};
+  }
+  const auto compare_known = [&](const std::string& key) {
+    const json a = was.value(key, json()), b = is.value(key, json());
+    if (!is_unknown(a) && !is_unknown(b) && a != b) keys[key] = {a, b};
+  };
+  compare_known(kReplicas);
+  for (const auto& [key, none] : inputs.items()) compare_known(key);
+  return keys;
+}
+
+// What differs between two fingerprints; nothing if one of them cannot be read.
+std::optional<json> differences(const std::string& before, const std::string& now) {
+  const json was = json::parse(before, nullptr, false), is = json::parse(now, nullptr, false);
+  if (!was.is_object() || !is.is_object()) return std::nullopt;
+  return different(was, is);
+}
+
 }  // namespace
 
-std::string fingerprint_of(const TrainConfig& config) { return settings_of(config).dump(); }
+std::string fingerprint_of(const TrainConfig& config, const RunInputs& inputs, int64_t replicas) {
+  json all = settings_of(config);
+  all[kReplicas] = replicas;
+  all.update(inputs_of(inputs));
+  return all.dump();
+}
 
 std::string difference_of(const std::string& before, const std::string& now) {
-  const nlohmann::json was = nlohmann::json::parse(before, nullptr, false);
-  const nlohmann::json is = nlohmann::json::parse(now, nullptr, false);
-  if (!was.is_object() || !is.is_object()) return before == now ? "" : "unreadable settings";
+  const auto keys = differences(before, now);
+  if (!keys) return before == now ? "" : "unreadable settings";
   std::string text;
-  const nlohmann::json defaults = settings_of({});
-  for (const auto& [key, standard] : defaults.items()) {
-    const nlohmann::json a = was.value(key, standard), b = is.value(key, standard);
-    if (a != b) text += (text.empty() ? "" : "; ") + key + " " + a.dump() + ", now " + b.dump();
+  for (const auto& [key, values] : keys->items()) {
+    text += (text.empty() ? "" : "; ") + key + " " + values[0].dump() + ", now " + values[1].dump();
   }
   return text;
+}
+
+std::string way_on(const std::string& before, const std::string& now) {
+  const auto keys = differences(before, now);
+  const std::string anew = "start with an empty output_dir or pass --fresh";
+  if (keys && keys->size() == 1 && keys->contains(kReplicas)) {
+    return "--set replicas=" + (*keys)[kReplicas][0].dump() + " goes on as before; else " + anew;
+  }
+  return "put back what it was, " + anew;
 }
 
 }  // namespace pangu::train

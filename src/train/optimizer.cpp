@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "train/muon.h"
+#include "train/thread_count.h"
 
 namespace pangu::train {
 namespace {
@@ -147,12 +148,12 @@ void Optimizer::for_each_slot(const Work& work) {
   std::atomic<size_t> next{0};
   const auto take = [&] {
     const at::NoGradGuard no_grad;
-    at::set_num_threads(1);  // of this thread, within one operator
+    use_threads_here(1);  // within one operator
     for (size_t k = next++; k < order_.size(); k = next++) work(order_[k]);
   };
   const bool host = slots_.empty() || slots_.front().param.is_cpu();
   std::vector<std::future<void>> threads;
-  for (int i = 0; i < (host ? at::get_num_threads() : 1); ++i) {
+  for (int i = 0; i < (host ? std::max(1, options_.threads) : 1); ++i) {
     threads.push_back(std::async(std::launch::async, take));
   }
   for (std::future<void>& thread : threads) thread.wait();

@@ -27,6 +27,7 @@ struct OptimizerOptions {
   double weight_decay = 0.01;  // decoupled; not applied to tensors of one dimension (norms, biases)
   double max_grad_norm = 1.0;  // 0 is off
   bool use_ema = true;
+  int threads = 1;  // that share the parameters of a step on the CPU; changes no result
 };
 
 class Optimizer {

@@ -2,18 +2,28 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/record_function.h>
+#include <c10/util/ThreadLocalDebugInfo.h>
 #include <torch/nn.h>
 
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <utility>
+
+#include "train/thread_count.h"
 
 namespace pangu::train {
 namespace {
 
-std::atomic<int64_t> g_flop{0};  // written only while count_flop() runs
+// Where the operators of a replica's thread, and of the threads that compute its gradients, find
+// the sum that they add to: libtorch hands this on from one to the other.
+struct FlopCounter : c10::DebugInfoBase {
+  std::atomic<int64_t> flop{0};
+};
+c10::DebugInfoKind counter_kind() { return c10::DebugInfoKind::PRODUCER_INFO; }
 
 int64_t product(at::IntArrayRef sizes) {
   int64_t p = 1;
@@ -50,9 +60,29 @@ int64_t flop_of(const at::RecordFunction& fn) {
 }
 
 std::unique_ptr<at::ObserverContext> on_operator(const at::RecordFunction& fn) {
-  g_flop += flop_of(fn);
+  if (auto* counter = dynamic_cast<FlopCounter*>(c10::ThreadLocalDebugInfo::get(counter_kind()))) {
+    counter->flop += flop_of(fn);
+  }
   return nullptr;
 }
+
+// Operators that this thread runs, or has run for it, are counted while this lives.
+class CountingHere {
+ public:
+  explicit CountingHere(const std::shared_ptr<FlopCounter>& counter)
+      : info_(counter_kind(), counter),
+        handle_(at::addThreadLocalCallback(
+            at::RecordFunctionCallback(on_operator)
+                .needsInputs(true)
+                .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}))) {}
+  ~CountingHere() { at::removeCallback(handle_); }
+  CountingHere(const CountingHere&) = delete;
+  CountingHere& operator=(const CountingHere&) = delete;
+
+ private:
+  c10::DebugInfoGuard info_;
+  at::CallbackHandle handle_;
+};
 
 }  // namespace
 
@@ -70,6 +100,7 @@ struct Replicas::Impl {
   const LossFunction* loss = nullptr;
   int64_t batch = 0, batch_size = 0;
   double scale = 1;
+  std::shared_ptr<FlopCounter> counter;  // or none, where nothing is counted
   std::vector<double> losses;
   std::exception_ptr error;
 
@@ -78,13 +109,15 @@ struct Replicas::Impl {
     const int64_t first = batch_size * replica / n, last = batch_size * (replica + 1) / n;
     losses[replica] = 0;
     if (first == last) return;
+    std::optional<CountingHere> counting;
+    if (counter) counting.emplace(counter);
     const at::Tensor sum = (*loss)({replica, batch, first, last - first});
     (sum * scale).backward();
     losses[replica] = sum.detach().to(at::kDouble).item<double>();
   }
 
   void loop(int replica) {
-    at::set_num_threads(threads);
+    use_threads_here(threads);
     uint64_t seen = 0;
     for (;;) {
       {
@@ -154,14 +187,10 @@ double Replicas::run(const LossFunction& loss, int64_t batch, int64_t batch_size
 
 double Replicas::count_flop(const LossFunction& loss, int64_t batch, int64_t batch_size,
                             double scale, double* sum) {
-  g_flop = 0;
-  const auto handle = at::addGlobalCallback(
-      at::RecordFunctionCallback(on_operator)
-          .needsInputs(true)
-          .scopes({at::RecordScope::FUNCTION, at::RecordScope::BACKWARD_FUNCTION}));
+  impl_->counter = std::make_shared<FlopCounter>();
   *sum = run(loss, batch, batch_size, scale);
-  at::removeCallback(handle);
-  return static_cast<double>(g_flop.load());
+  const std::shared_ptr<FlopCounter> counter = std::exchange(impl_->counter, nullptr);
+  return static_cast<double>(counter->flop.load());
 }
 
 NamedTensors Replicas::parameters() const { return impl_->named; }

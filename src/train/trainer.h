@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "train/config.h"
+#include "train/fingerprint.h"
 #include "train/optimizer.h"
 
 namespace pangu::train {
@@ -62,12 +63,18 @@ struct TrainResult {
 // How many replicas a run has: config.replicas, or one a core on the CPU, one on a GPU.
 int64_t replica_count(const TrainConfig& config);
 
+// Error kBadInput if output_dir has a checkpoint of other settings or inputs, or one that was made
+// by another number of replicas: it says what differs and how to go on. For callers with much to do
+// before train().
+void check_resumable(const TrainConfig& config, const RunInputs& inputs, int64_t replicas);
+
 // modules: `replica_count` networks of one shape. They are made to share the first one's weights,
 // converted to the training precision and device. Goes on from output_dir's checkpoint if there is
-// one and `resume`. Writes checkpoint.safetensors, metrics.jsonl and, at every sample
-// interval and at the end, metrics.html.
+// one and `resume`, after check_resumable. Writes checkpoint.safetensors, metrics.jsonl and, at
+// every sample interval and at the end, metrics.html.
 TrainResult train(const TrainConfig& config,
                   const std::vector<std::shared_ptr<torch::nn::Module>>& modules,
-                  const LossFunction& loss, const TrainHooks& hooks, bool resume = true);
+                  const LossFunction& loss, const RunInputs& inputs, const TrainHooks& hooks,
+                  bool resume = true);
 
 }  // namespace pangu::train

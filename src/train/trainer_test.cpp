@@ -1,6 +1,7 @@
 // The loop on a toy regression: what must hold whatever the network.
 #include "train/trainer.h"
 
+#include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 #include <torch/nn.h>
 #include <torch/types.h>
@@ -8,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -37,7 +39,8 @@ TrainConfig config_in(const std::string& folder) {
 }
 
 // Learns y = sum(x) of counter-keyed random x; hooks may stop it early.
-TrainResult run(const TrainConfig& config, const TrainHooks& hooks = {}, bool resume = true) {
+TrainResult run(const TrainConfig& config, const TrainHooks& hooks = {}, bool resume = true,
+                const RunInputs& inputs = {}) {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<torch::nn::Sequential> nets;
   for (int64_t r = 0; r < replica_count(config); ++r) {
@@ -57,7 +60,7 @@ TrainResult run(const TrainConfig& config, const TrainHooks& hooks = {}, bool re
         nets[static_cast<size_t>(slice.replica)]->forward(input.to(dtype)).to(at::kFloat);
     return (out.squeeze(1) - input.sum(1)).square().sum();
   };
-  return pangu::train::train(config, modules, loss, hooks, resume);
+  return pangu::train::train(config, modules, loss, inputs, hooks, resume);
 }
 
 bool equal(const std::map<std::string, at::Tensor>& a, const std::map<std::string, at::Tensor>& b) {
@@ -164,7 +167,7 @@ TEST_CASE("a checkpoint of other settings is refused") {
 
 TEST_CASE("a setting that a checkpoint does not know yet has its default") {
   TrainConfig c;
-  const std::string now = fingerprint_of(c);
+  const std::string now = fingerprint_of(c, {}, 2);
   std::string before = now;
   const size_t at = before.find("\"seed\":0");
   REQUIRE(at != std::string::npos);
@@ -172,8 +175,62 @@ TEST_CASE("a setting that a checkpoint does not know yet has its default") {
   CHECK(difference_of(before, now) == "");
   c.seed = 4;
   c.output_dir = "elsewhere";
-  CHECK(difference_of(before, fingerprint_of(c)) == "seed 0, now 4");
+  CHECK(difference_of(before, fingerprint_of(c, {}, 2)) == "seed 0, now 4");
   CHECK(difference_of("broken", now) != "");
+}
+
+TEST_CASE("a checkpoint of other inputs is refused by their name, one of unknown inputs is not") {
+  TestFolder folder;
+  const TrainConfig c = config_in(folder.path);
+  const RunInputs inputs{"pictures", "layers", "encoder"};
+  run(c, {}, true, inputs);
+  CHECK_NOTHROW(run(c, {}, true, inputs));
+  CHECK_NOTHROW(run(c, {}, true, {}));
+  const auto refused = [&](const RunInputs& other) {
+    return refusal_of([&] { run(c, {}, true, other); });
+  };
+  const RunInputs more{"pictures and more", "layers", "encoder"};
+  CHECK(contains(refused(more), "data \"pictures\", now \"pictures and mor"));
+  CHECK(contains(refused({"pictures", "other layers", "encoder"}), "network"));
+  CHECK(contains(refused({"pictures", "layers", "other encoder"}), "conditioning"));
+  CHECK_NOTHROW(run(c, {}, /*resume=*/false, more));
+}
+
+TEST_CASE(
+    "a checkpoint of another number of replicas is refused, and the error says how to go on") {
+  TestFolder folder;
+  TrainConfig c = config_in(folder.path);
+  run(c);
+  // As on a machine of three cores, where the configuration leaves the number to it.
+  c.replicas = 0;
+  CHECK_NOTHROW(check_resumable(c, {}, 2));
+  const std::string refusal = refusal_of([&] { check_resumable(c, {}, 3); });
+  CHECK(contains(refusal, "replicas 2, now 3"));
+  CHECK(contains(refusal, "--set replicas=2"));
+  // A checkpoint from before the number was kept has what the configuration said: nothing.
+  std::string unknown = fingerprint_of(c, {}, 2);
+  unknown.replace(unknown.find("\"replicas\":2"), 12, "\"replicas\":0");
+  CHECK(difference_of(unknown, fingerprint_of(c, {}, 3)) == "");
+}
+
+TEST_CASE("a run leaves the process's number of threads alone, of threads begun later too") {
+  const int before = at::get_num_threads();
+  at::set_num_threads(3);
+  const auto later = [] {
+    int count = 0;
+    std::thread([&] { count = at::get_num_threads(); }).join();
+    return count;
+  };
+  REQUIRE(later() == 3);
+  TestFolder folder;
+  TrainHooks hooks;
+  std::vector<int> during;
+  hooks.on_log = [&](const StepReport&) { during.push_back(later()); };
+  run(config_in(folder.path), hooks);
+  CHECK(during == std::vector<int>(during.size(), 3));
+  CHECK(later() == 3);
+  CHECK(at::get_num_threads() == 3);
+  at::set_num_threads(before);
 }
 
 TEST_CASE("an error inside a replica reaches the caller") {
@@ -185,7 +242,7 @@ TEST_CASE("an error inside a replica reaches the caller") {
     if (slice.replica == 1) throw bad_input("broken picture");
     return torch::zeros({}, torch::requires_grad());
   };
-  CHECK_THROWS_WITH_AS(pangu::train::train(c, {module, other}, loss, {}),
+  CHECK_THROWS_WITH_AS(pangu::train::train(c, {module, other}, loss, {}, {}),
                        doctest::Contains("broken picture"), Error);
 }
 

@@ -203,6 +203,30 @@ class Train(unittest.TestCase):
             self.train(self.denoiser(output, source, resolution=64, max_train_steps=3))
         self.assertEqual(self.weights("tar", "unet"), self.weights("folder", "unet"))
 
+    def test_a_run_does_not_go_on_with_other_data_networks_or_encoders(self):
+        data = self.pictures(6, 24)
+        config = self.denoiser("run", data, resolution=64, max_train_steps=4)
+        self.train(config, "--set", "max_train_steps=2")
+        self.train(config, "--dry-run")
+        caption, picture = data / "0003.txt", data / "0003.png"
+        for path, other in ((caption, "another disc\n"), (picture, picture.with_name("0001.png").read_bytes())):
+            before = path.read_bytes()
+            path.write_bytes(other if isinstance(other, bytes) else other.encode())
+            said = self.train(config, code=2)
+            self.assertRegex(said, r'data "\w+", now "\w+"')
+            self.assertIn("--fresh", said)
+            path.write_bytes(before)
+        network = self.folder / "unet.json"
+        network.write_text(json.dumps({**UNET, "norm_num_groups": 8}))
+        self.assertRegex(self.train(config, code=2), r'network "\w+", now "\w+"')
+        network.write_text(json.dumps(UNET))
+        self.assertIn("--set replicas=2", self.train(config, "--set", "replicas=1", code=2))
+        self.train(config)
+
+    def test_a_crop_that_is_larger_than_a_latent_is_refused(self):
+        config = self.denoiser("run", self.pictures(2, 24), resolution=64, latent_crop=9)
+        self.assertIn("latent_crop", self.train(config, code=2))
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -333,7 +333,8 @@ int run_train_bridge(const TrainBridgeArgs& args) {
       return seconds_since(begun) / seconds;
     };
   }
-  const train::TrainResult trained = train::train(config, modules, loss, hooks, /*resume=*/false);
+  const train::TrainResult trained =
+      train::train(config, modules, loss, {}, hooks, /*resume=*/false);
   bar.reset();
   fs::remove(config.output_dir + "/checkpoint.safetensors");
 

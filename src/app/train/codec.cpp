@@ -7,7 +7,7 @@
 
 #include "app/train/training.h"
 #include "core/hash.h"
-#include "io/mapped_file.h"
+#include "io/file_hash.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/unet/unet.h"
@@ -19,7 +19,7 @@ Codec open_codec(const std::string& folder) {
   const auto json = read_json_file(folder + "/config.json", "autoencoder");
   if (nn::PixelSpace::is_config(json)) {
     const auto pixels = nn::PixelSpace::from_json(json);
-    return {pixels.patch_size, true, json.dump(),
+    return {pixels.patch_size, true, sha256_hex(json.dump()),
             [pixels](const at::Tensor& image) { return pixels.encode(image); },
             [pixels](const at::Tensor& latents) { return pixels.decode(latents); }};
   }
@@ -28,8 +28,7 @@ Codec open_codec(const std::string& folder) {
   nn::load_into(*vae, nn::load_safetensors(weights));
   nn::weights_to_channels_last(*vae);
   vae->eval();
-  return {vae->config().downscale(), false,
-          io::read_text_file(weights) + io::read_text_file(folder + "/config.json"),
+  return {vae->config().downscale(), false, io::sha256_of_files({weights, folder + "/config.json"}),
           [vae](const at::Tensor& image) {
             return vae->scale(vae->encode(image.contiguous(at::MemoryFormat::ChannelsLast)).first);
           },

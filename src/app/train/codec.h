@@ -11,7 +11,7 @@ namespace pangu::app {
 struct Codec {
   int64_t downscale = 0;
   bool is_pixels = false;
-  std::string identity;  // other text for other latents of one picture
+  std::string identity;  // a hash, another one for other latents of one picture
   // pixels: [B,3,H,W] in [-1,1] <-> latents as a denoiser sees them [B,C,h,w], f32.
   std::function<at::Tensor(const at::Tensor& pixels)> encode;
   std::function<at::Tensor(const at::Tensor& latents)> decode;

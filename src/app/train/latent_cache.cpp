@@ -7,21 +7,20 @@
 #include <optional>
 #include <unordered_map>
 
-#include "app/train/codec.h"
 #include "app/train/training.h"
-#include "app/train/training_pictures.h"
 #include "core/error.h"
 #include "core/hash.h"
 #include "core/progress.h"
 #include "data/buckets.h"
 #include "data/scenes.h"
 #include "image/canny.h"
-#include "io/mapped_file.h"
+#include "io/file_hash.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/text/clip_vision.h"
 #include "nn/text/text_encoder.h"
 #include "nn/weights.h"
 #include "text/unigram.h"
+#include "train/denoiser_loss.h"
 
 namespace pangu::app {
 namespace {
@@ -156,8 +155,9 @@ std::vector<data::Bucket> picture_buckets(const train::TrainConfig& config) {
   return data::make_buckets(options);
 }
 
-std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<data::Item>& items,
+std::vector<Job> make_jobs(const train::TrainConfig& config, const TrainingData& data,
                            data::Report& report, CaptionBook& book) {
+  const std::vector<data::Item>& items = data.items;
   const auto numbers = [&](const std::vector<std::string>& texts) {
     std::vector<int32_t> list;
     for (const std::string& t : texts) list.push_back(book.number_of(t));
@@ -165,9 +165,10 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
   };
   std::vector<Job> jobs;
   const std::vector<data::Bucket> buckets = picture_buckets(config);
-  for (const data::Item& item : items) {
+  for (size_t i = 0; i < items.size(); ++i) {
+    const data::Item& item = items[i];
     const data::Bucket b = buckets[data::assign_bucket(buckets, item.width, item.height)];
-    jobs.push_back({sha256_hex(item.id + " " + item.source),
+    jobs.push_back({data.contents[i],
                     [&item, &report] {
                       auto picture = data::try_load_image(item, report);
                       return picture ? std::move(*picture) : image::Image();
@@ -177,9 +178,7 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const std::vector<d
                     {numbers(item.captions_en), numbers(item.captions_zh)}});
   }
   const std::vector<data::Bucket> shapes = scene_shapes(config);
-  std::string scene_mark;  // scenes depend on all the items
-  for (const data::Item& item : items) scene_mark += item.id + "\n";
-  scene_mark = sha256_hex(scene_mark) + " ";
+  const std::string scene_mark = data.index_hash + " ";  // scenes depend on all the items
   for (size_t shape = 0; shape < shapes.size() && config.scene_count > 0; ++shape) {
     data::SceneOptions options;
     options.width_px = shapes[shape].width;
@@ -311,45 +310,54 @@ void add_pictures(const train::TrainConfig& config, const Codec& codec, train::L
   }
 }
 
-std::string model_bytes(const train::TrainConfig& config,
-                        std::initializer_list<const char*> files) {
-  std::string bytes;
-  for (const char* file : files) bytes += io::read_text_file(config.model_dir + file);
-  return bytes;
-}
-
 }  // namespace
 
-std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& config, bool quiet,
-                                                 const Stop& stop) {
-  const at::NoGradGuard no_grad;
-  const std::vector<data::Item> items = training_items(config);
-  data::Report report;
-  CaptionBook book;
-  const std::vector<Job> jobs = make_jobs(config, items, report, book);
-  const auto bar = [&](const char* label) {
-    return std::unique_ptr<ProgressBar>(quiet ? nullptr : new ProgressBar(label));
-  };
-  std::filesystem::create_directories(config.cache_dir);
-  auto set = std::make_shared<train::LatentSet>();
-  const Codec codec = open_codec(config.model_dir + "/vae");
+CacheSources open_cache_sources(const train::TrainConfig& config) {
+  CacheSources sources{training_data(config), open_codec(config.model_dir + "/vae"), ""};
   const bool reads_pictures = !config.image_encoder_config.empty();
-  if ((reads_pictures || !config.control.empty()) && !codec.is_pixels) {
+  if ((reads_pictures || !config.control.empty()) && !sources.codec.is_pixels) {
     throw bad_input("model_dir '" + config.model_dir + "'",
                     "a vae/config.json of PixelSpace, for `control` and `image_encoder_config`",
                     "an autoencoder");
   }
   if (!reads_pictures) {
-    train::TensorCache captions(config.cache_dir + "/captions.safetensors",
-                                sha256_hex(model_bytes(config, {"/text_encoder/model.safetensors",
-                                                                "/text_encoder/config.json",
-                                                                "/tokenizer/tokenizer.json"})));
+    sources.text_encoder =
+        io::sha256_of_files({config.model_dir + "/text_encoder/model.safetensors",
+                             config.model_dir + "/text_encoder/config.json",
+                             config.model_dir + "/tokenizer/tokenizer.json"});
+  }
+  return sources;
+}
+
+std::string conditioning_hash(const CacheSources& sources) {
+  return sha256_hex(sources.text_encoder + " " + sources.codec.identity);
+}
+
+std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& config,
+                                                 const CacheSources& sources, bool quiet,
+                                                 const Stop& stop) {
+  const at::NoGradGuard no_grad;
+  const Codec& codec = sources.codec;
+  data::Report report;
+  CaptionBook book;
+  const std::vector<Job> jobs = make_jobs(config, sources.data, report, book);
+  for (const Job& job : jobs) {
+    train::check_latent_crop(config, job.height / codec.downscale, job.width / codec.downscale);
+  }
+  const auto bar = [&](const char* label) {
+    return std::unique_ptr<ProgressBar>(quiet ? nullptr : new ProgressBar(label));
+  };
+  std::filesystem::create_directories(config.cache_dir);
+  auto set = std::make_shared<train::LatentSet>();
+  const bool reads_pictures = !config.image_encoder_config.empty();
+  if (!reads_pictures) {
+    train::TensorCache captions(config.cache_dir + "/captions.safetensors", sources.text_encoder);
     auto states = caption_states(config.model_dir, book.texts(), config.max_token_length, captions,
                                  stop, bar("captions").get());
     if (!states) return nullptr;
     set->captions = std::move(*states);
   }
-  train::TensorCache latents(config.cache_dir + "/latents.safetensors", sha256_hex(codec.identity));
+  train::TensorCache latents(config.cache_dir + "/latents.safetensors", codec.identity);
   auto latent_list = latent_items(config, codec, jobs, latents, stop, bar("latents").get());
   if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (!latent_list) return nullptr;

@@ -10,8 +10,10 @@
 #include "app/train/training.h"
 #include "app/train/training_pictures.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "image/sheet.h"
 #include "io/atomic_file.h"
+#include "io/file_hash.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/features/vgg.h"
 #include "nn/unet/unet.h"
@@ -107,7 +109,15 @@ void train_autoencoder(const TrainingRun& run) {
   // Pictures take minutes to read: what else can be wrong was found before.
   // Room for crops, where there are any.
   const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
-  const std::vector<at::Tensor> pictures = load_training_pictures(config, side, run.hooks.stop);
+  const TrainingData data = training_data(config);
+  train::RunInputs inputs;
+  inputs.data = data.index_hash;
+  inputs.network = sha256_hex(read_json_file(config.network_config, "network_config").dump());
+  if (!config.perceptual_weights.empty()) {
+    inputs.conditioning = io::sha256_of_file(config.perceptual_weights);
+  }
+  if (run.resume) train::check_resumable(config, inputs, train::replica_count(config));
+  const std::vector<at::Tensor> pictures = load_training_pictures(data, side, run.hooks.stop);
   if (pictures.empty()) return;  // stopped
   train::PerceptualFeatures perceptual;
   if (!config.perceptual_weights.empty()) {
@@ -133,7 +143,7 @@ void train_autoencoder(const TrainingRun& run) {
   };
   const train::TrainResult result =
       train::train(config, modules, train::autoencoder_loss(config, calls, perceptual, pictures),
-                   hooks, run.resume);
+                   inputs, hooks, run.resume);
 
   nn::load_into(*judge, result.weights);
   const Statistics statistics = measure(*judge, pictures);

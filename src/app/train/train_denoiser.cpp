@@ -10,6 +10,7 @@
 #include "app/train/latent_cache.h"
 #include "app/train/training.h"
 #include "core/error.h"
+#include "core/hash.h"
 #include "diffusion/image_noise.h"
 #include "diffusion/parameterisation.h"
 #include "diffusion/samplers/samplers.h"
@@ -31,6 +32,15 @@ constexpr int64_t kDenoiserSamples = 16;
 
 nn::UNetConfig read_unet_config(const std::string& path) {
   return nn::unet_config_from_json(read_json_file(path, "network_config"));
+}
+
+// Of the configurations of what is trained.
+std::string network_hash(const train::TrainConfig& config) {
+  std::string text = read_json_file(config.network_config, "network_config").dump();
+  if (!config.image_encoder_config.empty()) {
+    text += read_json_file(config.image_encoder_config, "image_encoder_config").dump();
+  }
+  return sha256_hex(text);
 }
 
 // A denoiser that reads a picture's embedding, and the encoder that makes it, as one to train.
@@ -200,8 +210,12 @@ void train_denoiser(const TrainingRun& run) {
     calls.push_back(call_of(network));
     modules.push_back(network.all);
   }
-  // Caching takes minutes: what else can be wrong was found before.
-  const auto set = latent_set_for(config, run.quiet, run.hooks.stop);
+  // Caching takes minutes: what else can be wrong is found before.
+  const CacheSources sources = open_cache_sources(config);
+  const train::RunInputs inputs{sources.data.index_hash, network_hash(config),
+                                conditioning_hash(sources)};
+  if (run.resume) train::check_resumable(config, inputs, train::replica_count(config));
+  const auto set = latent_set_for(config, sources, run.quiet, run.hooks.stop);
   if (!set) return;  // stopped
   if (run.dry_run) return;
 
@@ -217,7 +231,7 @@ void train_denoiser(const TrainingRun& run) {
   };
   const train::TrainResult result =
       train::train(config, modules, train::denoiser_loss(config, schedule, loss_config, calls, set),
-                   hooks, run.resume);
+                   inputs, hooks, run.resume);
 
   nn::load_into(*judge.all, result.weights);
   const at::NoGradGuard no_grad;

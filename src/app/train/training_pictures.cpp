@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <cstdio>
+#include <filesystem>
 
 #include "core/error.h"
+#include "data/content.h"
 #include "image/resize.h"
 
 namespace pangu::app {
@@ -23,9 +25,28 @@ at::Tensor fit(const image::Image& picture, int side) {
   return t;
 }
 
+// The hash of a picture that cannot be read: what has none is left out when it is decoded.
+constexpr const char* kUnreadable = "unreadable";
+
+std::vector<std::string> contents_of(const std::vector<data::Item>& items,
+                                     const std::string& cache_dir) {
+  std::filesystem::create_directories(cache_dir);
+  data::ContentHashes hashes(cache_dir + "/contents.json");
+  std::vector<std::string> contents;
+  for (const data::Item& item : items) {
+    try {
+      contents.push_back(hashes.of(item));
+    } catch (const Error&) {
+      contents.push_back(kUnreadable);
+    }
+  }
+  hashes.save();
+  return contents;
+}
+
 }  // namespace
 
-std::vector<data::Item> training_items(const train::TrainConfig& config) {
+TrainingData training_data(const train::TrainConfig& config) {
   data::Report report;
   std::vector<data::Item> items;
   data::ItemFilter filter;
@@ -42,14 +63,18 @@ std::vector<data::Item> training_items(const train::TrainConfig& config) {
     throw bad_input("train_data_dir", "at least one picture of part '" + config.data_part + "'",
                     "none", "`pangu-draw data stats FOLDER` counts what a folder holds");
   }
-  return items;
+  TrainingData data;
+  data.contents = contents_of(items, config.cache_dir);
+  data.index_hash = data::index_hash(items, data.contents);
+  data.items = std::move(items);
+  return data;
 }
 
-std::vector<at::Tensor> load_training_pictures(const train::TrainConfig& config, int64_t side_px,
+std::vector<at::Tensor> load_training_pictures(const TrainingData& data, int64_t side_px,
                                                const std::function<bool()>& stop) {
   data::Report report;
   std::vector<at::Tensor> pictures;
-  for (const data::Item& item : training_items(config)) {
+  for (const data::Item& item : data.items) {
     if (stop && stop()) return {};
     if (const auto picture = data::try_load_image(item, report)) {
       pictures.push_back(fit(*picture, static_cast<int>(side_px)));

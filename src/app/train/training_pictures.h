@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "data/dataset.h"
@@ -10,13 +11,20 @@
 
 namespace pangu::app {
 
-// Items of the training split that the configuration admits, of all its datasets. What cannot be
-// read is named on stderr and left out. Error kBadInput if nothing is left.
-std::vector<data::Item> training_items(const train::TrainConfig& config);
+// Items of the training split that the configuration admits, of all its datasets.
+struct TrainingData {
+  std::vector<data::Item> items;
+  std::vector<std::string> contents;  // SHA-256 of each one's bytes
+  std::string index_hash;             // of both; the same wherever the datasets lie
+};
 
-// The same as [S,S,4] u8 with S = side_px: smaller pictures enlarged (Lanczos), others shrunk,
+// What cannot be read is named on stderr and left out. The hashes of pictures are kept in
+// config.cache_dir. Error kBadInput if nothing is left.
+TrainingData training_data(const train::TrainConfig& config);
+
+// Its pictures as [S,S,4] u8 with S = side_px: smaller pictures enlarged (Lanczos), others shrunk,
 // centred on transparency. None if stop() says so meanwhile; stop may be empty.
-std::vector<at::Tensor> load_training_pictures(const train::TrainConfig& config, int64_t side_px,
+std::vector<at::Tensor> load_training_pictures(const TrainingData& data, int64_t side_px,
                                                const std::function<bool()>& stop);
 
 }  // namespace pangu::app
