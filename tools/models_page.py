@@ -19,7 +19,7 @@ RIVAL = re.compile(r"rival\s+(?P<name>.*) \| (?P<ours>.*) \| (?P<theirs>.*) \| (
 PIPELINES = "diffusers"
 FAMILIES = {"sd15": ("Stable Diffusion 1.x", PIPELINES), "sd21": ("Stable Diffusion 2.x", PIPELINES),
             "sd21v": ("Stable Diffusion 2.x, v-prediction", PIPELINES), "sdxl": ("SDXL", PIPELINES),
-            "refiner": ("SDXL refiner", PIPELINES), "variations": ("SD image variations", PIPELINES),
+            "ssd1b": ("SSD-1B", PIPELINES), "refiner": ("SDXL refiner", PIPELINES), "variations": ("SD image variations", PIPELINES),
             "pangu3": ("PanGu-Draw 3", "its second statement, tools/pangu_reference")}
 TASKS = ("text to image", "image to image", "inpainting", "inpainting model", "controlnet", "LoRA",
          "textual inversion", "tiny autoencoder", "image prompt", "with refiner")
@@ -42,6 +42,7 @@ and text encoders too, the one with `high` is the structure generator. One of th
 | Stable Diffusion 1.x | convolutional projections, one CLIP text encoder | text |
 | Stable Diffusion 2.x (eps and v) | linear projections, one OpenCLIP text encoder | text; the layer before the last |
 | SDXL base | two text encoders, six size numbers | text, pooled text, sizes and crop |
+| SSD-1B | SDXL without attention in the middle; depths of its own for every attention | as SDXL |
 | SDXL refiner | one OpenCLIP text encoder, four levels, five size numbers | text, pooled text, aesthetic score |
 | PanGu-Draw 3 | SDXL's network with one size index; Chinese CLIP beside OpenCLIP bigG | text, pooled text, size index |
 | SD image variations | a CLIP image encoder instead of a text encoder | `--image-prompt` |

@@ -105,6 +105,7 @@ const std::vector<Case>& cases() {
        {},
        scale},
       {"sdxl_refiner", Family::kSdxlRefiner, Part::kCheckpoint, "SDXL refiner", {}, scale},
+      {"ssd_1b", Family::kSsd1b, Part::kCheckpoint, "SSD-1B", {}, scale},
       {"controlnet_sd1", Family::kStableDiffusion1, Part::kControlNet, "Stable Diffusion 1.x", {}},
       {"controlnet_sdxl", Family::kSdxl, Part::kControlNet, "SDXL base", {}}};
   return all;

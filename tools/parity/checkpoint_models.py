@@ -33,6 +33,8 @@ REFINER = dict(SDXL, down_block_types=["DownBlock2D", "CrossAttnDownBlock2D", "C
                block_out_channels=[32, 64, 128, 128], transformer_layers_per_block=4,
                attention_head_dim=[1, 1, 2, 2], cross_attention_dim=128,
                projection_class_embeddings_input_dim=128 + 5 * 256)
+SSD_1B = dict(SDXL, mid_block_type="UNetMidBlock2D", transformer_layers_per_block=[1, [2, 2], [4, 4]],
+              reverse_transformer_layers_per_block=[[4, 4, 10], [2, 1, 1], 1])
 PANGU = dict(SDXL, block_out_channels=[32, 64, 64], attention_head_dim=1,
              projection_class_embeddings_input_dim=128 + 256)
 VAE = dict(in_channels=3, out_channels=3, latent_channels=4, sample_size=64,

@@ -159,9 +159,9 @@ def sd2(out, v_prediction, in_channels=4):
     return finish(out, single, folder, F16)
 
 
-def sdxl(out, refiner=False, in_channels=4):
+def sdxl(out, refiner=False, in_channels=4, network=models.SDXL):
     folder = out / "folder"
-    config = dict(models.REFINER if refiner else models.SDXL, in_channels=in_channels)
+    config = dict(models.REFINER if refiner else network, in_channels=in_channels)
     dtype = BF16 if refiner else F16
     network, auto = models.unet(config, 21 + refiner), models.vae(0.13025, 23)
     second = models.text(models.OPENCLIP, 25, projection=True)
@@ -284,6 +284,7 @@ CASES = {
     "sdxl": sdxl,
     "sdxl_inpaint": lambda out: sdxl(out, in_channels=9),
     "sdxl_refiner": lambda out: sdxl(out, refiner=True),
+    "ssd_1b": lambda out: sdxl(out, network=models.SSD_1B),
     "pangu_draw_3": pangu_draw_3,
     "controlnet_sd1": lambda out: controlnet(out, "sd1"),
     "controlnet_sdxl": lambda out: controlnet(out, "sdxl"),

@@ -339,6 +339,31 @@ def sdxl(dump, folder):
     sdxl_tasks(dump, pipeline, model, start)
 
 
+def ssd_1b(dump, folder):
+    """SDXL's pipeline around a network with lists of depths, and ControlNets of both networks."""
+    torch.manual_seed(6)
+    networks = [tiny.unet_xl(64, 6, 64 + 96, levels=3, **changes)
+                for changes in (tiny.SSD_1B, {"layers_per_block": 2})]
+    pipeline = StableDiffusionXLPipeline(
+        unet=networks[0], vae=tiny.vae(0.13025), scheduler=tiny.scheduler(),
+        text_encoder=tiny.text_encoder(64, 3, "quick_gelu"), tokenizer=tiny.tokenizer(folder / "ssd1", "<|endoftext|>"),
+        text_encoder_2=tiny.text_encoder(96, 3, "gelu", projection=64),
+        tokenizer_2=tiny.tokenizer(folder / "ssd2", "!"), add_watermarker=False)
+    model = dump.save(pipeline, "ssd1b")
+    dump.draw("ssd1b text to image", pipeline, model, ("euler", "normal"),
+              {"prompt": PROMPT, "negative_prompt": "ugly", **SIZE}, {"negative": "ugly"},
+              change=("heun", {"sampler": "heun"}))
+    net = tiny.controlnet(networks[1])
+    path = str(dump.out / "models" / "controlnet_ssd1b")
+    net.save_pretrained(path)
+    hint = photograph(**SIZE, seed=9)
+    dump.draw("ssd1b controlnet: of SDXL",
+              StableDiffusionXLControlNetPipeline(**pipeline.components, add_watermarker=False, controlnet=net), model,
+              ("euler", "normal"), {"prompt": PROMPT, "image": hint, "controlnet_conditioning_scale": 0.7},
+              {"controls": [{"image": dump.image("hint_ssd1b", hint), "weight": 0.7, "from": 0.0, "to": 1.0}]},
+              controlnets=[path], change=NO_CONTROL)
+
+
 def sdxl_tasks(dump, pipeline, model, start):
     """From a picture, around a mask, along a ControlNet's hint."""
     parts = {**pipeline.components, "add_watermarker": False}
@@ -385,6 +410,7 @@ def main():
         stable_diffusion_2(dump, tokenizers)
         sdxl(dump, tokenizers)
         configurations(dump, tokenizers)
+        ssd_1b(dump, tokenizers)
         image_variations(dump)
         adapters(dump, tokenizers)
         single_pictures.draw_all(dump)

@@ -76,16 +76,22 @@ def unet_sd(in_channels=4, context=64, linear=False):
         use_linear_projection=linear, norm_num_groups=16))
 
 
-def unet_xl(pooled, numbers, context, levels):
+# SDXL with transformer blocks taken out one by one, and none in the middle.
+SSD_1B = {"layers_per_block": 2, "mid_block_type": "UNetMidBlock2D",
+          "transformer_layers_per_block": [1, [2, 1], [1, 3]],
+          "reverse_transformer_layers_per_block": [[2, 1, 3], [2, 1, 1], 1]}
+
+
+def unet_xl(pooled, numbers, context, levels, **changes):
     down = {3: ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
             4: ("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D")}[levels]
     up = tuple(d.replace("Down", "Up") for d in reversed(down))
-    return louder(UNet2DConditionModel(
-        sample_size=64, block_out_channels=(32, 64, 64, 64)[:levels], down_block_types=down, up_block_types=up,
-        layers_per_block=1, cross_attention_dim=context, attention_head_dim=2,
-        transformer_layers_per_block=(1, 2, 3, 1)[:levels], use_linear_projection=True,
-        addition_embed_type="text_time", addition_time_embed_dim=32,
-        projection_class_embeddings_input_dim=pooled + 32 * numbers, norm_num_groups=16))
+    return louder(UNet2DConditionModel(**{
+        "sample_size": 64, "block_out_channels": (32, 64, 64, 64)[:levels], "down_block_types": down,
+        "up_block_types": up, "layers_per_block": 1, "cross_attention_dim": context, "attention_head_dim": 2,
+        "transformer_layers_per_block": (1, 2, 3, 1)[:levels], "use_linear_projection": True,
+        "addition_embed_type": "text_time", "addition_time_embed_dim": 32,
+        "projection_class_embeddings_input_dim": pooled + 32 * numbers, "norm_num_groups": 16, **changes}))
 
 
 def controlnet(unet):

@@ -86,6 +86,8 @@ def sdxl(singles):
     pipeline, model = singles.open("sdxl", StableDiffusionXLPipeline)
     draw("single sdxl text to image", pipeline, model, EULER, TEXT, NEGATIVE, change=PLAIN)
     draw("single sdxl text to image: dpmpp_2m karras", pipeline, model, KARRAS, TEXT, NEGATIVE, change=NORMAL)
+    cut, cut_model = singles.open("ssd_1b", StableDiffusionXLPipeline)
+    draw("single ssd1b text to image", cut, cut_model, EULER, TEXT, NEGATIVE, change=PLAIN)
     singles.lora("single sdxl LoRA: kohya, blocks of LDM", pipeline, model, "lora_kohya_sdxl_ldm")
     singles.lora("single sdxl LoRA: diffusers", pipeline, model, "lora_diffusers_sdxl")
 

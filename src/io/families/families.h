@@ -18,6 +18,7 @@ enum class Family {
   kStableDiffusion2,  // linear proj_in, one OpenCLIP text encoder
   kSdxl,              // two text encoders, six size numbers
   kSdxlRefiner,       // one OpenCLIP text encoder, five size numbers, four levels
+  kSsd1b,             // SDXL without attention in the middle
   kPanguDraw3,        // SDXL's network with one size index
   kImageVariations,   // Stable Diffusion 1's network with a CLIP image embedding as context
 };

@@ -97,8 +97,10 @@ void unet(Maker& m, const std::string& p, const Shape& s) {
     skips.push_back(c);
   }
   resnet(m, p + "middle_block.0", c, c, time);
-  attention(m, p + "middle_block.1", c, s.middle, s);
-  resnet(m, p + "middle_block.2", c, c, time);
+  if (s.middle > 0) {
+    attention(m, p + "middle_block.1", c, s.middle, s);
+    resnet(m, p + "middle_block.2", c, c, time);
+  }
   index = 0;
   for (size_t level = levels; level-- > 0;) {
     for (int layer = 0; layer <= s.layers; ++layer, ++index) {
@@ -208,6 +210,13 @@ TEST_CASE("UNets of the released widths are recognised by themselves") {
   pangu.addition = 1536;
   check_whole(unet_only(pangu), Family::kPanguDraw3);
   check_whole(unet_only(sdxl(), ""), Family::kSdxl);  // LDM's names without prefix
+}
+
+TEST_CASE("SDXL without attention in the middle is SSD-1B") {
+  Shape cut = sdxl();
+  cut.middle = 0;
+  check_whole(unet_only(cut), Family::kSsd1b);
+  check_whole(unet_only(cut, ""), Family::kSsd1b);
 }
 
 TEST_CASE("narrower, deeper and uneven variants are the same families") {

@@ -30,6 +30,9 @@ bool is_pangu_draw_3(const Recognised& found, const NetworkSigns& s, const Surro
 bool is_sdxl_refiner(const Recognised& found, const NetworkSigns& s, const Surroundings&) {
   return is_xl(s) && found.addition_numbers == kRefinerNumbers;
 }
+bool is_ssd_1b(const Recognised&, const NetworkSigns& s, const Surroundings&) {
+  return is_xl(s) && !s.middle_attends;
+}
 bool is_sdxl(const Recognised&, const NetworkSigns& s, const Surroundings&) { return is_xl(s); }
 
 }  // namespace
@@ -42,6 +45,7 @@ const std::vector<FamilyRow>& family_table() {
       {Family::kStableDiffusion2, "Stable Diffusion 2.x", 1024, 1024, true, is_sd2},
       {Family::kPanguDraw3, "PanGu-Draw 3", 0, 0, false, is_pangu_draw_3},
       {Family::kSdxlRefiner, "SDXL refiner", 1280, 0, false, is_sdxl_refiner},
+      {Family::kSsd1b, "SSD-1B", 0, 0, false, is_ssd_1b},
       {Family::kSdxl, "SDXL base", 2048, 0, false, is_sdxl},
   };
   return table;

@@ -15,13 +15,14 @@ FamilySpec sd1();
 FamilySpec sd2();
 FamilySpec sdxl();
 FamilySpec sdxl_refiner();
+FamilySpec ssd_1b();
 
 namespace {
 
 // Own models have networks like others', so that their model_index.json is asked first.
 std::vector<FamilySpec> all_specs() {
-  return {own_picture_models(), own_models(),      pangu_draw_3(), sd1(), sd2(), sdxl(),
-          sdxl_refiner(),       image_variations()};
+  return {own_picture_models(), own_models(), pangu_draw_3(),    sd1(), sd2(), sdxl(),
+          sdxl_refiner(),       ssd_1b(),     image_variations()};
 }
 
 FamilySpec unknown_family() {
