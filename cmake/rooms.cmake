@@ -71,6 +71,10 @@ function(pangu_room name)
       target_precompile_headers(pangu_${name} REUSE_FROM ${pch})
       set_target_properties(pangu_${name} PROPERTIES UNITY_BUILD ${PANGU_UNITY}
                             UNITY_BUILD_BATCH_SIZE ${PANGU_UNITY_FILES})
+      if(PANGU_UNITY)
+        # In such a unit gcc takes a .cpp file for a header, whose classes should hold nothing of an anonymous namespace.
+        target_compile_options(pangu_${name} PRIVATE -Wno-subobject-linkage)
+      endif()
     endif()
   endif()
   if(PANGU_TESTS AND tests)

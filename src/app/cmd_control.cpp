@@ -19,7 +19,7 @@ namespace {
 
 using image::Image;
 
-void check_out(const std::string& out) {
+void check_control_out(const std::string& out) {
   const std::filesystem::path path(out);
   if (path.extension() != ".png") throw bad_input("OUT", "a name ending in .png", "'" + out + "'");
   if (!path.parent_path().empty() && !std::filesystem::is_directory(path.parent_path())) {
@@ -114,7 +114,7 @@ Image poses_of(const ControlArgs& args) {
 }  // namespace
 
 int run_control(const ControlArgs& args) {
-  check_out(args.out);
+  check_control_out(args.out);
   const Image control = args.kind == "edges" ? edges_of(args)
                         : args.kind == "hed" ? soft_edges_of(args)
                                              : poses_of(args);

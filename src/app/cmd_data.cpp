@@ -21,7 +21,7 @@
 namespace pangu::app {
 namespace {
 
-using json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 // Runs a program and waits; its output is ours. Returns its exit code.
 int run_and_wait(const std::vector<std::string>& words) {
@@ -69,8 +69,8 @@ void print_skipped(const data::Report& report) {
   if (report.skipped > 0) std::cerr << report.text() << "\n";
 }
 
-json skipped_json(const data::Report& report) {
-  json names = json::array();
+OrderedJson skipped_json(const data::Report& report) {
+  OrderedJson names = OrderedJson::array();
   for (const auto& [name, reason] : report.first_skipped) {
     names.push_back({{"name", name}, {"reason", reason}});
   }
@@ -136,11 +136,11 @@ int stats(const DataArgs& args) {
     count("group", item.group);
   }
   if (args.json) {
-    const json found = {{"pictures", items.size()},       {"cutouts", cutouts},
-                        {"concepts", concepts.size()},    {"captions_en", english},
-                        {"captions_zh", chinese},         {"counts", columns},
-                        {"skipped", skipped_json(report)}};
-    std::cout << found.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+    const OrderedJson found = {{"pictures", items.size()},       {"cutouts", cutouts},
+                               {"concepts", concepts.size()},    {"captions_en", english},
+                               {"captions_zh", chinese},         {"counts", columns},
+                               {"skipped", skipped_json(report)}};
+    std::cout << found.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << "\n";
     return 0;
   }
   std::vector<Row> rows = {{"pictures", "", std::to_string(items.size())},
@@ -163,8 +163,8 @@ int check_data(const DataArgs& args) {
   const std::vector<data::Item> items = chosen_items(args, report);
   const size_t whole = data::decodable(items, report).size();
   if (args.json) {
-    const json found = {{"whole", whole}, {"skipped", skipped_json(report)}};
-    std::cout << found.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+    const OrderedJson found = {{"whole", whole}, {"skipped", skipped_json(report)}};
+    std::cout << found.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << "\n";
   } else {
     std::cout << whole << " pictures are whole, " << report.skipped << " cannot be read\n";
     for (const auto& [name, reason] : report.first_skipped) {

@@ -21,20 +21,20 @@ namespace pangu::app {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kMaxJsonBytes = 16 << 20;
 
-std::string shape_text(const json& shape) {
+std::string shape_text(const OrderedJson& shape) {
   std::string text;
-  for (const json& side : shape) {
+  for (const OrderedJson& side : shape) {
     text += (text.empty() ? "" : "x") + std::to_string(side.get<int64_t>());
   }
   return text.empty() ? "scalar" : text;
 }
 
 // Says why `draw` would refuse a model, if it would: the same reading of the same files.
-void add_refusal(json& found, const fs::path& model) {
+void add_refusal(OrderedJson& found, const fs::path& model) {
   if (found.contains("problem")) return;
   try {
     pipeline::load_model(model.string());
@@ -43,15 +43,16 @@ void add_refusal(json& found, const fs::path& model) {
   }
 }
 
-json inspect_weights(const fs::path& path, bool every_tensor) {
-  json found = weights_report(io::WeightsFile::open(path.string()), path.string(), every_tensor);
+OrderedJson inspect_weights(const fs::path& path, bool every_tensor) {
+  OrderedJson found =
+      weights_report(io::WeightsFile::open(path.string()), path.string(), every_tensor);
   if (found["recognised"]["part"] == io::name_of(io::Part::kCheckpoint)) add_refusal(found, path);
   return found;
 }
 
-json read_json(const fs::path& path) {
+OrderedJson read_json(const fs::path& path) {
   const std::string text = io::read_text_file(path.string(), kMaxJsonBytes);
-  json value = json::parse(text, nullptr, false);
+  OrderedJson value = OrderedJson::parse(text, nullptr, false);
   if (value.is_discarded()) throw bad_input(path.string(), "JSON", "a text that is none");
   return value;
 }
@@ -70,7 +71,7 @@ std::vector<fs::path> weights_in(const fs::path& folder) {
 }
 
 // Of diffusers' config.json, or of transformers'.
-std::string class_in(const json& config) {
+std::string class_in(const OrderedJson& config) {
   const auto name = config.find("_class_name");
   if (name != config.end() && name->is_string()) return name->get<std::string>();
   const auto classes = config.find("architectures");
@@ -79,9 +80,10 @@ std::string class_in(const json& config) {
 }
 
 // "unet.conv_in.weight" of the folder unet_texture -> "unet_texture.conv_in.weight".
-void add_names(json& all, const json& part, const char* key, const std::string& component) {
+void add_names(OrderedJson& all, const OrderedJson& part, const char* key,
+               const std::string& component) {
   if (!part.contains(key)) return;
-  for (const json& item : part[key]) {
+  for (const OrderedJson& item : part[key]) {
     const std::string name = item;
     const bool prefixed = std::string_view(key) == "missing";
     all.push_back(component + "." + (prefixed ? name.substr(name.find('.') + 1) : name));
@@ -90,16 +92,17 @@ void add_names(json& all, const json& part, const char* key, const std::string& 
 
 // The parts of a folder with their sums; `found` gets "parameters", "size_bytes", "parts" and what
 // is missing and unexpected in all of them.
-void add_parts(json& found, const fs::path& folder, const std::vector<fs::path>& files,
+void add_parts(OrderedJson& found, const fs::path& folder, const std::vector<fs::path>& files,
                bool every_tensor) {
-  json parts = json::array(), missing = json::array(), unexpected = json::array();
+  OrderedJson parts = OrderedJson::array(), missing = OrderedJson::array(),
+              unexpected = OrderedJson::array();
   int64_t parameters = 0, bytes = 0;
   std::map<std::string, io::WeightsFile> components;
   for (const fs::path& path : files) {
     const io::WeightsFile& file =
         components.insert_or_assign(path.string(), io::WeightsFile::open(path.string()))
             .first->second;
-    json part = weights_report(file, fs::relative(path, folder).string(), every_tensor);
+    OrderedJson part = weights_report(file, fs::relative(path, folder).string(), every_tensor);
     const fs::path home = fs::is_directory(path) ? path : path.parent_path();
     if (home != folder && fs::exists(home / "config.json")) {
       part["class"] = class_in(read_json(home / "config.json"));
@@ -129,21 +132,21 @@ void add_parts(json& found, const fs::path& folder, const std::vector<fs::path>&
 }
 
 // A model in the layout of diffusers: one part a folder in it.
-json inspect_model(const fs::path& folder, bool every_tensor) {
+OrderedJson inspect_model(const fs::path& folder, bool every_tensor) {
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     if (!entry.is_directory()) continue;
     for (const fs::path& file : weights_in(entry.path())) files.push_back(file);
   }
   std::sort(files.begin(), files.end());
-  json found = {{"kind", "model"},
-                {"path", folder.string()},
-                {"model_index", read_json(folder / "model_index.json")}};
+  OrderedJson found = {{"kind", "model"},
+                       {"path", folder.string()},
+                       {"model_index", read_json(folder / "model_index.json")}};
   add_parts(found, folder, files, every_tensor);
-  const json& index = found["model_index"];
+  const OrderedJson& index = found["model_index"];
   if (found.contains("recognised") && !class_in(index).empty()) {
     // The pipeline says more than "no known family", and no less beside one.
-    json& name = found["recognised"]["name"];
+    OrderedJson& name = found["recognised"]["name"];
     const bool known = found["recognised"]["family"] != io::name_of(io::Family::kUnknown);
     name = known ? name.get<std::string>() + " (" + class_in(index) + ")" : class_in(index);
   }
@@ -152,13 +155,13 @@ json inspect_model(const fs::path& folder, bool every_tensor) {
 }
 
 // A folder with nothing but weights: one component, or PanGu-Draw 3's pair of files.
-json inspect_folder(const fs::path& folder, bool every_tensor) {
+OrderedJson inspect_folder(const fs::path& folder, bool every_tensor) {
   const std::vector<fs::path> files = weights_in(folder);
   if (files.empty()) {
     throw bad_input("inspect", "a folder with a model_index.json or with weights", folder.string());
   }
   if (files.size() == 1) return inspect_weights(files.front(), every_tensor);
-  json found = {{"kind", "weights"}, {"path", folder.string()}};
+  OrderedJson found = {{"kind", "weights"}, {"path", folder.string()}};
   add_parts(found, folder, files, every_tensor);
   return found;
 }
@@ -175,13 +178,13 @@ bool is_picture(const fs::path& path) {
          (text.starts_with("RIFF") && text.substr(8).starts_with("WEBP"));
 }
 
-json inspect_picture(const fs::path& path) {
+OrderedJson inspect_picture(const fs::path& path) {
   const io::MappedFile file(path.string());
   const auto bytes = file.bytes();
   const std::span<const uint8_t> pixels(reinterpret_cast<const uint8_t*>(bytes.data()),
                                         bytes.size());
   const image::Image picture = image::decode_image(pixels);
-  json text = json::object();
+  OrderedJson text = OrderedJson::object();
   if (path.extension() == ".png") {
     for (const auto& [key, value] : image::read_png_text(pixels)) text[key] = value;
   }
@@ -192,7 +195,7 @@ json inspect_picture(const fs::path& path) {
           {"text", text}};
 }
 
-Row summary_row(const json& part) {
+Row summary_row(const OrderedJson& part) {
   const std::string known = part["recognised"]["part"];
   return {part["path"].get<std::string>(),
           part.value("class", known == "unknown" ? "" : known),
@@ -202,17 +205,17 @@ Row summary_row(const json& part) {
           precision_text(part["parameters_by_dtype"])};
 }
 
-void print_tensors(const json& part) {
+void print_tensors(const OrderedJson& part) {
   if (!part.contains("tensor_list")) return;
   std::vector<Row> rows;
-  for (const json& tensor : part["tensor_list"]) {
+  for (const OrderedJson& tensor : part["tensor_list"]) {
     rows.push_back({"  " + tensor["name"].get<std::string>(), tensor["dtype"].get<std::string>(),
                     shape_text(tensor["shape"])});
   }
   std::cout << table(rows);
 }
 
-void print(const json& found) {
+void print(const OrderedJson& found) {
   const std::string kind = found["kind"];
   if (kind == "picture") {
     std::cout << found["path"].get<std::string>() << ": " << found["width"] << "x"
@@ -223,23 +226,24 @@ void print(const json& found) {
     return;
   }
   const bool one = !found.contains("parts");
-  const std::vector<json> parts =
-      one ? std::vector<json>{found} : found["parts"].get<std::vector<json>>();
+  const std::vector<OrderedJson> parts =
+      one ? std::vector<OrderedJson>{found} : found["parts"].get<std::vector<OrderedJson>>();
   std::vector<Row> rows = {{"file", "class", "tensors", "parameters", "size", "types"}};
-  for (const json& part : parts) rows.push_back(summary_row(part));
+  for (const OrderedJson& part : parts) rows.push_back(summary_row(part));
   std::cout << table(rows);
   std::cout << report_text(found);
-  for (const json& part : parts) {
+  for (const OrderedJson& part : parts) {
     // Of a model's parts only what is wrong: the rest is in the table.
     if (kind == "weights" || (!one && part.contains("problem"))) {
       std::cout << part["path"].get<std::string>() << ":\n" << report_text(part);
     }
   }
-  for (const json& part : parts) print_tensors(part);
+  for (const OrderedJson& part : parts) print_tensors(part);
   if (kind == "model") std::cout << "model_index.json: " << found["model_index"].dump(2) << "\n";
   if (one && !found["metadata"].empty()) {
     std::cout << "metadata: "
-              << found["metadata"].dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+              << found["metadata"].dump(2, ' ', false, OrderedJson::error_handler_t::replace)
+              << "\n";
   }
 }
 
@@ -247,7 +251,7 @@ void print(const json& found) {
 
 int run_inspect(const InspectArgs& args) {
   const fs::path path = args.path;
-  json found;
+  OrderedJson found;
   if (fs::is_directory(path)) {
     found = fs::exists(path / "model_index.json") ? inspect_model(path, args.tensors)
                                                   : inspect_folder(path, args.tensors);
@@ -256,7 +260,7 @@ int run_inspect(const InspectArgs& args) {
   }
   if (args.json) {
     // Names and texts of foreign files may be no UTF-8.
-    std::cout << found.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+    std::cout << found.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << "\n";
   } else {
     print(found);
   }

@@ -16,7 +16,7 @@ namespace pangu::app {
 namespace {
 
 namespace fs = std::filesystem;
-using json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr float kWebpQuality = 90;
 
@@ -39,9 +39,9 @@ data::Item item_of(const data::ScenePlan& plan, bool heldout) {
   return item;
 }
 
-json boxes_line(const std::string& file, const data::ScenePlan& plan,
-                const data::DrawnScene& drawn) {
-  json things = json::array();
+OrderedJson boxes_line(const std::string& file, const data::ScenePlan& plan,
+                       const data::DrawnScene& drawn) {
+  OrderedJson things = OrderedJson::array();
   for (size_t i = 0; i < plan.things.size(); ++i) {
     const image::Box& box = drawn.boxes[i];
     things.push_back(

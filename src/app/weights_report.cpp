@@ -11,13 +11,13 @@
 namespace pangu::app {
 namespace {
 
-using json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr size_t kListed = 8;  // names of a list that the text shows
 
 struct Sum {
   int64_t tensors = 0, parameters = 0, size_bytes = 0;
-  json parameters_by_dtype = json::object();
+  OrderedJson parameters_by_dtype = OrderedJson::object();
 
   void add(const io::TensorView& view) {
     const int64_t count = io::element_count(view.shape);
@@ -40,10 +40,11 @@ bool has_components(io::Part part) {
   }
 }
 
-void add_components(json& report, const io::TensorViews& tensors, const io::Recognised& what) {
+void add_components(OrderedJson& report, const io::TensorViews& tensors,
+                    const io::Recognised& what) {
   try {
     const io::Components found = io::components_of(tensors, what);
-    json components = json::array();
+    OrderedJson components = OrderedJson::array();
     for (const auto& [name, part] : found.parts) {
       Sum sum;
       for (const auto& [key, tensor] : part) sum.add(tensor.view);
@@ -62,31 +63,31 @@ void add_components(json& report, const io::TensorViews& tensors, const io::Reco
 }
 
 template <typename Key>
-json counts_of(const std::map<Key, size_t>& counts) {
-  json found = json::array();
+OrderedJson counts_of(const std::map<Key, size_t>& counts) {
+  OrderedJson found = OrderedJson::array();
   for (const auto& [value, modules] : counts) {
     found.push_back({{"value", value}, {"modules", modules}});
   }
   return found;
 }
 
-json lora_report(const io::LoraSummary& lora) {
+OrderedJson lora_report(const io::LoraSummary& lora) {
   return {{"made_for", lora.made_for},         {"ranks", counts_of(lora.ranks)},
           {"alphas", counts_of(lora.alphas)},  {"targets", lora.targets},
           {"convolutions", lora.convolutions}, {"unsupported", lora.unsupported}};
 }
 
 // "rank 4 (12 modules), 8 (2 modules)"
-std::string counts_text(const json& counts) {
+std::string counts_text(const OrderedJson& counts) {
   std::string text;
-  for (const json& item : counts) {
+  for (const OrderedJson& item : counts) {
     text += (text.empty() ? "" : ", ") + item["value"].dump() + " (" + item["modules"].dump() +
             (item["modules"] == 1 ? " module)" : " modules)");
   }
   return text.empty() ? "not said" : text;
 }
 
-std::string list_text(const json& names) {
+std::string list_text(const OrderedJson& names) {
   if (names.empty()) return "none";
   std::string text = std::to_string(names.size()) + ": ";
   for (size_t i = 0; i < std::min(kListed, names.size()); ++i) {
@@ -95,7 +96,7 @@ std::string list_text(const json& names) {
   return text + (names.size() > kListed ? ", ... (--json lists all)" : "");
 }
 
-std::string pairs_text(const json& counts) {
+std::string pairs_text(const OrderedJson& counts) {
   std::string text;
   for (const auto& [name, count] : counts.items()) {
     text += (text.empty() ? "" : ", ") + name + " (" + count.dump() + ")";
@@ -103,8 +104,8 @@ std::string pairs_text(const json& counts) {
   return text.empty() ? "none" : text;
 }
 
-void add_recognised_rows(std::vector<Row>& rows, const json& report) {
-  const json& what = report["recognised"];
+void add_recognised_rows(std::vector<Row>& rows, const OrderedJson& report) {
+  const OrderedJson& what = report["recognised"];
   rows.push_back({"is", what["name"].get<std::string>()});
   const std::string kind = report["kind"], layout = what["layout"];
   rows.push_back({"layout", what["part"].get<std::string>() + ", " + layout +
@@ -115,7 +116,7 @@ void add_recognised_rows(std::vector<Row>& rows, const json& report) {
   }
 }
 
-void add_lora_rows(std::vector<Row>& rows, const json& lora) {
+void add_lora_rows(std::vector<Row>& rows, const OrderedJson& lora) {
   rows.push_back({"rank", counts_text(lora["ranks"])});
   rows.push_back({"alpha", counts_text(lora["alphas"])});
   const bool convolutions = lora["convolutions"] != 0;
@@ -127,11 +128,11 @@ void add_lora_rows(std::vector<Row>& rows, const json& lora) {
 
 }  // namespace
 
-json recognised_report(const io::Recognised& what) {
-  json found = {{"name", what.human_name},
-                {"family", io::name_of(what.family)},
-                {"layout", io::name_of(what.layout)},
-                {"part", io::name_of(what.part)}};
+OrderedJson recognised_report(const io::Recognised& what) {
+  OrderedJson found = {{"name", what.human_name},
+                       {"family", io::name_of(what.family)},
+                       {"layout", io::name_of(what.layout)},
+                       {"part", io::name_of(what.part)}};
   const std::pair<const char*, int64_t> numbers[] = {{"in_channels", what.in_channels},
                                                      {"latent_channels", what.latent_channels},
                                                      {"context_dim", what.context_dim},
@@ -142,9 +143,10 @@ json recognised_report(const io::Recognised& what) {
   return found;
 }
 
-json weights_report(const io::WeightsFile& file, const std::string& path, bool every_tensor) {
+OrderedJson weights_report(const io::WeightsFile& file, const std::string& path,
+                           bool every_tensor) {
   Sum sum;
-  json metadata = json::object(), list = json::array();
+  OrderedJson metadata = OrderedJson::object(), list = OrderedJson::array();
   for (const auto& [name, view] : file.tensors()) {
     sum.add(view);
     if (every_tensor) {
@@ -152,13 +154,13 @@ json weights_report(const io::WeightsFile& file, const std::string& path, bool e
     }
   }
   for (const auto& [key, text] : file.metadata()) metadata[key] = text;
-  json report = {{"kind", io::name_of(file.kind())},
-                 {"path", path},
-                 {"tensors", sum.tensors},
-                 {"parameters", sum.parameters},
-                 {"size_bytes", sum.size_bytes},
-                 {"parameters_by_dtype", sum.parameters_by_dtype},
-                 {"metadata", metadata}};
+  OrderedJson report = {{"kind", io::name_of(file.kind())},
+                        {"path", path},
+                        {"tensors", sum.tensors},
+                        {"parameters", sum.parameters},
+                        {"size_bytes", sum.size_bytes},
+                        {"parameters_by_dtype", sum.parameters_by_dtype},
+                        {"metadata", metadata}};
   const io::Recognised what = io::recognise(file.tensors(), file.metadata());
   report["recognised"] = recognised_report(what);
   if (what.part == io::Part::kCheckpoint || what.part == io::Part::kUnet) {
@@ -173,16 +175,16 @@ json weights_report(const io::WeightsFile& file, const std::string& path, bool e
     report["lora"] = lora_report(io::summarise_lora(file.tensors(), file.metadata()));
   }
   if (what.part == io::Part::kTextualInversion) {
-    json& embeddings = report["embeddings"] = json::object();
+    OrderedJson& embeddings = report["embeddings"] = OrderedJson::object();
     for (const auto& [name, view] : file.tensors()) embeddings[name] = view.shape;
   }
   if (every_tensor) report["tensor_list"] = list;
   return report;
 }
 
-std::string precision_text(const json& parameters_by_dtype) {
+std::string precision_text(const OrderedJson& parameters_by_dtype) {
   double total = 0;
-  for (const json& count : parameters_by_dtype) total += count.get<double>();
+  for (const OrderedJson& count : parameters_by_dtype) total += count.get<double>();
   std::vector<std::pair<double, std::string>> parts;
   for (const auto& [dtype, count] : parameters_by_dtype.items()) {
     parts.emplace_back(count.get<double>(), dtype);
@@ -200,7 +202,7 @@ std::string precision_text(const json& parameters_by_dtype) {
   return text;
 }
 
-std::string report_text(const json& report) {
+std::string report_text(const OrderedJson& report) {
   std::vector<Row> rows;
   if (report.contains("recognised")) add_recognised_rows(rows, report);
   if (report.contains("lora")) add_lora_rows(rows, report["lora"]);
@@ -219,7 +221,7 @@ std::string report_text(const json& report) {
   std::string text = table(rows);
   if (!report.contains("components")) return text;
   std::vector<Row> parts = {{"component", "tensors", "parameters", "types"}};
-  for (const json& part : report["components"]) {
+  for (const OrderedJson& part : report["components"]) {
     parts.push_back({part["name"].get<std::string>(), part["tensors"].dump(),
                      human_count(part["parameters"].get<int64_t>()),
                      precision_text(part["parameters_by_dtype"])});

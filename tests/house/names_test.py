@@ -27,6 +27,7 @@ def anonymous_names(text: str) -> set[str]:
             found = TYPE.match(line) or VALUE.match(line)
             if found:
                 names.add(found[1])
+                names.update(re.findall(r", (k[A-Z]\w*) =", line))  # constants that share a line
     return names
 
 
@@ -41,9 +42,9 @@ def collisions(files: dict[str, str]) -> list[str]:
 
 
 def check_the_checker() -> None:
-    text = "namespace {\nnamespace fs = std::filesystem;\nusing json = int;\nint f(int a) {\n}\nconstexpr int kA = 1;\n" \
+    text = "namespace {\nnamespace fs = std::filesystem;\nusing json = int;\nint f(int a) {\n}\nconstexpr int kA = 1, kB = 2;\n" \
            "struct S {\n};\n}  // namespace\nint g() {}\n"
-    assert anonymous_names(text) == {"f", "kA", "S"}, anonymous_names(text)
+    assert anonymous_names(text) == {"f", "kA", "kB", "S"}, anonymous_names(text)
     assert collisions({"io/a.cpp": text, "io/ldm/b.cpp": text}) and not collisions({"io/a.cpp": text, "nn/b.cpp": text})
 
 

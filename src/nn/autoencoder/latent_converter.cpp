@@ -15,7 +15,8 @@ namespace pangu::nn {
 namespace {
 
 constexpr char kConverterConfig[] = "latent converter config";
-constexpr int64_t kMostChannels = 4096, kMostBlocks = 64, kMostFold = 4, kMostSide = 1 << 14;
+constexpr int64_t kMostChannels = 4096, kMostConverterBlocks = 64, kMostFold = 4,
+                  kMostSide = 1 << 14;
 constexpr int64_t kGeometryChannels = 4;
 constexpr double kRidge = 1e-4;  // of the mean square of an input
 
@@ -218,8 +219,8 @@ void LatentConverterConfig::validate() const {
   in_range("from_downscale", from_downscale, 1, 256);
   in_range("to_downscale", to_downscale, 1, 256);
   in_range("hidden_channels", hidden_channels, 1, kMostChannels);
-  in_range("from_blocks", from_blocks, 0, kMostBlocks);
-  in_range("to_blocks", to_blocks, 0, kMostBlocks);
+  in_range("from_blocks", from_blocks, 0, kMostConverterBlocks);
+  in_range("to_blocks", to_blocks, 0, kMostConverterBlocks);
   in_range("fold_in", fold_in, 1, kMostFold);
   in_range("fold_out", fold_out, 1, kMostFold);
   if (!(grid_scale > 0.0) || !std::isfinite(grid_scale)) {
