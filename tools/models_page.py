@@ -75,9 +75,8 @@ this program does in each case that is drawn, what others do instead, and the me
 between the two pictures, over the tiny models with random weights; a released network differs by other amounts. A
 picture is compared with diffusers after the choice in the second column was made there too.
 
-DPM++ 2M's step to sigma 0 is of first order everywhere, in diffusers with and without `lower_order_final`. ComfyUI
-begins at noise x sqrt(1 + sigma^2) where sigma is the last of the table, else at noise x sigma. A1111's option "SGM
-noise multiplier" makes it begin as this program does, and its "quantization in K samplers" rounds t.
+ComfyUI begins at noise x sqrt(1 + sigma^2) where sigma is the last of the table, else at noise x sigma. A1111's
+option "SGM noise multiplier" makes it begin as this program does, and its "quantization in K samplers" rounds t.
 
 """
 WHOLE = """## Whole pictures

@@ -89,7 +89,7 @@ TEST_CASE("whole pictures are those of diffusers' pipelines") {
     for (const auto& rival : one["rivals"]) {
       const double difference =
           parity::mean_difference(ours[0], image::read_image(rival["picture"]));
-      parity::report_rival(name, rival["ours"], rival["theirs"], difference);
+      parity::report_rival(name, rival["ours"], rival["theirs"], rival["differs"], difference);
     }
 
     nlohmann::json changed = one;

@@ -8,8 +8,8 @@ embeddings?, vae?, change, rivals}. `pictures` has one for each seed of the requ
 TASK[: DETAIL]" in the words of tools/models_page.py. f32, one torch.Generator("cpu") an image.
 
 `change` {setting, patch} says what the case is about: merged into the case, the patch gives that setting another
-value, and the picture must then be another one. `rivals` {ours, theirs, picture} are what others draw where they
-differ from the reference that this program follows (picture_schedulers.py).
+value, and the picture must then be another one. `rivals` {ours, theirs, differs, picture} are what others
+draw where they differ from the reference that this program follows (picture_schedulers.py).
 
 The single files are in single_pictures.py, samplers and schedules in sampling_pictures.py.
 """
@@ -85,8 +85,7 @@ class Dump:
                         "seed": SEED, "noise": "torch-cpu", "sampler": sampler[0], "schedule": sampler[1], **SIZE,
                         **request},
             "change": {"setting": setting, "patch": {**of_case, "request": of_request}},
-            "rivals": [{"ours": each["ours"], "theirs": each["theirs"], "picture": one(**each["other"])}
-                       for each in rivals],
+            "rivals": [{"picture": one(**each.pop("other")), **each} for each in map(dict, rivals)],
             **extra})
 
     def save(self, pipeline, name):

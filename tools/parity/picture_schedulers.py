@@ -105,9 +105,10 @@ SCHEDULERS = {
 }
 
 
-def rival(ours, theirs, **other):
-    """What others do in a case: `other` are the arguments of Dump.draw that make it so."""
-    return {"ours": ours, "theirs": theirs, "other": other}
+def rival(ours, theirs, differs=True, **other):
+    """What others do in a case: `other` are the arguments of Dump.draw that make it so. It gives another picture
+    unless `differs` is false."""
+    return {"ours": ours, "theirs": theirs, "differs": differs, "other": other}
 
 
 UNIT_START = "begins at noise x sqrt(1 + sigma^2), as {} and ComfyUI"
@@ -125,6 +126,9 @@ DPM_START = rival(UNIT_START.format("diffusers"), "k-diffusion, A1111: noise x s
 DPM_END = rival("the last step goes to sigma 0, as diffusers, k-diffusion, A1111 and ComfyUI",
                 "diffusers with final_sigmas_type sigma_min: to the first sigma of the table",
                 scheduler=(DpmSolver, KARRAS | {"final_sigmas_type": "sigma_min"}))
+DPM_LAST = rival("the step to sigma 0 is of first order, as k-diffusion, A1111 and ComfyUI",
+                 "diffusers without lower_order_final: the same", differs=False,
+                 scheduler=(DpmSolver, KARRAS | ZERO | {"lower_order_final": False}))
 ROUNDED = rival("t of a karras sigma is exact, as k-diffusion and A1111",
                 "diffusers, ComfyUI: rounded to a whole number",
                 scheduler=(DPMSolverMultistepScheduler, KARRAS | ZERO))

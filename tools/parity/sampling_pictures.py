@@ -4,8 +4,8 @@ schedule that people get unless they ask are dpmpp_2m and karras.
 
 import picture_models as tiny
 from picture_models import PROMPT, SIZE
-from picture_schedulers import (DPM_END, DPM_START, EULER_KARRAS, EULER_LIST, EULER_START, KARRAS, RESTART, ROUNDED,
-                                ZERO, DpmSolverKeepingGuesses)
+from picture_schedulers import (DPM_END, DPM_LAST, DPM_START, EULER_KARRAS, EULER_LIST, EULER_START, KARRAS, RESTART,
+                                ROUNDED, ZERO, DpmSolverKeepingGuesses)
 
 DEFAULT = ("dpmpp_2m", "karras")
 NORMAL = ("schedule normal", {"schedule": "normal"})
@@ -20,7 +20,7 @@ SAMPLERS = {
     ("heun", "normal"): (("euler", {"sampler": "euler"}), []),
     ("ddim", "normal"): (("euler", {"sampler": "euler"}), []),
     ("dpmpp_2m", "normal"): (("euler", {"sampler": "euler"}), []),
-    ("dpmpp_2m", "karras"): (NORMAL, [ROUNDED, DPM_START, DPM_END]),
+    ("dpmpp_2m", "karras"): (NORMAL, [ROUNDED, DPM_START, DPM_END, DPM_LAST]),
     ("unipc", "normal"): (("dpmpp_2m", {"sampler": "dpmpp_2m"}), []),
 }
 
