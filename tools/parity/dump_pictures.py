@@ -166,6 +166,8 @@ def stable_diffusion_1(dump, folder):
               ("euler", "normal"), {"prompt": PROMPT, "image": hints[0], "controlnet_conditioning_scale": 0.8},
               {"controls": [{"image": files[0], "weight": 0.8, "from": 0.0, "to": 1.0}]}, controlnets=folders[:1],
               change=NO_CONTROL)
+    sampling_pictures.window(dump, "sd15", quiet(StableDiffusionControlNetPipeline, controlnet=nets[0], **parts), model,
+                             folders[0], hints[0], 1, 8)
     windows = [{"image": files[0], "weight": 0.8, "from": 0.0, "to": 0.6},
                {"image": files[1], "weight": 0.5, "from": 0.3, "to": 1.0}]
     dump.draw("sd15 controlnet: two in ranges",
@@ -384,6 +386,7 @@ def sdxl_tasks(dump, pipeline, model, start):
               {"prompt": PROMPT, "image": hint, "controlnet_conditioning_scale": 0.7},
               {"controls": [{"image": file, "weight": 0.7, "from": 0.0, "to": 1.0}]}, change=NO_CONTROL,
               controlnets=[folder])
+    sampling_pictures.window(dump, "sdxl", joined, model, folder, hint, 4, 8)
 
 
 def image_variations(dump):

@@ -1,11 +1,11 @@
-"""Pictures about samplers, schedules, spacings and batches, for dump_pictures.py. `dump` is its Dump; the sampler and
-schedule that people get unless they ask are dpmpp_2m and karras.
+"""Pictures about samplers, schedules, spacings, windows of ControlNets and batches, for dump_pictures.py. `dump` is
+its Dump; the sampler and schedule that people get unless they ask are dpmpp_2m and karras.
 """
 
 import picture_models as tiny
 from picture_models import PROMPT, SIZE
 from picture_schedulers import (DPM_END, DPM_LAST, DPM_START, EULER_KARRAS, EULER_LIST, EULER_START, KARRAS, RESTART,
-                                ROUNDED, ZERO, DpmSolverKeepingGuesses)
+                                ROUNDED, ZERO, DpmSolver, DpmSolverKeepingGuesses, rival, t_of)
 
 DEFAULT = ("dpmpp_2m", "karras")
 NORMAL = ("schedule normal", {"schedule": "normal"})
@@ -64,3 +64,26 @@ def refined(dump, base, refiner, model, refiner_model):
     dump.draw("sdxl with refiner: dpmpp_2m karras", tiny.Together(base, refiner), model, DEFAULT,
               {"prompt": PROMPT, "num_inference_steps": 10}, change=NORMAL, rivals=[RESTART],
               scheduler=(DpmSolverKeepingGuesses, KARRAS | ZERO), refiner=refiner_model, refiner_start=0.6)
+
+
+def window(dump, family, pipeline, model, net, hint, first, end):
+    """A ControlNet that acts from step `first` up to step `end` of ten. Among the first sigmas of karras that are
+    above their way to t and back are those of steps 1, 4 and 8: who asks t for the step is one off there."""
+    steps = 10
+    scheduler = DpmSolver.from_config(tiny.scheduler().config, **KARRAS)
+    scheduler.set_timesteps(steps)
+    share_of_t = 1 - t_of(scheduler, scheduler.sigmas[:-1]) / 999
+    inside = [i for i, share in enumerate(share_of_t) if first <= share * steps <= end]
+
+    def acting(begin, behind):
+        return {"control_guidance_start": begin / steps, "control_guidance_end": behind / steps}
+
+    ours = "a step acts if it lies whole within the share of the steps, as diffusers"
+    rivals = [rival(ours, "A1111's extension: if it begins within", call=acting(first, end + 1)),
+              rival(ours, "ComfyUI: the share is of t", call=acting(inside[0], inside[-1] + 1))]
+    use = {"image": dump.image(f"hint_{family}", hint), "weight": 0.8, "from": first / steps, "to": end / steps}
+    shorter = {**use, "to": (end - 1) / steps}
+    dump.draw(f"{family} controlnet: window, dpmpp_2m karras", pipeline, model, DEFAULT,
+              {"prompt": PROMPT, "image": hint, "controlnet_conditioning_scale": 0.8, "num_inference_steps": steps,
+               **acting(first, end)},
+              {"controls": [use]}, change=("one step less", {"controls": [shorter]}), rivals=rivals, controlnets=[net])
