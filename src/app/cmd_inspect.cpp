@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "image/image.h"
 #include "io/families/families.h"
+#include "io/json_file.h"
 #include "io/mapped_file.h"
 #include "io/weights_file.h"
 #include "pipeline/model.h"
@@ -51,10 +52,8 @@ OrderedJson inspect_weights(const fs::path& path, bool every_tensor) {
 }
 
 OrderedJson read_json(const fs::path& path) {
-  const std::string text = io::read_text_file(path.string(), kMaxJsonBytes);
-  OrderedJson value = OrderedJson::parse(text, nullptr, false);
-  if (value.is_discarded()) throw bad_input(path.string(), "JSON", "a text that is none");
-  return value;
+  io::read_json_file(path.string(), "", {.max_bytes = kMaxJsonBytes});   // refuses what is too deep
+  return OrderedJson::parse(io::read_text_file(path.string(), kMaxJsonBytes));  // in the file's order
 }
 
 // What weights a folder has itself: its index of shards, else every file of weights in it.

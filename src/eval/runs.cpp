@@ -7,6 +7,8 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/json_reader.h"
+#include "io/json_file.h"
 
 namespace pangu::eval {
 namespace {
@@ -17,14 +19,6 @@ using nlohmann::json;
 constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kByT = "loss_by_t.json";
 
-double number(const json& object, const char* key, const std::string& where) {
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  if (found == object.end() || !found->is_number()) {
-    throw bad_input(where + ", key '" + key + "'", "a number", object.dump().substr(0, 80));
-  }
-  return found->get<double>();
-}
-
 void read_metrics(const fs::path& path, TrainingRun& run_) {
   std::ifstream file(path);
   std::vector<std::string> lines;
@@ -33,18 +27,17 @@ void read_metrics(const fs::path& path, TrainingRun& run_) {
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;
     const std::string where = "'" + path.string() + "', line " + std::to_string(i + 1);
-    const json line = json::parse(lines[i], nullptr, false);
-    if (line.is_discarded() && i + 1 == lines.size()) break;
-    if (line.is_discarded()) throw bad_input(where, "a JSON object", lines[i].substr(0, 80));
-    if (!line.contains("loss") || line["loss"].is_null()) continue;  // a step that was skipped
-    const LossOf point = {number(line, "step", where), number(line, "loss", where),
-                          line.value("seconds", 0.0)};
+    // A run that goes on, or was ended, may have written a part of its last line.
+    const bool whole = i + 1 < lines.size() || json::accept(lines[i]);
+    if (!whole) break;
+    JsonReader line(where, parse_json(lines[i], where));
+    if (!line.has("loss")) continue;  // a step that was skipped
+    const LossOf point = {line.need<double>("step"), line.need<double>("loss"),
+                          line.get("seconds", 0.0)};
     // A resumed run may repeat steps; the later line is the one that counts.
     while (!run_.curve.empty() && run_.curve.back().step >= point.step) run_.curve.pop_back();
     run_.curve.push_back(point);
-    if (line.contains("samples_per_second")) {
-      rates.push_back(number(line, "samples_per_second", where));
-    }
+    if (line.has("samples_per_second")) rates.push_back(line.need<double>("samples_per_second"));
   }
   if (rates.empty()) return;
   std::nth_element(rates.begin(), rates.begin() + long(rates.size() / 2), rates.end());
@@ -52,13 +45,13 @@ void read_metrics(const fs::path& path, TrainingRun& run_) {
 }
 
 void read_by_t(const fs::path& path, TrainingRun& run_) {
-  std::ifstream file(path);
-  const json all = json::parse(file, nullptr, false);
+  const json all = io::read_json_file(path.string());
   const std::string where = "'" + path.string() + "'";
   if (!all.is_array()) throw bad_input(where, "a JSON array", "something else");
-  for (const json& at : all) {
+  for (const json& entry : all) {
+    JsonReader at(where, entry);
     run_.by_sigma.push_back(
-        {number(at, "t_index", where), number(at, "sigma", where), number(at, "loss", where)});
+        {at.need<double>("t_index"), at.need<double>("sigma"), at.need<double>("loss")});
   }
 }
 

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "diffusion/image_noise.h"
 #include "image/image.h"
 #include "io/mapped_file.h"
@@ -14,7 +15,6 @@ namespace {
 
 constexpr const char* kJsonKey = "pangu-draw";
 constexpr int kUnnamedNoiseVersion = 1;  // of pictures from before versions were written
-constexpr int kMaxDepth = 64;
 constexpr const char* kParametersKey = "parameters";  // A1111's web UI
 
 std::map<std::string, std::string> text_of_png(const std::string& path) {
@@ -33,17 +33,8 @@ nlohmann::json json_of_png(const std::string& path) {
   if (found == text.end()) {
     throw bad_input("'" + path + "'", "a PNG drawn by this program", "one without its request");
   }
-  // Whoever walks a deep document would run out of stack.
-  const auto shallow = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    if (depth <= kMaxDepth) return true;
-    throw bad_input("'" + path + "', text '" + kJsonKey + "'",
-                    "at most " + std::to_string(kMaxDepth) + " levels", "more");
-  };
-  auto json = nlohmann::json::parse(found->second, shallow, false);
-  if (!json.is_object()) {
-    throw bad_input("'" + path + "', text '" + kJsonKey + "'", "a JSON object", "other text");
-  }
-  return json;
+  const std::string what = "'" + path + "', text '" + kJsonKey + "'";
+  return JsonReader(what, parse_json(found->second, what)).json();
 }
 
 }  // namespace

@@ -2,8 +2,6 @@
 #include <torch/types.h>
 
 #include <cstdio>
-#include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "app/commands.h"
 #include "app/interrupt.h"
@@ -11,19 +9,10 @@
 #include "app/train/training_state.h"
 #include "core/error.h"
 #include "core/progress.h"
-#include "io/mapped_file.h"
 #include "nn/weights.h"
 #include "pipeline/model.h"
 
 namespace pangu::app {
-
-nlohmann::json read_json_file(const std::string& path, const char* what) {
-  const std::string name = std::string(what) + " '" + path + "'";
-  if (!std::filesystem::exists(path)) throw bad_input(name, "a file", "none");
-  nlohmann::json json = nlohmann::json::parse(io::read_text_file(path), nullptr, false);
-  if (json.is_discarded()) throw bad_input(name, "JSON", "something else");
-  return json;
-}
 
 std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) {
   constexpr std::string_view kMaster = "master/";

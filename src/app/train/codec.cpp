@@ -8,6 +8,7 @@
 #include "app/train/training.h"
 #include "core/hash.h"
 #include "io/file_hash.h"
+#include "io/json_file.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/unet/unet.h"
@@ -16,7 +17,7 @@
 namespace pangu::app {
 
 Codec open_codec(const std::string& folder) {
-  const auto json = read_json_file(folder + "/config.json", "autoencoder");
+  const auto json = io::read_json_file(folder + "/config.json", "autoencoder");
   if (nn::PixelSpace::is_config(json)) {
     const auto pixels = nn::PixelSpace::from_json(json);
     return {pixels.patch_size, true, sha256_hex(json.dump()),

@@ -15,6 +15,7 @@
 #include "data/scenes.h"
 #include "image/canny.h"
 #include "io/file_hash.h"
+#include "io/json_file.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/text/clip_vision.h"
 #include "nn/text/text_encoder.h"
@@ -303,7 +304,7 @@ void add_controls(const Codec& codec, train::LatentSet& set) {
 // What the image encoder sees of every item.
 void add_pictures(const train::TrainConfig& config, const Codec& codec, train::LatentSet& set) {
   const auto encoder = nn::ClipVisionConfig::from_json(
-      read_json_file(config.image_encoder_config, "image_encoder_config"));
+      io::read_json_file(config.image_encoder_config, "image_encoder_config"));
   for (train::LatentItem& item : set.items) {
     const at::Tensor pixels = (pixels_of(picture_of(codec, item)).unsqueeze(0) + 1.0) * 0.5;
     item.picture = nn::clip_pixels(pixels, encoder.image_size)[0].to(at::kBFloat16);

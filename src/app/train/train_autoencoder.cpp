@@ -14,6 +14,7 @@
 #include "image/sheet.h"
 #include "io/atomic_file.h"
 #include "io/file_hash.h"
+#include "io/json_file.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/features/vgg.h"
 #include "nn/unet/unet.h"
@@ -29,7 +30,7 @@ constexpr int64_t kAutoencoderSamples = 12;
 constexpr int64_t kStatisticsPictures = 256;
 
 std::shared_ptr<nn::AutoencoderKL> make_autoencoder(const train::TrainConfig& config) {
-  const auto json = read_json_file(config.network_config, "network_config");
+  const auto json = io::read_json_file(config.network_config, "network_config");
   torch::manual_seed(static_cast<uint64_t>(config.seed));
   auto network = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
   if (config.initial_weights.empty()) {

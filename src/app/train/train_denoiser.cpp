@@ -17,6 +17,7 @@
 #include "diffusion/sigmas.h"
 #include "image/sheet.h"
 #include "io/atomic_file.h"
+#include "io/json_file.h"
 #include "nn/text/clip_vision.h"
 #include "nn/unet/unet.h"
 #include "nn/weights.h"
@@ -31,7 +32,7 @@ constexpr double kSampleGuidance = 4.0;
 constexpr int64_t kDenoiserSamples = 16;
 
 nn::UNetConfig read_unet_config(const std::string& path) {
-  return nn::unet_config_from_json(read_json_file(path, "network_config"));
+  return nn::unet_config_from_json(io::read_json_file(path, "network_config"));
 }
 
 // Of the configurations of what is trained.
@@ -66,7 +67,7 @@ Network make_denoiser(const nn::UNetConfig& unet_config, const train::TrainConfi
   network.all = network.unet;
   if (!config.image_encoder_config.empty()) {
     network.encoder = std::make_shared<nn::ClipVisionModel>(nn::ClipVisionConfig::from_json(
-        read_json_file(config.image_encoder_config, "image_encoder_config")));
+        io::read_json_file(config.image_encoder_config, "image_encoder_config")));
     network.all = std::make_shared<WithEncoder>(network.unet, network.encoder);
   }
   if (config.initial_weights.empty()) {

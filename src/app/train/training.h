@@ -4,7 +4,6 @@
 
 #include <functional>
 #include <map>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -28,7 +27,6 @@ void train_autoencoder(const TrainingRun& run);
 void train_denoiser(const TrainingRun& run);
 
 // Error kBadInput naming `what` and the file if it is missing or no JSON.
-nlohmann::json read_json_file(const std::string& path, const char* what);
 
 // Weights by name from a safetensors file; of a checkpoint.safetensors of any training its master
 // weights.

@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "nn/attention.h"
-#include "nn/config_reader.h"
 #include "nn/conv.h"
 #include "nn/linear.h"
 
@@ -194,7 +194,7 @@ at::Tensor channels_of(const std::vector<double>& numbers, const at::Tensor& lat
   return at::tensor(numbers, at::kDouble).to(latent.options()).view({1, -1, 1, 1});
 }
 
-void check_blocks(ConfigReader& reader, const char* key, const char* type) {
+void check_blocks(JsonReader& reader, const char* key, const char* type) {
   std::vector<std::string> types;
   reader.read(key, types);
   for (const std::string& found : types) {
@@ -206,7 +206,7 @@ void check_blocks(ConfigReader& reader, const char* key, const char* type) {
 
 AutoencoderKLConfig AutoencoderKLConfig::from_json(const nlohmann::json& json) {
   AutoencoderKLConfig c;
-  ConfigReader reader("vae/config.json", json);
+  JsonReader reader("vae/config.json", json);
   reader.only("_class_name", {"AutoencoderKL"});
   const auto as_int = [](int64_t value) {
     return static_cast<int>(std::clamp<int64_t>(value, INT_MIN, INT_MAX));  // validate() judges it
@@ -238,7 +238,7 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const nlohmann::json& json) {
   reader.passes("sample_size");   // the network takes any size
   reader.passes("force_upcast");  // of number types only, which LoadOptions say
   reader.passes("training");      // what `pangu-draw train` notes of a training
-  reader.refuse_leftovers();
+  reader.refuse_unread();
   c.validate();
   return c;
 }

@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 #include "nn/conv.h"
 #include "nn/shape_reader.h"
 
@@ -130,7 +130,7 @@ at::Tensor run(const std::shared_ptr<torch::nn::Module>& half, const at::Tensor&
 
 AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& json) {
   AutoencoderTinyConfig c;
-  ConfigReader reader(kTinyConfig, json);
+  JsonReader reader(kTinyConfig, json);
   reader.read("in_channels", c.in_channels);
   reader.read("out_channels", c.out_channels);
   reader.read("latent_channels", c.latent_channels);
@@ -159,7 +159,7 @@ AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& jso
        {"latent_magnitude", "latent_shift", "force_upcast", "block_out_channels"}) {
     reader.passes(key);
   }
-  reader.refuse_leftovers();
+  reader.refuse_unread();
   c.validate();
   return c;
 }

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 #include "nn/conv.h"
 
 namespace pangu::nn {
@@ -162,7 +162,7 @@ struct LatentConverter::Layers : torch::nn::Module {
 
 LatentConverterConfig LatentConverterConfig::from_json(const nlohmann::json& json) {
   LatentConverterConfig c;
-  ConfigReader reader(kConverterConfig, json);
+  JsonReader reader(kConverterConfig, json);
   reader.only("_class_name", {"LatentConverter"});
   reader.read("from_channels", c.from_channels);
   reader.read("to_channels", c.to_channels);

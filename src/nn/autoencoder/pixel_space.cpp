@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 
 namespace pangu::nn {
 namespace {
@@ -22,11 +22,11 @@ bool PixelSpace::is_config(const nlohmann::json& json) {
 
 PixelSpace PixelSpace::from_json(const nlohmann::json& json) {
   PixelSpace space;
-  ConfigReader reader("vae/config.json", json);
+  JsonReader reader("vae/config.json", json);
   reader.read("patch_size", space.patch_size);
   reader.read("scaling_factor", space.scaling_factor);
   reader.read("shift_factor", space.shift_factor);
-  reader.refuse_leftovers();
+  reader.refuse_unread();
   if (space.patch_size < 1 || space.patch_size > kMostPatch) {
     throw reader.error("patch_size", "1 to 64", std::to_string(space.patch_size));
   }

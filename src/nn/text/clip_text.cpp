@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 #include "nn/shape_reader.h"
 
 namespace pangu::nn {
@@ -22,7 +22,7 @@ constexpr char kRoot[] = "text_model.";
 
 ClipTextConfig ClipTextConfig::from_json(const nlohmann::json& json) {
   ClipTextConfig c;
-  ConfigReader reader(kTextConfig, json);
+  JsonReader reader(kTextConfig, json);
   reader.only("model_type", {"clip_text_model"});
   reader.read("vocab_size", c.vocab_size);
   reader.read("hidden_size", c.hidden_size);

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 #include "nn/shape_reader.h"
 
 namespace pangu::nn {
@@ -72,7 +72,7 @@ at::Tensor resize_pass(const at::Tensor& x, int64_t side, int64_t size) {
 
 ClipVisionConfig ClipVisionConfig::from_json(const nlohmann::json& json) {
   ClipVisionConfig c;
-  ConfigReader reader(kVisionConfig, json);
+  JsonReader reader(kVisionConfig, json);
   reader.only("model_type", {"clip_vision_model"});
   reader.read("hidden_size", c.hidden_size);
   reader.read("intermediate_size", c.intermediate_size);

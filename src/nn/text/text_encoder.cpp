@@ -7,66 +7,37 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "io/mapped_file.h"
+#include "core/json_reader.h"
+#include "io/json_file.h"
 #include "nn/attention.h"
 #include "nn/frozen_weights.h"
 #include "nn/linear.h"
 
 namespace pangu::nn {
-namespace {
 
-using nlohmann::json;
-
-template <typename T>
-void read_key(const json& source, const char* key, T& value) {
-  const auto found = source.find(key);
-  if (found == source.end() || found->is_null()) return;
-  try {
-    found->get_to(value);
-  } catch (const json::exception& problem) {
-    throw bad_input(std::string("text encoder config, key '") + key + "'", "", problem.what());
-  }
-}
-
-void require_text(const json& source, const char* key, const std::string& expected) {
-  std::string found = expected;
-  read_key(source, key, found);
-  if (found != expected) {
-    throw bad_input(std::string("text encoder config, key '") + key + "'", expected, found);
-  }
-}
-
-}  // namespace
-
-TextEncoderConfig TextEncoderConfig::from_json(const json& source) {
-  if (!source.is_object())
-    throw bad_input("text encoder config", "a JSON object", source.type_name());
+TextEncoderConfig TextEncoderConfig::from_json(const nlohmann::json& source) {
+  JsonReader reader("text_encoder/config.json", source);
   TextEncoderConfig config;
-  require_text(source, "model_type", "bert");
-  require_text(source, "hidden_act", "gelu");
-  require_text(source, "position_embedding_type", "absolute");
-  read_key(source, "vocab_size", config.vocab_size);
-  read_key(source, "hidden_size", config.hidden_size);
-  read_key(source, "num_hidden_layers", config.num_hidden_layers);
-  read_key(source, "num_attention_heads", config.num_attention_heads);
-  read_key(source, "intermediate_size", config.intermediate_size);
-  read_key(source, "max_position_embeddings", config.max_position_embeddings);
-  read_key(source, "type_vocab_size", config.type_vocab_size);
-  read_key(source, "pad_token_id", config.pad_token_id);
-  read_key(source, "layer_norm_eps", config.layer_norm_eps);
-  read_key(source, "prompt_prefix", config.prompt_prefix);
-  if (const auto found = source.find("quantization_config"); found != source.end()) {
-    std::string method;
-    int group = 0;
-    if (found->is_object()) {
-      read_key(*found, "quant_method", method);
-      read_key(*found, "group_size", group);
-    }
-    if (method != "pangu_q4_0" || group != kQ4Group) {
-      throw bad_input("text encoder config, key 'quantization_config'",
-                      "quant_method 'pangu_q4_0' with group_size 32",
-                      "'" + method + "' with " + std::to_string(group));
-    }
+  reader.only("model_type", {"bert"});
+  reader.only("hidden_act", {"gelu"});
+  reader.only("position_embedding_type", {"absolute"});
+  reader.read("vocab_size", config.vocab_size);
+  reader.read("hidden_size", config.hidden_size);
+  reader.read("num_hidden_layers", config.num_hidden_layers);
+  reader.read("num_attention_heads", config.num_attention_heads);
+  reader.read("intermediate_size", config.intermediate_size);
+  reader.read("max_position_embeddings", config.max_position_embeddings);
+  reader.read("type_vocab_size", config.type_vocab_size);
+  reader.read("pad_token_id", config.pad_token_id);
+  reader.read("layer_norm_eps", config.layer_norm_eps);
+  reader.read("prompt_prefix", config.prompt_prefix);
+  if (reader.has("quantization_config")) {
+    JsonReader packing("text_encoder/config.json, quantization_config",
+                       reader.need<nlohmann::json>("quantization_config"));
+    packing.only("quant_method", {"pangu_q4_0"});
+    packing.only("group_size", {kQ4Group});
+    packing.need<std::string>("quant_method");
+    packing.need<int>("group_size");
   }
   config.validate();
   return config;
@@ -152,13 +123,7 @@ TextEncoder::TextEncoder(const TextEncoderConfig& config, const TensorMap& tenso
 }
 
 TextEncoder TextEncoder::from_folder(const std::string& folder) {
-  const std::string path = folder + "/config.json";
-  json source;
-  try {
-    source = json::parse(io::read_text_file(path));
-  } catch (const json::exception& problem) {
-    throw bad_input("'" + path + "'", "JSON", problem.what());
-  }
+  const nlohmann::json source = io::read_json_file(folder + "/config.json");
   try {
     return {TextEncoderConfig::from_json(source),
             load_safetensors(folder + "/model.safetensors", /*copy=*/false)};

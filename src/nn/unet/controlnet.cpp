@@ -9,7 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 #include "nn/shape_reader.h"
 #include "nn/unet/unet_from_shapes.h"
 #include "nn/unet/unet_shapes.h"
@@ -24,7 +24,7 @@ constexpr double kGuessFinest = -1.0;  // log10 of the finest residual's weight 
 
 ControlNetConfig ControlNetConfig::from_json(const nlohmann::json& json) {
   ControlNetConfig c;
-  ConfigReader reader(kControlNetConfig, json);
+  JsonReader reader(kControlNetConfig, json);
   std::string order = "rgb";
   reader.read("conditioning_channels", c.conditioning_channels);
   reader.read("conditioning_embedding_out_channels", c.conditioning_embedding_out_channels);

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 
 namespace pangu::nn {
 namespace {
@@ -176,7 +176,7 @@ void UNetConfig::validate() const {
 
 UNetConfig unet_config_from_json(const json& object) {
   UNetConfig c;
-  ConfigReader reader(kUNetConfig, object);
+  JsonReader reader(kUNetConfig, object);
   reader.only("_class_name", {"UNet2DConditionModel"});
   reader.read("sample_size", c.sample_size);
   reader.read("in_channels", c.in_channels);
@@ -230,7 +230,7 @@ UNetConfig unet_config_from_json(const json& object) {
   // Sizes of an embedding ("text") that is refused above.
   int64_t unused = 0;
   reader.read("addition_embed_type_num_heads", unused);
-  reader.refuse_leftovers();
+  reader.refuse_unread();
   c.validate();
   return c;
 }

@@ -6,7 +6,7 @@
 #include <filesystem>
 
 #include "core/error.h"
-#include "io/mapped_file.h"
+#include "io/json_file.h"
 #include "nn/autoencoder/latent_converter.h"
 
 namespace pangu::pipeline {
@@ -16,13 +16,13 @@ namespace fs = std::filesystem;
 
 constexpr char kConfig[] = "config.json", kWeights[] = "diffusion_pytorch_model.safetensors";
 
-// Null if there is none.
+// Null if there is none that can be read.
 nlohmann::json config_in(const fs::path& folder) {
-  std::error_code failed;
-  if (!fs::is_regular_file(folder / kConfig, failed)) return nullptr;
-  nlohmann::json json =
-      nlohmann::json::parse(io::read_text_file((folder / kConfig).string()), nullptr, false);
-  return json.is_object() ? json : nlohmann::json(nullptr);
+  try {
+    return io::open_json_file((folder / kConfig).string()).json();
+  } catch (const Error&) {
+    return nullptr;
+  }
 }
 
 bool is_learned_bridge(const fs::path& folder) {

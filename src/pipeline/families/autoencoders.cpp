@@ -48,7 +48,7 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
     config = nn::autoencoder_config_from_shapes(shapes_of(*component));
     config.scaling_factor = family_scale;
   } else {
-    config = nn::AutoencoderKLConfig::from_json(component->config);
+    config = read_config(*component, nn::AutoencoderKLConfig::from_json);
   }
   const auto network = std::make_shared<Lazy<nn::AutoencoderKL>>([=] {
     return make_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component));
@@ -87,7 +87,7 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
                              const Placement& place, int tile) {
   const auto config = component->config.is_null()
                           ? nn::autoencoder_tiny_config_from_shapes(shapes_of(*component))
-                          : nn::AutoencoderTinyConfig::from_json(component->config);
+                          : read_config(*component, nn::AutoencoderTinyConfig::from_json);
   const auto network = std::make_shared<Lazy<nn::AutoencoderTiny>>([=] {
     return make_network<nn::AutoencoderTiny>(config, *component, place, tensors_of(*component));
   });

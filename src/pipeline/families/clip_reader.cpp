@@ -28,7 +28,7 @@ std::shared_ptr<nn::ClipTextModel> make_model(const Source& source, const Placem
     for (const auto& [name, tensor] : tensors) shapes[name] = tensor.sizes().vec();
     config = nn::clip_text_config_from_shapes(shapes, options.activation);
   } else {
-    config = nn::ClipTextConfig::from_json(component.config);
+    config = read_config(component, nn::ClipTextConfig::from_json);
     config.has_projection = tensors.count("text_projection.weight") > 0;
   }
   return make_network<nn::ClipTextModel>(config, component, place, std::move(tensors));

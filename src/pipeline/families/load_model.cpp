@@ -8,10 +8,10 @@
 #include <memory>
 
 #include "core/error.h"
+#include "io/json_file.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/unet/cost.h"
 #include "pipeline/families/autoencoders.h"
-#include "pipeline/families/model_files.h"
 #include "pipeline/families/networks.h"
 #include "pipeline/families/scheduler_config.h"
 #include "pipeline/families/source.h"
@@ -91,8 +91,8 @@ Cost model_cost_of(const Loading& l, int downscale) {
 // Where the structure generator hands over, as a time index.
 double boundary_of(const Source& source) {
   if (source.folder.empty() || source.index.is_null()) return 500;
-  return JsonFile((fs::path(source.folder) / "model_index.json").string())
-      .get<double>("expert_boundary", 500);
+  return io::open_json_file((fs::path(source.folder) / "model_index.json").string())
+      .get("expert_boundary", 500.0);
 }
 
 ExpertSource expert_source(const Source& source, const char* component, const char* name,
@@ -186,20 +186,19 @@ void read_channels(Denoising& d, const DenoiserSource& network, const LatentCode
 
 // What model_index.json says of our own keys.
 void read_index(Model& m, const Source& source) {
-  const JsonFile index((fs::path(source.folder) / "model_index.json").string());
+  JsonReader index = io::open_json_file((fs::path(source.folder) / "model_index.json").string());
   Request& defaults = m.rules.defaults;
   const auto size =
       index.get<std::vector<int>>("default_size", {*defaults.width, *defaults.height});
-  if (size.size() != 2) throw index.wrong("default_size", "[width, height]", "another list");
+  if (size.size() != 2) throw index.error("default_size", "[width, height]", "another list");
   defaults.width = size[0];
   defaults.height = size[1];
   defaults.steps = index.get("default_steps", *defaults.steps);
   defaults.guidance = index.get("default_guidance", *defaults.guidance);
   defaults.guidance_low = index.get("default_guidance_low", defaults.guidance_low.value_or(0.0));
-  defaults.sampler = index.get<std::string>("default_sampler", *defaults.sampler);
-  defaults.schedule = index.get<std::string>("default_schedule", *defaults.schedule);
-  m.styles = index.get<std::map<std::string, std::map<std::string, std::string>>>("style_prompts",
-                                                                                  m.styles);
+  defaults.sampler = index.get("default_sampler", *defaults.sampler);
+  defaults.schedule = index.get("default_schedule", *defaults.schedule);
+  m.styles = index.get("style_prompts", m.styles);
 }
 
 // What may be asked of the model, and what it does when nothing is.

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "pipeline/families/model_files.h"
+#include "io/json_file.h"
 #include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
@@ -24,9 +24,9 @@ bool reads_pictures(const io::Recognised& what) {
 // Several models may share one text encoder, whose folder model_index.json names.
 TextSide bert_of_index(const TextSetup& setup) {
   const std::filesystem::path folder = setup.source->folder;
-  const JsonFile index((folder / "model_index.json").string());
+  JsonReader index = io::open_json_file((folder / "model_index.json").string());
   return bert_side(
-      (folder / index.get<std::string>("text_model", ".")).lexically_normal().string());
+      (folder / index.get("text_model", std::string("."))).lexically_normal().string());
 }
 
 }  // namespace

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "core/error.h"
-#include "nn/config_reader.h"
+#include "core/json_reader.h"
 #include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
@@ -62,7 +62,7 @@ bool is_among(std::span<const char* const> names, const std::string& name) {
 }
 
 // Whether the network was trained as a flow.
-bool reads_as_flow(nn::ConfigReader& reader) {
+bool reads_as_flow(JsonReader& reader) {
   std::string name = "DDIMScheduler";
   bool flow_sigmas = false;
   reader.read("_class_name", name);
@@ -75,7 +75,7 @@ bool reads_as_flow(nn::ConfigReader& reader) {
   return flow_sigmas;
 }
 
-diffusion::Schedule read_schedule(nn::ConfigReader& reader, const Source& source, bool flow) {
+diffusion::Schedule read_schedule(JsonReader& reader, const Source& source, bool flow) {
   diffusion::ScheduleConfig c;
   std::string beta_schedule = diffusion::to_string(c.beta_schedule);
   reader.read("beta_schedule", beta_schedule);
@@ -94,7 +94,7 @@ diffusion::Schedule read_schedule(nn::ConfigReader& reader, const Source& source
   });
 }
 
-diffusion::SigmaOptions read_spacing(nn::ConfigReader& reader, const Source& source) {
+diffusion::SigmaOptions read_spacing(JsonReader& reader, const Source& source) {
   const NoiseSpec& noise = source.spec->noise;
   diffusion::SigmaOptions options;
   // A network trained to zero terminal SNR has to be started there.
@@ -122,7 +122,7 @@ diffusion::SigmaOptions read_spacing(nn::ConfigReader& reader, const Source& sou
 }
 
 // What is left of the file has no effect, or is refused.
-void judge_the_rest(nn::ConfigReader& reader) {
+void judge_the_rest(JsonReader& reader) {
   // diffusers' pipelines of Stable Diffusion switch it off: latents go beyond [-1,1].
   reader.passes("clip_sample");
   for (const char* key : kOfSamplers) reader.passes(key);
@@ -137,15 +137,15 @@ void judge_the_rest(nn::ConfigReader& reader) {
   // A learned variance doubles the network's channels.
   reader.only("variance_type",
               {"fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log"});
-  reader.refuse_leftovers();
+  reader.refuse_unread();
 }
 
 }  // namespace
 
 NoiseTerms noise_terms_of(const Source& source) {
   const nlohmann::json nothing = nlohmann::json::object();
-  nn::ConfigReader reader("'" + source.folder + "/scheduler/scheduler_config.json'",
-                          source.scheduler.is_null() ? nothing : source.scheduler);
+  JsonReader reader("'" + source.folder + "/scheduler/scheduler_config.json'",
+                    source.scheduler.is_null() ? nothing : source.scheduler);
   const bool flow = reads_as_flow(reader);
   NoiseTerms terms;
   terms.schedule = read_schedule(reader, source, flow);

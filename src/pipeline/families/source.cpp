@@ -8,9 +8,9 @@
 
 #include "core/error.h"
 #include "core/hash.h"
+#include "io/json_file.h"
 #include "io/mapped_file.h"
 #include "nn/autoencoder/pixel_space.h"
-#include "pipeline/families/model_files.h"
 #include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
@@ -46,7 +46,7 @@ std::string fingerprint_of_paths(const std::vector<std::string>& paths) {
 }
 
 nlohmann::json json_or_null(const fs::path& path) {
-  return fs::is_regular_file(path) ? JsonFile(path.string()).json() : nlohmann::json();
+  return fs::is_regular_file(path) ? io::open_json_file(path.string()).json() : nlohmann::json();
 }
 
 // Weights of a file, or of a folder with its configuration beside them, under the file's own names.
@@ -65,7 +65,7 @@ Component open_weights(const std::string& path) {
 
 Component component_in(const fs::path& folder) {
   // Which a component of a model must have.
-  const nlohmann::json config = JsonFile((folder / "config.json").string()).json();
+  const nlohmann::json config = io::open_json_file((folder / "config.json").string()).json();
   if (nn::PixelSpace::is_config(config)) return {config, {}, folder.string(), folder.string(), {}};
   Component part = open_weights(folder.string());
   // Folders from before diffusers 0.15 name an autoencoder's attention otherwise.
@@ -79,7 +79,7 @@ Source open_folder(const std::string& path) {
   Source source;
   source.folder = path;
   source.name = name_of_path(path);
-  source.index = JsonFile((fs::path(path) / "model_index.json").string()).json();
+  source.index = io::open_json_file((fs::path(path) / "model_index.json").string()).json();
   source.scheduler = json_or_null(fs::path(path) / "scheduler/scheduler_config.json");
   std::map<std::string, io::TensorViews> views;
   std::vector<std::string> paths;

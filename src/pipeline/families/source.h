@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "io/families/families.h"
 #include "io/ldm/ldm_names.h"
 #include "io/weights_file.h"
@@ -57,6 +58,16 @@ Component open_component(const std::string& path, io::Part part,
 
 // An autoencoder out of a file or folder of its own: AutoencoderKL, or a tiny one (TAESD).
 std::pair<Component, io::Recognised> open_autoencoder(const std::string& path);
+
+// What `read` makes of the component's configuration; its errors name the component.
+template <class Read>
+auto read_config(const Component& component, Read&& read) {
+  try {
+    return read(component.config);
+  } catch (const Error& problem) {
+    throw while_doing("reading the configuration of '" + component.origin + "'", problem);
+  }
+}
 
 // The tensors as views of the mapped files, which they keep alive.
 nn::TensorMap tensors_of(const Component& component);

@@ -158,7 +158,7 @@ TextSide picture_side(const TextSetup& setup) {
   const auto config =
       component->config.is_null()
           ? nn::clip_vision_config_from_shapes(shapes_of(*component), nn::Activation::kQuickGelu)
-          : nn::ClipVisionConfig::from_json(component->config);
+          : read_config(*component, nn::ClipVisionConfig::from_json);
   const Placement place = setup.place;
   const auto network = std::make_shared<Lazy<nn::ClipVisionModel>>([=] {
     return make_network<nn::ClipVisionModel>(config, *component, place, tensors_of(*component));

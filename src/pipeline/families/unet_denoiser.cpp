@@ -46,7 +46,7 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
                              const Placement& place, const std::shared_ptr<const LoraSet>& loras) {
   const nn::UNetConfig config = component->config.is_null()
                                     ? nn::unet_config_from_shapes(shapes_of(*component))
-                                    : nn::unet_config_from_json(component->config);
+                                    : read_config(*component, nn::unet_config_from_json);
   DenoiserSource source;
   source.origin = component->origin;
   source.in_channels = config.in_channels;
@@ -80,9 +80,9 @@ Control unet_control(const std::string& path, const std::vector<io::Family>& fam
     throw bad_input("ControlNet '" + path + "'",
                     std::string("one for ") + name_of(families.front()), what.human_name);
   }
-  const nn::ControlNetConfig config = component->config.is_null()
-                                          ? nn::controlnet_config_from_shapes(shapes_of(*component))
-                                          : nn::ControlNetConfig::from_json(component->config);
+  const nn::ControlNetConfig config =
+      component->config.is_null() ? nn::controlnet_config_from_shapes(shapes_of(*component))
+                                  : read_config(*component, nn::ControlNetConfig::from_json);
   const auto network = std::make_shared<Lazy<nn::ControlNetModel>>([=] {
     return make_network<nn::ControlNetModel>(config, *component, place, tensors_of(*component));
   });
