@@ -13,6 +13,7 @@
 #include "io/atomic_file.h"
 #include "pipeline/controls.h"
 #include "pipeline/request.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::app {
 namespace {
@@ -64,7 +65,8 @@ Image soft_edges_of(const ControlArgs& args) {
   options.safe = args.safe;
   options.scribble = args.scribble;
   const Image picture = source_picture(args);
-  return pipeline::soft_edges(nn::Hed(nn::load_safetensors(weights_of("hed"))), picture, options);
+  return pipeline::soft_edges(nn::Hed(tensors::load_safetensors(weights_of("hed"))), picture,
+                              options);
 }
 
 // OpenPose's output file: for each person x, y in pixels and score of the 18 points, zeros for what
@@ -99,7 +101,7 @@ Image poses_of(const ControlArgs& args) {
   options.threshold = args.threshold;
   options.people = args.people;
   const Image picture = source_picture(args);
-  const nn::MoveNet net(nn::load_safetensors(weights_of("movenet")));
+  const nn::MoveNet net(tensors::load_safetensors(weights_of("movenet")));
   const auto poses = pipeline::find_poses(net, picture, options);
   if (poses.empty()) {
     std::cerr << "pangu-draw: no person found in '" << args.input << "' with --threshold "

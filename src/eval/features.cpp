@@ -15,6 +15,8 @@
 #include "io/safetensors.h"
 #include "nn/features/inception.h"
 #include "nn/weights.h"
+#include "tensors/pictures.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::eval {
 namespace {
@@ -32,20 +34,9 @@ void report(const OnProgress& progress, size_t done, size_t total) {
   progress(now);
 }
 
-// -> [1,3,H,W] f32 in [-1,1]
-at::Tensor to_tensor(const image::Image& picture) {
-  return at::from_blob(const_cast<uint8_t*>(picture.pixels.data()),
-                       {picture.height, picture.width, 3}, at::kByte)
-                 .to(at::kFloat)
-                 .permute({2, 0, 1})
-                 .unsqueeze(0) /
-             127.5 -
-         1.0;
-}
-
-nn::TensorMap read_weights(const std::string& path) {
+tensors::TensorMap read_weights(const std::string& path) {
   try {
-    return nn::load_safetensors(path);
+    return tensors::load_safetensors(path);
   } catch (const Error& problem) {
     throw while_doing("reading the feature extractor (--inception)", problem);
   }
@@ -93,7 +84,7 @@ Features features_of(const nn::Inception& network, const std::vector<image::Imag
     while (i < pictures.size() && batch.size() < kBatch &&
            pictures[i].width == pictures[first].width &&
            pictures[i].height == pictures[first].height) {
-      batch.push_back(to_tensor(pictures[i++]));
+      batch.push_back(tensors::pixels_of(pictures[i++], -1.0, 1.0));
     }
     const nn::InceptionFeatures found =
         network.features(at::cat(batch).contiguous(at::MemoryFormat::ChannelsLast));
@@ -144,7 +135,7 @@ Features kept_features(const std::string& cache, const std::string& key) {
   try {
     const io::Metadata said = io::SafetensorsFile::open(cache).metadata();
     if (!said.count(kMadeOf) || said.at(kMadeOf) != key) return {};
-    const nn::TensorMap kept = nn::load_safetensors(cache);
+    const nn::TensorMap kept = tensors::load_safetensors(cache);
     return {kept.at("mixed6"), kept.at("final")};
   } catch (const Error&) {
     return {};  // a file that is no longer readable is made again
@@ -176,8 +167,8 @@ Features real_features(const FeatureSource& source, const std::vector<data::Item
       found = cat(fresh);
       fresh.clear();
       saved = done;
-      nn::save_safetensors(cache, {{"mixed6", found.mixed6}, {"final", found.final}},
-                           {{kMadeOf, key}});
+      tensors::save_safetensors(cache, {{"mixed6", found.mixed6}, {"final", found.final}},
+                                {{kMadeOf, key}});
     }
     report(progress, done, all);
   }

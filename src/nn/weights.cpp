@@ -3,59 +3,12 @@
 
 #include <torch/nn.h>
 
-#include <cstring>
-#include <memory>
 #include <vector>
 
 #include "core/error.h"
-#include "io/safetensors.h"
 
 namespace pangu::nn {
 namespace {
-
-using io::DType;
-
-at::ScalarType scalar_type_of(DType dtype, const std::string& name) {
-  switch (dtype) {
-    case DType::F64:
-      return at::kDouble;
-    case DType::F32:
-      return at::kFloat;
-    case DType::F16:
-      return at::kHalf;
-    case DType::BF16:
-      return at::kBFloat16;
-    case DType::I64:
-      return at::kLong;
-    case DType::I32:
-      return at::kInt;
-    case DType::I16:
-      return at::kShort;
-    case DType::I8:
-      return at::kChar;
-    case DType::U8:
-      return at::kByte;
-    case DType::BOOL:
-      return at::kBool;
-    case DType::F8_E4M3:
-      return at::kFloat8_e4m3fn;
-    case DType::F8_E5M2:
-      return at::kFloat8_e5m2;
-    default:
-      throw bad_input("tensor '" + name + "'", "a float or signed integer dtype",
-                      io::name_of(dtype));
-  }
-}
-
-DType dtype_of(const at::Tensor& tensor, const std::string& name) {
-  for (const DType dtype :
-       {DType::F32, DType::BF16, DType::F16, DType::F64, DType::I64, DType::I32, DType::I16,
-        DType::I8, DType::U8, DType::BOOL, DType::F8_E4M3, DType::F8_E5M2}) {
-    if (scalar_type_of(dtype, name) == tensor.scalar_type()) return dtype;
-  }
-  throw Error(ErrorCode::kInternal, "tensor '" + name + "' has a dtype that safetensors lacks: " +
-                                        c10::toString(tensor.scalar_type()));
-}
 
 std::string text_of(at::IntArrayRef shape) {
   std::string text = "[";
@@ -87,40 +40,6 @@ void check_fit(const TensorMap& targets, const TensorMap& tensors, const std::st
 }
 
 }  // namespace
-
-TensorMap load_safetensors(const std::string& path, bool copy) {
-  const auto file = std::make_shared<const io::SafetensorsFile>(io::SafetensorsFile::open(path));
-  TensorMap tensors;
-  for (const auto& [name, view] : file->tensors()) {
-    const auto options = at::TensorOptions().dtype(scalar_type_of(view.dtype, name));
-    // The format does not promise alignment; a view must have it, a copy need not.
-    const bool aligned = reinterpret_cast<uintptr_t>(view.data) % io::size_of(view.dtype) == 0;
-    if (copy || !aligned || view.size_bytes == 0) {
-      at::Tensor tensor = at::empty(view.shape, options);
-      if (view.size_bytes > 0) std::memcpy(tensor.data_ptr(), view.data, view.size_bytes);
-      tensors.emplace(name, std::move(tensor));
-    } else {
-      // Shared: every view holds the mapped file until the last of them is gone.
-      tensors.emplace(
-          name,
-          at::from_blob(const_cast<std::byte*>(view.data), view.shape, [file](void*) {}, options));
-    }
-  }
-  return tensors;
-}
-
-void save_safetensors(const std::string& path, const TensorMap& tensors,
-                      const std::map<std::string, std::string>& metadata) {
-  io::TensorViews views;
-  std::vector<at::Tensor> alive;
-  alive.reserve(tensors.size());
-  for (const auto& [name, given] : tensors) {
-    const at::Tensor& tensor = alive.emplace_back(given.detach().cpu().contiguous());
-    views[name] = {dtype_of(tensor, name), tensor.sizes().vec(),
-                   static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()};
-  }
-  io::write_safetensors(path, views, metadata);
-}
 
 void load_into(torch::nn::Module& module, const TensorMap& tensors, const std::string& prefix) {
   const at::NoGradGuard no_grad;

@@ -1,14 +1,13 @@
-// Named weights between files and networks: safetensors <-> TensorMap <-> torch::nn::Module.
+// Named weights into and out of networks: TensorMap <-> torch::nn::Module.
 // Names are diffusers' and transformers'. Knows no architecture.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
-#include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
-#include <vector>
+
+#include "tensors/safetensors.h"
 
 namespace torch::nn {
 class Module;
@@ -16,17 +15,8 @@ class Module;
 
 namespace pangu::nn {
 
-using TensorMap = std::map<std::string, at::Tensor>;
-using TensorShapes = std::map<std::string, std::vector<int64_t>>;  // what a file's header says
-
-// Reads every tensor of a safetensors file (f32, f16, bf16, integers). With `copy` false the
-// tensors are views of the mapped file, which they keep alive, and must not be written.
-TensorMap load_safetensors(const std::string& path, bool copy = true);
-
-// Writes atomically (a temporary beside `path`, then rename). Tensors are made contiguous CPU
-// first.
-void save_safetensors(const std::string& path, const TensorMap& tensors,
-                      const std::map<std::string, std::string>& metadata = {});
+using tensors::TensorMap;
+using tensors::TensorShapes;
 
 // Copies tensors `prefix + name` into the module's parameters and buffers, converting dtype.
 // Throws Error kBadInput naming the first missing, unexpected or misshapen tensor.

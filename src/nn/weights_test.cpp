@@ -2,25 +2,15 @@
 
 #include <doctest/doctest.h>
 #include <torch/nn.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <filesystem>
 
 #include "core/error.h"
 #include "core/testing.h"
+#include "tensors/safetensors.h"
 
 using namespace pangu;
 using namespace pangu::nn;
 
 namespace {
-
-struct TemporaryFile {
-  std::string path = (std::filesystem::temp_directory_path() /
-                      ("pangu_weights_" + std::to_string(getpid()) + ".safetensors"))
-                         .string();
-  ~TemporaryFile() { std::remove(path.c_str()); }
-};
 
 std::string refusal(torch::nn::Module& module, const TensorMap& tensors,
                     const std::string& prefix = "") {
@@ -28,38 +18,6 @@ std::string refusal(torch::nn::Module& module, const TensorMap& tensors,
 }
 
 }  // namespace
-
-TEST_CASE("tensors of every dtype come back equal, copied or mapped") {
-  const TemporaryFile file;
-  TensorMap wrote;
-  for (const auto dtype : {at::kDouble, at::kFloat, at::kHalf, at::kBFloat16, at::kLong, at::kInt,
-                           at::kShort, at::kChar, at::kByte, at::kBool}) {
-    wrote[c10::toString(dtype)] = at::randint(0, 2, {3, 5}, at::kFloat).to(dtype);
-  }
-  wrote["scalar"] = at::scalar_tensor(2.5);
-  wrote["empty"] = at::empty({0, 3});
-  wrote["transposed"] = at::arange(6, at::kFloat).reshape({2, 3}).t();  // not contiguous
-  save_safetensors(file.path, wrote, {{"format", "pt"}});
-  for (const bool copy : {true, false}) {
-    const TensorMap read = load_safetensors(file.path, copy);
-    REQUIRE(read.size() == wrote.size());
-    for (const auto& [name, tensor] : wrote) {
-      CAPTURE(name);
-      CHECK((read.at(name).scalar_type() == tensor.scalar_type()));
-      CHECK(at::equal(read.at(name), tensor));
-    }
-  }
-}
-
-TEST_CASE("a mapped tensor outlives its map and the file's name") {
-  at::Tensor kept;
-  {
-    const TemporaryFile file;
-    save_safetensors(file.path, {{"a", at::full({4}, 3.f)}, {"b", at::zeros({4})}});
-    kept = load_safetensors(file.path, false).at("a");
-  }
-  CHECK(kept.sum().item<float>() == 12.f);
-}
 
 TEST_CASE("a module's state is loaded under a prefix with its dtype converted") {
   torch::nn::Linear first(3, 2), second(3, 2);
@@ -90,11 +48,12 @@ TEST_CASE("missing, unexpected and misshapen tensors are named and nothing is wr
 }
 
 TEST_CASE("a module made without initialisation and loaded by assignment equals a copied one") {
-  const TemporaryFile file;
+  const TestFolder folder;
+  const std::string path = (folder.path / "x.safetensors").string();
   torch::nn::Sequential source(
       torch::nn::Conv2d(3, 4, 3), torch::nn::GroupNorm(2, 4), torch::nn::Linear(4, 5),
       torch::nn::LayerNorm(torch::nn::LayerNormOptions({5})), torch::nn::Embedding(7, 5));
-  save_safetensors(file.path, state_of(*source));
+  tensors::save_safetensors(path, state_of(*source));
   const auto blank = [] {
     const SkipInitialisation skip;
     return torch::nn::Sequential(
@@ -103,7 +62,7 @@ TEST_CASE("a module made without initialisation and loaded by assignment equals 
   };
   torch::nn::Sequential mapped = blank();
   for (const auto& [name, tensor] : state_of(*mapped)) CHECK(tensor.is_cpu());
-  TensorMap views = load_safetensors(file.path, /*copy=*/false);
+  TensorMap views = tensors::load_safetensors(path, /*copy=*/false);
   std::map<std::string, const void*> addresses;
   for (const auto& [name, view] : views) addresses[name] = view.const_data_ptr();
   load_by_assignment(*mapped, std::move(views));
@@ -116,7 +75,7 @@ TEST_CASE("a module made without initialisation and loaded by assignment equals 
                   source[0]->as<torch::nn::Conv2d>()->weight));
 
   torch::nn::Sequential converted = blank();
-  load_by_assignment(*converted, load_safetensors(file.path),
+  load_by_assignment(*converted, tensors::load_safetensors(path),
                      {.dtype = at::kBFloat16, .channels_last = true});
   for (const auto& [name, tensor] : state_of(*source)) {
     CAPTURE(name);

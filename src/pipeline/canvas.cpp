@@ -10,9 +10,13 @@
 #include "image/resize.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "pipeline/coop/bridges.h"
+#include "tensors/pictures.h"
 
 namespace pangu::pipeline {
 namespace {
+
+using tensors::picture_of;
+using tensors::pixels_of;
 
 constexpr double kByte = 255.0;
 // A Gaussian is below 1e-3 of its peak here.
@@ -47,7 +51,7 @@ at::Tensor blurred(const at::Tensor& plane, int sigma_px) {
 }
 
 image::Image mask_picture(const at::Tensor& plane) {
-  return picture_of(plane[0].expand({3, -1, -1}) * 2 - 1, false);
+  return picture_of(plane[0].expand({3, -1, -1}) * 2 - 1);
 }
 
 void add_mask(const Model& model, const Request& request, const Pictures& pictures,
@@ -89,24 +93,6 @@ std::pair<int, int> size_near(const image::Image& picture, const RequestRules& r
     return std::max(least, static_cast<int>(side * shrink) / unit * unit);
   };
   return {fitted(picture.width), fitted(picture.height)};
-}
-
-at::Tensor pixels_of(const image::Image& picture, double low, double high) {
-  const image::Image rgb = image::composite_over(picture);
-  const at::Tensor bytes =
-      at::from_blob(const_cast<uint8_t*>(rgb.pixels.data()), {rgb.height, rgb.width, 3}, at::kByte);
-  return (bytes.to(at::kFloat).permute({2, 0, 1}).unsqueeze(0) * ((high - low) / kByte) + low)
-      .contiguous();
-}
-
-image::Image picture_of(const at::Tensor& chw, bool truncates) {
-  at::Tensor levels = (chw.to(at::kFloat).clamp(-1, 1) + 1) * (kByte / 2);
-  levels = truncates ? levels.floor() : levels.round();
-  const at::Tensor bytes = levels.to(at::kByte).permute({1, 2, 0}).cpu().contiguous();
-  image::Image picture{static_cast<int>(chw.size(2)), static_cast<int>(chw.size(1)), 3, {}};
-  const auto* data = bytes.const_data_ptr<uint8_t>();
-  picture.pixels.assign(data, data + bytes.numel());
-  return picture;
 }
 
 at::Tensor picture_prompt(const Model& model, const Pictures& pictures) {

@@ -36,11 +36,6 @@ struct Canvas {
 // down to the multiples that it does; of a model with a list of sizes the nearest of that.
 std::pair<int, int> size_near(const image::Image& picture, const RequestRules& rules);
 
-// [1,3,H,W] f32, bytes 0..255 to low..high; transparency is laid over white.
-at::Tensor pixels_of(const image::Image& picture, double low, double high);
-// The inverse for one picture [3,H,W] in [-1,1]: clipped, then rounded, or cut off if `truncates`.
-image::Image picture_of(const at::Tensor& chw, bool truncates);
-
 // What an image-variation model reads, [1,3,H,W] in [0,1]; undefined for others. Error kBadInput if
 // one is missing or given in vain.
 at::Tensor picture_prompt(const Model& model, const Pictures& pictures);

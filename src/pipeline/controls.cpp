@@ -11,6 +11,7 @@
 #include "image/control_size.h"
 #include "image/soft_edges.h"
 #include "pipeline/canvas.h"
+#include "tensors/pictures.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -101,8 +102,9 @@ std::optional<Square> square_about(const CocoPoints& points, const Image& pictur
 
 std::vector<nn::FoundPerson> look(const nn::MoveNet& net, const Image& picture,
                                   const Square& square, int pixels, int most) {
-  return nn::decode_people(net.heads(pixels_of(cut_out(picture, square, pixels), -1.0, 1.0)), most,
-                           kCenterScore);
+  return nn::decode_people(
+      net.heads(tensors::pixels_of(cut_out(picture, square, pixels), -1.0, 1.0)), most,
+      kCenterScore);
 }
 
 double mean_score(const CocoPoints& points) {
@@ -135,8 +137,9 @@ Image soft_edges(const nn::Hed& hed, const Image& picture, const SoftEdgeOptions
   check_resolution(options.detect_resolution, kLeastSoftPx, kMostSoftPx, 1);
   const auto [width, height] =
       image::detect_size(picture.width, picture.height, options.detect_resolution);
-  const at::Tensor edges = hed.edges(pixels_of(image::resize(picture, width, height), -1.0, 1.0));
-  Image map = picture_of(edges[0].expand({3, -1, -1}) * 2 - 1, /*truncates=*/false);
+  const at::Tensor edges =
+      hed.edges(tensors::pixels_of(image::resize(picture, width, height), -1.0, 1.0));
+  Image map = tensors::picture_of(edges[0].expand({3, -1, -1}) * 2 - 1);
   if (options.safe) map = image::safe_levels(map);
   map = image::resize(map, picture.width, picture.height, image::Filter::kBilinear);
   return options.scribble ? image::scribble(map) : map;

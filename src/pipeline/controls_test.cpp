@@ -9,6 +9,7 @@
 
 #include "core/testing.h"
 #include "image/resize.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -18,13 +19,13 @@ using image::Image;
 const std::string kSource = kSourceDir;
 
 nn::MoveNet movenet() {
-  return nn::MoveNet(nn::load_safetensors(kSource + "/models/movenet/model.safetensors"));
+  return nn::MoveNet(tensors::load_safetensors(kSource + "/models/movenet/model.safetensors"));
 }
 
 // An astronaut from the hips up, 192 x 192 (the middle of a photograph by NASA).
 Image astronaut() {
   const at::Tensor pixels =
-      nn::load_safetensors(kSource + "/tests/parity/data/movenet_reference.safetensors")
+      tensors::load_safetensors(kSource + "/tests/parity/data/movenet_reference.safetensors")
           .at("picture");
   const auto* first = pixels.const_data_ptr<uint8_t>();
   return {static_cast<int>(pixels.size(1)), static_cast<int>(pixels.size(0)), 3,
@@ -85,7 +86,7 @@ TEST_CASE("options out of range are refused by name") {
 }
 
 TEST_CASE("soft edges follow a disc at the picture's own size, and strange pictures end well") {
-  const nn::Hed hed(nn::load_safetensors(kSource + "/models/hed/model.safetensors"));
+  const nn::Hed hed(tensors::load_safetensors(kSource + "/models/hed/model.safetensors"));
   Image disc = image::filled(120, 80, {40, 60, 160});
   for (int y = 0; y < 80; ++y) {
     for (int x = 0; x < 120; ++x) {

@@ -6,6 +6,7 @@
 
 #include "diffusion/consistency.h"
 #include "diffusion/guidance.h"
+#include "tensors/pictures.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -166,7 +167,9 @@ void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Im
   for (int64_t i = 0; i < latents.size(0); ++i) {
     const at::Tensor pixels = job.timed(
         "decode", [&] { return job.model.latents.decode(latents.slice(0, i, i + 1) * scale); });
-    image::Image picture = picture_of(pixels[0], job.model.quirks.truncates_pixels);
+    image::Image picture = tensors::picture_of(pixels[0], job.model.quirks.truncates_pixels
+                                                              ? tensors::Levels::kCut
+                                                              : tensors::Levels::kRounded);
     if (job.canvas.mask.defined() && job.request.composite) {
       picture = composited(picture, job.canvas);
     }

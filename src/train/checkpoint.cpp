@@ -6,38 +6,13 @@
 
 #include "core/error.h"
 #include "io/safetensors.h"
+#include "tensors/bytes.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::train {
 namespace {
 
 constexpr const char* kFingerprint = "fingerprint";
-
-io::DType dtype_of(at::ScalarType type) {
-  switch (type) {
-    case at::kFloat:
-      return io::DType::F32;
-    case at::kBFloat16:
-      return io::DType::BF16;
-    case at::kHalf:
-      return io::DType::F16;
-    default:
-      throw Error(ErrorCode::kInternal, std::string("checkpoint: dtype ") + c10::toString(type));
-  }
-}
-
-void write_tensors(const std::string& path, const std::map<std::string, at::Tensor>& tensors,
-                   const io::Metadata& metadata) {
-  io::TensorViews views;
-  for (const auto& [name, t] : tensors) {
-    io::TensorView view;
-    view.dtype = dtype_of(t.scalar_type());
-    view.shape.assign(t.sizes().begin(), t.sizes().end());
-    view.data = static_cast<const std::byte*>(t.const_data_ptr());
-    view.size_bytes = t.nbytes();
-    views[name] = view;
-  }
-  io::write_safetensors(path, views, metadata);
-}
 
 std::string metadata_of(const io::SafetensorsFile& file, const std::string& path, const char* key) {
   const auto found = file.metadata().find(key);
@@ -50,11 +25,11 @@ std::string metadata_of(const io::SafetensorsFile& file, const std::string& path
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
-  write_tensors(path, checkpoint.tensors,
-                {{"format", "pt"},
-                 {"step", std::to_string(checkpoint.step)},
-                 {"train_seconds", std::to_string(checkpoint.train_seconds)},
-                 {kFingerprint, checkpoint.fingerprint}});
+  tensors::save_safetensors(path, checkpoint.tensors,
+                            {{"format", "pt"},
+                             {"step", std::to_string(checkpoint.step)},
+                             {"train_seconds", std::to_string(checkpoint.train_seconds)},
+                             {kFingerprint, checkpoint.fingerprint}});
 }
 
 std::optional<Checkpoint> load_checkpoint(const std::string& path) {
@@ -74,9 +49,7 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
       throw bad_input("checkpoint '" + path + "' tensor '" + name + "'", "F32",
                       io::name_of(view.dtype));
     }
-    at::Tensor t = at::empty(view.shape, at::kFloat);
-    if (view.size_bytes) std::memcpy(t.mutable_data_ptr(), view.data, view.size_bytes);
-    c.tensors[name] = t;
+    c.tensors[name] = tensors::copied(view, name);
   }
   return c;
 }
@@ -89,8 +62,8 @@ std::optional<std::string> fingerprint_in(const std::string& path) {
 void write_weights(const std::string& path, const std::map<std::string, at::Tensor>& weights,
                    at::ScalarType dtype) {
   std::map<std::string, at::Tensor> converted;
-  for (const auto& [name, t] : weights) converted[name] = t.cpu().to(dtype).contiguous();
-  write_tensors(path, converted, {{"format", "pt"}});
+  for (const auto& [name, t] : weights) converted[name] = t.cpu().to(dtype);
+  tensors::save_safetensors(path, converted, {{"format", "pt"}});
 }
 
 }  // namespace pangu::train

@@ -8,6 +8,8 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "io/safetensors.h"
+#include "tensors/bytes.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::train {
 namespace {
@@ -29,10 +31,7 @@ TensorCache::TensorCache(std::string path, std::string maker)
   const auto found = file.metadata().find("maker");
   if (found == file.metadata().end() || found->second != maker_) return;
   for (const auto& [key, view] : file.tensors()) {
-    at::Tensor t = at::empty(view.shape, at::kBFloat16);
-    if (view.dtype != io::DType::BF16) continue;
-    if (view.size_bytes) std::memcpy(t.mutable_data_ptr(), view.data, view.size_bytes);
-    tensors_[key] = t;
+    if (view.dtype == io::DType::BF16) tensors_[key] = tensors::copied(view, key);
   }
 }
 
@@ -48,16 +47,7 @@ void TensorCache::put(const std::string& key, const at::Tensor& bf16) {
 
 void TensorCache::save() {
   if (!changed_) return;
-  io::TensorViews views;
-  for (const auto& [key, t] : tensors_) {
-    io::TensorView view;
-    view.dtype = io::DType::BF16;
-    view.shape.assign(t.sizes().begin(), t.sizes().end());
-    view.data = static_cast<const std::byte*>(t.const_data_ptr());
-    view.size_bytes = t.nbytes();
-    views[key] = view;
-  }
-  io::write_safetensors(path_, views, {{"maker", maker_}});
+  tensors::save_safetensors(path_, tensors_, {{"maker", maker_}});
   changed_ = false;
 }
 

@@ -12,6 +12,7 @@
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/unet/unet.h"
 #include "nn/weights.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -54,8 +55,8 @@ TEST_CASE("the autoencoder equals diffusers' for every topology") {
   size_t cases = 0;
   for (const auto& entry : fs::directory_iterator(dump.folder)) {
     AutoencoderKL vae(AutoencoderKLConfig::from_json(read_json(entry.path() / "config.json")));
-    load_into(vae, load_safetensors((entry.path() / "weights.safetensors").string()));
-    const TensorMap t = load_safetensors((entry.path() / "tensors.safetensors").string());
+    load_into(vae, tensors::load_safetensors((entry.path() / "weights.safetensors").string()));
+    const TensorMap t = tensors::load_safetensors((entry.path() / "tensors.safetensors").string());
     const auto [mean, logvar] = vae.encode(t.at("image"));
     const std::string name = "autoencoder " + entry.path().filename().string();
     report(name + " mean", parity::relative(mean, t.at("mean")));
@@ -73,11 +74,11 @@ TEST_CASE("diffusers loads the embedded model and computes the same") {
   const Dump dump("pangu_mini_parity");
   const std::string file = (dump.folder / "tensors.safetensors").string();
   REQUIRE(parity::run_tool("dump_mini.py", model.string() + " " + file));
-  const TensorMap t = load_safetensors(file);
+  const TensorMap t = tensors::load_safetensors(file);
   for (const char* part : {"unet", "unet_texture"}) {
     UNet2DConditionModel unet(unet_config_from_json(read_json(model / part / "config.json")));
-    load_into(unet,
-              load_safetensors((model / part / "diffusion_pytorch_model.safetensors").string()));
+    load_into(unet, tensors::load_safetensors(
+                        (model / part / "diffusion_pytorch_model.safetensors").string()));
     UNetExtras extras;
     extras.context_mask = t.at("mask").to(at::kBool);
     extras.class_labels = mean_context(t.at("context"), extras.context_mask);
@@ -86,7 +87,8 @@ TEST_CASE("diffusers loads the embedded model and computes the same") {
                             t.at(part)));
   }
   AutoencoderKL vae(AutoencoderKLConfig::from_json(read_json(model / "vae/config.json")));
-  load_into(vae, load_safetensors((model / "vae/diffusion_pytorch_model.safetensors").string()));
+  load_into(
+      vae, tensors::load_safetensors((model / "vae/diffusion_pytorch_model.safetensors").string()));
   report("models/mini vae encoder",
          parity::relative(vae.encode(t.at("image")).first, t.at("mean")));
   report("models/mini vae decoder", parity::relative(vae.decode(t.at("mean")), t.at("decoded")));

@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "case.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -37,8 +38,9 @@ TEST_CASE("the tiny autoencoder equals diffusers', whole and by halves") {
     CAPTURE(name);
     const auto config =
         AutoencoderTinyConfig::from_json(parity::read_json(entry.path() / "config.json"));
-    const TensorMap weights = load_safetensors((entry.path() / "weights.safetensors").string());
-    const TensorMap t = load_safetensors((entry.path() / "tensors.safetensors").string());
+    const TensorMap weights =
+        tensors::load_safetensors((entry.path() / "weights.safetensors").string());
+    const TensorMap t = tensors::load_safetensors((entry.path() / "tensors.safetensors").string());
     AutoencoderTiny whole(config);
     load_into(whole, weights);
     parity::Worst worst;

@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 
 #include "case.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::image {
 namespace {
@@ -20,7 +21,8 @@ Image picture_of(const at::Tensor& hwc) {
 TEST_CASE("Canny's edges are OpenCV's, pixel by pixel") {
   const parity::Dump dump("safetensors.numpy", "dump_canny.py");
   if (!dump.made()) return;
-  const nn::TensorMap t = nn::load_safetensors((dump.folder() / "tensors.safetensors").string());
+  const nn::TensorMap t =
+      tensors::load_safetensors((dump.folder() / "tensors.safetensors").string());
   int cases = 0;
   int64_t pixels = 0, edges = 0, differing = 0;
   for (const auto& [key, picture] : t) {

@@ -9,6 +9,7 @@
 #include "case.h"
 #include "nn/text/clip_text.h"
 #include "nn/text/clip_vision.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -38,10 +39,11 @@ TEST_CASE("every layer of CLIP's text models equals transformers', and all that 
     const std::string name = "clip text " + entry.path().filename().string();
     CAPTURE(name);
     const auto config = ClipTextConfig::from_json(parity::read_json(entry.path() / "config.json"));
-    const TensorMap weights = load_safetensors((entry.path() / "weights.safetensors").string());
+    const TensorMap weights =
+        tensors::load_safetensors((entry.path() / "weights.safetensors").string());
     ClipTextModel model(config);
     load_into(model, weights);
-    const TensorMap t = load_safetensors((entry.path() / "tensors.safetensors").string());
+    const TensorMap t = tensors::load_safetensors((entry.path() / "tensors.safetensors").string());
 
     Trace trace;
     ClipTextRequest request;
@@ -85,8 +87,8 @@ TEST_CASE("every layer of CLIP's vision models equals transformers'") {
     const auto config =
         ClipVisionConfig::from_json(parity::read_json(entry.path() / "config.json"));
     ClipVisionModel model(config);
-    load_into(model, load_safetensors((entry.path() / "weights.safetensors").string()));
-    const TensorMap t = load_safetensors((entry.path() / "tensors.safetensors").string());
+    load_into(model, tensors::load_safetensors((entry.path() / "weights.safetensors").string()));
+    const TensorMap t = tensors::load_safetensors((entry.path() / "tensors.safetensors").string());
     Trace trace;
     const ClipVisionOutput out = model.forward(t.at("in/pixels"), trace.fn);
     parity::Worst worst;
@@ -103,7 +105,8 @@ TEST_CASE("every layer of CLIP's vision models equals transformers'") {
 // The same bytes; their normalisation is rounded once or twice, in f32.
 TEST_CASE("pictures come out of the preparation as out of transformers' processor") {
   if (!dumped().made()) return;
-  const TensorMap t = load_safetensors((dumped().folder() / "pictures.safetensors").string());
+  const TensorMap t =
+      tensors::load_safetensors((dumped().folder() / "pictures.safetensors").string());
   const double step = 1.0 / 255.0 / 0.26130258;  // of the channel with the smallest deviation
   for (int i = 0; i < 5; ++i) {
     const std::string index = std::to_string(i);

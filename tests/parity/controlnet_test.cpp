@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include "case.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -24,8 +25,8 @@ TEST_CASE("every layer and residual of a ControlNet equals diffusers'") {
     const auto json = parity::read_json(entry.path() / "config.json");
     const auto config = ControlNetConfig::from_json(json);
     ControlNetModel model(config);
-    load_into(model, load_safetensors((entry.path() / "weights.safetensors").string()));
-    const TensorMap t = load_safetensors((entry.path() / "tensors.safetensors").string());
+    load_into(model, tensors::load_safetensors((entry.path() / "weights.safetensors").string()));
+    const TensorMap t = tensors::load_safetensors((entry.path() / "tensors.safetensors").string());
 
     TensorMap outputs;
     UNetExtras extras;

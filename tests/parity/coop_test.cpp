@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 
 #include "case.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -39,7 +40,8 @@ TEST_CASE("coop_reference: both latents follow the paper's algorithm step by ste
   };
   for (const auto& one : parity::read_json(dump.folder() / "cases.json")) {
     const std::string name = one["name"];
-    const auto wanted = nn::load_safetensors((dump.folder() / (name + ".safetensors")).string());
+    const auto wanted =
+        tensors::load_safetensors((dump.folder() / (name + ".safetensors")).string());
     const Cooperation coop = assemble(recipe_from_json(one["recipe"]), setup);
     std::vector<Step> path;
     DrawHooks hooks;

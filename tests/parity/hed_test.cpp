@@ -9,6 +9,7 @@
 #include "case.h"
 #include "core/testing.h"
 #include "image/soft_edges.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -36,8 +37,9 @@ double share_differing(const image::Image& found, const at::Tensor& plane) {
 TEST_CASE("HED's side outputs and their fusion are those of its second statement") {
   const parity::Dump dump("torch", "dump_hed.py");
   if (!dump.made()) return;
-  const TensorMap t = load_safetensors((dump.folder() / "tensors.safetensors").string());
-  const Hed hed(load_safetensors(std::string(kSourceDir) + "/models/hed/model.safetensors"));
+  const TensorMap t = tensors::load_safetensors((dump.folder() / "tensors.safetensors").string());
+  const Hed hed(
+      tensors::load_safetensors(std::string(kSourceDir) + "/models/hed/model.safetensors"));
   parity::Worst worst;
   double safe = 0, scribble = 0;
   for (const auto& [key, picture] : t) {

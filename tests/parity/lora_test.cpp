@@ -10,6 +10,7 @@
 #include "case.h"
 #include "nn/text/clip_text.h"
 #include "nn/unet/unet.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -45,8 +46,9 @@ TEST_CASE("a UNet with two merged LoRAs equals diffusers' with the branches besi
   const auto folder = dumped().folder() / "unet";
   UNet2DConditionModel unet(unet_config_from_json(parity::read_json(folder / "config.json")));
   // Mapped weights, which a merge must not write.
-  load_by_assignment(unet, load_safetensors((folder / "weights.safetensors").string(), false));
-  const TensorMap t = load_safetensors((folder / "tensors.safetensors").string());
+  load_by_assignment(unet,
+                     tensors::load_safetensors((folder / "weights.safetensors").string(), false));
+  const TensorMap t = tensors::load_safetensors((folder / "tensors.safetensors").string());
   const auto run = [&] {
     return unet.forward(t.at("in/sample"), t.at("in/t_index"), t.at("in/context"));
   };
@@ -68,8 +70,8 @@ TEST_CASE("a CLIP text model with a merged LoRA equals transformers' with branch
   const at::NoGradGuard no_grad;
   const auto folder = dumped().folder() / "text";
   ClipTextModel text(ClipTextConfig::from_json(parity::read_json(folder / "config.json")));
-  load_into(text, load_safetensors((folder / "weights.safetensors").string()));
-  const TensorMap t = load_safetensors((folder / "tensors.safetensors").string());
+  load_into(text, tensors::load_safetensors((folder / "weights.safetensors").string()));
+  const TensorMap t = tensors::load_safetensors((folder / "tensors.safetensors").string());
   parity::report("lora text, none merged",
                  parity::relative(text.forward(t.at("in/ids")).last_hidden, t.at("out/base")),
                  kBound);

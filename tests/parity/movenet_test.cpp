@@ -7,6 +7,7 @@
 
 #include "case.h"
 #include "core/testing.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -15,10 +16,10 @@ constexpr double kBound = 1e-4;          // f32 sums in another order
 constexpr double kKeypointBound = 3e-4;  // the graph divides by 48 with a factor kept as f16
 
 TEST_CASE("MoveNet's heads and keypoints are those of the package's graph") {
-  const TensorMap t = load_safetensors(std::string(kSourceDir) +
-                                       "/tests/parity/data/movenet_reference.safetensors");
+  const TensorMap t = tensors::load_safetensors(std::string(kSourceDir) +
+                                                "/tests/parity/data/movenet_reference.safetensors");
   const MoveNet net(
-      load_safetensors(std::string(kSourceDir) + "/models/movenet/model.safetensors"));
+      tensors::load_safetensors(std::string(kSourceDir) + "/models/movenet/model.safetensors"));
   const at::Tensor picture = t.at("picture");  // [192,192,3] bytes
   const at::Tensor image = picture.permute({2, 0, 1}).unsqueeze(0).to(at::kFloat) / 127.5 - 1.0;
   const PoseHeads heads = net.heads(image);

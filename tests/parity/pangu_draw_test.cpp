@@ -19,6 +19,7 @@
 #include "pipeline/draw.h"
 #include "pipeline/families/networks.h"
 #include "pipeline/families/source.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -100,7 +101,8 @@ TEST_CASE("PanGu-Draw 3 draws what a second statement of it draws") {
   REQUIRE(model.denoising.experts.size() == 2);
   for (const auto& one : parity::read_json(dump.folder() / "cases.json")) {
     const std::string key = one["name"], name = "pangu-draw 3: " + key;
-    const auto wanted = nn::load_safetensors((dump.folder() / (key + ".safetensors")).string());
+    const auto wanted =
+        tensors::load_safetensors((dump.folder() / (key + ".safetensors")).string());
     Heard heard;
     const Request request = resolved(request_from_json(one["request"]), model.rules, 0);
     const Drawing drawing = draw(listening(model, heard), request);
@@ -148,7 +150,7 @@ TEST_CASE("a UNet of PanGu-Draw 3's released width is that of its second stateme
   const Placement place;
   const auto unet = make_network<nn::UNet2DConditionModel>(
       nn::unet_config_from_shapes(shapes_of(part)), part, place, tensors_of(part));
-  const auto given = nn::load_safetensors((root / "full.safetensors").string());
+  const auto given = tensors::load_safetensors((root / "full.safetensors").string());
   nn::UNetExtras extras;
   extras.text_embeds = given.at("pooled");
   extras.time_ids = given.at("size");

@@ -16,6 +16,7 @@
 #include "diffusion/consistency.h"
 #include "diffusion/image_noise.h"
 #include "diffusion/parameterisation.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::diffusion {
 namespace {
@@ -36,7 +37,7 @@ struct Reference {
   Reference() {
     if (!dump.made()) return;
     cases = parity::read_json(dump.folder() / "cases.json");
-    tensors = nn::load_safetensors((dump.folder() / "tensors.safetensors").string());
+    tensors = tensors::load_safetensors((dump.folder() / "tensors.safetensors").string());
   }
   at::Tensor tensor(const nlohmann::json& one, const std::string& key) const {
     const auto found = tensors.find(one["name"].get<std::string>() + "/" + key);

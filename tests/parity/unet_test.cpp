@@ -18,6 +18,7 @@
 
 #include "case.h"
 #include "nn/weights.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -53,11 +54,11 @@ void compare(const fs::path& folder) {
   TensorMap weights;
   for (const auto& part : fs::directory_iterator(folder)) {
     if (!part.path().filename().string().starts_with("weights")) continue;
-    weights.merge(load_safetensors(part.path().string(), false));
+    weights.merge(tensors::load_safetensors(part.path().string(), false));
   }
   load_into(unet, weights);
   weights.clear();
-  const TensorMap tensors = load_safetensors((folder / "tensors.safetensors").string());
+  const TensorMap tensors = tensors::load_safetensors((folder / "tensors.safetensors").string());
 
   TensorMap outputs;
   UNetExtras extras = extras_of(tensors);

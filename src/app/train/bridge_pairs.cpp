@@ -13,6 +13,7 @@
 #include "pipeline/canvas.h"
 #include "pipeline/families/autoencoders.h"
 #include "pipeline/latent_space.h"
+#include "tensors/pictures.h"
 
 namespace pangu::app {
 namespace {
@@ -179,7 +180,7 @@ at::Tensor PairMaker::view(Rng& rng, int width, int height, data::Report& report
   const int y = static_cast<int>(rng.below(static_cast<uint64_t>(part.height - h + 1)));
   part = image::resize(image::crop(part, x, y, w, h), width, height);
   if (rng.below(2) == 0) part = image::flip_horizontal(part);
-  return pipeline::pixels_of(part, -1.0, 1.0).squeeze(0);
+  return tensors::pixels_of(part, -1.0, 1.0).squeeze(0);
 }
 
 void PairMaker::degrade(at::Tensor& pixels, Rng& rng, data::Report& report) const {
@@ -267,7 +268,7 @@ std::vector<train::LatentPair> PairMaker::plain(int64_t count, data::Report& rep
     if (!picture) continue;
     const image::Image fitted = image::contain(*picture, std::max(shape.a_width, shape.b_width),
                                                std::max(shape.a_height, shape.b_height));
-    pairs.push_back(encoded({pipeline::pixels_of(fitted, -1.0, 1.0).squeeze(0)}, shape).front());
+    pairs.push_back(encoded({tensors::pixels_of(fitted, -1.0, 1.0).squeeze(0)}, shape).front());
   }
   return pairs;
 }

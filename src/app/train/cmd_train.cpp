@@ -11,13 +11,14 @@
 #include "core/progress.h"
 #include "nn/weights.h"
 #include "pipeline/model.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::app {
 
 std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) {
   constexpr std::string_view kMaster = "master/";
   std::map<std::string, at::Tensor> weights, masters;
-  for (const auto& [name, tensor] : nn::load_safetensors(path)) {
+  for (const auto& [name, tensor] : tensors::load_safetensors(path)) {
     if (name.starts_with(kMaster)) {
       masters[name.substr(kMaster.size())] = tensor;
     } else {
@@ -25,18 +26,6 @@ std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) 
     }
   }
   return masters.empty() ? weights : masters;
-}
-
-image::Image to_image(const at::Tensor& chw) {
-  const at::Tensor bytes = ((chw.to(at::kFloat).clamp(-1, 1) + 1) * 127.5)
-                               .round()
-                               .to(at::kByte)
-                               .permute({1, 2, 0})
-                               .contiguous();
-  image::Image picture{static_cast<int>(chw.size(2)), static_cast<int>(chw.size(1)), 3, {}};
-  const auto* data = bytes.const_data_ptr<uint8_t>();
-  picture.pixels.assign(data, data + bytes.numel());
-  return picture;
 }
 
 int run_train(const TrainArgs& args) {

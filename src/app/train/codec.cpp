@@ -13,6 +13,7 @@
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/unet/unet.h"
 #include "nn/weights.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::app {
 
@@ -26,7 +27,7 @@ Codec open_codec(const std::string& folder) {
   }
   const std::string weights = folder + "/diffusion_pytorch_model.safetensors";
   auto vae = std::make_shared<nn::AutoencoderKL>(nn::AutoencoderKLConfig::from_json(json));
-  nn::load_into(*vae, nn::load_safetensors(weights));
+  nn::load_into(*vae, tensors::load_safetensors(weights));
   nn::weights_to_channels_last(*vae);
   vae->eval();
   return {vae->config().downscale(), false, io::sha256_of_files({weights, folder + "/config.json"}),

@@ -20,6 +20,7 @@
 #include "nn/text/clip_vision.h"
 #include "nn/text/text_encoder.h"
 #include "nn/weights.h"
+#include "tensors/pictures.h"
 #include "text/unigram.h"
 #include "train/denoiser_loss.h"
 
@@ -121,12 +122,6 @@ std::optional<train::CaptionStates> caption_states(const std::string& model_dir,
   return captions;
 }
 
-at::Tensor pixels_of(const image::Image& rgb) {
-  const at::Tensor bytes =
-      at::from_blob(const_cast<uint8_t*>(rgb.pixels.data()), {rgb.height, rgb.width, 3}, at::kByte);
-  return bytes.permute({2, 0, 1}).to(at::kFloat).div_(127.5f).sub_(1.0f);
-}
-
 // One training picture: how to draw it, and what it says.
 struct Job {
   std::string key;  // of the picture, whatever its size
@@ -211,7 +206,7 @@ class EncodeQueue {
   void add(const std::string& key, const image::Image& picture) {
     Pending& p = pending_[{picture.width, picture.height}];
     p.keys.push_back(key);
-    p.pictures.push_back(pixels_of(picture));
+    p.pictures.push_back(tensors::pixels_of(picture, -1.0, 1.0)[0]);
     if (static_cast<int64_t>(p.keys.size()) == kEncodeBatch) flush(p);
   }
   void flush() {
@@ -289,14 +284,14 @@ std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainCon
 
 // Of an item's own pixels, in bytes.
 image::Image picture_of(const Codec& codec, const train::LatentItem& item) {
-  return to_image(codec.decode(item.latent.to(at::kFloat).unsqueeze(0))[0]);
+  return tensors::picture_of(codec.decode(item.latent.to(at::kFloat).unsqueeze(0))[0]);
 }
 
 // Canny's edges beside every latent.
 void add_controls(const Codec& codec, train::LatentSet& set) {
   for (train::LatentItem& item : set.items) {
     const image::Image edges = image::canny(picture_of(codec, item));
-    const at::Tensor hint = (pixels_of(edges).unsqueeze(0) + 1.0) * 0.5;
+    const at::Tensor hint = tensors::pixels_of(edges, 0.0, 1.0);
     item.control = nn::control_channels(hint, codec.downscale)[0].to(at::kBFloat16);
   }
 }
@@ -306,7 +301,7 @@ void add_pictures(const train::TrainConfig& config, const Codec& codec, train::L
   const auto encoder = nn::ClipVisionConfig::from_json(
       io::read_json_file(config.image_encoder_config, "image_encoder_config"));
   for (train::LatentItem& item : set.items) {
-    const at::Tensor pixels = (pixels_of(picture_of(codec, item)).unsqueeze(0) + 1.0) * 0.5;
+    const at::Tensor pixels = tensors::pixels_of(picture_of(codec, item), 0.0, 1.0);
     item.picture = nn::clip_pixels(pixels, encoder.image_size)[0].to(at::kBFloat16);
   }
 }

@@ -18,6 +18,8 @@
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/features/vgg.h"
 #include "nn/unet/unet.h"
+#include "tensors/pictures.h"
+#include "tensors/safetensors.h"
 #include "train/autoencoder_loss.h"
 #include "train/checkpoint.h"
 #include "train/picture_pool.h"
@@ -61,7 +63,7 @@ void write_reconstructions(const std::string& path, nn::AutoencoderKL& network,
   for (int64_t row = 0; row < pictures.size(0); row += kAutoencoderSamples / 2) {
     for (const at::Tensor& from : {pictures, decoded}) {
       for (int64_t i = row; i < row + kAutoencoderSamples / 2; ++i)
-        cells.push_back(to_image(from[i]));
+        cells.push_back(tensors::picture_of(from[i]));
     }
   }
   const auto png = image::encode_png(
@@ -123,7 +125,7 @@ void train_autoencoder(const TrainingRun& run) {
   train::PerceptualFeatures perceptual;
   if (!config.perceptual_weights.empty()) {
     auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{kVggBlocks},
-                                           nn::load_safetensors(config.perceptual_weights));
+                                           tensors::load_safetensors(config.perceptual_weights));
     vgg->to(at::Device(config.device),
             config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat);
     perceptual = [vgg](const at::Tensor& x) { return vgg->features(x); };

@@ -15,12 +15,14 @@
 #include "diffusion/parameterisation.h"
 #include "diffusion/samplers/samplers.h"
 #include "diffusion/sigmas.h"
+#include "image/image.h"
 #include "image/sheet.h"
 #include "io/atomic_file.h"
 #include "io/json_file.h"
 #include "nn/text/clip_vision.h"
 #include "nn/unet/unet.h"
 #include "nn/weights.h"
+#include "tensors/pictures.h"
 #include "train/checkpoint.h"
 #include "train/denoiser_loss.h"
 
@@ -173,7 +175,8 @@ class SampleGrid {
     const auto result = diffusion::sample_euler(denoise, diffusion::Latents(x), sigmas);
     const at::Tensor pictures = codec_.decode(result.one());
     std::vector<image::Image> cells;
-    for (int64_t i = 0; i < pictures.size(0); ++i) cells.push_back(to_image(pictures[i]));
+    for (int64_t i = 0; i < pictures.size(0); ++i)
+      cells.push_back(tensors::picture_of(pictures[i]));
     const auto png = image::encode_png(image::contact_sheet(cells, {.columns = 8, .cell_px = 160}));
     io::write_file_atomic(path, std::as_bytes(std::span(png)));
   }

@@ -7,7 +7,6 @@
 #include <string>
 #include <vector>
 
-#include "image/image.h"
 #include "train/config.h"
 #include "train/trainer.h"
 
@@ -26,13 +25,8 @@ void train_autoencoder(const TrainingRun& run);
 // Trains a denoiser and writes OUTPUT_DIR/unet/.
 void train_denoiser(const TrainingRun& run);
 
-// Error kBadInput naming `what` and the file if it is missing or no JSON.
-
 // Weights by name from a safetensors file; of a checkpoint.safetensors of any training its master
 // weights.
 std::map<std::string, at::Tensor> read_initial_weights(const std::string& path);
-
-// [3,H,W] in [-1,1] -> 8-bit RGB, clipped and rounded.
-image::Image to_image(const at::Tensor& chw);
 
 }  // namespace pangu::app

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "data/content.h"
 #include "image/resize.h"
+#include "tensors/pictures.h"
 
 namespace pangu::app {
 namespace {
@@ -20,9 +21,7 @@ at::Tensor fit(const image::Image& picture, int side) {
   const int w = std::max(1, int(picture.width * scale + 0.5));
   const int h = std::max(1, int(picture.height * scale + 0.5));
   image::paste(canvas, picture, {(side - w) / 2, (side - h) / 2, w, h});
-  at::Tensor t = at::empty({side, side, 4}, at::kByte);
-  std::memcpy(t.mutable_data_ptr(), canvas.pixels.data(), canvas.pixels.size());
-  return t;
+  return tensors::levels_of(canvas);
 }
 
 // The hash of a picture that cannot be read: what has none is left out when it is decoded.

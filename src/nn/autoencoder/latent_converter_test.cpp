@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/testing.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -172,7 +173,7 @@ TEST_CASE("a converter comes back from its files") {
   const TestFolder folder;
   const at::NoGradGuard no_grad;
   LatentConverter converter = random_converter(config_of(3, 4, 2.0));
-  save_safetensors(folder.file("w.safetensors"), state_of(converter));
+  tensors::save_safetensors(folder.file("w.safetensors"), state_of(converter));
   std::shared_ptr<LatentConverter> back;
   {
     const SkipInitialisation skip;
@@ -180,7 +181,7 @@ TEST_CASE("a converter comes back from its files") {
         LatentConverterConfig::from_json(converter.config().to_json()));
   }
   CHECK(back->config() == converter.config());
-  load_by_assignment(*back, load_safetensors(folder.file("w.safetensors")));
+  load_by_assignment(*back, tensors::load_safetensors(folder.file("w.safetensors")));
   const at::Tensor z = at::randn({1, 3, 5, 6});
   CHECK(at::equal(back->forward(z, 10, 12), converter.forward(z, 10, 12)));
   back->to(at::kBFloat16);

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "core/testing.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -27,7 +28,7 @@ TEST_CASE("the exported weights give the features of the package's own graph") {
     MESSAGE("SKIPPED: no weights at " << path << "; PANGU_WEIGHTS names another folder");
     return;
   }
-  const TensorMap reference = load_safetensors(
+  const TensorMap reference = tensors::load_safetensors(
       std::string(kSourceDir) + "/tests/parity/data/inception_reference.safetensors");
   const at::Tensor picture = reference
                                      .at("picture")  // every third pixel of 299 x 299
@@ -39,7 +40,7 @@ TEST_CASE("the exported weights give the features of the package's own graph") {
                                      .to(at::kFloat) /
                                  127.5 -
                              1.0;
-  const TensorMap weights = load_safetensors(path);
+  const TensorMap weights = tensors::load_safetensors(path);
   const InceptionFeatures found = Inception({}, weights).features(picture);
   const double mixed6 = relative_error(found.mixed6[0], reference.at("mixed6"));
   const double final = relative_error(found.final[0], reference.at("final"));

@@ -6,6 +6,7 @@
 #include <torch/types.h>
 
 #include "core/testing.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -65,7 +66,8 @@ TEST_CASE("where nobody is, the best guess comes alone with a low score") {
 
 TEST_CASE("missing or misshapen weights are named, other inputs refused") {
   CHECK(contains(refusal_of([] { MoveNet{TensorMap{}}; }), "backbone.stem.weight"));
-  TensorMap map = load_safetensors(std::string(kSourceDir) + "/models/movenet/model.safetensors");
+  TensorMap map =
+      tensors::load_safetensors(std::string(kSourceDir) + "/models/movenet/model.safetensors");
   const MoveNet net(map);
   CHECK_THROWS_AS(net.heads(at::zeros({1, 3, 100, 96})), Error);
   CHECK_THROWS_AS(net.heads(at::zeros({1, 1, 96, 96})), Error);

@@ -12,6 +12,7 @@
 #include "nn/attention.h"
 #include "nn/frozen_weights.h"
 #include "nn/linear.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 
@@ -126,7 +127,7 @@ TextEncoder TextEncoder::from_folder(const std::string& folder) {
   const nlohmann::json source = io::read_json_file(folder + "/config.json");
   try {
     return {TextEncoderConfig::from_json(source),
-            load_safetensors(folder + "/model.safetensors", /*copy=*/false)};
+            tensors::load_safetensors(folder + "/model.safetensors", /*copy=*/false)};
   } catch (const Error& problem) {
     throw while_doing("loading the text encoder in '" + folder + "'", problem);
   }

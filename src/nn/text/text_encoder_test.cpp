@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/testing.h"
 #include "io/mapped_file.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::nn {
 namespace {
@@ -25,7 +26,7 @@ nlohmann::json tiny_json() {
 }
 
 struct Tiny {
-  TensorMap reference = load_safetensors(kData + "text_encoder_tiny.safetensors");
+  TensorMap reference = tensors::load_safetensors(kData + "text_encoder_tiny.safetensors");
   TensorMap weights;
   TextEncoderConfig config = TextEncoderConfig::from_json(tiny_json());
   Tiny() {
@@ -68,7 +69,7 @@ TEST_CASE("the shipped weights give transformers' states at every layer") {
     return;
   }
   const auto encoder = TextEncoder::from_folder(path);
-  check_layers(encoder, load_safetensors(kData + "text_encoder_e5.safetensors"));
+  check_layers(encoder, tensors::load_safetensors(kData + "text_encoder_e5.safetensors"));
   CHECK(encoder.config().prompt_prefix == "passage: ");
 }
 

@@ -14,6 +14,7 @@
 #include "pipeline/convert/convert_files.h"
 #include "pipeline/families/source.h"
 #include "pipeline/families/spec.h"
+#include "tensors/bytes.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -26,14 +27,13 @@ constexpr size_t kMostSmallFile = size_t{64} << 20;
 
 struct Target {
   io::DType dtype;
-  at::ScalarType torch;
   const char* torch_name;
 };
 
 Target target_of(const std::string& name) {
-  if (name == "bf16") return {io::DType::BF16, at::kBFloat16, "bfloat16"};
-  if (name == "f16") return {io::DType::F16, at::kHalf, "float16"};
-  if (name == "f32") return {io::DType::F32, at::kFloat, "float32"};
+  if (name == "bf16") return {io::DType::BF16, "bfloat16"};
+  if (name == "f16") return {io::DType::F16, "float16"};
+  if (name == "f32") return {io::DType::F32, "float32"};
   throw bad_input("dtype", "bf16, f16 or f32", "'" + name + "'");
 }
 
@@ -125,7 +125,7 @@ at::Tensor read_tensor(const Part& part, const std::string& name, const Target& 
   one.files = part.component->files;
   const at::Tensor given = tensors_of(one).at(name);
   if (!is_floating(named.view.dtype) || part.keeps_types) return given.contiguous();
-  const at::Tensor changed = given.to(target.torch).contiguous();
+  const at::Tensor changed = given.to(tensors::scalar_type_of(target.dtype, name)).contiguous();
   if (target.dtype == io::DType::F16 && named.view.dtype != io::DType::F16 &&
       !changed.isfinite().all().item<bool>() &&
       given.to(at::kFloat).isfinite().all().item<bool>()) {
@@ -162,7 +162,8 @@ void write_weights(const Part& part, const fs::path& folder, const Target& targe
   io::SafetensorsWriter writer(path.string(), plan, {{"format", "pt"}});
   for (const std::string& name : writer.order()) {
     const at::Tensor tensor = read_tensor(part, name, target);
-    writer.add(name, {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()});
+    const io::TensorView bytes = tensors::bytes_of(tensor, name);
+    writer.add(name, {bytes.data, bytes.size_bytes});
     const io::TensorView& view = part.tensors.at(name).view;
     io::forget_pages({view.data, view.size_bytes});
     meter.add(tensor.nbytes(), part.name);

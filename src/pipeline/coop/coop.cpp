@@ -11,6 +11,7 @@
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/canvas.h"
 #include "pipeline/latent_space.h"
+#include "tensors/pictures.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -183,7 +184,7 @@ at::Tensor mask_of(const Loaded& member, const CoopSetup& setup, const Request& 
         "the shape of the picture, " + std::to_string(width) + "x" + std::to_string(height),
         std::to_string(picture.width) + "x" + std::to_string(picture.height));
   }
-  const at::Tensor grey = pixels_of(picture, 0.0, 1.0).mean(1, /*keepdim=*/true);
+  const at::Tensor grey = tensors::pixels_of(picture, 0.0, 1.0).mean(1, /*keepdim=*/true);
   return resampled(grey, height / hub.latents.downscale, width / hub.latents.downscale,
                    image::Filter::kBox)
       .clamp(0, 1);

@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "io/json_file.h"
 #include "nn/autoencoder/latent_converter.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -76,7 +77,7 @@ LearnedBridge open_learned_bridge(const std::string& folder, const Placement& pl
     }
     Component component;
     component.origin = weights;
-    load_component(*made, component, place, nn::load_safetensors(weights));
+    load_component(*made, component, place, tensors::load_safetensors(weights));
     return made;
   });
   LearnedBridge bridge;

@@ -9,6 +9,7 @@
 
 #include "core/testing.h"
 #include "nn/autoencoder/latent_converter.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -33,8 +34,8 @@ void write_bridge(const TestFolder& folder, const std::string& name, uint64_t se
   torch::manual_seed(seed);
   nn::LatentConverter converter(small_config());
   folder.write(name + "/config.json", small_config().to_json().dump());
-  nn::save_safetensors(folder.file(name + "/diffusion_pytorch_model.safetensors"),
-                       nn::state_of(converter));
+  tensors::save_safetensors(folder.file(name + "/diffusion_pytorch_model.safetensors"),
+                            nn::state_of(converter));
 }
 
 LatentSpace space(const std::string& encoder) { return {encoder, 1.0, 0.0}; }

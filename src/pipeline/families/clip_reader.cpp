@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "io/lora/textual_inversion.h"
+#include "tensors/bytes.h"
 #include "text/prompt.h"
 
 namespace pangu::pipeline {
@@ -68,15 +69,11 @@ void ClipReader::add_embeddings(const Source& source, const std::vector<std::str
   int64_t next = model_->config().vocab_size;
   std::vector<at::Tensor> all;
   for (const std::string& path : files) {
-    Component component;
-    component.files = std::make_shared<std::vector<io::WeightsFile>>();
-    component.files->push_back(io::WeightsFile::open(path));
-    const io::TextualInversion found =
-        io::parse_textual_inversion(component.files->front().tensors(), widths, path);
+    const io::WeightsFile file = io::WeightsFile::open(path);
+    const io::TextualInversion found = io::parse_textual_inversion(file.tensors(), widths, path);
     const auto own = found.vectors.find(options_.component);
     if (own == found.vectors.end()) continue;
-    component.tensors["vectors"] = {own->second, false};
-    all.push_back(tensors_of(component).at("vectors").to(at::kFloat));
+    all.push_back(tensors::copied(own->second, path).to(at::kFloat));
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < all.back().size(0); ++i) ids.push_back(static_cast<int32_t>(next++));
     clip_->add_token(

@@ -9,6 +9,7 @@
 #include "io/lora/lora_names.h"
 #include "nn/lora.h"
 #include "nn/text/clip_text.h"
+#include "tensors/bytes.h"
 
 namespace pangu::pipeline {
 
@@ -19,13 +20,6 @@ struct LoraSet::Loaded {
 };
 
 namespace {
-
-at::Tensor tensor_of(const io::TensorView& view, const Component& keep, const std::string& name) {
-  Component one;
-  one.tensors[name] = {view, false};
-  one.files = keep.files;
-  return tensors_of(one).at(name);
-}
 
 at::Device device_from(const std::string& name) {
   if (name != "cpu" && name.rfind("cuda", 0) != 0) {
@@ -86,12 +80,11 @@ void LoraSet::merge_into(torch::nn::Module& network, const std::string& componen
     files += (files.empty() ? "'" : ", '") + use.path + "'";
     for (const io::LoraDelta& delta : loaded->lora.deltas) {
       if (delta.component != component) continue;
-      const Component none;
       nn::LoraWeights one;
       one.module_path = delta.module;
-      one.down = tensor_of(delta.down, none, delta.module);
-      one.up = tensor_of(delta.up, none, delta.module);
-      if (delta.mid) one.mid = tensor_of(*delta.mid, none, delta.module);
+      one.down = tensors::shared(delta.down, loaded, delta.module);
+      one.up = tensors::shared(delta.up, loaded, delta.module);
+      if (delta.mid) one.mid = tensors::shared(*delta.mid, loaded, delta.module);
       one.alpha = weight * delta.alpha;
       changes.push_back(std::move(one));
     }

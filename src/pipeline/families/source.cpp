@@ -12,6 +12,7 @@
 #include "io/mapped_file.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "pipeline/families/spec.h"
+#include "tensors/bytes.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -168,38 +169,6 @@ std::optional<Source> open_pair(const std::string& folder) {
   return source;
 }
 
-at::ScalarType dtype_of(io::DType dtype, const std::string& name) {
-  switch (dtype) {
-    case io::DType::F64:
-      return at::kDouble;
-    case io::DType::F32:
-      return at::kFloat;
-    case io::DType::F16:
-      return at::kHalf;
-    case io::DType::BF16:
-      return at::kBFloat16;
-    case io::DType::I64:
-      return at::kLong;
-    case io::DType::I32:
-      return at::kInt;
-    case io::DType::I16:
-      return at::kShort;
-    case io::DType::I8:
-      return at::kChar;
-    case io::DType::U8:
-      return at::kByte;
-    case io::DType::BOOL:
-      return at::kBool;
-    case io::DType::F8_E4M3:
-      return at::kFloat8_e4m3fn;
-    case io::DType::F8_E5M2:
-      return at::kFloat8_e5m2;
-    default:
-      break;
-  }
-  throw bad_input("tensor '" + name + "'", "a type that networks use", io::name_of(dtype));
-}
-
 // A part of a model that has a file or folder of its own.
 std::pair<Component, io::Recognised> open_any(const std::string& path) {
   Component component = open_weights(path);
@@ -259,18 +228,7 @@ std::pair<Component, io::Recognised> open_autoencoder(const std::string& path) {
 nn::TensorMap tensors_of(const Component& component) {
   nn::TensorMap tensors;
   for (const auto& [name, named] : component.tensors) {
-    const auto dtype = dtype_of(named.view.dtype, name);
-    at::Tensor tensor;
-    if (named.view.size_bytes == 0) {
-      tensor = at::empty(named.view.shape, dtype);
-    } else if (reinterpret_cast<uintptr_t>(named.view.data) % c10::elementSize(dtype) != 0) {
-      tensor = at::empty(named.view.shape, dtype);  // not aligned: a copy
-      std::memcpy(tensor.data_ptr(), named.view.data, named.view.size_bytes);
-    } else {
-      tensor = at::from_blob(
-          const_cast<std::byte*>(named.view.data), named.view.shape,
-          [keep = component.files](void*) {}, dtype);
-    }
+    const at::Tensor tensor = tensors::shared(named.view, component.files, name);
     // In the layout of every other weight: products are then summed in the same order.
     tensors[name] = named.transpose ? tensor.t().contiguous() : tensor;
   }
