@@ -9,7 +9,6 @@
 #include <random>
 
 #include "core/error.h"
-#include "core/watch.h"
 #include "io/atomic_file.h"
 #include "pipeline/picture_text.h"
 
@@ -68,10 +67,8 @@ DrawingWatch::DrawingWatch(bool quiet) {
 
 pipeline::DrawHooks DrawingWatch::hooks() {
   pipeline::DrawHooks hooks;
-  hooks.on_step = [this](int step, int step_count) {
-    if (bar_) (*bar_)({.done = step, .total = step_count, .text = ""});
-    return !interrupt_.wanted();
-  };
+  hooks.watch.wants_stop = [this] { return interrupt_.wanted(); };
+  if (bar_) hooks.watch.on_progress = [this](const Progress& progress) { (*bar_)(progress); };
   return hooks;
 }
 
@@ -100,7 +97,7 @@ void write_pictures(const pipeline::Drawing& drawing, Report report,
   } else if (report.timings) {
     print_timings(timings);
   }
-  if (drawing.pictures.size() < static_cast<size_t>(report.count)) {
+  if (drawing.stopped) {
     throw Stopped("stopped after " + std::to_string(drawing.pictures.size()) + " of " +
                   std::to_string(report.count) + " pictures");
   }

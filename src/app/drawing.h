@@ -27,7 +27,7 @@ int checked_tile(int vae_tile);
 void warn_of_difference(const std::string& from);
 
 // Whoever waits at the terminal: sees a bar, unless `quiet` or elsewhere, and ends the drawing by
-// Ctrl-C, after the step it is at.
+// Ctrl-C.
 class DrawingWatch {
  public:
   explicit DrawingWatch(bool quiet);

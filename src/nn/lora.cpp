@@ -79,7 +79,7 @@ at::Tensor product_of(const LoraWeights& change, const at::Tensor& weight) {
 }  // namespace
 
 BaseWeights merge_lora(torch::nn::Module& network, const std::vector<LoraWeights>& changes,
-                       double scale) {
+                       double scale, const Watch& watch) {
   const at::NoGradGuard no_grad;
   const TensorMap parameters = parameters_of(network);
   std::map<std::string, std::vector<const LoraWeights*>> by_weight;
@@ -95,6 +95,7 @@ BaseWeights merge_lora(torch::nn::Module& network, const std::vector<LoraWeights
   }
   BaseWeights base;
   for (const auto& [name, all] : by_weight) {
+    watch.check();
     at::Tensor parameter = parameters.at(name);
     const at::Tensor before = parameter.detach();
     at::Tensor sum = before.to(at::kFloat);

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/watch.h"
+
 namespace torch::nn {
 class Module;
 }
@@ -28,9 +30,10 @@ using BaseWeights = std::map<std::string, at::Tensor>;
 // weight += scale * alpha / rank * up @ down for every change, summed in f32 and rounded once to
 // the weight's type however many changes a module gets in this call. Weights are replaced, never
 // written, so that mapped ones stay whole; the biases stay. Returns what was replaced. Throws Error
-// kBadInput naming module and shapes when a change does not fit, with the network unchanged.
+// kBadInput naming module and shapes when a change does not fit, with the network unchanged;
+// Stopped between two weights.
 BaseWeights merge_lora(torch::nn::Module& network, const std::vector<LoraWeights>& changes,
-                       double scale);
+                       double scale, const Watch& watch = {});
 
 // Puts the replaced weights back, bit for bit. Subtracting the change again would not: in bf16 a
 // sum rounds away up to 8 bits of the weight. Throws Error kBadInput when the network has no such

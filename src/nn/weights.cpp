@@ -62,6 +62,7 @@ void load_by_assignment(torch::nn::Module& module, TensorMap tensors,
     }
   }
   const auto assign = [&](const std::string& name, at::Tensor target) {
+    options.watch.check();
     at::Tensor value = std::move(tensors.at(options.prefix + name));
     tensors.erase(options.prefix + name);
     const bool converts = options.dtype && value.is_floating_point();

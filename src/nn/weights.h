@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "core/watch.h"
 #include "tensors/safetensors.h"
 
 namespace torch::nn {
@@ -41,6 +42,7 @@ struct AssignOptions {
   at::Device device = at::kCPU;
   // Kernels of convolutions in the layout of the activations; copies those, and only those.
   bool channels_last = false;
+  Watch watch = {};  // asked before every tensor
 };
 
 // Makes the tensors `prefix + name` the module's parameters and buffers. A tensor that needs no
@@ -48,7 +50,7 @@ struct AssignOptions {
 // and the module must not be written (merge_lora of nn/lora.h does not). Others are converted one
 // by one, each freed before the next when nobody else holds it (move the map in).
 // Throws Error kBadInput naming the first missing, unexpected or misshapen tensor, with the module
-// unchanged.
+// unchanged; Stopped with a part of it loaded.
 void load_by_assignment(torch::nn::Module& module, TensorMap tensors,
                         const AssignOptions& options = {});
 

@@ -55,7 +55,7 @@ image::Image mask_picture(const at::Tensor& plane) {
 }
 
 void add_mask(const Model& model, const Request& request, const Pictures& pictures,
-              Canvas& canvas_) {
+              const Watch& watch, Canvas& canvas_) {
   const int64_t h = *request.height / model.latents.downscale,
                 w = *request.width / model.latents.downscale;
   const at::Tensor grey = grey_of(of_size(*pictures.mask, request, image::Filter::kBilinear));
@@ -67,7 +67,7 @@ void add_mask(const Model& model, const Request& request, const Pictures& pictur
   canvas_.soft_mask = mask_picture(soft);
   if (model.denoising.extra_channels > 0) {
     const at::Tensor pixels = pixels_of(canvas_.original, -1.0, 1.0);
-    canvas_.masked = model.latents.encode(pixels * (hard < 0.5));
+    canvas_.masked = model.latents.encode(pixels * (hard < 0.5), watch);
   }
 }
 
@@ -105,15 +105,16 @@ at::Tensor picture_prompt(const Model& model, const Pictures& pictures) {
   return model.quirks.reads_picture ? pixels_of(*pictures.prompt, 0.0, 1.0) : at::Tensor();
 }
 
-Canvas make_canvas(const Model& model, const Request& request, const Pictures& pictures) {
+Canvas make_canvas(const Model& model, const Request& request, const Pictures& pictures,
+                   const Watch& watch) {
   Canvas made;
   if (pictures.init) {
     if (!model.latents.encode) {
       throw bad_input("init image", "a model whose autoencoder can encode", "a decoder alone");
     }
     made.original = of_size(*pictures.init, request, image::Filter::kLanczos3);
-    made.init = model.latents.encode(pixels_of(made.original, -1.0, 1.0));
-    if (pictures.mask) add_mask(model, request, pictures, made);
+    made.init = model.latents.encode(pixels_of(made.original, -1.0, 1.0), watch);
+    if (pictures.mask) add_mask(model, request, pictures, watch, made);
   }
   if (model.denoising.extra_channels > 0 && !made.mask.defined()) {
     throw bad_input("model '" + model.name + "'", "an init image and a mask (--init-image, --mask)",

@@ -41,7 +41,8 @@ std::pair<int, int> size_near(const image::Image& picture, const RequestRules& r
 at::Tensor picture_prompt(const Model& model, const Pictures& pictures);
 
 // request: resolved. Error kBadInput if the pictures are not those that request and model need.
-Canvas make_canvas(const Model& model, const Request& request, const Pictures& pictures);
+Canvas make_canvas(const Model& model, const Request& request, const Pictures& pictures,
+                   const Watch& watch = {});
 
 // Outside the mask the denoiser's guess is the picture itself, so that every sampler keeps it there
 // at every noise level (the latent blending of Avrahami et al. 2022 for x = z0 + sigma * eps).

@@ -54,7 +54,10 @@ Residuals control_residuals(const Job& job, const std::vector<TimedControl>& use
     const Control& control = job.model.denoising.controls[i];
     const at::Tensor hint = for_rows(job.canvas.hints[i], x_net.size(0));
     sum.add(job.timed(control.name,
-                      [&] { return control.predict(x_net, level.t_index, conditions, hint); }),
+                      [&] {
+                        return control.predict(x_net, level.t_index, conditions, hint,
+                                               job.timed.watch());
+                      }),
             uses[i].weight);
   }
   return sum;
@@ -65,9 +68,10 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
                                             int64_t batch, const at::Tensor& extra_channels) {
   const std::vector<TimedControl> controls = controls_of(job.request, job.plan);
   std::vector<diffusion::Denoiser> experts;
-  for (const Expert& expert : job.model.denoising.experts) {
+  for (size_t e = 0; e < job.model.denoising.experts.size(); ++e) {
+    const Expert& expert = job.model.denoising.experts[e];
     experts.push_back(diffusion::guide(
-        [&job, &expert, &prompts, batch, extra_channels, controls](
+        [&job, e, &expert, &prompts, batch, extra_channels, controls](
             const at::Tensor& x, const diffusion::NetLevel& level, const std::vector<int>& chosen) {
           const int64_t r = static_cast<int64_t>(chosen.size());
           const at::Tensor x_net = x.repeat({r, 1, 1, 1});
@@ -81,8 +85,10 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
             extra = for_rows(control, x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
           }
           inputs.residuals = control_residuals(job, controls, x_net, level, inputs.conditions);
-          return job.timed(expert.name,
-                           [&] { return expert.predict(x_net, level.t_index, inputs); });
+          job.held.hold(job.model, e, job.timed);
+          return job.timed(expert.name, [&] {
+            return expert.predict(x_net, level.t_index, inputs, job.timed.watch());
+          });
         },
         job.model.denoising.parameterisation, job.model.denoising.schedule,
         guidance_of(job.request)));
@@ -99,6 +105,20 @@ diffusion::SamplerOptions sampler_options(const Model& model, const Request& req
   options.order = request.sampler_order;
   options.variable = model.denoising.schedule.path_variable();
   return options;
+}
+
+void HeldExperts::hold(const Model& model, size_t expert, Stopwatch& timed) {
+  const Expert& wanted = model.denoising.experts[expert];
+  if (!wanted.hold) return;
+  Held& own = held_[&model];
+  if (own.hold && own.expert == expert) return;
+  own = {};
+  own = {expert, timed("load " + wanted.name, [&] {
+           auto hold = wanted.hold(/*waits=*/false, timed.watch());
+           if (hold) return hold;
+           let_go();
+           return wanted.hold(/*waits=*/true, timed.watch());
+         })};
 }
 
 std::vector<std::string> prompts_of(const Model& model, const Request& request) {
@@ -125,7 +145,8 @@ ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::stri
   ReadPrompts read;
   read.prompt_count = static_cast<int64_t>(of_each.size());
   for (const TextSide& side : job.model.denoising.text_sides) {
-    read.sides.push_back(job.timed("text encoder", [&] { return side.encode(rows); }));
+    read.sides.push_back(
+        job.timed("text encoder", [&] { return side.encode(rows, job.timed.watch()); }));
   }
   return read;
 }
@@ -151,22 +172,27 @@ at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
 }
 
 void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed) {
-  for (const TextSide& side : model.denoising.text_sides) timed("load text encoder", side.load);
-  for (const Control& control : model.denoising.controls)
-    timed("load " + control.name, control.load);
-  for (size_t e = 0; e < model.denoising.experts.size(); ++e) {
-    if (plan.steps_of(e) > 0)
-      timed("load " + model.denoising.experts[e].name, model.denoising.experts[e].load);
+  const Denoising& d = model.denoising;
+  const auto load = [&](const std::string& what, const auto& part) {
+    timed("load " + what, [&] { part.load(timed.watch()); });
+  };
+  for (const TextSide& side : d.text_sides) load("text encoder", side);
+  for (const Control& control : d.controls) load(control.name, control);
+  for (size_t e = 0; e < d.experts.size(); ++e) {
+    if (plan.steps_of(e) > 0) load(d.experts[e].name, d.experts[e]);
   }
 }
 
 void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures_) {
-  job.timed("load decoder", [&] { job.model.latents.load(); });
+  job.held.let_go();
+  const Watch& watch = job.timed.watch();
+  job.timed("load decoder", [&] { job.model.latents.load(watch); });
   // Above sigma 0 a little noise is left, as much as makes unit variance again.
   const double scale = job.model.denoising.schedule.input_scale(job.plan.steps.back().sigma_next);
   for (int64_t i = 0; i < latents.size(0); ++i) {
-    const at::Tensor pixels = job.timed(
-        "decode", [&] { return job.model.latents.decode(latents.slice(0, i, i + 1) * scale); });
+    const at::Tensor pixels = job.timed("decode", [&] {
+      return job.model.latents.decode(latents.slice(0, i, i + 1) * scale, watch);
+    });
     image::Image picture = tensors::picture_of(pixels[0], job.model.quirks.truncates_pixels
                                                               ? tensors::Levels::kCut
                                                               : tensors::Levels::kRounded);

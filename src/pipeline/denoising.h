@@ -3,10 +3,13 @@
 // (coop.h) share; not a contract of the room.
 #pragma once
 #include <chrono>
+#include <map>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "core/watch.h"
 #include "diffusion/denoiser.h"
 #include "diffusion/experts.h"
 #include "diffusion/image_noise.h"
@@ -15,12 +18,15 @@
 
 namespace pangu::pipeline {
 
-// Adds the time of a call to its phase.
+// Adds the time of a call to its phase, and asks the drawing's watch before it.
 class Stopwatch {
  public:
-  explicit Stopwatch(Timings& timings) : timings_(timings) {}
+  // Both outlive it.
+  Stopwatch(Timings& timings, const Watch& watch) : timings_(timings), watch_(watch) {}
+  const Watch& watch() const { return watch_; }
   template <class Call>
   auto operator()(const std::string& phase, Call&& call) {
+    watch_.check();
     const auto start = std::chrono::steady_clock::now();
     struct Stop {
       Timings& timings;
@@ -43,7 +49,37 @@ class Stopwatch {
 
  private:
   Timings& timings_;
+  const Watch& watch_;
 };
+
+// The experts that one drawing keeps in memory: of each of its models at most one, that of the
+// stage it is in (Expert::hold).
+class HeldExperts {
+ public:
+  // Lets the model's other expert go first. Where it has to wait for other drawings it lets go of
+  // those of all models, so that two drawings that wait for each other cannot be.
+  void hold(const Model& model, size_t expert, Stopwatch& timed);
+  void let_go() { held_.clear(); }
+
+ private:
+  struct Held {
+    size_t expert = 0;
+    std::shared_ptr<const void> hold;
+  };
+  std::map<const Model*, Held> held_;
+};
+
+// What `work` draws, or has drawn by the time that the watch stopped it.
+template <class Work>
+Drawing drawn(Work&& work) {
+  Drawing drawing;
+  try {
+    work(drawing);
+  } catch (const Stopped&) {
+    drawing.stopped = true;
+  }
+  return drawing;
+}
 
 // What one member of one drawing works with. Denoisers made from it refer to it and to its parts.
 struct Job {
@@ -52,6 +88,7 @@ struct Job {
   const diffusion::Plan& plan;
   const Canvas& canvas;
   Stopwatch& timed;
+  HeldExperts& held;
 };
 
 // What the request's sampler is told beside the noise levels. request: resolved.

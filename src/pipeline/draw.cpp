@@ -3,7 +3,6 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <optional>
 #include <utility>
 
 #include "diffusion/image_noise.h"
@@ -13,11 +12,11 @@
 namespace pangu::pipeline {
 namespace {
 
-// Latents of one batch, or nothing if on_step cancelled. The order of the noise draws is that of
-// diffusers' pipelines: the encoder's sample, the noise itself, the masked picture's sample.
-std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompts,
-                                       const std::vector<uint64_t>& seeds, const DrawHooks& hooks,
-                                       const std::function<bool(int step_of_batch)>& on_step) {
+// Latents of one of several batches. The order of the noise draws is that of diffusers' pipelines:
+// the encoder's sample, the noise itself, the masked picture's sample.
+at::Tensor sample_batch(const Job& job, const ReadPrompts& prompts,
+                        const std::vector<uint64_t>& seeds, const DrawHooks& hooks,
+                        int batch_number, int batch_count) {
   const Model& model = job.model;
   const Canvas& canvas = job.canvas;
   const int64_t batch = static_cast<int64_t>(seeds.size());
@@ -57,8 +56,12 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
     denoise = keep_outside(denoise, z0, canvas.mask, starts_from_noise ? sigmas.front() : 0.0,
                            input_scale);
   }
-  bool cancelled = !on_step(0);
-  if (cancelled) return std::nullopt;
+  const int step_count = static_cast<int>(job.plan.steps.size());
+  const auto tell = [&](int step) {
+    hooks.watch.report(
+        {.done = batch_number * step_count + step, .total = batch_count * step_count, .text = ""});
+  };
+  tell(0);
   const diffusion::Latents latents(x);
   const diffusion::Latents result =
       diffusion::find_sampler(*job.request.sampler)
@@ -66,11 +69,10 @@ std::optional<at::Tensor> sample_batch(const Job& job, const ReadPrompts& prompt
               denoise, latents, sigmas, noise.steps(latents, {.first_step = job.plan.first_step}),
               [&](const diffusion::StepInfo& info) {
                 if (hooks.on_latents) hooks.on_latents(info);
-                cancelled = !on_step(static_cast<int>(info.step) + 1);
-                return !cancelled;
+                tell(static_cast<int>(info.step) + 1);
+                return true;
               },
               sampler_options(model, job.request));
-  if (cancelled) return std::nullopt;
   if (!blends || sigmas.back() == 0.0) return result.one();
   // What stays of the picture stays without the noise of the last level.
   const at::Tensor kept = z0 / model.denoising.schedule.input_scale(sigmas.back());
@@ -106,72 +108,64 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
              const Pictures& pictures) {
   validate(request, model.rules);
   const at::NoGradGuard no_grad;
-  Drawing drawing;
-  Stopwatch timed(drawing.timings);
-  const diffusion::Plan plan = plan_of(model, request);
-  load_for(model, plan, timed);
-  const Canvas canvas =
-      timed("encode pictures", [&] { return make_canvas(model, request, pictures); });
-  const Job job{model, request, plan, canvas, timed};
-  const ReadPrompts prompts =
-      read_prompts(job, {prompts_of(model, request)}, picture_prompt(model, pictures));
+  return drawn([&](Drawing& drawing) {
+    Stopwatch timed(drawing.timings, hooks.watch);
+    HeldExperts held;
+    const diffusion::Plan plan = plan_of(model, request);
+    load_for(model, plan, timed);
+    const Canvas canvas = timed("encode pictures",
+                                [&] { return make_canvas(model, request, pictures, hooks.watch); });
+    const Job job{model, request, plan, canvas, timed, held};
+    const ReadPrompts prompts =
+        read_prompts(job, {prompts_of(model, request)}, picture_prompt(model, pictures));
 
-  const int64_t h = *request.height / model.latents.downscale,
-                w = *request.width / model.latents.downscale;
-  const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());
-  const int64_t at_once = std::clamp<int64_t>(
-      model.denoising.latent_pixels_a_forward / std::max<int64_t>(1, rows * h * w), 1,
-      request.count);
-  const int step_count = static_cast<int>(plan.steps.size());
-  const int batches = static_cast<int>((request.count + at_once - 1) / at_once);
-  for (int batch = 0; batch < batches; ++batch) {
-    const int64_t first = batch * at_once;
-    const int64_t count = std::min<int64_t>(at_once, request.count - first);
-    std::vector<uint64_t> seeds;
-    for (int64_t i = 0; i < count; ++i) {
-      seeds.push_back(*request.seed + static_cast<uint64_t>(first + i));
+    const int64_t h = *request.height / model.latents.downscale,
+                  w = *request.width / model.latents.downscale;
+    const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());
+    const int64_t at_once = std::clamp<int64_t>(
+        model.denoising.latent_pixels_a_forward / std::max<int64_t>(1, rows * h * w), 1,
+        request.count);
+    const int batches = static_cast<int>((request.count + at_once - 1) / at_once);
+    for (int batch = 0; batch < batches; ++batch) {
+      const int64_t first = batch * at_once;
+      const int64_t count = std::min<int64_t>(at_once, request.count - first);
+      std::vector<uint64_t> seeds;
+      for (int64_t i = 0; i < count; ++i) {
+        seeds.push_back(*request.seed + static_cast<uint64_t>(first + i));
+      }
+      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), drawing.pictures);
     }
-    const auto latents = sample_batch(job, prompts, seeds, hooks, [&](int step) {
-      return !hooks.on_step || hooks.on_step(batch * step_count + step, batches * step_count);
-    });
-    if (!latents) break;
-    decode_all(job, *latents, drawing.pictures);
-  }
-  return drawing;
+  });
 }
 
 Drawing draw_each(const Model& model, const Request& shared, const std::vector<Wish>& wishes,
                   int at_once, const DrawHooks& hooks) {
   validate(shared, model.rules);
   const at::NoGradGuard no_grad;
-  Drawing drawing;
-  Stopwatch timed(drawing.timings);
-  const diffusion::Plan plan = plan_of(model, shared);
-  load_for(model, plan, timed);
-  const Canvas canvas = make_canvas(model, shared, {});
-  const Job job{model, shared, plan, canvas, timed};
-  const int step_count = static_cast<int>(plan.steps.size());
-  const int all = static_cast<int>(wishes.size());
-  const int group = std::max(1, at_once), batches = (all + group - 1) / group;
-  for (int batch = 0; batch < batches; ++batch) {
-    const int first = batch * group, count = std::min(group, all - first);
-    std::vector<uint64_t> seeds;
-    std::vector<std::vector<std::string>> of_each;
-    for (int i = first; i < first + count; ++i) {
-      Request one = shared;
-      one.prompt = wishes[i].prompt;
-      validate(one, model.rules);
-      of_each.push_back(prompts_of(model, one));
-      seeds.push_back(wishes[i].seed);
+  return drawn([&](Drawing& drawing) {
+    Stopwatch timed(drawing.timings, hooks.watch);
+    HeldExperts held;
+    const diffusion::Plan plan = plan_of(model, shared);
+    load_for(model, plan, timed);
+    const Canvas canvas = make_canvas(model, shared, {}, hooks.watch);
+    const Job job{model, shared, plan, canvas, timed, held};
+    const int all = static_cast<int>(wishes.size());
+    const int group = std::max(1, at_once), batches = (all + group - 1) / group;
+    for (int batch = 0; batch < batches; ++batch) {
+      const int first = batch * group, count = std::min(group, all - first);
+      std::vector<uint64_t> seeds;
+      std::vector<std::vector<std::string>> of_each;
+      for (int i = first; i < first + count; ++i) {
+        Request one = shared;
+        one.prompt = wishes[i].prompt;
+        validate(one, model.rules);
+        of_each.push_back(prompts_of(model, one));
+        seeds.push_back(wishes[i].seed);
+      }
+      const ReadPrompts prompts = read_prompts(job, of_each, {});
+      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), drawing.pictures);
     }
-    const ReadPrompts prompts = read_prompts(job, of_each, {});
-    const auto latents = sample_batch(job, prompts, seeds, hooks, [&](int step) {
-      return !hooks.on_step || hooks.on_step(batch * step_count + step, batches * step_count);
-    });
-    if (!latents) break;
-    decode_all(job, *latents, drawing.pictures);
-  }
-  return drawing;
+  });
 }
 
 }  // namespace pangu::pipeline

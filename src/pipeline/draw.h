@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "core/watch.h"
 #include "diffusion/experts.h"
 #include "diffusion/samplers/samplers.h"
 #include "image/image.h"
@@ -15,9 +16,10 @@
 namespace pangu::pipeline {
 
 struct DrawHooks {
-  // Before the first and after every step of the sampler, over all batches; false cancels.
-  std::function<bool(int step, int step_count)> on_step;
-  // After every step, before on_step: the latents of the batch, one part a member (coop.h; the
+  // Stops whatever the drawing is at. It is told the steps of the sampler, over all batches, before
+  // the first and after every one.
+  Watch watch;
+  // After every step, before the watch: the latents of the batch, one part a member (coop.h; the
   // members of the stage in their order, the hub first), and the guess that made them. Of this call
   // only: clone what is kept.
   std::function<void(const diffusion::StepInfo&)> on_latents;
@@ -28,7 +30,8 @@ struct DrawHooks {
 using Timings = std::vector<std::pair<std::string, double>>;
 
 struct Drawing {
-  std::vector<image::Image> pictures;  // request.count of them, fewer if cancelled
+  std::vector<image::Image> pictures;  // request.count of them, fewer if it was stopped
+  bool stopped = false;                // as DrawHooks::watch wanted
   Timings timings;
 };
 
@@ -50,7 +53,7 @@ struct Wish {
 // A picture for every wish, in their order, `at_once` of them in one forward: many small pictures
 // of different prompts cost less together. `shared` (resolved) says all the rest; its prompt, seed
 // and count are not read. Picture i is `draw`'s of the same prompt and seed, up to the rounding of
-// larger batches; its last bits may depend on its neighbours. Fewer pictures if cancelled.
+// larger batches; its last bits may depend on its neighbours. Fewer pictures if it was stopped.
 Drawing draw_each(const Model& model, const Request& shared, const std::vector<Wish>& wishes,
                   int at_once, const DrawHooks& hooks = {});
 

@@ -39,11 +39,11 @@ struct Toy {
     model.rules.defaults.schedule = "normal";
     model.styles = {{"flat", {{"en", "flat icon"}, {"zh", "扁平图标"}}}};
     model.rules.defaults.noise = "philox";
-    model.latents.load = [] {};
+    model.latents.load = [](const Watch&) {};
     for (const char* name : {"structure", "texture"}) {
       model.denoising.experts.push_back(
-          {name, [] {},
-           [this, name](const at::Tensor& x, double t, const NetInputs& inputs) {
+          {name, [](const Watch&) {},
+           [this, name](const at::Tensor& x, double t, const NetInputs& inputs, const Watch&) {
              const Conditions& c = inputs.conditions;
              calls.emplace_back(name, t);
              rows.push_back(x.size(0));
@@ -52,8 +52,8 @@ struct Toy {
              return c.context.view({-1, 1, 1, 1}).expand_as(x) * 0.01 + 0.05 * x;
            }});
     }
-    TextSide side{[] {},
-                  [](const PromptRows& rows) {
+    TextSide side{[](const Watch&) {},
+                  [](const PromptRows& rows, const Watch&) {
                     std::vector<float> lengths;
                     for (const auto& p : rows.prompts) lengths.push_back(float(p.size()));
                     const int64_t n = int64_t(rows.prompts.size());
@@ -62,12 +62,12 @@ struct Toy {
                     return made;
                   }};
     model.denoising.text_sides.push_back(side);
-    model.latents.encode = [](const at::Tensor& pixels) {
+    model.latents.encode = [](const at::Tensor& pixels, const Watch&) {
       const at::Tensor mean =
           at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
       return Posterior{mean, at::zeros_like(mean)};
     };
-    model.latents.decode = [](const at::Tensor& z) {
+    model.latents.decode = [](const at::Tensor& z, const Watch&) {
       return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
     };
   }
@@ -238,18 +238,83 @@ TEST_CASE("a style is a name in the prompt's own language, or words") {
         std::string::npos);
 }
 
-TEST_CASE("the hook sees every step and may cancel") {
+TEST_CASE("the watch hears every step and may stop the drawing") {
   Toy toy;
   Request r = toy.request("cat");
-  std::vector<int> seen;
+  std::vector<int64_t> seen;
   DrawHooks hooks;
-  hooks.on_step = [&](int step, int count) {
-    CHECK(count == 10);
-    seen.push_back(step);
-    return step < 4;
+  hooks.watch.on_progress = [&](const Progress& progress) {
+    CHECK(progress.total == 10);
+    seen.push_back(progress.done);
   };
-  CHECK(draw(toy.model, r, hooks).pictures.empty());
-  CHECK(seen == std::vector<int>{0, 1, 2, 3, 4});
+  hooks.watch.wants_stop = [&] { return !seen.empty() && seen.back() >= 4; };
+  const Drawing drawing = draw(toy.model, r, hooks);
+  CHECK(drawing.pictures.empty());
+  CHECK(drawing.stopped);
+  CHECK(seen == std::vector<int64_t>{0, 1, 2, 3, 4});
+  CHECK_FALSE(draw(toy.model, r).stopped);
+}
+
+TEST_CASE("a stopped drawing keeps the pictures that were finished") {
+  Toy toy;
+  Request r = toy.request("cat");
+  r.count = 3;
+  DrawHooks hooks;
+  bool stops = false;
+  hooks.watch.on_progress = [&](const Progress& p) { stops = p.done > 20; };  // in the third
+  hooks.watch.wants_stop = [&] { return stops; };
+  const Drawing drawing = draw(toy.model, r, hooks);
+  CHECK(drawing.stopped);
+  CHECK(drawing.pictures.size() == 2);
+}
+
+TEST_CASE("a drawing is stopped in whatever phase it is, and a part that fails is no stop") {
+  for (const char* phase : {"load", "text", "predict", "encode", "decode"}) {
+    CAPTURE(phase);
+    Toy toy;
+    bool in_phase = false;
+    // As a long phase does: it asks its watch while it works.
+    const auto here = [&](const char* name, const Watch& watch) {
+      in_phase = in_phase || name == std::string(phase);
+      watch.check();
+    };
+    Model& m = toy.model;
+    for (Expert& expert : m.denoising.experts) {
+      expert.load = [&](const Watch& w) { here("load", w); };
+      expert.predict = [&, inner = expert.predict](const auto& x, double t, const auto& in,
+                                                   const Watch& w) {
+        here("predict", w);
+        return inner(x, t, in, w);
+      };
+    }
+    TextSide& side = m.denoising.text_sides.front();
+    side.encode = [&, inner = side.encode](const PromptRows& rows, const Watch& w) {
+      here("text", w);
+      return inner(rows, w);
+    };
+    m.latents.encode = [&, inner = m.latents.encode](const at::Tensor& x, const Watch& w) {
+      here("encode", w);
+      return inner(x, w);
+    };
+    m.latents.decode = [&, inner = m.latents.decode](const at::Tensor& x, const Watch& w) {
+      here("decode", w);
+      return inner(x, w);
+    };
+    Request r = toy.request("cat");
+    r.init_image = "x.png";
+    r.strength = 0.5;
+    Pictures pictures;
+    pictures.init = image::filled(64, 64, {});
+    DrawHooks hooks;
+    hooks.watch.wants_stop = [&] { return in_phase; };
+    const Drawing drawing = draw(m, r, hooks, pictures);
+    CHECK(in_phase);
+    CHECK(drawing.stopped);
+    CHECK(drawing.pictures.empty());
+  }
+  Toy broken;
+  broken.model.latents.load = [](const Watch&) { throw bad_input("vae", "weights", "none"); };
+  CHECK_THROWS_AS(draw(broken.model, broken.request("cat")), Error);
 }
 
 TEST_CASE("the text of a PNG holds the request of that one picture") {

@@ -6,9 +6,11 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "core/watch.h"
 #include "diffusion/conditions.h"
 #include "diffusion/parameterisation.h"
 #include "diffusion/schedule.h"
@@ -32,8 +34,8 @@ struct PromptRows {
 
 // Who reads prompts. Networks that read the same conditions share one.
 struct TextSide {
-  std::function<void()> load;
-  std::function<Conditions(const PromptRows& rows)> encode;
+  std::function<void(const Watch&)> load;
+  std::function<Conditions(const PromptRows& rows, const Watch&)> encode;
 };
 
 // Added to the states of a denoiser: what a ControlNet gives.
@@ -54,21 +56,27 @@ struct Expert {
   std::string name;  // "structure", "texture"; "denoiser" if it is alone
   // Reads the weights; predict does it by itself if need be. It is apart so that its time can be
   // told apart.
-  std::function<void()> load;
+  std::function<void(const Watch&)> load;
   // x_net: [N,C,h,w] f32 in the network's scale. Returns the raw prediction [N,C,h,w], any floating
   // type.
-  std::function<at::Tensor(const at::Tensor& x_net, double t_index, const NetInputs& inputs)>
+  std::function<at::Tensor(const at::Tensor& x_net, double t_index, const NetInputs& inputs,
+                           const Watch&)>
       predict;
   size_t text_side = 0;  // whose conditions it reads
+  // Keeps the weights in memory for as long as the result lives, where not all experts of the model
+  // may be there at once; empty where they may. A drawing holds the expert of its stage, and lets
+  // it go before it asks for another. If others have to let go first, it waits, or, unless `waits`,
+  // gives null.
+  std::function<std::shared_ptr<const void>(bool waits, const Watch&)> hold = {};
 };
 
 // A ControlNet that was loaded with the model.
 struct Control {
   std::string name;
-  std::function<void()> load;
+  std::function<void(const Watch&)> load;
   // hint: [1,3,H,W] f32 in [0,1], of the picture's size.
   std::function<Residuals(const at::Tensor& x_net, double t_index, const Conditions& conditions,
-                          const at::Tensor& hint)>
+                          const at::Tensor& hint, const Watch&)>
       predict;
 };
 
@@ -101,11 +109,11 @@ struct LatentCodec {
   LatentSpace space;
   int channels = 0;
   int downscale = 0;  // pixels a latent pixel, each way
-  std::function<void()> load;
+  std::function<void(const Watch&)> load;
   // latents: [B,C,h,w] f32 -> [B,3,H,W] f32, about [-1,1].
-  std::function<at::Tensor(const at::Tensor& latents)> decode;
+  std::function<at::Tensor(const at::Tensor& latents, const Watch&)> decode;
   // pixels: [B,3,H,W] f32 in [-1,1], sides multiples of `downscale`. Empty: a decoder alone.
-  std::function<Posterior(const at::Tensor& pixels)> encode;
+  std::function<Posterior(const at::Tensor& pixels, const Watch&)> encode;
 };
 
 // In what a released model differs from all others.
@@ -124,8 +132,9 @@ struct Cost {
   std::function<double(int width, int height)> row_gflop, decode_gflop, encode_gflop;
 };
 
-// Every callable may be used from several threads at once, and loads its weights when first called
-// (or at load). A model on the CPU keeps its files mapped until it is gone.
+// Every callable may be used from several threads at once, loads its weights when first called (or
+// at load), and throws Stopped within a second or two of its watch's wish. A
+// model on the CPU keeps its files mapped until it is gone.
 struct Model {
   std::string name;         // of the folder
   std::string fingerprint;  // tells weights apart; 16 hexadecimal digits, or empty

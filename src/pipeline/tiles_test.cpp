@@ -98,18 +98,19 @@ TEST_CASE("a smooth picture has no seams where the autoencoder worked in tiles")
     return load_model(std::string(pangu::kSourceDir) + "/models/mini", options);
   };
   const Model whole = model_with(1024);
-  const at::Tensor z = whole.latents.encode(picture).mean;
-  const at::Tensor once = whole.latents.decode(z);
+  const at::Tensor z = whole.latents.encode(picture, {}).mean;
+  const at::Tensor once = whole.latents.decode(z, {});
   // Across the borders less than one step of 255, though group norms and attention see one tile at
   // a time (measured: 0.03 and 0.65). What they change is spread over the overlap: up to 5 steps
   // at tiles of 768 pixels, 37 at 256.
   constexpr double kOneStep = 1.0;
   for (const int tile : {768, 256}) {
     const Model m = model_with(tile);
-    const at::Tensor tiled = m.latents.decode(m.latents.encode(picture).mean);
+    const at::Tensor tiled = m.latents.decode(m.latents.encode(picture, {}).mean, {});
     CHECK(jump(tiled, once, tile, std::min(tile / 4, 128)) < kOneStep);
   }
   // Tiles side by side do jump: the measure sees what it should.
-  const at::Tensor abreast = in_tiles(whole.latents.decode, z, {16, 0, 16, 1});
+  const auto decode = [&](const at::Tensor& tile) { return whole.latents.decode(tile, {}); };
+  const at::Tensor abreast = in_tiles(decode, z, {16, 0, 16, 1});
   CHECK(jump(abreast, once, 256, 0) > kOneStep);
 }

@@ -1,4 +1,4 @@
-"""Ctrl-C: a drawing ends after its step, keeps what was finished and leaves nothing half written.
+"""Ctrl-C: a drawing ends wherever it is, keeps what was finished and leaves nothing half written.
 
 Usage: stop_test.py PROGRAM
 """
@@ -15,7 +15,7 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = sys.argv.pop(1)
 DRAW = ["draw", "a red apple", "--model", str(ROOT / "models/mini"), "--seed", "5", "--threads", "1", "--quiet"]
-# A step takes a fraction of a second; a machine that runs other tests beside this one gets a few more.
+# The promise is two seconds; a machine that runs other tests beside this one gets a few more.
 LATEST_S = 10
 
 

@@ -47,21 +47,23 @@ struct Heard {
 Model listening(Model model, Heard& heard) {
   for (Expert& expert : model.denoising.experts) {
     expert.predict = [&heard, name = expert.name, predict = expert.predict](
-                         const at::Tensor& x, double t, const NetInputs& inputs) {
+                         const at::Tensor& x, double t, const NetInputs& inputs,
+                         const Watch& watch) {
       heard.experts.push_back(name == "structure" ? "high" : "low");
       heard.x_net.push_back(x.slice(0, 0, 1).clone());
-      at::Tensor out = predict(x, t, inputs);
+      at::Tensor out = predict(x, t, inputs, watch);
       if (!heard.first_prediction.defined()) heard.first_prediction = out.clone();
       return out;
     };
   }
   TextSide& side = model.denoising.text_sides.front();
-  side.encode = [&heard, encode = side.encode](const PromptRows& rows) {
-    return heard.conditions = encode(rows);
+  side.encode = [&heard, encode = side.encode](const PromptRows& rows, const Watch& watch) {
+    return heard.conditions = encode(rows, watch);
   };
-  model.latents.decode = [&heard, decode = model.latents.decode](const at::Tensor& latents) {
+  model.latents.decode = [&heard, decode = model.latents.decode](const at::Tensor& latents,
+                                                                 const Watch& watch) {
     heard.latents = latents.clone();
-    return decode(latents);
+    return decode(latents, watch);
   };
   return model;
 }
@@ -149,7 +151,7 @@ TEST_CASE("a UNet of PanGu-Draw 3's released width is that of its second stateme
   CHECK(what.family == io::Family::kPanguDraw3);
   const Placement place;
   const auto unet = make_network<nn::UNet2DConditionModel>(
-      nn::unet_config_from_shapes(shapes_of(part)), part, place, tensors_of(part));
+      nn::unet_config_from_shapes(shapes_of(part)), part, place, tensors_of(part), {});
   const auto given = tensors::load_safetensors((root / "full.safetensors").string());
   nn::UNetExtras extras;
   extras.text_embeds = given.at("pooled");

@@ -126,10 +126,8 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
     std::vector<pipeline::Wish> asked;
     for (const eval::Wish& wish : wishes) asked.push_back({wish.prompt, wish.seed});
     pipeline::DrawHooks hooks;
-    hooks.on_step = [&](int step, int step_count) {
-      bars("draw " + std::to_string(wishes.size()),
-           {.done = step, .total = step_count, .text = ""});
-      return true;
+    hooks.watch.on_progress = [&](const Progress& progress) {
+      bars("draw " + std::to_string(wishes.size()), progress);
     };
     const auto start = std::chrono::steady_clock::now();
     pipeline::Drawing drawing = pipeline::draw_each(model, request, asked, args.batch, hooks);

@@ -91,8 +91,8 @@ BridgeSide open_bridge_side(const std::string& path, int size_px,
     side.space = autoencoder.space;
     side.channels = autoencoder.channels;
     side.downscale = autoencoder.downscale;
-    side.decode = autoencoder.decode;
-    side.encode = [encode = autoencoder.encode](const at::Tensor& x) { return encode(x).mean; };
+    side.decode = [decode = autoencoder.decode](const at::Tensor& z) { return decode(z, {}); };
+    side.encode = [encode = autoencoder.encode](const at::Tensor& x) { return encode(x, {}).mean; };
   } else {
     const auto model =
         std::make_shared<const pipeline::Model>(pipeline::load_model(where.string(), options));
@@ -107,8 +107,8 @@ BridgeSide open_bridge_side(const std::string& path, int size_px,
     const auto& defaults = model->rules.defaults;
     side.size_px =
         static_cast<int>(std::lround(std::sqrt(double(*defaults.width) * *defaults.height)));
-    side.decode = [model](const at::Tensor& z) { return model->latents.decode(z); };
-    side.encode = [model](const at::Tensor& x) { return model->latents.encode(x).mean; };
+    side.decode = [model](const at::Tensor& z) { return model->latents.decode(z, {}); };
+    side.encode = [model](const at::Tensor& x) { return model->latents.encode(x, {}).mean; };
   }
   if (size_px > 0) side.size_px = size_px;
   if (side.size_px > 0) side.size_px = whole(side.size_px, side.downscale);

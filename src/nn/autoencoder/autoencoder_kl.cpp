@@ -40,8 +40,9 @@ struct ResnetBlock : torch::nn::Module {
     if (in != out) conv_shortcut = register_module("conv_shortcut", same_conv2d(in, out, 1));
   }
 
-  at::Tensor forward(const at::Tensor& x) {
+  at::Tensor forward(const at::Tensor& x, const Watch& watch) {
     const at::Tensor h = conv1->forward(x, silu_of(norm1));
+    watch.check();
     return conv2->forward(h, silu_of(norm2), {.residual = conv_shortcut ? conv_shortcut(x) : x});
   }
 };
@@ -83,10 +84,12 @@ struct MidBlock : torch::nn::Module {
     }
   }
 
-  at::Tensor forward(at::Tensor x) {
-    x = resnets[0]->as<ResnetBlock>()->forward(x);
+  at::Tensor forward(at::Tensor x, const Watch& watch) {
+    x = resnets[0]->as<ResnetBlock>()->forward(x, watch);
+    watch.check();
     if (attentions) x = attentions[0]->as<PixelAttention>()->forward(x);
-    return resnets[1]->as<ResnetBlock>()->forward(x);
+    watch.check();
+    return resnets[1]->as<ResnetBlock>()->forward(x, watch);
   }
 };
 
@@ -119,8 +122,11 @@ struct Level : torch::nn::Module {
     }
   }
 
-  at::Tensor forward(at::Tensor x) {
-    for (const auto& resnet : *resnets) x = resnet->as<ResnetBlock>()->forward(x);
+  at::Tensor forward(at::Tensor x, const Watch& watch) {
+    for (const auto& resnet : *resnets) {
+      x = resnet->as<ResnetBlock>()->forward(x, watch);
+      watch.check();
+    }
     return resamplers ? resamplers[0]->as<Resampler>()->forward(x) : x;
   }
 };
@@ -146,10 +152,10 @@ struct Encoder : torch::nn::Module {
     conv_out = register_module("conv_out", same_conv2d(widths.back(), 2 * c.latent_channels, 3));
   }
 
-  at::Tensor forward(const at::Tensor& image) {
+  at::Tensor forward(const at::Tensor& image, const Watch& watch) {
     at::Tensor h = conv_in(image);
-    for (const auto& level : *down_blocks) h = level->as<Level>()->forward(h);
-    return conv_out->forward(mid_block->forward(h), silu_of(conv_norm_out));
+    for (const auto& level : *down_blocks) h = level->as<Level>()->forward(h, watch);
+    return conv_out->forward(mid_block->forward(h, watch), silu_of(conv_norm_out));
   }
 };
 
@@ -174,9 +180,9 @@ struct Decoder : torch::nn::Module {
     conv_out = register_module("conv_out", same_conv2d(widths.back(), c.out_channels, 3));
   }
 
-  at::Tensor forward(const at::Tensor& latent) {
-    at::Tensor h = mid_block->forward(conv_in(latent));
-    for (const auto& level : *up_blocks) h = level->as<Level>()->forward(h);
+  at::Tensor forward(const at::Tensor& latent, const Watch& watch) {
+    at::Tensor h = mid_block->forward(conv_in(latent), watch);
+    for (const auto& level : *up_blocks) h = level->as<Level>()->forward(h, watch);
     return conv_out->forward(h, silu_of(conv_norm_out));
   }
 };
@@ -323,19 +329,20 @@ AutoencoderKL::AutoencoderKL(const AutoencoderKLConfig& config) : config_(config
   }
 }
 
-std::pair<at::Tensor, at::Tensor> AutoencoderKL::encode(const at::Tensor& image) {
+std::pair<at::Tensor, at::Tensor> AutoencoderKL::encode(const at::Tensor& image,
+                                                        const Watch& watch) {
   check_4d(image, config_.in_channels, "input");
-  at::Tensor h = encoder_->as<Encoder>()->forward(image);
+  at::Tensor h = encoder_->as<Encoder>()->forward(image, watch);
   if (quant_conv_) h = quant_conv_->as<Conv2dImpl>()->forward(h);
   const auto halves = h.chunk(2, 1);
   return {halves[0], halves[1].clamp(-30.0, 20.0)};
 }
 
-at::Tensor AutoencoderKL::decode(const at::Tensor& latent) {
+at::Tensor AutoencoderKL::decode(const at::Tensor& latent, const Watch& watch) {
   check_4d(latent, config_.latent_channels, "latent");
   at::Tensor h = latent;
   if (post_quant_conv_) h = post_quant_conv_->as<Conv2dImpl>()->forward(h);
-  return decoder_->as<Decoder>()->forward(h);
+  return decoder_->as<Decoder>()->forward(h, watch);
 }
 
 at::Tensor AutoencoderKL::scale(const at::Tensor& latent) const {

@@ -10,6 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "core/watch.h"
+
 namespace pangu::nn {
 
 struct AutoencoderKLConfig {
@@ -40,12 +42,14 @@ class AutoencoderKL : public torch::nn::Module {
  public:
   explicit AutoencoderKL(const AutoencoderKLConfig& config);
 
+  // Both ask their watch between layers.
+
   // image: [B,3,H,W] in [-1,1], H and W multiples of downscale(). Returns the posterior's
   // (mean, log-variance clipped to [-30,20]), each [B,latent_channels,H/f,W/f], unscaled.
-  std::pair<at::Tensor, at::Tensor> encode(const at::Tensor& image);
+  std::pair<at::Tensor, at::Tensor> encode(const at::Tensor& image, const Watch& watch = {});
 
   // latent: [B,latent_channels,h,w], unscaled. Returns [B,3,h*f,w*f], about [-1,1], not clipped.
-  at::Tensor decode(const at::Tensor& latent);
+  at::Tensor decode(const at::Tensor& latent, const Watch& watch = {});
 
   // Between the autoencoder's own latents and those a denoiser sees.
   at::Tensor scale(const at::Tensor& latent) const;

@@ -199,10 +199,12 @@ BridgeEnd end_of(const Loaded& member, const Request& request) {
   end.downscale = model.latents.downscale;
   end.width = *request.width;
   end.height = *request.height;
-  end.decode = model.latents.decode;
+  if (model.latents.decode) {
+    end.decode = [keep = member.model](const at::Tensor& z) { return keep->latents.decode(z, {}); };
+  }
   if (model.latents.encode) {
     end.encode = [keep = member.model](const at::Tensor& pixels) {
-      return keep->latents.encode(pixels).mean;
+      return keep->latents.encode(pixels, {}).mean;
     };
   }
   if (member.tiny) {
@@ -214,9 +216,11 @@ BridgeEnd end_of(const Loaded& member, const Request& request) {
                       std::to_string(member.tiny->latents.channels) + " and " +
                           std::to_string(member.tiny->latents.downscale));
     }
-    end.tiny_decode = member.tiny->latents.decode;
+    end.tiny_decode = [keep = member.tiny](const at::Tensor& z) {
+      return keep->latents.decode(z, {});
+    };
     end.tiny_encode = [keep = member.tiny](const at::Tensor& pixels) {
-      return keep->latents.encode(pixels).mean;
+      return keep->latents.encode(pixels, {}).mean;
     };
   }
   return end;

@@ -79,7 +79,7 @@ struct CoopWish {
 
 // A picture for every wish, in their order, `at_once` of them in one forward; what the recipe says
 // of prompts, seed and count counts for none. Picture i is `draw`'s of the same prompt, seed and
-// pictures, up to the rounding of larger batches. Fewer pictures if cancelled. Error kBadInput
+// pictures, up to the rounding of larger batches. Fewer pictures if it was stopped. Error kBadInput
 // names a member that is given another number of control pictures than it draws from.
 Drawing draw_each(const Cooperation& coop, const std::vector<CoopWish>& wishes, int at_once,
                   const DrawHooks& hooks = {});

@@ -84,7 +84,7 @@ Canvas joined(std::vector<Canvas> each) {
 
 // wishes: of one batch; none: a batch of the recipe's own.
 void prepare(Prepared& p, const Cooperation& coop, const Member& member,
-             const std::vector<CoopWish>& wishes, Stopwatch& timed) {
+             const std::vector<CoopWish>& wishes, Stopwatch& timed, HeldExperts& held) {
   const Model& model = *member.model;
   p.plan = diffusion::make_plan(coop.sigmas, model.denoising.schedule, model.denoising.boundaries,
                                 model.quirks.lag_switch);
@@ -94,11 +94,11 @@ void prepare(Prepared& p, const Cooperation& coop, const Member& member,
   if (wishes.empty()) pictures.push_back(member.pictures);
   std::vector<Canvas> canvases;
   for (const Pictures& one : pictures) {
-    canvases.push_back(
-        timed("encode pictures", [&] { return make_canvas(model, member.request, one); }));
+    canvases.push_back(timed(
+        "encode pictures", [&] { return make_canvas(model, member.request, one, timed.watch()); }));
   }
   p.canvas = joined(std::move(canvases));
-  p.job.emplace(Job{model, member.request, p.plan, p.canvas, timed});
+  p.job.emplace(Job{model, member.request, p.plan, p.canvas, timed, held});
   std::vector<std::vector<std::string>> of_each;
   for (const CoopWish& wish : wishes) {
     Request own = member.request;
@@ -182,11 +182,12 @@ diffusion::Latents start_of(const CoopStage& stage, const PreparedStage& prepare
 using PreparedStages = std::list<PreparedStage>;
 
 PreparedStages prepared(const Cooperation& coop, const std::vector<CoopWish>& wishes,
-                        Stopwatch& timed) {
+                        Stopwatch& timed, HeldExperts& held) {
   PreparedStages stages;
   for (const CoopStage& stage : coop.stages) {
     PreparedStage& ready = stages.emplace_back();
-    for (const Member& m : stage.members) prepare(ready.emplace_back(), coop, m, wishes, timed);
+    for (const Member& m : stage.members)
+      prepare(ready.emplace_back(), coop, m, wishes, timed, held);
   }
   return stages;
 }
@@ -197,11 +198,10 @@ int steps_of(const Cooperation& coop) {
   return static_cast<int>(count);
 }
 
-// Adds the pictures of one batch; false if it was cancelled. on_step: before the first and after
-// every step of the batch.
-bool draw_batch(const Cooperation& coop, const PreparedStages& stages,
-                const std::vector<uint64_t>& seeds, const DrawHooks& hooks,
-                const std::function<bool(int step)>& on_step, Stopwatch& timed, Drawing& drawing) {
+// Adds the pictures of one of several batches.
+void draw_batch(const Cooperation& coop, const PreparedStages& stages,
+                const std::vector<uint64_t>& seeds, const DrawHooks& hooks, int batch_number,
+                int batch_count, Stopwatch& timed, Drawing& drawing) {
   const auto batch = static_cast<int64_t>(seeds.size());
   const auto kind = diffusion::noise_kind_from(*coop.request.noise);
   diffusion::ImageNoise noise(kind, seeds);
@@ -235,63 +235,57 @@ bool draw_batch(const Cooperation& coop, const PreparedStages& stages,
     }
     run.push_back(std::move(piece));
   }
-  bool cancelled = !on_step(0);
-  if (cancelled) return false;
+  const int step_count = steps_of(coop);
+  const auto tell = [&](int step) {
+    hooks.watch.report(
+        {.done = batch_number * step_count + step, .total = batch_count * step_count, .text = ""});
+  };
+  tell(0);
   x = diffusion::sample_stages(
       diffusion::find_sampler(*coop.request.sampler), run, std::move(x), coop.handoff,
       [&](const diffusion::StepInfo& info) {
         if (hooks.on_latents) hooks.on_latents(info);
-        cancelled = !on_step(static_cast<int>(info.step) + 1);
-        return !cancelled;
+        tell(static_cast<int>(info.step) + 1);
+        return true;
       },
       sampler_options(*coop.hub, coop.request));
-  if (cancelled) return false;
   decode_all(*stages.back().front().job, x[0], drawing.pictures);
-  return true;
 }
 
 }  // namespace
 
 Drawing draw(const Cooperation& coop, const DrawHooks& hooks) {
   const at::NoGradGuard no_grad;
-  Drawing drawing;
-  Stopwatch timed(drawing.timings);
-  const PreparedStages stages = prepared(coop, {}, timed);
-  const int step_count = steps_of(coop), all = step_count * coop.request.count;
-  for (int i = 0; i < coop.request.count; ++i) {
-    const bool done = draw_batch(
-        coop, stages, {*coop.request.seed + static_cast<uint64_t>(i)}, hooks,
-        [&](int step) { return !hooks.on_step || hooks.on_step(i * step_count + step, all); },
-        timed, drawing);
-    if (!done) break;
-  }
-  return drawing;
+  return drawn([&](Drawing& drawing) {
+    Stopwatch timed(drawing.timings, hooks.watch);
+    HeldExperts held;
+    const PreparedStages stages = prepared(coop, {}, timed, held);
+    for (int i = 0; i < coop.request.count; ++i) {
+      draw_batch(coop, stages, {*coop.request.seed + static_cast<uint64_t>(i)}, hooks, i,
+                 coop.request.count, timed, drawing);
+    }
+  });
 }
 
 Drawing draw_each(const Cooperation& coop, const std::vector<CoopWish>& wishes, int at_once,
                   const DrawHooks& hooks) {
   const at::NoGradGuard no_grad;
-  Drawing drawing;
-  Stopwatch timed(drawing.timings);
-  const size_t group = static_cast<size_t>(std::max(1, at_once));
-  const size_t batches = (wishes.size() + group - 1) / group;
-  const int step_count = steps_of(coop), all = step_count * static_cast<int>(batches);
-  for (size_t b = 0; b < batches; ++b) {
-    const size_t first = b * group, end = std::min(first + group, wishes.size());
-    const std::vector<CoopWish> batch(wishes.begin() + static_cast<ptrdiff_t>(first),
-                                      wishes.begin() + static_cast<ptrdiff_t>(end));
-    std::vector<uint64_t> seeds;
-    for (const CoopWish& wish : batch) seeds.push_back(wish.seed);
-    const PreparedStages stages = prepared(coop, batch, timed);
-    const bool done = draw_batch(
-        coop, stages, seeds, hooks,
-        [&](int step) {
-          return !hooks.on_step || hooks.on_step(static_cast<int>(b) * step_count + step, all);
-        },
-        timed, drawing);
-    if (!done) break;
-  }
-  return drawing;
+  return drawn([&](Drawing& drawing) {
+    Stopwatch timed(drawing.timings, hooks.watch);
+    HeldExperts held;
+    const size_t group = static_cast<size_t>(std::max(1, at_once));
+    const size_t batches = (wishes.size() + group - 1) / group;
+    for (size_t b = 0; b < batches; ++b) {
+      const size_t first = b * group, end = std::min(first + group, wishes.size());
+      const std::vector<CoopWish> batch(wishes.begin() + static_cast<ptrdiff_t>(first),
+                                        wishes.begin() + static_cast<ptrdiff_t>(end));
+      std::vector<uint64_t> seeds;
+      for (const CoopWish& wish : batch) seeds.push_back(wish.seed);
+      const PreparedStages stages = prepared(coop, batch, timed, held);
+      draw_batch(coop, stages, seeds, hooks, static_cast<int>(b), static_cast<int>(batches), timed,
+                 drawing);
+    }
+  });
 }
 
 }  // namespace pangu::pipeline

@@ -40,19 +40,21 @@ TEST_CASE("a wish with too many control pictures names the member") {
   CHECK(contains(refusal_of([&] { draw_each(coop, {wish}, 1); }), kOther));
 }
 
-TEST_CASE("on_step of many batches counts to the end, and false stops") {
+TEST_CASE("the watch of many batches hears them to the end, and may stop them") {
   const Cooperation coop = assemble(recipe_with_lines(), setup());
-  std::vector<int> steps;
+  int64_t done = 0;
   DrawHooks hooks;
-  hooks.on_step = [&](int step, int count) {
-    CHECK(count == 12);
-    steps.push_back(step);
-    return true;
+  hooks.watch.on_progress = [&](const Progress& progress) {
+    CHECK(progress.total == 12);
+    done = progress.done;
   };
-  draw_each(coop, wishes(kOther, true), 2, hooks);
-  CHECK(steps.back() == 12);
-  hooks.on_step = [](int step, int) { return step < 6; };
-  CHECK(draw_each(coop, wishes(kOther, true), 2, hooks).pictures.size() == 2);
+  CHECK_FALSE(draw_each(coop, wishes(kOther, true), 2, hooks).stopped);
+  CHECK(done == 12);
+  done = 0;
+  hooks.watch.wants_stop = [&] { return done >= 6; };
+  const Drawing part = draw_each(coop, wishes(kOther, true), 2, hooks);
+  CHECK(part.stopped);
+  CHECK(part.pictures.size() == 2);
 }
 
 }  // namespace

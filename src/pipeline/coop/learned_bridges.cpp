@@ -69,7 +69,7 @@ LearnedBridge open_learned_bridge(const std::string& folder, const Placement& pl
   } catch (const Error& problem) {
     throw while_doing("reading " + what, problem);
   }
-  const auto network = std::make_shared<Lazy<nn::LatentConverter>>([=] {
+  const auto network = std::make_shared<Lazy<nn::LatentConverter>>([=](const Watch& watch) {
     std::shared_ptr<nn::LatentConverter> made;
     {
       const nn::SkipInitialisation skip;
@@ -77,7 +77,7 @@ LearnedBridge open_learned_bridge(const std::string& folder, const Placement& pl
     }
     Component component;
     component.origin = weights;
-    load_component(*made, component, place, tensors::load_safetensors(weights));
+    load_component(*made, component, place, tensors::load_safetensors(weights), watch);
     return made;
   });
   LearnedBridge bridge;
@@ -88,7 +88,7 @@ LearnedBridge open_learned_bridge(const std::string& folder, const Placement& pl
   bridge.psnr_db = psnr_in(json, kept_in(json));
   bridge.exact_psnr_db = psnr_in(json, "exact");
   bridge.convert = [network](const at::Tensor& x0, int64_t height, int64_t width) {
-    return network->get().forward(x0, height, width).cpu();
+    return network->get({}).forward(x0, height, width).cpu();
   };
   return bridge;
 }

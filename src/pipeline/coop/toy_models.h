@@ -28,9 +28,9 @@ inline Model toy(const std::string& name, int side) {
   m.rules.defaults.sampler = "euler";
   m.rules.defaults.schedule = "normal";
   m.rules.defaults.noise = "philox";
-  m.latents.load = [] {};
-  m.denoising.text_sides.push_back({[] {},
-                                    [](const PromptRows& rows) {
+  m.latents.load = [](const Watch&) {};
+  m.denoising.text_sides.push_back({[](const Watch&) {},
+                                    [](const PromptRows& rows, const Watch&) {
                                       const auto n = int64_t(rows.prompts.size());
                                       Conditions c;
                                       c.context = at::zeros({n, 1, 1});
@@ -43,22 +43,22 @@ inline Model toy(const std::string& name, int side) {
                                       }
                                       return c;
                                     }});
-  m.denoising.experts.push_back({"net", [] {},
-                                 [](const at::Tensor& x, double, const NetInputs& in) {
-                                   at::Tensor x0 =
-                                       in.conditions.context.view({-1, 1, 1, 1}) * 0.3 + 0.05 * x;
-                                   if (in.conditions.extra_channels.defined()) {
-                                     REQUIRE(in.conditions.extra_channels.size(0) == x.size(0));
-                                     x0 = x0 + in.conditions.extra_channels.mean(1, true);
-                                   }
-                                   return x0;
-                                 }});
-  m.latents.encode = [](const at::Tensor& pixels) {
+  m.denoising.experts.push_back(
+      {"net", [](const Watch&) {},
+       [](const at::Tensor& x, double, const NetInputs& in, const Watch&) {
+         at::Tensor x0 = in.conditions.context.view({-1, 1, 1, 1}) * 0.3 + 0.05 * x;
+         if (in.conditions.extra_channels.defined()) {
+           REQUIRE(in.conditions.extra_channels.size(0) == x.size(0));
+           x0 = x0 + in.conditions.extra_channels.mean(1, true);
+         }
+         return x0;
+       }});
+  m.latents.encode = [](const at::Tensor& pixels, const Watch&) {
     const at::Tensor mean =
         at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
     return Posterior{mean, at::zeros_like(mean)};
   };
-  m.latents.decode = [](const at::Tensor& z) {
+  m.latents.decode = [](const at::Tensor& z, const Watch&) {
     return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
   };
   return m;

@@ -50,8 +50,9 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
   } else {
     config = read_config(*component, nn::AutoencoderKLConfig::from_json);
   }
-  const auto network = std::make_shared<Lazy<nn::AutoencoderKL>>([=] {
-    return make_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component));
+  const auto network = std::make_shared<Lazy<nn::AutoencoderKL>>([=](const Watch& watch) {
+    return make_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component),
+                                           watch);
   });
   const int f = config.downscale();
   LatentCodec a;
@@ -60,19 +61,21 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
   // The encoder makes the space: of decoders trained further, each reads it.
   a.space = {fingerprint_of(*component, {"encoder.", "quant_conv."}) + statistics_mark(config),
              config.scaling_factor, config.shift_factor};
-  a.load = [network] { network->get(); };
-  a.decode = [=](const at::Tensor& latents) {
-    nn::AutoencoderKL& vae = network->get();
+  a.load = [network](const Watch& watch) { network->get(watch); };
+  a.decode = [=](const at::Tensor& latents, const Watch& watch) {
+    nn::AutoencoderKL& vae = network->get(watch);
     const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
     return in_tiles(
-        [&](const at::Tensor& z) { return vae.decode(as_input(z, place)).to(at::kFloat).cpu(); },
+        [&](const at::Tensor& z) {
+          return vae.decode(as_input(z, place), watch).to(at::kFloat).cpu();
+        },
         vae.unscale(latents), tiling_of(tile, pixels, f, true));
   };
-  a.encode = [=](const at::Tensor& image) {
-    nn::AutoencoderKL& vae = network->get();
+  a.encode = [=](const at::Tensor& image, const Watch& watch) {
+    nn::AutoencoderKL& vae = network->get(watch);
     const at::Tensor moments = in_tiles(
         [&](const at::Tensor& part) {
-          const auto [mean, log_variance] = vae.encode(as_input(part, place));
+          const auto [mean, log_variance] = vae.encode(as_input(part, place), watch);
           return at::cat({mean, log_variance}, 1).to(at::kFloat).cpu();
         },
         image, tiling_of(tile, image.size(2) * image.size(3), f, false));
@@ -88,27 +91,28 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
   const auto config = component->config.is_null()
                           ? nn::autoencoder_tiny_config_from_shapes(shapes_of(*component))
                           : read_config(*component, nn::AutoencoderTinyConfig::from_json);
-  const auto network = std::make_shared<Lazy<nn::AutoencoderTiny>>([=] {
-    return make_network<nn::AutoencoderTiny>(config, *component, place, tensors_of(*component));
+  const auto network = std::make_shared<Lazy<nn::AutoencoderTiny>>([=](const Watch& watch) {
+    return make_network<nn::AutoencoderTiny>(config, *component, place, tensors_of(*component),
+                                             watch);
   });
   const int f = static_cast<int>(config.downscale());
   LatentCodec a;
   a.channels = static_cast<int>(config.latent_channels);
   a.downscale = f;
   a.space = {fingerprint_of(*component), 1.0, 0.0};
-  a.load = [network] { network->get(); };
-  a.decode = [=](const at::Tensor& latents) {
+  a.load = [network](const Watch& watch) { network->get(watch); };
+  a.decode = [=](const at::Tensor& latents, const Watch& watch) {
     const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
     return in_tiles(
         [&](const at::Tensor& z) {
-          return network->get().decode(as_input(z, place)).to(at::kFloat).cpu();
+          return network->get(watch).decode(as_input(z, place)).to(at::kFloat).cpu();
         },
         latents, tiling_of(tile, pixels, f, true));
   };
-  a.encode = [=](const at::Tensor& image) {
+  a.encode = [=](const at::Tensor& image, const Watch& watch) {
     const at::Tensor mean = in_tiles(
         [&](const at::Tensor& part) {
-          return network->get().encode(as_input(part, place)).to(at::kFloat).cpu();
+          return network->get(watch).encode(as_input(part, place)).to(at::kFloat).cpu();
         },
         image, tiling_of(tile, image.size(2) * image.size(3), f, false));
     return Posterior{mean, at::zeros_like(mean)};
@@ -123,9 +127,9 @@ LatentCodec pixel_autoencoder(const nlohmann::json& config) {
   a.downscale = static_cast<int>(pixels.patch_size);
   a.space = {"pixels / " + std::to_string(pixels.patch_size), pixels.scaling_factor,
              pixels.shift_factor};
-  a.load = [] {};
-  a.decode = [pixels](const at::Tensor& latents) { return pixels.decode(latents); };
-  a.encode = [pixels](const at::Tensor& image) {
+  a.load = [](const Watch&) {};
+  a.decode = [pixels](const at::Tensor& latents, const Watch&) { return pixels.decode(latents); };
+  a.encode = [pixels](const at::Tensor& image, const Watch&) {
     const at::Tensor latents = pixels.encode(image);
     return Posterior{latents, at::zeros_like(latents)};
   };

@@ -16,7 +16,8 @@ namespace {
 constexpr int64_t kChunkTokens = 77;
 
 std::shared_ptr<nn::ClipTextModel> make_model(const Source& source, const Placement& place,
-                                              const ClipReaderOptions& options) {
+                                              const ClipReaderOptions& options,
+                                              const Watch& watch) {
   const Component& component = source.need(options.component);
   nn::TensorMap tensors;
   for (auto& [name, tensor] : tensors_of(component)) {
@@ -32,7 +33,7 @@ std::shared_ptr<nn::ClipTextModel> make_model(const Source& source, const Placem
     config = read_config(component, nn::ClipTextConfig::from_json);
     config.has_projection = tensors.count("text_projection.weight") > 0;
   }
-  return make_network<nn::ClipTextModel>(config, component, place, std::move(tensors));
+  return make_network<nn::ClipTextModel>(config, component, place, std::move(tensors), watch);
 }
 
 }  // namespace
@@ -45,9 +46,10 @@ at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights) {
 }
 
 ClipReader::ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
-                       const std::vector<std::string>& embeddings, const ClipReaderOptions& options)
-    : options_(options), place_(place), model_(make_model(source, place, options)) {
-  loras.merge_into(*model_, options.component);
+                       const std::vector<std::string>& embeddings, const ClipReaderOptions& options,
+                       const Watch& watch)
+    : options_(options), place_(place), model_(make_model(source, place, options, watch)) {
+  loras.merge_into(*model_, options.component, watch);
   if (options.is_word_piece) {
     words_ = std::make_shared<text::WordPieceTokenizer>(
         text::WordPieceTokenizer::from_path(options.tokenizer, text::BertRules::kPanGu));
@@ -131,7 +133,8 @@ at::Tensor ClipReader::chosen_states(const nn::ClipTextOutput& output, int skip)
   return options_.layer == ClipLayer::kPenultimate ? states : model_->final_norm(states);
 }
 
-ClipReader::States ClipReader::read(const std::vector<std::string>& prompts, int skip) const {
+ClipReader::States ClipReader::read(const std::vector<std::string>& prompts, int skip,
+                                    const Watch& watch) const {
   const std::vector<Rows> all = chunked(prompts);
   const auto chunks = static_cast<int64_t>(all.front().ids.size());
   const auto count = static_cast<int64_t>(all.size());
@@ -146,6 +149,7 @@ ClipReader::States ClipReader::read(const std::vector<std::string>& prompts, int
   }
   nn::ClipTextRequest request;
   request.hidden_states = true;
+  request.trace = checking(watch);
   request.added_embeddings = added_embeddings_;
   const nn::ClipTextOutput output = model_->forward(ids.to(place_.device), request);
   States states;

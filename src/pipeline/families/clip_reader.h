@@ -44,7 +44,8 @@ class ClipReader {
  public:
   // Reads the vocabulary and the weights. `embeddings`: files of textual inversions.
   ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
-             const std::vector<std::string>& embeddings, const ClipReaderOptions& options);
+             const std::vector<std::string>& embeddings, const ClipReaderOptions& options,
+             const Watch& watch);
 
   struct States {
     at::Tensor tokens;  // [R,77 * chunks,D] f32
@@ -52,7 +53,7 @@ class ClipReader {
   };
   // Prompts of fewer chunks are filled up with chunks of the empty prompt. skip: 1 is the layer of
   // the options, 2 the one before.
-  States read(const std::vector<std::string>& prompts, int skip) const;
+  States read(const std::vector<std::string>& prompts, int skip, const Watch& watch) const;
 
  private:
   struct Rows {

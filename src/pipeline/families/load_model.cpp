@@ -12,6 +12,7 @@
 #include "nn/autoencoder/pixel_space.h"
 #include "nn/unet/cost.h"
 #include "pipeline/families/autoencoders.h"
+#include "pipeline/families/expert_pool.h"
 #include "pipeline/families/networks.h"
 #include "pipeline/families/scheduler_config.h"
 #include "pipeline/families/source.h"
@@ -147,13 +148,17 @@ void add_experts(Denoising& d, const std::vector<ExpertSource>& sources, size_t 
     Expert expert;
     expert.name = sources[i].name;
     expert.text_side = sources[i].text_side;
-    // With fewer in memory than there are, loading ahead would only throw another one out.
-    const bool loads_ahead = in_memory == 0 || in_memory >= sources.size() || i == 0;
-    expert.load = [pool, i, loads_ahead] {
-      if (loads_ahead) pool->get(i);
-    };
-    expert.predict = [pool, i](const at::Tensor& x, double t_index, const NetInputs& inputs) {
-      return pool->get(i)->predict(x, t_index, inputs);
+    if (in_memory == 0 || in_memory >= sources.size()) {
+      expert.load = [pool, i](const Watch& watch) { pool->use(i, watch); };
+    } else {
+      expert.load = [](const Watch&) {};  // whoever holds it loads it
+      expert.hold = [pool, i](bool waits, const Watch& watch) {
+        return waits ? pool->hold(i, watch) : pool->hold_at_once(i, watch);
+      };
+    }
+    expert.predict = [pool, i](const at::Tensor& x, double t_index, const NetInputs& inputs,
+                               const Watch& watch) {
+      return pool->use(i, watch)->predict(x, t_index, inputs, watch);
     };
     d.experts.push_back(std::move(expert));
   }

@@ -45,6 +45,11 @@ Placement placement_of(const LoadOptions& options) {
           dtype_from(options.dtype.value_or(fastest_dtype(options.device)))};
 }
 
+nn::TraceFn checking(const Watch& watch) {
+  if (!watch.wants_stop) return {};
+  return [&watch](const std::string&, const at::Tensor&) { watch.check(); };
+}
+
 at::Tensor as_input(const at::Tensor& tensor, const Placement& place) {
   return tensor.to(place.device, place.dtype).contiguous(at::MemoryFormat::ChannelsLast);
 }
@@ -69,7 +74,8 @@ LoraSet::LoraSet(const std::vector<LoraUse>& uses, const Source& source) {
   }
 }
 
-void LoraSet::merge_into(torch::nn::Module& network, const std::string& component) const {
+void LoraSet::merge_into(torch::nn::Module& network, const std::string& component,
+                         const Watch& watch) const {
   // All files in one call, so that a weight is rounded to its type once.
   std::vector<nn::LoraWeights> changes;
   std::string files;
@@ -91,41 +97,25 @@ void LoraSet::merge_into(torch::nn::Module& network, const std::string& componen
   }
   if (changes.empty()) return;
   try {
-    nn::merge_lora(network, changes, 1.0);
+    nn::merge_lora(network, changes, 1.0, watch);
   } catch (const Error& problem) {
     throw while_doing("merging " + files, problem);
   }
 }
 
 void load_component(torch::nn::Module& network, const Component& component, const Placement& place,
-                    nn::TensorMap tensors) {
+                    nn::TensorMap tensors, const Watch& watch) {
   nn::AssignOptions options;
   options.dtype = place.dtype;
   options.device = place.device;
   options.channels_last = true;
+  options.watch = watch;
   try {
     nn::load_by_assignment(network, std::move(tensors), options);
   } catch (const Error& problem) {
     throw while_doing("loading '" + component.origin + "'", problem);
   }
   network.eval();
-}
-
-ExpertPool::ExpertPool(size_t most, std::vector<Maker> makers)
-    : most_(most), makers_(std::move(makers)), made_(makers_.size()) {}
-
-std::shared_ptr<const LoadedDenoiser> ExpertPool::get(size_t expert) {
-  const std::lock_guard lock(mutex_);
-  std::erase(order_, expert);
-  order_.push_back(expert);
-  if (!made_[expert]) {
-    if (most_ > 0 && order_.size() > most_) {
-      made_[order_.front()] = nullptr;
-      order_.erase(order_.begin());
-    }
-    made_[expert] = makers_[expert]();
-  }
-  return made_[expert];
 }
 
 }  // namespace pangu::pipeline

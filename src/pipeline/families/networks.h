@@ -9,25 +9,29 @@
 #include <string>
 #include <vector>
 
+#include "core/watch.h"
+#include "nn/unet/unet_scope.h"
 #include "nn/weights.h"
 #include "pipeline/families/source.h"
 #include "pipeline/model.h"
 
 namespace pangu::pipeline {
 
-// Something expensive, made at its first use, by one thread.
+// Something expensive, made at its first use, by one thread while others wait. Making that is
+// stopped, or fails, is tried again at the next use.
 template <class T>
 class Lazy {
  public:
-  explicit Lazy(std::function<std::shared_ptr<T>()> make) : make_(std::move(make)) {}
-  T& get() {
-    std::call_once(once_, [&] { value_ = make_(); });
+  explicit Lazy(std::function<std::shared_ptr<T>(const Watch&)> make) : make_(std::move(make)) {}
+  T& get(const Watch& watch) {
+    const auto lock = watch.lock(mutex_);
+    if (!value_) value_ = make_(watch);
     return *value_;
   }
 
  private:
-  std::function<std::shared_ptr<T>()> make_;
-  std::once_flag once_;
+  std::function<std::shared_ptr<T>(const Watch&)> make_;
+  std::timed_mutex mutex_;
   std::shared_ptr<T> value_;
 };
 
@@ -41,6 +45,9 @@ struct Placement {
 // that this machine lacks.
 Placement placement_of(const LoadOptions& options);
 
+// Asks after every layer of a forward pass, which must end before the watch does.
+nn::TraceFn checking(const Watch& watch);
+
 // A network's input: where and in what type it is, channels-last.
 at::Tensor as_input(const at::Tensor& tensor, const Placement& place);
 
@@ -51,7 +58,8 @@ class LoraSet {
   // Error kBadInput if a file is no LoRA, or one for another family.
   LoraSet(const std::vector<LoraUse>& uses, const Source& source);
   // Adds what concerns `component` to the weights, of all files in one sum that is rounded once.
-  void merge_into(torch::nn::Module& network, const std::string& component) const;
+  void merge_into(torch::nn::Module& network, const std::string& component,
+                  const Watch& watch) const;
 
  private:
   struct Loaded;
@@ -61,17 +69,18 @@ class LoraSet {
 // Gives a network, made without initialisation, the weights of a component: placed, convolutions
 // channels-last, in eval mode.
 void load_component(torch::nn::Module& network, const Component& component, const Placement& place,
-                    nn::TensorMap tensors);
+                    nn::TensorMap tensors, const Watch& watch);
 
 template <class Network, class Config>
 std::shared_ptr<Network> make_network(const Config& config, const Component& component,
-                                      const Placement& place, nn::TensorMap tensors) {
+                                      const Placement& place, nn::TensorMap tensors,
+                                      const Watch& watch) {
   std::shared_ptr<Network> network;
   {
     const nn::SkipInitialisation skip;
     network = std::make_shared<Network>(config);
   }
-  load_component(*network, component, place, std::move(tensors));
+  load_component(*network, component, place, std::move(tensors), watch);
   return network;
 }
 
@@ -79,24 +88,9 @@ std::shared_ptr<Network> make_network(const Config& config, const Component& com
 // free again.
 struct LoadedDenoiser {
   // Expert::predict.
-  std::function<at::Tensor(const at::Tensor& x_net, double t_index, const NetInputs& inputs)>
+  std::function<at::Tensor(const at::Tensor& x_net, double t_index, const NetInputs& inputs,
+                           const Watch&)>
       predict;
-};
-
-// Denoisers of which at most `most` are in memory (0: all): the one that was asked for longest ago
-// goes first.
-class ExpertPool {
- public:
-  using Maker = std::function<std::shared_ptr<const LoadedDenoiser>()>;
-  ExpertPool(size_t most, std::vector<Maker> makers);
-  std::shared_ptr<const LoadedDenoiser> get(size_t expert);
-
- private:
-  size_t most_;
-  std::vector<Maker> makers_;
-  std::mutex mutex_;
-  std::vector<std::shared_ptr<const LoadedDenoiser>> made_;
-  std::vector<size_t> order_;  // of use, the latest last
 };
 
 }  // namespace pangu::pipeline

@@ -83,21 +83,21 @@ bool zeroes_empty_prompt(const Source& source) {
 
 class ClipReaders {
  public:
-  explicit ClipReaders(const TextSetup& setup)
+  ClipReaders(const TextSetup& setup, const Watch& watch)
       : spec_(*setup.source->spec), zeroes_(zeroes_empty_prompt(*setup.source)) {
     for (const ClipEncoderSpec& encoder : spec_.encoders) {
       if (!setup.source->has(encoder.component)) continue;
       readers_.emplace_back(*setup.source, setup.place, *setup.loras, setup.embeddings,
-                            reader_options(setup, encoder));
+                            reader_options(setup, encoder), watch);
     }
     if (readers_.empty()) setup.source->need("text_encoder");
   }
 
-  Conditions read(const PromptRows& rows) const {
+  Conditions read(const PromptRows& rows, const Watch& watch) const {
     Conditions c;
     std::vector<at::Tensor> tokens;
     for (const ClipReader& reader : readers_) {
-      auto states = reader.read(rows.prompts, rows.clip_skip);
+      auto states = reader.read(rows.prompts, rows.clip_skip, watch);
       tokens.push_back(states.tokens);
       c.pooled = states.pooled;
     }
@@ -137,20 +137,24 @@ class ClipReaders {
 }  // namespace
 
 TextSide bert_side(const std::string& folder) {
-  const auto reader = std::make_shared<Lazy<BertReader>>([folder] {
+  const auto reader = std::make_shared<Lazy<BertReader>>([folder](const Watch&) {
     return std::make_shared<BertReader>(
         BertReader{nn::TextEncoder::from_folder(folder + "/text_encoder"),
                    text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
   });
-  return {[reader] { reader->get(); },
-          [reader](const PromptRows& rows) { return read_with_bert(reader->get(), rows.prompts); }};
+  return {[reader](const Watch& watch) { reader->get(watch); },
+          [reader](const PromptRows& rows, const Watch& watch) {
+            return read_with_bert(reader->get(watch), rows.prompts);
+          }};
 }
 
 TextSide clip_side(const TextSetup& setup) {
-  const auto readers =
-      std::make_shared<Lazy<ClipReaders>>([setup] { return std::make_shared<ClipReaders>(setup); });
-  return {[readers] { readers->get(); },
-          [readers](const PromptRows& rows) { return readers->get().read(rows); }};
+  const auto readers = std::make_shared<Lazy<ClipReaders>>(
+      [setup](const Watch& watch) { return std::make_shared<ClipReaders>(setup, watch); });
+  return {[readers](const Watch& watch) { readers->get(watch); },
+          [readers](const PromptRows& rows, const Watch& watch) {
+            return readers->get(watch).read(rows, watch);
+          }};
 }
 
 TextSide picture_side(const TextSetup& setup) {
@@ -160,14 +164,17 @@ TextSide picture_side(const TextSetup& setup) {
           ? nn::clip_vision_config_from_shapes(shapes_of(*component), nn::Activation::kQuickGelu)
           : read_config(*component, nn::ClipVisionConfig::from_json);
   const Placement place = setup.place;
-  const auto network = std::make_shared<Lazy<nn::ClipVisionModel>>([=] {
-    return make_network<nn::ClipVisionModel>(config, *component, place, tensors_of(*component));
+  const auto network = std::make_shared<Lazy<nn::ClipVisionModel>>([=](const Watch& watch) {
+    return make_network<nn::ClipVisionModel>(config, *component, place, tensors_of(*component),
+                                             watch);
   });
-  const auto encode = [network, place](const PromptRows& rows) {
-    nn::ClipVisionModel& model = network->get();
+  const auto encode = [network, place](const PromptRows& rows, const Watch& watch) {
+    nn::ClipVisionModel& model = network->get(watch);
     const at::Tensor pixels = nn::clip_pixels(rows.picture, model.config().image_size);
     const at::Tensor embedding =
-        model.forward(pixels.to(place.device, place.dtype)).image_embeds.to(at::kFloat).cpu();
+        model.forward(pixels.to(place.device, place.dtype), checking(watch))
+            .image_embeds.to(at::kFloat)
+            .cpu();
     Conditions c;
     c.context = embedding.unsqueeze(1).repeat({static_cast<int64_t>(rows.prompts.size()), 1, 1});
     for (size_t r = 0; r < rows.negative.size(); ++r) {
@@ -175,7 +182,7 @@ TextSide picture_side(const TextSetup& setup) {
     }
     return c;
   };
-  return {[network] { network->get(); }, encode};
+  return {[network](const Watch& watch) { network->get(watch); }, encode};
 }
 
 }  // namespace pangu::pipeline

@@ -26,13 +26,14 @@ at::Tensor time_on(const Placement& place, double t_index) {
 }
 
 at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, const at::Tensor& x,
-                        double t_index, const NetInputs& inputs) {
+                        double t_index, const NetInputs& inputs, const Watch& watch) {
   const Conditions conditions = inputs.conditions.to(place.device, place.dtype);
   nn::UNetExtras extras = extras_of(conditions);
   extras.class_labels = unet.class_labels_of(conditions.context, conditions.context_mask);
   for (const at::Tensor& r : inputs.residuals.down)
     extras.down_residuals.push_back(as_input(r, place));
   if (inputs.residuals.mid.defined()) extras.mid_residual = as_input(inputs.residuals.mid, place);
+  extras.trace = checking(watch);
   const at::Tensor& more = inputs.conditions.extra_channels;
   const at::Tensor sample = more.defined() ? at::cat({x, more}, 1) : x;
   return unet.forward(as_input(sample, place), time_on(place, t_index), conditions.context, extras)
@@ -51,10 +52,10 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
   source.origin = component->origin;
   source.in_channels = config.in_channels;
   source.levels = config.levels();
-  source.load = [config, component, place, loras] {
-    auto unet =
-        make_network<nn::UNet2DConditionModel>(config, *component, place, tensors_of(*component));
-    loras->merge_into(*unet, "unet");
+  source.load = [config, component, place, loras](const Watch& watch) {
+    auto unet = make_network<nn::UNet2DConditionModel>(config, *component, place,
+                                                       tensors_of(*component), watch);
+    loras->merge_into(*unet, "unet", watch);
     // An expert that makes room for another takes the pages along that it had mapped.
     nn::UNet2DConditionModel* bare = unet.get();
     const std::shared_ptr<nn::UNet2DConditionModel> kept(
@@ -63,8 +64,9 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
           forget_pages(*component);
         });
     LoadedDenoiser loaded;
-    loaded.predict = [kept, place](const at::Tensor& x, double t_index, const NetInputs& inputs) {
-      return predict_with(*kept, place, x, t_index, inputs);
+    loaded.predict = [kept, place](const at::Tensor& x, double t_index, const NetInputs& inputs,
+                                   const Watch& watch) {
+      return predict_with(*kept, place, x, t_index, inputs, watch);
     };
     return std::make_shared<const LoadedDenoiser>(std::move(loaded));
   };
@@ -83,18 +85,21 @@ Control unet_control(const std::string& path, const std::vector<io::Family>& fam
   const nn::ControlNetConfig config =
       component->config.is_null() ? nn::controlnet_config_from_shapes(shapes_of(*component))
                                   : read_config(*component, nn::ControlNetConfig::from_json);
-  const auto network = std::make_shared<Lazy<nn::ControlNetModel>>([=] {
-    return make_network<nn::ControlNetModel>(config, *component, place, tensors_of(*component));
+  const auto network = std::make_shared<Lazy<nn::ControlNetModel>>([=](const Watch& watch) {
+    return make_network<nn::ControlNetModel>(config, *component, place, tensors_of(*component),
+                                             watch);
   });
   Control control;
   control.name = std::filesystem::path(path).stem().string();
-  control.load = [network] { network->get(); };
+  control.load = [network](const Watch& watch) { network->get(watch); };
   control.predict = [network, place](const at::Tensor& x, double t_index, const Conditions& given,
-                                     const at::Tensor& hint) {
+                                     const at::Tensor& hint, const Watch& watch) {
     const Conditions conditions = given.to(place.device, place.dtype);
+    nn::UNetExtras extras = extras_of(conditions);
+    extras.trace = checking(watch);
     const auto out =
-        network->get().forward(as_input(x, place), time_on(place, t_index), conditions.context,
-                               as_input(hint, place), extras_of(conditions), {});
+        network->get(watch).forward(as_input(x, place), time_on(place, t_index), conditions.context,
+                                    as_input(hint, place), extras, {});
     return Residuals{out.down, out.mid};
   };
   return control;

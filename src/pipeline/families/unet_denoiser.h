@@ -1,6 +1,7 @@
 // UNets as denoisers of a model, and ControlNets beside them: configurations are read at once,
 // weights when they are first needed. It knows no family and no prompt.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,7 +17,7 @@ struct DenoiserSource {
   std::string origin;  // how errors call it
   int64_t in_channels = 0;
   int64_t levels = 1;  // resolutions: sides of latents are best multiples of 2^(levels - 1)
-  ExpertPool::Maker load;
+  std::function<std::shared_ptr<const LoadedDenoiser>(const Watch&)> load;
 };
 
 // Error kBadInput if the configuration is none of a UNet that nn/ can make.
