@@ -52,8 +52,9 @@ OrderedJson inspect_weights(const fs::path& path, bool every_tensor) {
 }
 
 OrderedJson read_json(const fs::path& path) {
-  io::read_json_file(path.string(), "", {.max_bytes = kMaxJsonBytes});   // refuses what is too deep
-  return OrderedJson::parse(io::read_text_file(path.string(), kMaxJsonBytes));  // in the file's order
+  io::read_json_file(path.string(), "", {.max_bytes = kMaxJsonBytes});  // refuses what is too deep
+  return OrderedJson::parse(
+      io::read_text_file(path.string(), kMaxJsonBytes));  // in the file's order
 }
 
 // What weights a folder has itself: its index of shards, else every file of weights in it.

@@ -110,15 +110,16 @@ diffusion::SamplerOptions sampler_options(const Model& model, const Request& req
 void HeldExperts::hold(const Model& model, size_t expert, Stopwatch& timed) {
   const Expert& wanted = model.denoising.experts[expert];
   if (!wanted.hold) return;
-  Held& own = held_[&model];
-  if (own.hold && own.expert == expert) return;
-  own = {};
-  own = {expert, timed("load " + wanted.name, [&] {
-           auto hold = wanted.hold(/*waits=*/false, timed.watch());
-           if (hold) return hold;
-           let_go();
-           return wanted.hold(/*waits=*/true, timed.watch());
-         })};
+  const auto own = held_.find(&model);
+  if (own != held_.end() && own->second.expert == expert) return;
+  if (own != held_.end()) held_.erase(own);
+  const auto hold = timed("load " + wanted.name, [&] {
+    auto at_once = wanted.hold(/*waits=*/false, timed.watch());
+    if (at_once) return at_once;
+    let_go();
+    return wanted.hold(/*waits=*/true, timed.watch());
+  });
+  held_[&model] = {expert, hold};
 }
 
 std::vector<std::string> prompts_of(const Model& model, const Request& request) {

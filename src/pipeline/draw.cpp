@@ -104,6 +104,16 @@ diffusion::Plan plan_of(const Model& model, const Request& request) {
   return plan;
 }
 
+Batch batch_of(const Model& model, const Request& request, int index) {
+  const int64_t h = *request.height / model.latents.downscale,
+                w = *request.width / model.latents.downscale;
+  const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());  // of guidance
+  const int64_t fit = model.denoising.latent_pixels_a_forward / std::max<int64_t>(1, rows * h * w);
+  const int at_once = static_cast<int>(std::clamp<int64_t>(fit, 1, request.count));
+  const int first = index / at_once * at_once;
+  return {first, std::min(at_once, request.count - first)};
+}
+
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
              const Pictures& pictures) {
   validate(request, model.rules);
@@ -119,19 +129,13 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
     const ReadPrompts prompts =
         read_prompts(job, {prompts_of(model, request)}, picture_prompt(model, pictures));
 
-    const int64_t h = *request.height / model.latents.downscale,
-                  w = *request.width / model.latents.downscale;
-    const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());
-    const int64_t at_once = std::clamp<int64_t>(
-        model.denoising.latent_pixels_a_forward / std::max<int64_t>(1, rows * h * w), 1,
-        request.count);
-    const int batches = static_cast<int>((request.count + at_once - 1) / at_once);
+    const int at_once = batch_of(model, request, 0).count;
+    const int batches = (request.count + at_once - 1) / at_once;
     for (int batch = 0; batch < batches; ++batch) {
-      const int64_t first = batch * at_once;
-      const int64_t count = std::min<int64_t>(at_once, request.count - first);
+      const Batch pictures_of_batch = batch_of(model, request, batch * at_once);
       std::vector<uint64_t> seeds;
-      for (int64_t i = 0; i < count; ++i) {
-        seeds.push_back(*request.seed + static_cast<uint64_t>(first + i));
+      for (int i = 0; i < pictures_of_batch.count; ++i) {
+        seeds.push_back(*request.seed + static_cast<uint64_t>(pictures_of_batch.first + i));
       }
       decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), drawing.pictures);
     }

@@ -39,8 +39,18 @@ struct Drawing {
 // nothing.
 diffusion::Plan plan_of(const Model& model, const Request& request);
 
+// Pictures of one request that are drawn in the same forwards.
+struct Batch {
+  int first = 0, count = 1;
+};
+
+// Those that are drawn with picture `index` of a resolved request: a function of request and model
+// alone, not of the machine, so that a picture's last bits can be had again anywhere.
+Batch batch_of(const Model& model, const Request& request, int index);
+
 // request: resolved (request.h), else Error kInternal; `pictures` are the pixels of its files.
-// Picture i has the seed request.seed + i and does not depend on how many are drawn with it.
+// Picture i has the seed request.seed + i, and is that of a drawing of its own up to the rounding
+// of larger batches: docs/models.md says how much that is.
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks = {},
              const Pictures& pictures = {});
 

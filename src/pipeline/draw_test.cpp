@@ -159,6 +159,29 @@ TEST_CASE("a picture does not depend on how many are drawn with it, for every sa
   }
 }
 
+TEST_CASE("the batch of a picture depends on request and model, and is in the picture's text") {
+  Toy toy;
+  Request r = toy.request("cat", 5);
+  r.count = 5;
+  toy.model.denoising.latent_pixels_a_forward = 2 * 2 * 8 * 8;  // two pictures of two rows
+  const auto batch = [&](int index) {
+    const Batch b = batch_of(toy.model, r, index);
+    return std::pair(b.first, b.count);
+  };
+  CHECK(batch(0) == std::pair(0, 2));
+  CHECK(batch(3) == std::pair(2, 2));
+  CHECK(batch(4) == std::pair(4, 1));
+  const auto text_of = [&](int index) {
+    return nlohmann::json::parse(png_text(toy.model, r, index).at("pangu-draw"));
+  };
+  CHECK(text_of(3)["batch"] == nlohmann::json({{"first_seed", 7}, {"count", 2}}));
+  CHECK_FALSE(text_of(4).contains("batch"));
+  r.styles = {"flat"};  // a third row: one picture a forward
+  CHECK(batch(3) == std::pair(3, 1));
+  draw(toy.model, r);
+  CHECK(toy.rows.front() == 3);
+}
+
 TEST_CASE("guidance leans away from the negative prompt and styles pull towards theirs") {
   Toy toy;
   Request r = toy.request("a long prompt");
@@ -198,12 +221,12 @@ TEST_CASE("a ControlNet acts in the steps of its share, whatever the list and th
       for (const int steps : {10, 25, 40}) {
         Toy toy;
         std::vector<double> acted;  // t_index
-        const auto predict = [&](const at::Tensor&, double t, const Conditions&,
-                                 const at::Tensor&) {
+        const auto predict = [&](const at::Tensor&, double t, const Conditions&, const at::Tensor&,
+                                 const Watch&) {
           acted.push_back(t);
           return Residuals{{}, at::zeros({1})};
         };
-        toy.model.denoising.controls.push_back({"net", [] {}, predict});
+        toy.model.denoising.controls.push_back({"net", [](const Watch&) {}, predict});
         Request r = toy.request("cat");
         r.schedule = list;
         r.sampler = sampler;
@@ -259,6 +282,7 @@ TEST_CASE("a stopped drawing keeps the pictures that were finished") {
   Toy toy;
   Request r = toy.request("cat");
   r.count = 3;
+  toy.model.denoising.latent_pixels_a_forward = 0;  // one after the other
   DrawHooks hooks;
   bool stops = false;
   hooks.watch.on_progress = [&](const Progress& p) { stops = p.done > 20; };  // in the third
@@ -439,7 +463,7 @@ TEST_CASE("image-to-image takes the last steps of the plan, and keeps their numb
     r.strength = share;
     Toy forgetful;
     for (Expert& expert : forgetful.model.denoising.experts) {
-      expert.predict = [](const at::Tensor& x, double, const NetInputs&) {
+      expert.predict = [](const at::Tensor& x, double, const NetInputs&, const Watch&) {
         return at::zeros_like(x);
       };
     }

@@ -9,6 +9,7 @@
 #include "diffusion/image_noise.h"
 #include "image/image.h"
 #include "io/mapped_file.h"
+#include "pipeline/draw.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -46,6 +47,11 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
   nlohmann::json json = {{"request", to_json(one)},
                          {"model", {{"name", model.name}, {"fingerprint", model.fingerprint}}},
                          {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
+  const Batch batch = batch_of(model, request, index);
+  if (batch.count > 1) {
+    json["batch"] = {{"first_seed", *request.seed + static_cast<uint64_t>(batch.first)},
+                     {"count", batch.count}};
+  }
   std::ostringstream parameters;
   parameters << request.prompt << "\n";
   if (!request.negative.empty()) parameters << "Negative prompt: " << request.negative << "\n";

@@ -17,7 +17,8 @@ inline constexpr const char* kNoiseVersionKey = "noise_version";
 
 // What a PNG of picture `index` carries: "parameters", as A1111's web UI writes it, and
 // "pangu-draw", the request of this one picture with the model's name and fingerprint and the
-// version of the noise, as JSON.
+// version of the noise, as JSON; where it was drawn together with others, also the seed and the
+// count of the request that draws them, by which the picture is had again to the last bit.
 std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index);
 
 // The request inside a PNG of this program. Error kBadInput if there is none.

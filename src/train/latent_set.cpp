@@ -47,7 +47,7 @@ void TensorCache::put(const std::string& key, const at::Tensor& bf16) {
 
 void TensorCache::save() {
   if (!changed_) return;
-  tensors::save_safetensors(path_, tensors_, {{"maker", maker_}});
+  tensors::save_safetensors(path_, {tensors_.begin(), tensors_.end()}, {{"maker", maker_}});
   changed_ = false;
 }
 

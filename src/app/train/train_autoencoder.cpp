@@ -115,7 +115,7 @@ void train_autoencoder(const TrainingRun& run) {
   const TrainingData data = training_data(config);
   train::RunInputs inputs;
   inputs.data = data.index_hash;
-  inputs.network = sha256_hex(read_json_file(config.network_config, "network_config").dump());
+  inputs.network = sha256_hex(io::read_json_file(config.network_config, "network_config").dump());
   if (!config.perceptual_weights.empty()) {
     inputs.conditioning = io::sha256_of_file(config.perceptual_weights);
   }

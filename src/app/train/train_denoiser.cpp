@@ -39,9 +39,9 @@ nn::UNetConfig read_unet_config(const std::string& path) {
 
 // Of the configurations of what is trained.
 std::string network_hash(const train::TrainConfig& config) {
-  std::string text = read_json_file(config.network_config, "network_config").dump();
+  std::string text = io::read_json_file(config.network_config, "network_config").dump();
   if (!config.image_encoder_config.empty()) {
-    text += read_json_file(config.image_encoder_config, "image_encoder_config").dump();
+    text += io::read_json_file(config.image_encoder_config, "image_encoder_config").dump();
   }
   return sha256_hex(text);
 }

@@ -52,7 +52,7 @@ TEST_CASE("the LoRAs of several files are summed before a weight is rounded to i
   source.components["unet"].tensors["proj.weight"] = view_of(one);
   OneLinear network;
   network.proj->weight.set_data(at::ones({1, 1}, at::kBFloat16));
-  LoraSet(uses, source).merge_into(network, "unet");
+  LoraSet(uses, source).merge_into(network, "unet", {});
   CHECK(network.proj->weight.item<double>() == 1.0 + 0x1p-7);
 }
 
