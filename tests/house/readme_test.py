@@ -17,10 +17,26 @@ PROGRAM = sys.argv[1]
 LAUNCHER_WORDS = ("test", "build", "package")
 
 
+def blocks(text: str) -> list[str]:
+    """The fenced blocks that hold commands."""
+    found, inside, kind = [], None, ""
+    for line in text.splitlines():
+        if not line.startswith("```"):
+            if inside is not None:
+                inside.append(line)
+        elif inside is None:
+            inside, kind = [], line[3:].strip()
+        else:
+            if kind in ("", "sh", "bash", "console"):
+                found.append("\n".join(inside))
+            inside = None
+    return found
+
+
 def commands(text: str) -> list[list[str]]:
     """Words of every line ./pangu-draw ... inside the fenced blocks."""
     found = []
-    for block in re.findall(r"^```(?:sh|bash|console)?\n(.*?)^```", text, re.M | re.S):
+    for block in blocks(text):
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             while words and "=" in words[0]:
