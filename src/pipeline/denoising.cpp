@@ -2,6 +2,8 @@
 
 #include <torch/types.h>
 
+#include <map>
+#include <memory>
 #include <optional>
 
 #include "diffusion/consistency.h"
@@ -63,6 +65,33 @@ Residuals control_residuals(const Job& job, const std::vector<TimedControl>& use
   return sum;
 }
 
+// What one expert is told of the rows that guidance asks for: made once in a drawing for each
+// choice of rows, not once for every step. It refers to its arguments.
+class RowInputs {
+ public:
+  RowInputs(const Job& job, const Expert& expert, const ReadPrompts& prompts, int64_t batch)
+      : job_(job), expert_(expert), prompts_(prompts), batch_(batch) {}
+
+  const NetInputs& of(const std::vector<int>& chosen) {
+    const auto known = made_.find(chosen);
+    if (known != made_.end()) return known->second;
+    NetInputs inputs;
+    inputs.conditions = prompts_.rows(expert_.text_side, chosen, batch_);
+    if (expert_.prepare) {
+      inputs.prepared = job_.timed(
+          expert_.name, [&] { return expert_.prepare(inputs.conditions, job_.timed.watch()); });
+    }
+    return made_.emplace(chosen, std::move(inputs)).first->second;
+  }
+
+ private:
+  const Job& job_;
+  const Expert& expert_;
+  const ReadPrompts& prompts_;
+  int64_t batch_;
+  std::map<std::vector<int>, NetInputs> made_;
+};
+
 // The guided denoiser of every expert for a batch of images.
 std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& prompts,
                                             int64_t batch, const at::Tensor& extra_channels) {
@@ -70,13 +99,14 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
   std::vector<diffusion::Denoiser> experts;
   for (size_t e = 0; e < job.model.denoising.experts.size(); ++e) {
     const Expert& expert = job.model.denoising.experts[e];
+    const auto rows = std::make_shared<RowInputs>(job, expert, prompts, batch);
     experts.push_back(diffusion::guide(
-        [&job, e, &expert, &prompts, batch, extra_channels, controls](
+        [&job, e, &expert, rows, extra_channels, controls](
             const at::Tensor& x, const diffusion::NetLevel& level, const std::vector<int>& chosen) {
+          job.held.hold(job.model, e, job.timed);
           const int64_t r = static_cast<int64_t>(chosen.size());
           const at::Tensor x_net = x.repeat({r, 1, 1, 1});
-          NetInputs inputs;
-          inputs.conditions = prompts.rows(expert.text_side, chosen, batch);
+          NetInputs inputs = rows->of(chosen);
           at::Tensor& extra = inputs.conditions.extra_channels;
           if (extra_channels.defined()) extra = extra_channels.repeat({r, 1, 1, 1});
           if (job.canvas.control.defined()) {
@@ -85,7 +115,6 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
             extra = for_rows(control, x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
           }
           inputs.residuals = control_residuals(job, controls, x_net, level, inputs.conditions);
-          job.held.hold(job.model, e, job.timed);
           return job.timed(expert.name, [&] {
             return expert.predict(x_net, level.t_index, inputs, job.timed.watch());
           });

@@ -4,6 +4,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <any>
 #include <functional>
 #include <map>
 #include <memory>
@@ -48,6 +49,7 @@ struct Residuals {
 // All that one forward is told; tensors have the rows of x_net.
 struct NetInputs {
   Conditions conditions;
+  std::any prepared;  // what Expert::prepare made of them, or nothing
   Residuals residuals;
 };
 
@@ -68,6 +70,10 @@ struct Expert {
   // it go before it asks for another. If others have to let go first, it waits, or, unless `waits`,
   // gives null.
   std::function<std::shared_ptr<const void>(bool waits, const Watch&)> hold = {};
+  // What depends on the conditions alone, to be made once for a picture and not once for every
+  // step. The result is of the expert's own type and holds no network. An expert without it
+  // prepares nothing.
+  std::function<std::any(const Conditions& conditions, const Watch&)> prepare = {};
 };
 
 // A ControlNet that was loaded with the model.

@@ -156,6 +156,9 @@ void add_experts(Denoising& d, const std::vector<ExpertSource>& sources, size_t 
         return waits ? pool->hold(i, watch) : pool->hold_at_once(i, watch);
       };
     }
+    expert.prepare = [pool, i](const Conditions& conditions, const Watch& watch) {
+      return pool->use(i, watch)->prepare(conditions);
+    };
     expert.predict = [pool, i](const at::Tensor& x, double t_index, const NetInputs& inputs,
                                const Watch& watch) {
       return pool->use(i, watch)->predict(x, t_index, inputs, watch);

@@ -3,6 +3,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include <any>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -87,7 +88,8 @@ std::shared_ptr<Network> make_network(const Config& config, const Component& com
 // A denoiser in memory, of any architecture. It keeps its network alive; without it the memory is
 // free again.
 struct LoadedDenoiser {
-  // Expert::predict.
+  // Expert::prepare and Expert::predict.
+  std::function<std::any(const Conditions& conditions)> prepare;
   std::function<at::Tensor(const at::Tensor& x_net, double t_index, const NetInputs& inputs,
                            const Watch&)>
       predict;

@@ -25,18 +25,27 @@ at::Tensor time_on(const Placement& place, double t_index) {
   return at::full({1}, t_index, at::TensorOptions().device(place.device));
 }
 
-at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, const at::Tensor& x,
-                        double t_index, const NetInputs& inputs, const Watch& watch) {
-  const Conditions conditions = inputs.conditions.to(place.device, place.dtype);
+nn::PreparedConditions prepare_with(nn::UNet2DConditionModel& unet, const Placement& place,
+                                    const Conditions& given) {
+  const Conditions conditions = given.to(place.device, place.dtype);
   nn::UNetExtras extras = extras_of(conditions);
   extras.class_labels = unet.class_labels_of(conditions.context, conditions.context_mask);
+  return unet.prepare(conditions.context, extras);
+}
+
+at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, const at::Tensor& x,
+                        double t_index, const NetInputs& inputs, const Watch& watch) {
+  const auto* ready = std::any_cast<nn::PreparedConditions>(&inputs.prepared);
+  nn::UNetStepExtras extras;
   for (const at::Tensor& r : inputs.residuals.down)
     extras.down_residuals.push_back(as_input(r, place));
   if (inputs.residuals.mid.defined()) extras.mid_residual = as_input(inputs.residuals.mid, place);
   extras.trace = checking(watch);
   const at::Tensor& more = inputs.conditions.extra_channels;
   const at::Tensor sample = more.defined() ? at::cat({x, more}, 1) : x;
-  return unet.forward(as_input(sample, place), time_on(place, t_index), conditions.context, extras)
+  return unet
+      .forward(as_input(sample, place), time_on(place, t_index),
+               ready ? *ready : prepare_with(unet, place, inputs.conditions), extras)
       .to(at::kFloat)
       .cpu();
 }
@@ -64,6 +73,9 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
           forget_pages(*component);
         });
     LoadedDenoiser loaded;
+    loaded.prepare = [kept, place](const Conditions& conditions) -> std::any {
+      return prepare_with(*kept, place, conditions);
+    };
     loaded.predict = [kept, place](const at::Tensor& x, double t_index, const NetInputs& inputs,
                                    const Watch& watch) {
       return predict_with(*kept, place, x, t_index, inputs, watch);
