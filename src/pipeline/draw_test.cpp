@@ -85,6 +85,15 @@ double mean(const image::Image& picture) {
   return sum / double(picture.pixels.size());
 }
 
+TEST_CASE(
+    "residuals of ControlNets made for other networks are refused, not added past their end") {
+  const auto one = [] { return at::ones({1, 2, 4, 4}); };
+  Residuals sum;
+  sum.add({{one(), one()}, one()}, 0.5).add({{one(), one()}, one()}, 2.0);
+  CHECK(at::equal(sum.down[1], one() * 2.5));
+  CHECK(contains(refusal_of([&] { sum.add({{one()}, one()}, 1.0); }), "same network"));
+}
+
 }  // namespace
 
 TEST_CASE("each step is served by the expert that the plan names") {

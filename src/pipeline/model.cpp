@@ -2,19 +2,21 @@
 
 #include <ATen/ATen.h>
 
+#include <utility>
+
 #include "core/error.h"
 #include "core/utf8.h"
+#include "nn/unet/controlnet.h"
 
 namespace pangu::pipeline {
 
 Residuals& Residuals::add(const Residuals& other, double weight) {
-  if (down.empty() && !mid.defined()) {
-    for (const at::Tensor& r : other.down) down.push_back(r * weight);
-    mid = other.mid * weight;
-    return *this;
-  }
-  for (size_t i = 0; i < down.size(); ++i) down[i] = down[i] + other.down[i] * weight;
-  mid = mid + other.mid * weight;
+  nn::ControlResiduals sum{down, mid}, more;
+  for (const at::Tensor& r : other.down) more.down.push_back(r * weight);
+  more.mid = other.mid * weight;
+  nn::add_residuals(sum, more);
+  down = std::move(sum.down);
+  mid = std::move(sum.mid);
   return *this;
 }
 
