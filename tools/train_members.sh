@@ -22,7 +22,7 @@ while [ $# -gt 0 ]; do
   esac
   shift 2
 done
-program=${PANGU_DRAW:-./pangu-draw} python=${PANGU_PYTHON:-.venv/bin/python}
+program=${PANGU_DRAW:-./pangu-draw}
 mini=$(cd "$models/mini" && pwd)
 precision=bf16
 if [ "$device" = cpu ] && ! grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then precision=no; fi # f32 is faster then
@@ -35,6 +35,5 @@ for member in $only; do
   "$program" train "configs/members/$member.toml" --device "$device" \
     --set output_dir="$work/$member" --set train_data_dir="[\"$data\"]" \
     --set model_dir="$work/model" --set cache_dir="$work/cache" --set time_budget_minutes="$minutes" \
-    --set mixed_precision="$precision"
-  "$python" tools/export_member.py "$member" "$work/$member" "$models/$member"
+    --set mixed_precision="$precision" --set model_output="$models/$member"
 done

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Trains the embedded model from nothing, or goes on where it stopped: dataset, autoencoder (at 128 px,
-# then grown, then its decoder at 256 px), latent cache, structure generator, texture generator,
-# export, scores.
+# then grown, then its decoder at 256 px), latent cache, structure generator, texture generator, scores.
+# The texture generator's training writes the whole model, which is copied to --model.
 #
 #   tools/train_mini.sh --minutes N [--piece M] [--device cpu|cuda] [--data DIR] [--work DIR]
 #                       [--model DIR] [--vae-share P] [--no-scores]
@@ -52,6 +52,7 @@ command_for() {
     --set output_dir="$work/${output[$part]}" --set train_data_dir="[\"$data\"]"
     --set model_dir="$work/model" --set cache_dir="$work/cache"
     --set perceptual_weights="$work/weights/vgg16.safetensors" --set mixed_precision="$precision")
+  if [ "$part" = texture ]; then command+=(--set other_expert="$work/structure/model"); fi
   if [ "$part" = vae ]; then
     command+=(--set network_config="$work/vae_grown/config.json"
       --set initial_weights="$work/vae_grown/diffusion_pytorch_model.safetensors")
@@ -140,7 +141,10 @@ fi
 rest=$((minutes * 60 - $(spent vae_half) - $(spent vae)))
 train_until structure $((rest * 2 / 3))
 train_until texture $((rest - rest * 2 / 3))
-tools/export_mini.sh "$work" "$model"
+mkdir -p "$model"
+cp -r "$work/texture/model/." "$model/"
+# The decoder may have learnt on since the latents were cached; the encoder is the same.
+[ ! -e "$work/vae_run/vae" ] || cp -r "$work/vae_run/vae/." "$model/vae/"
 if [ "$scores" = 1 ]; then
   page=$model/scores.md
   [ "$model" != models/mini ] || page=docs/mini-model.md

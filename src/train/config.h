@@ -18,6 +18,9 @@ struct TrainConfig {
   std::string initial_weights;
   std::string perceptual_weights;
   std::string cache_dir;
+  std::string model_output;
+  std::vector<std::string> drawing;
+  std::string other_expert;
 
   std::string data_part = "all";
   int64_t resolution = 256;
@@ -85,6 +88,13 @@ struct TrainConfig {
       "safetensors to start from instead of random weights; a checkpoint gives its master weights");
     v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
     v("cache_dir", cache_dir, "latents and caption states; empty: output_dir/cache");
+    v("model_output", model_output,
+      "folder of the model to draw with (task denoiser); empty: output_dir/model");
+    v("drawing", drawing,
+      "JSON files with what a request leaves open: default_size, default_steps, default_guidance, "
+      "default_guidance_low, style_prompts, text_model, as model_index.json has them");
+    v("other_expert", other_expert,
+      "model folder of the expert of the other timesteps; the model then has both");
     v("data_part", data_part, "`all`, `high` or `low`: which part of the data");
     v("resolution", resolution, "side in pixels; training area with buckets", Limits{8, 8192});
     v("min_image_size", min_image_size, "leave out pictures with a shorter side", Limits{0, 65536});

@@ -127,6 +127,24 @@ struct DenoiserLoss {
 
 }  // namespace
 
+diffusion::Schedule schedule_of(const TrainConfig& config) {
+  diffusion::ScheduleConfig schedule;
+  schedule.beta_schedule = diffusion::beta_schedule_from(config.beta_schedule);
+  return diffusion::Schedule(schedule);
+}
+
+diffusion::LossConfig loss_config_of(const TrainConfig& config) {
+  diffusion::LossConfig loss;
+  loss.parameterisation = diffusion::parameterisation_from(config.prediction_type);
+  loss.min_timestep = config.min_timestep;
+  loss.max_timestep = config.max_timestep;
+  loss.weighting = diffusion::loss_weighting_from(config.loss_weighting);
+  loss.snr_gamma = config.snr_gamma;
+  loss.sigma_data = config.sigma_data;
+  loss.noise_offset = config.noise_offset;
+  return loss;
+}
+
 std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
                                                   const std::vector<int64_t>& indices) {
   int64_t longest = 1;
@@ -168,10 +186,9 @@ LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule&
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 
-std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
-                              const diffusion::LossConfig& loss_config, const DenoiserCall& net,
-                              const LatentSet& set, const std::vector<int64_t>& t_indices,
-                              int64_t count) {
+std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
+                               const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                               const LatentSet& set, int times, int64_t count) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> latents, noises, controls, pictures;
   std::vector<int64_t> captions;
@@ -191,19 +208,18 @@ std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedu
   const auto [context, mask] =
       pictures.empty() ? gather_captions(set.captions, captions)
                        : std::pair(at::stack(pictures), at::ones({x0.size(0), 1}, at::kBool));
-  std::vector<double> losses;
-  for (const int64_t t_index : t_indices) {
+  std::vector<LossAtT> losses;
+  const int64_t span = loss_config.max_timestep - 1 - loss_config.min_timestep;
+  for (int i = 0; i < times; ++i) {
+    const int64_t t_index = loss_config.min_timestep + span * i / (times - 1);
     const at::Tensor t = at::full({x0.size(0)}, t_index, at::kLong);
     at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule);
     if (!controls.empty()) input = at::cat({input, at::stack(controls).to(at::kFloat)}, 1);
     const at::Tensor prediction = net(input.contiguous(at::MemoryFormat::ChannelsLast),
                                       t.to(at::kFloat), context.to(at::kFloat), mask);
-    losses.push_back(diffusion::loss_per_sample(
-                         prediction,
-                         diffusion::target(x0, t, noise, schedule, plain.parameterisation), t,
-                         schedule, plain)
-                         .mean()
-                         .item<double>());
+    const at::Tensor wanted = diffusion::target(x0, t, noise, schedule, plain.parameterisation);
+    const at::Tensor loss = diffusion::loss_per_sample(prediction, wanted, t, schedule, plain);
+    losses.push_back({t_index, schedule.sigma_of_t(double(t_index)), loss.mean().item<double>()});
   }
   return losses;
 }

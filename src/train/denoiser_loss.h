@@ -19,6 +19,11 @@ namespace pangu::train {
 using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
                                               const at::Tensor& context, const at::Tensor& mask)>;
 
+// The noise schedule and the loss that a configuration asks for. Error kBadInput for an unknown
+// name.
+diffusion::Schedule schedule_of(const TrainConfig& config);
+diffusion::LossConfig loss_config_of(const TrainConfig& config);
+
 // Captions as a padded batch; true where a token stands.
 std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
                                                   const std::vector<int64_t>& indices);
@@ -31,11 +36,16 @@ LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule&
                            const diffusion::LossConfig& loss_config,
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set);
 
-// Mean unweighted loss of the prediction at each t of `t_indices`, over the first `count` items
-// with their first caption and one fixed noise each. For curves of loss by sigma.
-std::vector<double> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
-                              const diffusion::LossConfig& loss_config, const DenoiserCall& net,
-                              const LatentSet& set, const std::vector<int64_t>& t_indices,
-                              int64_t count);
+struct LossAtT {
+  int64_t t_index = 0;
+  double sigma = 0, loss = 0;
+};
+
+// Mean unweighted loss of the prediction at `times` time indices from the first to the last of the
+// trained range, at least two, over the first `count` items with their first caption and one fixed
+// noise each. For curves of loss by sigma.
+std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
+                               const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                               const LatentSet& set, int times, int64_t count);
 
 }  // namespace pangu::train

@@ -193,7 +193,7 @@ class Train(unittest.TestCase):
         self.assertRegex(err, r"latents: stopped after \d+ of 80")
 
         self.train(config)
-        self.assertTrue(self.weights("unet", "unet"))
+        self.assertTrue(self.weights("unet", "model/unet"))
 
     def test_a_folder_and_the_shards_packed_of_it_train_to_the_same_bits(self):
         data, shards = self.pictures(6, 24), self.folder / "shards"
@@ -201,7 +201,7 @@ class Train(unittest.TestCase):
                        capture_output=True)
         for output, source in (("folder", data), ("tar", shards)):
             self.train(self.denoiser(output, source, resolution=64, max_train_steps=3))
-        self.assertEqual(self.weights("tar", "unet"), self.weights("folder", "unet"))
+        self.assertEqual(self.weights("tar", "model/unet"), self.weights("folder", "model/unet"))
 
     def test_a_run_does_not_go_on_with_other_data_networks_or_encoders(self):
         data = self.pictures(6, 24)
@@ -222,6 +222,34 @@ class Train(unittest.TestCase):
         network.write_text(json.dumps(UNET))
         self.assertIn("--set replicas=2", self.train(config, "--set", "replicas=1", code=2))
         self.train(config)
+
+    def test_two_experts_become_a_model_that_says_all_that_drawing_needs(self):
+        data = self.pictures(6, 24)
+        drawing = [str(ROOT / "configs" / name) for name in ("styles.json", "mini/drawing.json")]
+        common = {"resolution": 64, "max_train_steps": 2, "drawing": drawing,
+                  "prediction_type": "v_prediction"}
+        self.train(self.denoiser("structure", data, min_timestep=500, **common))
+        structure = self.folder / "structure/model"
+        texture = self.denoiser("texture", data, max_timestep=500, other_expert=str(structure), **common)
+        self.train(texture)
+        model, mini = self.folder / "texture/model", ROOT / "models/mini"
+        for name in ("model_index.json", "scheduler/scheduler_config.json"):
+            self.assertEqual(json.loads((model / name).read_text()), json.loads((mini / name).read_text()))
+        self.assertEqual((model / "unet/diffusion_pytorch_model.safetensors").read_bytes(),
+                         self.weights("structure", "model/unet"))
+        picture = self.folder / "drawn.png"
+        subprocess.run([PROGRAM, "draw", "a disc", "--model", model, "--size", "64x64", "--steps", "3",
+                        "--style", "flat", "--out", picture, "-q"], check=True, capture_output=True)
+        self.assertEqual(picture.read_bytes()[:4], b"\x89PNG")
+        # One of two experts says so, and fits no other half.
+        self.assertEqual(json.loads((structure / "model_index.json").read_text())["trained_timesteps"],
+                         [500, 1000])
+        said = self.train(texture, "--set", "max_timestep=400", "--fresh", code=2)
+        self.assertIn("400 to 1000", said)
+        wrong = self.folder / "drawing.json"
+        wrong.write_text(json.dumps({"default_step": 20}))
+        said = self.train(texture, "--set", f'drawing=["{wrong}"]', "--fresh", code=2)
+        self.assertIn("default_step", said)
 
     def test_a_crop_that_is_larger_than_a_latent_is_refused(self):
         config = self.denoiser("run", self.pictures(2, 24), resolution=64, latent_crop=9)

@@ -13,10 +13,10 @@
 
 #include "app/commands.h"
 #include "app/table.h"
-#include "app/train/bridge_judge.h"
 #include "app/train/bridge_pairs.h"
 #include "core/error.h"
 #include "core/progress.h"
+#include "eval/bridge_judge.h"
 #include "io/atomic_file.h"
 #include "nn/autoencoder/latent_converter.h"
 #include "nn/unet/unet.h"
@@ -226,10 +226,7 @@ train::TrainConfig train_config_of(const TrainBridgeArgs& args) {
   return c;
 }
 
-}  // namespace
-
-int run_train_bridge(const TrainBridgeArgs& args) {
-  const auto start = Clock::now();
+void check_bridge_args(const TrainBridgeArgs& args) {
   if (args.minutes && !(*args.minutes > 0)) {
     throw bad_input("--minutes", "more than 0", std::to_string(*args.minutes));
   }
@@ -240,68 +237,156 @@ int run_train_bridge(const TrainBridgeArgs& args) {
     throw bad_input("--learning-rate", "above 0, at most 1", std::to_string(args.learning_rate));
   }
   train::optimizer_kind_from(args.optimizer);
-  // Seconds; 0: as long as the steps take.
-  const double budget = args.minutes ? *args.minutes * 60 : args.steps ? 0 : kDefaultMinutes * 60;
-  const auto [a, b] = open_sides(args);
-  std::vector<data::Item> pictures = bridge_pictures(args.images), held_out;
+}
+
+struct BridgePictures {
+  std::vector<data::Item> seen, held_out;
+};
+
+BridgePictures split_pictures(std::vector<data::Item> pictures) {
   if (pictures.size() < 2) throw bad_input("--images", "two pictures at least", "one");
-  std::vector<data::Item> seen;
+  BridgePictures split;
   // Several even of few pictures: some may be broken.
   const size_t every = std::clamp<size_t>(pictures.size() / 4, 2, kHeldOutEvery);
   for (size_t i = 0; i < pictures.size(); ++i) {
-    (i % every == every - 1 ? held_out : seen).push_back(std::move(pictures[i]));
+    (i % every == every - 1 ? split.held_out : split.seen).push_back(std::move(pictures[i]));
   }
+  return split;
+}
+
+// What converters in one direction are judged by, and what came of it.
+struct Direction {
+  std::string folder;
+  nn::LatentConverterConfig config;
+  eval::BridgeJudge judge;
+  eval::Judgement exact;  // of the bridge through pixels
+  std::vector<eval::BridgeCandidate> candidates;
+};
+
+// forth: from A to B. pairs were held out.
+Direction direction_of(bool forth, const nn::LatentConverterConfig& config, const PairMaker& maker,
+                       const BridgeSide& from, const BridgeSide& to,
+                       const std::vector<train::LatentPair>& pairs) {
+  eval::BridgeJudge::Pairs judged;
+  for (const train::LatentPair& pair : pairs) {
+    judged.emplace_back(forth ? pair.a : pair.b, forth ? pair.b : pair.a);
+  }
+  Direction d{kFolders[forth ? 0 : 1], config, {judged, to.decode, config}, {}, {}};
+  const BridgeShape square =
+      forth ? bridge_shapes(from, to).front() : bridge_shapes(to, from).front();
+  d.exact = d.judge(
+      [&](const at::Tensor& x, const at::Tensor&) { return maker.exact(x, square, forth); });
+  return d;
+}
+
+// Networks that begin as `fitted`, one a replica.
+std::vector<std::shared_ptr<Both>> copies_of(Both& fitted, const Direction& forth,
+                                             const Direction& back,
+                                             const train::TrainConfig& config) {
+  std::vector<std::shared_ptr<Both>> networks;
+  for (int64_t r = 0; r < train::replica_count(config); ++r) {
+    auto network = std::make_shared<Both>(forth.config, back.config);
+    nn::load_into(*network, nn::state_of(fitted));
+    nn::weights_to_channels_last(*network);
+    network->to(at::Device(config.device));
+    networks.push_back(std::move(network));
+  }
+  return networks;
+}
+
+train::BridgeCalls calls_of(const std::shared_ptr<Both>& network) {
+  return {[network](const at::Tensor& x, int64_t h, int64_t w) {
+            return network->forth->forward(x, h, w);
+          },
+          [network](const at::Tensor& x, int64_t h, int64_t w) {
+            return network->back->forward(x, h, w);
+          }};
+}
+
+train::TrainHooks hooks_of(const train::TrainConfig& config, ProgressBar* bar) {
+  train::TrainHooks hooks;
+  if (bar) {
+    hooks.on_log = [bar](const train::StepReport& r) {
+      (*bar)({.done = r.step,
+              .total = r.max_steps,
+              .loss = r.loss,
+              .rate = r.samples_per_second,
+              .unit = "pairs",
+              .text = duration_text(r.seconds_left) + " left"});
+    };
+  }
+  if (config.time_budget_minutes > 0) {
+    hooks.progress = [begun = Clock::now(), seconds = config.time_budget_minutes * 60] {
+      return seconds_since(begun) / seconds;
+    };
+  }
+  return hooks;
+}
+
+// The best candidate of a direction as files; its numbers as rows of a table and as JSON.
+json keep_best(const Direction& d, const std::string& out, json training, std::vector<Row>& rows) {
+  const auto add = [&](const std::string& first, const std::string& which,
+                       const eval::Judgement& j) {
+    char psnr[32], error[32];
+    std::snprintf(psnr, sizeof psnr, "%.2f", j.psnr_db);
+    std::snprintf(error, sizeof error, "%.4f", j.relative_error);
+    rows.push_back({first, which, psnr, error});
+  };
+  // A training that was cut short may be worse than what it began from.
+  const eval::BridgeCandidate& kept = eval::best_of(d.candidates);
+  for (const eval::BridgeCandidate& one : d.candidates) {
+    training[one.name] = eval::to_json(one.judgement);
+    add(&one == &d.candidates.front() ? d.folder : "", one.name + (&one == &kept ? ", kept" : ""),
+        one.judgement);
+  }
+  training["exact"] = eval::to_json(d.exact);
+  add("", "exact", d.exact);
+  training["kept"] = kept.name;
+  write_bridge(out + "/" + d.folder, d.config, kept.weights, training);
+  return training;
+}
+
+}  // namespace
+
+int run_train_bridge(const TrainBridgeArgs& args) {
+  const auto start = Clock::now();
+  check_bridge_args(args);
+  // Seconds; 0: as long as the steps take.
+  const double budget = args.minutes ? *args.minutes * 60 : args.steps ? 0 : kDefaultMinutes * 60;
+  const auto [a, b] = open_sides(args);
+  BridgePictures pictures = split_pictures(bridge_pictures(args.images));
   fs::create_directories(args.out);
 
   PairOptions options;
   options.seed = args.seed;
   data::Report report;
-  const PairMaker maker(a, b, std::move(seen), options);
+  const PairMaker maker(a, b, std::move(pictures.seen), options);
   const std::vector<train::LatentPair> judged =
-      PairMaker(a, b, std::move(held_out), options).plain(kHeldOut, report);
+      PairMaker(a, b, std::move(pictures.held_out), options).plain(kHeldOut, report);
   if (judged.empty()) throw bad_input("--images", "pictures that can be read", report.text());
   const auto pairs = encode_pairs(maker, args, budget * kEncodingShare, report);
   if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   const double encoding_seconds = seconds_since(start);
 
   const auto statistics = train::statistics_of(pairs);
-  const auto forth = config_of(a, b, statistics.first, statistics.second, args);
-  const auto back = config_of(b, a, statistics.second, statistics.first, args);
+  const auto& [of_a, of_b] = statistics;
+  Direction ways[] = {direction_of(true, config_of(a, b, of_a, of_b, args), maker, a, b, judged),
+                      direction_of(false, config_of(b, a, of_b, of_a, args), maker, b, a, judged)};
   train::TrainConfig config = train_config_of(args);
   torch::manual_seed(args.seed);
-  Both fitted(forth, back);
+  Both fitted(ways[0].config, ways[1].config);
   fit_linear_paths(fitted, pairs);
-  std::vector<std::shared_ptr<torch::nn::Module>> modules;
+  const auto networks = copies_of(fitted, ways[0], ways[1], config);
+  std::vector<std::shared_ptr<torch::nn::Module>> modules(networks.begin(), networks.end());
   std::vector<train::BridgeCalls> calls;
-  for (int64_t r = 0; r < train::replica_count(config); ++r) {
-    auto network = std::make_shared<Both>(forth, back);
-    nn::load_into(*network, nn::state_of(fitted));
-    nn::weights_to_channels_last(*network);
-    network->to(at::Device(config.device));
-    calls.push_back({[network](const at::Tensor& x, int64_t h, int64_t w) {
-                       return network->forth->forward(x, h, w);
-                     },
-                     [network](const at::Tensor& x, int64_t h, int64_t w) {
-                       return network->back->forward(x, h, w);
-                     }});
-    modules.push_back(network);
-  }
-  Both& first = *std::dynamic_pointer_cast<Both>(modules.front());
-  const BridgeShape square = bridge_shapes(a, b).front();
-  const BridgeJudge judges[] = {{judged, true, b, forth}, {judged, false, a, back}};
-  const auto judge_of = [&](bool way) -> const BridgeJudge& { return judges[way ? 0 : 1]; };
-  const auto judged_exact = [&](bool way) {
-    return judge_of(way)(
-        [&, way](const at::Tensor& x, const at::Tensor&) { return maker.exact(x, square, way); });
-  };
-  const Judgement exact[] = {judged_exact(true), judged_exact(false)};
-  const auto judging = Clock::now();
-  std::vector<BridgeCandidate> candidates[2];
-  const auto add_candidates = [&](const std::string& name, Both& networks) {
-    for (const bool way : {true, false}) {
-      candidates[way ? 0 : 1].push_back(candidate_of(name, networks.way(way), judge_of(way)));
+  for (const auto& network : networks) calls.push_back(calls_of(network));
+  const auto add_candidates = [&](const std::string& name, Both& both) {
+    for (const bool forth : {true, false}) {
+      Direction& d = ways[forth ? 0 : 1];
+      d.candidates.push_back(eval::candidate_of(name, both.way(forth), d.judge));
     }
   };
+  const auto judging = Clock::now();
   add_candidates("linear", fitted);
   const double judging_seconds = seconds_since(judging);
 
@@ -312,71 +397,40 @@ int run_train_bridge(const TrainBridgeArgs& args) {
   } else {
     const double left =
         budget * (1 - kRefitShare) - kJudgingMargin * judging_seconds - seconds_since(start);
-    config.max_train_steps = steps_in(std::max(1.0, left), loss, first, config);
+    config.max_train_steps = steps_in(std::max(1.0, left), loss, *networks.front(), config);
     config.time_budget_minutes = std::max(1.0, left) / 60;
   }
   config.lr_warmup_steps =
       std::max<int64_t>(1, int64_t(double(config.max_train_steps) * kWarmUpShare));
-  train::TrainHooks hooks;
   std::unique_ptr<ProgressBar> bar(args.quiet ? nullptr : new ProgressBar("train"));
-  hooks.on_log = [&](const train::StepReport& r) {
-    if (!bar) return;
-    (*bar)({.done = r.step,
-            .total = r.max_steps,
-            .loss = r.loss,
-            .rate = r.samples_per_second,
-            .unit = "pairs",
-            .text = duration_text(r.seconds_left) + " left"});
-  };
-  if (config.time_budget_minutes > 0) {
-    hooks.progress = [begun = Clock::now(), seconds = config.time_budget_minutes * 60] {
-      return seconds_since(begun) / seconds;
-    };
-  }
   const train::TrainResult trained =
-      train::train(config, modules, loss, {}, hooks, /*resume=*/false);
+      train::train(config, modules, loss, {}, hooks_of(config, bar.get()), /*resume=*/false);
   bar.reset();
   fs::remove(config.output_dir + "/checkpoint.safetensors");
 
-  Both averaged(forth, back);
+  Both averaged(ways[0].config, ways[1].config);
   nn::load_into(averaged, trained.weights);
   add_candidates("trained", averaged);
   refit_last_layers(averaged, pairs, budget * kRefitShare);
   add_candidates("refitted", averaged);
   int64_t parameters = 0;
-  for (const auto& [name, tensor] : trained.weights) parameters += tensor.numel();
+  for (const at::Tensor& one : averaged.parameters()) parameters += one.numel();
+
   json all = {{"pairs", pairs.size()},
               {"steps", trained.step},
               {"parameters", parameters},
               {"seconds", {{"encode", encoding_seconds}}}};
   std::vector<Row> rows = {{"bridge", "", "PSNR, dB", "relative error"}};
   std::string notes;
-  for (const bool way : {true, false}) {
-    const std::string folder = kFolders[way ? 0 : 1];
-    json training = {{"pairs", pairs.size()}, {"steps", trained.step}, {"held_out", judged.size()}};
-    const auto add = [&](const std::string& first, const std::string& which, const Judgement& j) {
-      char psnr[32], error[32];
-      std::snprintf(psnr, sizeof psnr, "%.2f", j.psnr_db);
-      std::snprintf(error, sizeof error, "%.4f", j.relative_error);
-      rows.push_back({first, which, psnr, error});
-    };
-    // A training that was cut short may be worse than what it began from.
-    const BridgeCandidate& kept = best_of(candidates[way ? 0 : 1]);
-    for (const BridgeCandidate& one : candidates[way ? 0 : 1]) {
-      training[one.name] = to_json(one.judgement);
-      add(one.name == "linear" ? folder : "", one.name + (&one == &kept ? ", kept" : ""),
-          one.judgement);
-    }
-    training["exact"] = to_json(exact[way ? 0 : 1]);
-    add("", "exact", exact[way ? 0 : 1]);
-    training["kept"] = kept.name;
-    if (kept.name == "linear") {
-      notes += folder +
+  for (const Direction& d : ways) {
+    all[d.folder] = keep_best(
+        d, args.out,
+        {{"pairs", pairs.size()}, {"steps", trained.step}, {"held_out", judged.size()}}, rows);
+    if (all[d.folder]["kept"] == d.candidates.front().name) {
+      notes += d.folder +
                ": training came out worse than the linear fit, which is kept; more --minutes may "
                "help\n";
     }
-    write_bridge(args.out + "/" + folder, way ? forth : back, kept.weights, training);
-    all[folder] = training;
   }
   all["seconds"]["all"] = seconds_since(start);
   if (args.json) {

@@ -20,6 +20,7 @@
 #include "nn/text/clip_vision.h"
 #include "nn/text/text_encoder.h"
 #include "nn/weights.h"
+#include "pipeline/families/autoencoders.h"
 #include "tensors/pictures.h"
 #include "text/unigram.h"
 #include "train/denoiser_loss.h"
@@ -201,7 +202,8 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const TrainingData&
 // Pictures of one size waiting for the encoder.
 class EncodeQueue {
  public:
-  EncodeQueue(const Codec& codec, train::TensorCache& cache) : codec_(codec), cache_(cache) {}
+  EncodeQueue(const pipeline::LatentCodec& codec, train::TensorCache& cache)
+      : codec_(codec), cache_(cache) {}
 
   void add(const std::string& key, const image::Image& picture) {
     Pending& p = pending_[{picture.width, picture.height}];
@@ -220,21 +222,21 @@ class EncodeQueue {
   };
   void flush(Pending& p) {
     if (p.keys.empty()) return;
-    const at::Tensor z = codec_.encode(at::stack(p.pictures));
+    const at::Tensor z = codec_.encode(at::stack(p.pictures), {}).mean;
     for (size_t i = 0; i < p.keys.size(); ++i) {
       cache_.put(p.keys[i], z[static_cast<int64_t>(i)].to(at::kBFloat16));
     }
     p = {};
   }
 
-  const Codec& codec_;
+  const pipeline::LatentCodec& codec_;
   train::TensorCache& cache_;
   std::map<std::pair<int, int>, Pending> pending_;
 };
 
 // Nothing if stopped.
 std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainConfig& config,
-                                                           const Codec& codec,
+                                                           const pipeline::LatentCodec& codec,
                                                            const std::vector<Job>& jobs,
                                                            train::TensorCache& cache,
                                                            const Stop& stop, ProgressBar* bar) {
@@ -283,12 +285,12 @@ std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainCon
 }
 
 // Of an item's own pixels, in bytes.
-image::Image picture_of(const Codec& codec, const train::LatentItem& item) {
-  return tensors::picture_of(codec.decode(item.latent.to(at::kFloat).unsqueeze(0))[0]);
+image::Image picture_of(const pipeline::LatentCodec& codec, const train::LatentItem& item) {
+  return tensors::picture_of(codec.decode(item.latent.to(at::kFloat).unsqueeze(0), {})[0]);
 }
 
 // Canny's edges beside every latent.
-void add_controls(const Codec& codec, train::LatentSet& set) {
+void add_controls(const pipeline::LatentCodec& codec, train::LatentSet& set) {
   for (train::LatentItem& item : set.items) {
     const image::Image edges = image::canny(picture_of(codec, item));
     const at::Tensor hint = tensors::pixels_of(edges, 0.0, 1.0);
@@ -297,7 +299,8 @@ void add_controls(const Codec& codec, train::LatentSet& set) {
 }
 
 // What the image encoder sees of every item.
-void add_pictures(const train::TrainConfig& config, const Codec& codec, train::LatentSet& set) {
+void add_pictures(const train::TrainConfig& config, const pipeline::LatentCodec& codec,
+                  train::LatentSet& set) {
   const auto encoder = nn::ClipVisionConfig::from_json(
       io::read_json_file(config.image_encoder_config, "image_encoder_config"));
   for (train::LatentItem& item : set.items) {
@@ -309,9 +312,13 @@ void add_pictures(const train::TrainConfig& config, const Codec& codec, train::L
 }  // namespace
 
 CacheSources open_cache_sources(const train::TrainConfig& config) {
-  CacheSources sources{training_data(config), open_codec(config.model_dir + "/vae"), ""};
+  const std::string vae = config.model_dir + "/vae";
+  pipeline::LoadOptions options;
+  options.dtype = "f32";
+  CacheSources sources{training_data(config), pipeline::open_latent_codec(vae, options), ""};
   const bool reads_pictures = !config.image_encoder_config.empty();
-  if ((reads_pictures || !config.control.empty()) && !sources.codec.is_pixels) {
+  if ((reads_pictures || !config.control.empty()) &&
+      !nn::PixelSpace::is_config(io::read_json_file(vae + "/config.json", "autoencoder"))) {
     throw bad_input("model_dir '" + config.model_dir + "'",
                     "a vae/config.json of PixelSpace, for `control` and `image_encoder_config`",
                     "an autoencoder");
@@ -326,14 +333,14 @@ CacheSources open_cache_sources(const train::TrainConfig& config) {
 }
 
 std::string conditioning_hash(const CacheSources& sources) {
-  return sha256_hex(sources.text_encoder + " " + sources.codec.identity);
+  return sha256_hex(sources.text_encoder + " " + sources.codec.space.text());
 }
 
 std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& config,
                                                  const CacheSources& sources, bool quiet,
                                                  const Stop& stop) {
   const at::NoGradGuard no_grad;
-  const Codec& codec = sources.codec;
+  const pipeline::LatentCodec& codec = sources.codec;
   data::Report report;
   CaptionBook book;
   const std::vector<Job> jobs = make_jobs(config, sources.data, report, book);
@@ -353,7 +360,7 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
     if (!states) return nullptr;
     set->captions = std::move(*states);
   }
-  train::TensorCache latents(config.cache_dir + "/latents.safetensors", codec.identity);
+  train::TensorCache latents(config.cache_dir + "/latents.safetensors", codec.space.text());
   auto latent_list = latent_items(config, codec, jobs, latents, stop, bar("latents").get());
   if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (!latent_list) return nullptr;

@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
-#include "app/train/codec.h"
 #include "app/train/training_pictures.h"
+#include "pipeline/model.h"
 #include "train/config.h"
 #include "train/latent_set.h"
 
@@ -15,7 +15,7 @@ namespace pangu::app {
 // What latents and caption states are made of.
 struct CacheSources {
   TrainingData data;
-  Codec codec;
+  pipeline::LatentCodec codec;  // of model_dir
   std::string text_encoder;  // hash of its files and the tokenizer's; empty if no caption is read
 };
 

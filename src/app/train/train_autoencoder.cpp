@@ -11,14 +11,14 @@
 #include "app/train/training_pictures.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "image/sheet.h"
+#include "eval/reconstruction.h"
 #include "io/atomic_file.h"
 #include "io/file_hash.h"
 #include "io/json_file.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/features/vgg.h"
 #include "nn/unet/unet.h"
-#include "tensors/pictures.h"
+#include "pipeline/expert_samples.h"
 #include "tensors/safetensors.h"
 #include "train/autoencoder_loss.h"
 #include "train/checkpoint.h"
@@ -29,6 +29,7 @@ namespace {
 
 constexpr int kVggBlocks = 3;  // up to relu3_3
 constexpr int64_t kAutoencoderSamples = 12;
+constexpr int kSheetRow = 6, kReconstructionPx = 192;  // pictures a row, and their side
 constexpr int64_t kStatisticsPictures = 256;
 
 std::shared_ptr<nn::AutoencoderKL> make_autoencoder(const train::TrainConfig& config) {
@@ -54,46 +55,20 @@ at::Tensor stack_pictures(const std::vector<at::Tensor>& pictures, size_t stride
   return at::stack(rows).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-// Originals above reconstructions.
+// Originals above reconstructions, half of the pictures in each pair of rows.
 void write_reconstructions(const std::string& path, nn::AutoencoderKL& network,
                            const at::Tensor& pictures) {
   const at::NoGradGuard no_grad;
   const at::Tensor decoded = network.decode(network.encode(pictures).first);
-  std::vector<image::Image> cells;
-  for (int64_t row = 0; row < pictures.size(0); row += kAutoencoderSamples / 2) {
+  std::vector<at::Tensor> rows;
+  const int columns = static_cast<int>(std::min<int64_t>(kSheetRow, pictures.size(0)));
+  for (int64_t row = 0; row < pictures.size(0); row += columns) {
     for (const at::Tensor& from : {pictures, decoded}) {
-      for (int64_t i = row; i < row + kAutoencoderSamples / 2; ++i)
-        cells.push_back(tensors::picture_of(from[i]));
+      rows.push_back(from.slice(0, row, row + columns));
     }
   }
-  const auto png = image::encode_png(
-      image::contact_sheet(cells, {.columns = kAutoencoderSamples / 2, .cell_px = 192}));
+  const auto png = image::encode_png(pipeline::sheet_of(at::cat(rows), columns, kReconstructionPx));
   io::write_file_atomic(path, std::as_bytes(std::span(png)));
-}
-
-struct Statistics {
-  double mean, standard_deviation, psnr_db;
-};
-
-Statistics measure(nn::AutoencoderKL& network, const std::vector<at::Tensor>& pictures) {
-  const at::NoGradGuard no_grad;
-  const size_t stride = std::max<size_t>(1, pictures.size() / kStatisticsPictures);
-  double sum = 0, squares = 0, count = 0, mse = 0, batches = 0;
-  const at::Tensor all = stack_pictures(pictures, stride);
-  for (const at::Tensor& batch : all.split(16)) {
-    const at::Tensor z = network.encode(batch).first;
-    const at::Tensor decoded = network.decode(z).clamp(-1, 1);
-    sum += z.sum().item<double>();
-    squares += z.square().sum().item<double>();
-    count += double(z.numel());
-    // The range of 2 makes the mean square four times that of pixels in [0,1].
-    for (int64_t i = 0; i < batch.size(0); ++i) {
-      mse += 10 * std::log10(4 / (decoded[i] - batch[i]).square().mean().item<double>());
-      batches += 1;
-    }
-  }
-  const double mean = sum / count;
-  return {mean, std::sqrt(squares / count - mean * mean), mse / batches};
 }
 
 }  // namespace
@@ -149,14 +124,17 @@ void train_autoencoder(const TrainingRun& run) {
                    inputs, hooks, run.resume);
 
   nn::load_into(*judge, result.weights);
-  const Statistics statistics = measure(*judge, pictures);
+  const eval::Reconstruction found = eval::reconstruction_of(
+      [&](const at::Tensor& x) { return judge->encode(x).first; },
+      [&](const at::Tensor& z) { return judge->decode(z); },
+      stack_pictures(pictures, std::max<size_t>(1, pictures.size() / kStatisticsPictures)));
   nn::AutoencoderKLConfig exported = judge->config();
   if (config.train_encoder) {  // else models trained on these latents go by the old numbers
-    exported.scaling_factor = 1 / statistics.standard_deviation;
-    exported.shift_factor = statistics.mean;
+    exported.scaling_factor = 1 / found.latent_deviation;
+    exported.shift_factor = found.latent_mean;
   }
   nlohmann::json json = exported.to_json();
-  json["training"] = {{"steps", result.step}, {"psnr_db", statistics.psnr_db}};
+  json["training"] = {{"steps", result.step}, {"psnr_db", found.psnr_db}};
   const std::string folder = config.output_dir + "/vae";
   std::filesystem::create_directories(folder);
   io::write_file_atomic(folder + "/config.json", json.dump(2) + "\n");

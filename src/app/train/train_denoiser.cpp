@@ -6,31 +6,27 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "app/train/codec.h"
 #include "app/train/latent_cache.h"
 #include "app/train/training.h"
 #include "core/error.h"
 #include "core/hash.h"
-#include "diffusion/image_noise.h"
 #include "diffusion/parameterisation.h"
-#include "diffusion/samplers/samplers.h"
-#include "diffusion/sigmas.h"
 #include "image/image.h"
-#include "image/sheet.h"
 #include "io/atomic_file.h"
 #include "io/json_file.h"
 #include "nn/text/clip_vision.h"
 #include "nn/unet/unet.h"
 #include "nn/weights.h"
-#include "tensors/pictures.h"
-#include "train/checkpoint.h"
+#include "pipeline/expert_samples.h"
+#include "pipeline/trained_model.h"
 #include "train/denoiser_loss.h"
 
 namespace pangu::app {
 namespace {
 
-constexpr int kSampleSteps = 12;
-constexpr double kSampleGuidance = 4.0;
+constexpr int kSheetColumns = 8, kSheetCellPx = 160;
+constexpr int kLossTimes = 11;  // of loss_by_t.json
+constexpr int64_t kLossPictures = 64;
 constexpr int64_t kDenoiserSamples = 16;
 
 nn::UNetConfig read_unet_config(const std::string& path) {
@@ -97,13 +93,6 @@ train::DenoiserCall call_of(const Network& network) {
   };
 }
 
-void write_network(const std::string& folder, const nlohmann::json& config,
-                   const nn::TensorMap& weights, const std::string& file) {
-  std::filesystem::create_directories(folder);
-  io::write_file_atomic(folder + "/config.json", config.dump(2) + "\n");
-  train::write_weights(folder + "/" + file, weights, at::kBFloat16);
-}
-
 // The weights whose names begin with `prefix`, without it.
 nn::TensorMap part_of(const nn::TensorMap& weights, const std::string& prefix) {
   nn::TensorMap part;
@@ -119,11 +108,8 @@ nn::TensorMap part_of(const nn::TensorMap& weights, const std::string& prefix) {
 class SampleGrid {
  public:
   SampleGrid(const train::TrainConfig& config, const diffusion::Schedule& schedule, Network judge,
-             const train::LatentSet& set)
-      : config_(config),
-        schedule_(schedule),
-        judge_(std::move(judge)),
-        codec_(open_codec(config.model_dir + "/vae")) {
+             const pipeline::LatentCodec& codec, const train::LatentSet& set)
+      : config_(config), schedule_(schedule), judge_(std::move(judge)), codec_(codec) {
     const size_t stride = std::max<size_t>(1, set.items.size() / kDenoiserSamples);
     std::vector<at::Tensor> latents, controls, pictures;
     std::vector<int64_t> captions;
@@ -151,33 +137,18 @@ class SampleGrid {
 
   void write(const std::string& path) {
     const at::NoGradGuard no_grad;
-    const double high = schedule_.sigma_of_t(double(config_.max_timestep - 1));
-    const double low = std::max(schedule_.sigma_of_t(double(config_.min_timestep)), 0.03);
-    std::vector<uint64_t> seeds;
-    for (int64_t i = 0; i < x0_.size(0); ++i) seeds.push_back(static_cast<uint64_t>(i));
-    at::Tensor x = diffusion::image_noise(seeds, x0_.sizes().slice(1).vec()) * high;
-    if (config_.max_timestep < schedule_.num_train_timesteps()) x = x + x0_;
-    const auto denoise = diffusion::denoise_with(
-        [&](const at::Tensor& x_net, double t) {
-          const at::Tensor one = control_.defined() ? at::cat({x_net, control_}, 1) : x_net;
-          const at::Tensor out =
-              call_of(judge_)(at::cat({one, one}).contiguous(at::MemoryFormat::ChannelsLast),
-                              at::full({1}, t), context_.to(at::kFloat), mask_);
-          const auto halves = out.chunk(2);
-          return halves[0] + kSampleGuidance * (halves[1] - halves[0]);
-        },
-        diffusion::parameterisation_from(config_.prediction_type), schedule_);
-    std::vector<double> sigmas;
-    for (int i = 0; i < kSampleSteps; ++i) {
-      sigmas.push_back(high * std::pow(low / high, double(i) / (kSampleSteps - 1)));
-    }
-    sigmas.push_back(0.0);  // the last step lands on the clean guess
-    const auto result = diffusion::sample_euler(denoise, diffusion::Latents(x), sigmas);
-    const at::Tensor pictures = codec_.decode(result.one());
-    std::vector<image::Image> cells;
-    for (int64_t i = 0; i < pictures.size(0); ++i)
-      cells.push_back(tensors::picture_of(pictures[i]));
-    const auto png = image::encode_png(image::contact_sheet(cells, {.columns = 8, .cell_px = 160}));
+    pipeline::ExpertSamples asked{schedule_};
+    asked.parameterisation = diffusion::parameterisation_from(config_.prediction_type);
+    asked.min_timestep = config_.min_timestep;
+    asked.max_timestep = config_.max_timestep;
+    asked.latents = x0_;
+    asked.predict = [&](const at::Tensor& x_net, double t) {
+      const at::Tensor one = control_.defined() ? at::cat({x_net, control_}, 1) : x_net;
+      return call_of(judge_)(at::cat({one, one}).contiguous(at::MemoryFormat::ChannelsLast),
+                             at::full({1}, t), context_.to(at::kFloat), mask_);
+    };
+    const at::Tensor pictures = codec_.decode(pipeline::expert_samples(asked), {});
+    const auto png = image::encode_png(pipeline::sheet_of(pictures, kSheetColumns, kSheetCellPx));
     io::write_file_atomic(path, std::as_bytes(std::span(png)));
   }
 
@@ -185,27 +156,50 @@ class SampleGrid {
   train::TrainConfig config_;
   diffusion::Schedule schedule_;
   Network judge_;
-  Codec codec_;
+  pipeline::LatentCodec codec_;
   at::Tensor x0_, control_, context_, mask_;
 };
+
+// What the model that comes of it is told beside its weights.
+pipeline::TrainedModelPlan model_plan_of(const train::TrainConfig& config,
+                                         const diffusion::Schedule& schedule,
+                                         const diffusion::LossConfig& loss) {
+  pipeline::TrainedModelPlan plan;
+  plan.schedule = schedule;
+  plan.parameterisation = loss.parameterisation;
+  plan.min_timestep = loss.min_timestep;
+  plan.max_timestep = loss.max_timestep;
+  plan.inputs = config.model_dir;
+  plan.reads_captions = config.image_encoder_config.empty();
+  plan.default_side_px = static_cast<int>(config.resolution);
+  plan.drawing = config.drawing;
+  plan.other_expert = config.other_expert;
+  return plan;
+}
+
+void write_model(const train::TrainConfig& config, const pipeline::TrainedModelPlan& plan,
+                 const nn::UNetConfig& unet, const Network& network, const nn::TensorMap& weights) {
+  const std::string folder =
+      config.model_output.empty() ? config.output_dir + "/model" : config.model_output;
+  if (!network.encoder) {
+    pipeline::write_trained_model(folder, plan, {nn::to_json(unet), weights}, {});
+    return;
+  }
+  pipeline::write_trained_model(
+      folder, plan, {nn::to_json(unet), part_of(weights, "unet.")},
+      {network.encoder->config().to_json(), part_of(weights, "image_encoder.")});
+}
 
 }  // namespace
 
 void train_denoiser(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
   const nn::UNetConfig unet_config = read_unet_config(config.network_config);
-  diffusion::ScheduleConfig schedule_config;
-  schedule_config.beta_schedule = diffusion::beta_schedule_from(config.beta_schedule);
-  const diffusion::Schedule schedule(schedule_config);
-  diffusion::LossConfig loss_config;
-  loss_config.parameterisation = diffusion::parameterisation_from(config.prediction_type);
-  loss_config.min_timestep = config.min_timestep;
-  loss_config.max_timestep = config.max_timestep;
-  loss_config.weighting = diffusion::loss_weighting_from(config.loss_weighting);
-  loss_config.snr_gamma = config.snr_gamma;
-  loss_config.sigma_data = config.sigma_data;
-  loss_config.noise_offset = config.noise_offset;
+  const diffusion::Schedule schedule = train::schedule_of(config);
+  const diffusion::LossConfig loss_config = train::loss_config_of(config);
   loss_config.validate(schedule);
+  const pipeline::TrainedModelPlan plan = model_plan_of(config, schedule, loss_config);
+  pipeline::check_trained_model(plan);
 
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::DenoiserCall> calls;
@@ -225,7 +219,7 @@ void train_denoiser(const TrainingRun& run) {
 
   const Network judge = make_denoiser(unet_config, config);  // f32, with averaged weights
   judge.all->eval();
-  SampleGrid grid(config, schedule, judge, *set);
+  SampleGrid grid(config, schedule, judge, sources.codec, *set);
   train::TrainHooks hooks = run.hooks;
   hooks.on_sample = [&](int64_t step, const nn::TensorMap& weights) {
     nn::load_into(*judge.all, weights);
@@ -239,28 +233,13 @@ void train_denoiser(const TrainingRun& run) {
 
   nn::load_into(*judge.all, result.weights);
   const at::NoGradGuard no_grad;
-  std::vector<int64_t> times;
-  for (int64_t i = 0; i <= 10; ++i) {
-    times.push_back(config.min_timestep + (config.max_timestep - 1 - config.min_timestep) * i / 10);
-  }
-  const std::vector<double> losses =
-      train::loss_by_t(config, schedule, loss_config, call_of(judge), *set, times, 64);
   nlohmann::json by_t = nlohmann::json::array();
-  for (size_t i = 0; i < times.size(); ++i) {
-    by_t.push_back({{"t_index", times[i]},
-                    {"sigma", schedule.sigma_of_t(double(times[i]))},
-                    {"loss", losses[i]}});
+  for (const train::LossAtT& one : train::loss_by_t(config, schedule, loss_config, call_of(judge),
+                                                    *set, kLossTimes, kLossPictures)) {
+    by_t.push_back({{"t_index", one.t_index}, {"sigma", one.sigma}, {"loss", one.loss}});
   }
   io::write_file_atomic(config.output_dir + "/loss_by_t.json", by_t.dump(2) + "\n");
-  const std::string unet_file = "diffusion_pytorch_model.safetensors";
-  if (!judge.encoder) {
-    write_network(config.output_dir + "/unet", nn::to_json(unet_config), result.weights, unet_file);
-    return;
-  }
-  write_network(config.output_dir + "/unet", nn::to_json(unet_config),
-                part_of(result.weights, "unet."), unet_file);
-  write_network(config.output_dir + "/image_encoder", judge.encoder->config().to_json(),
-                part_of(result.weights, "image_encoder."), "model.safetensors");
+  write_model(config, plan, unet_config, judge, result.weights);
 }
 
 }  // namespace pangu::app

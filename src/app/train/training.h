@@ -22,7 +22,7 @@ struct TrainingRun {
 
 // Trains the autoencoder and writes OUTPUT_DIR/vae/ in diffusers' layout.
 void train_autoencoder(const TrainingRun& run);
-// Trains a denoiser and writes OUTPUT_DIR/unet/.
+// Trains a denoiser and writes the whole model, OUTPUT_DIR/model/ or where model_output says.
 void train_denoiser(const TrainingRun& run);
 
 // Weights by name from a safetensors file; of a checkpoint.safetensors of any training its master

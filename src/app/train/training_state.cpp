@@ -21,9 +21,12 @@ constexpr const char* kCheckpoint = "checkpoint.safetensors";
 // The checkpoint comes last: it is the one whose arrival makes the others true.
 std::vector<std::string> state_files(const std::string& run) {
   std::vector<std::string> names;
-  for (const char* name : {"vae/config.json", "vae/diffusion_pytorch_model.safetensors",
-                           "unet/config.json", "unet/diffusion_pytorch_model.safetensors",
-                           "loss_by_t.json", "metrics.jsonl", "metrics.html", kCheckpoint}) {
+  for (const char* name :
+       {"vae/config.json", "vae/diffusion_pytorch_model.safetensors", "model/model_index.json",
+        "model/unet/config.json", "model/unet/diffusion_pytorch_model.safetensors",
+        "model/unet_texture/config.json", "model/unet_texture/diffusion_pytorch_model.safetensors",
+        "model/image_encoder/config.json", "model/image_encoder/model.safetensors",
+        "loss_by_t.json", "metrics.jsonl", "metrics.html", kCheckpoint}) {
     if (fs::exists(fs::path(run) / name)) names.push_back(name);
   }
   return names;

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/hash.h"
+#include "io/json_file.h"
 #include "nn/autoencoder/autoencoder_kl.h"
 #include "nn/autoencoder/autoencoder_tiny.h"
 #include "nn/autoencoder/pixel_space.h"
@@ -118,6 +119,13 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
     return Posterior{mean, at::zeros_like(mean)};
   };
   return a;
+}
+
+LatentCodec open_latent_codec(const std::string& folder, const LoadOptions& options) {
+  const nlohmann::json config = io::read_json_file(folder + "/config.json", "autoencoder");
+  if (nn::PixelSpace::is_config(config)) return pixel_autoencoder(config);
+  const auto component = std::make_shared<Component>(open_autoencoder(folder).first);
+  return kl_autoencoder(component, 1.0, placement_of(options), options.vae_tile);
 }
 
 LatentCodec pixel_autoencoder(const nlohmann::json& config) {

@@ -16,6 +16,10 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
 LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
                              const Placement& place, int tile);
 
+// What serves the latents of a vae/ folder, AutoencoderKL or PixelSpace. Error kBadInput naming the
+// file or key that is missing or wrong.
+LatentCodec open_latent_codec(const std::string& folder, const LoadOptions& options);
+
 // config: nn::PixelSpace. Pixels are the latents; nothing to load.
 LatentCodec pixel_autoencoder(const nlohmann::json& config);
 

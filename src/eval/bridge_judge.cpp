@@ -1,4 +1,4 @@
-#include "app/train/bridge_judge.h"
+#include "eval/bridge_judge.h"
 
 #include <torch/types.h>
 
@@ -6,7 +6,9 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-namespace pangu::app {
+#include "eval/reconstruction.h"
+
+namespace pangu::eval {
 namespace {
 
 at::Tensor column(const std::vector<double>& v) {
@@ -19,14 +21,13 @@ nlohmann::json to_json(const Judgement& j) {
   return {{"psnr_db", j.psnr_db}, {"relative_error", j.relative_error}};
 }
 
-BridgeJudge::BridgeJudge(const std::vector<train::LatentPair>& pairs, bool forth,
-                         const BridgeSide& to, const nn::LatentConverterConfig& config)
-    : to_(to), mean_(column(config.to_mean)), std_(column(config.to_std)) {
+BridgeJudge::BridgeJudge(const Pairs& pairs, Decode decode, const nn::LatentConverterConfig& config)
+    : decode_(std::move(decode)), mean_(column(config.to_mean)), std_(column(config.to_std)) {
   const at::NoGradGuard no_grad;
-  for (const train::LatentPair& pair : pairs) {
-    from_.push_back((forth ? pair.a : pair.b).to(at::kFloat).unsqueeze(0));
-    real_.push_back((forth ? pair.b : pair.a).to(at::kFloat).unsqueeze(0));
-    pictures_.push_back(to.decode(real_.back()).clamp(-1, 1));
+  for (const auto& [from, real] : pairs) {
+    from_.push_back(from.to(at::kFloat).unsqueeze(0));
+    real_.push_back(real.to(at::kFloat).unsqueeze(0));
+    pictures_.push_back(decode_(real_.back()));
   }
 }
 
@@ -38,10 +39,7 @@ Judgement BridgeJudge::operator()(const Convert& convert) const {
     const at::Tensor found = convert(from_[i], real_[i]);
     wrong += ((found - real_[i]) / std_).square().sum().item<double>();
     all += ((real_[i] - mean_) / std_).square().sum().item<double>();
-    const at::Tensor difference = to_.decode(found).clamp(-1, 1) - pictures_[i];
-    const double square = difference.square().mean().item<double>();
-    // The range of 2 makes the mean square four times that of pixels in [0,1]. Not a number stays.
-    result.psnr_db += 10 * std::log10(4 / (square < 1e-10 ? 1e-10 : square));
+    result.psnr_db += psnr_db(decode_(found), pictures_[i]).item<double>();
   }
   result.psnr_db /= double(from_.size());
   result.relative_error = std::sqrt(wrong / all);
@@ -74,4 +72,4 @@ const BridgeCandidate& best_of(const std::vector<BridgeCandidate>& candidates) {
   return *std::max_element(candidates.begin(), candidates.end(), worse);
 }
 
-}  // namespace pangu::app
+}  // namespace pangu::eval

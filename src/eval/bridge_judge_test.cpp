@@ -1,5 +1,5 @@
 // Judging bridges with closed forms: what is measured, and which candidate is kept.
-#include "app/train/bridge_judge.h"
+#include "eval/bridge_judge.h"
 
 #include <doctest/doctest.h>
 #include <torch/types.h>
@@ -7,17 +7,16 @@
 #include <cmath>
 #include <limits>
 
-namespace pangu::app {
+namespace pangu::eval {
 namespace {
 
 TEST_CASE("a bridge is measured by decoded pictures and by latents in deviations") {
-  BridgeSide to;
-  to.decode = [](const at::Tensor& z) { return z.slice(1, 0, 1) / 10; };
+  const auto decode = [](const at::Tensor& z) { return z.slice(1, 0, 1) / 10; };
   nn::LatentConverterConfig config;
   config.to_mean = {0, 0};
   config.to_std = {1, 4};
   const at::Tensor real = at::stack({at::full({4, 4}, 1.0f), at::full({4, 4}, 4.0f)});
-  const BridgeJudge judge({{at::zeros({3, 2, 2}), real}}, true, to, config);
+  const BridgeJudge judge({{at::zeros({3, 2, 2}), real}}, decode, config);
   const auto at_ = [&](double first, double second) {
     return judge([=](const at::Tensor& from, const at::Tensor& like) {
       REQUIRE(from.sizes() == at::IntArrayRef({1, 3, 2, 2}));
@@ -51,4 +50,4 @@ TEST_CASE("the candidate of the highest PSNR is kept, and one that is no number 
 }
 
 }  // namespace
-}  // namespace pangu::app
+}  // namespace pangu::eval

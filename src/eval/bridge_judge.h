@@ -1,5 +1,6 @@
-// How good a bridge is: pairs of latents of pictures that no training saw, by the pictures that
-// they decode to. Which of several bridges is kept follows from it. Trains nothing.
+// How good a bridge between two latent spaces is: pairs of latents of pictures that no training
+// saw, by the pictures that they decode to. Which of several bridges is kept follows from it. It
+// trains nothing.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -7,12 +8,12 @@
 #include <map>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "app/train/bridge_pairs.h"
 #include "nn/autoencoder/latent_converter.h"
 
-namespace pangu::app {
+namespace pangu::eval {
 
 struct Judgement {
   double psnr_db = 0;         // of decode(converted) by decode(the real latent)
@@ -23,16 +24,19 @@ nlohmann::json to_json(const Judgement& judgement);
 // Pairs that were held out, in one direction; the real latents' pictures are decoded once.
 class BridgeJudge {
  public:
+  using Decode = std::function<at::Tensor(const at::Tensor& latents)>;
   // from [1,C,h,w]; like: the real latent of the target, for its size.
   using Convert = std::function<at::Tensor(const at::Tensor& from, const at::Tensor& like)>;
+  using Pairs = std::vector<std::pair<at::Tensor, at::Tensor>>;
 
-  BridgeJudge(const std::vector<train::LatentPair>& pairs, bool forth, const BridgeSide& to,
-              const nn::LatentConverterConfig& config);
+  // pairs: (a latent [C,h,w], the real latent of the target for the same picture). decode: of the
+  // target, [B,3,H,W] about [-1,1]. config: of converters in this direction.
+  BridgeJudge(const Pairs& pairs, Decode decode, const nn::LatentConverterConfig& config);
   Judgement operator()(const Convert& convert) const;
   Judgement operator()(nn::LatentConverter& converter) const;
 
  private:
-  const BridgeSide& to_;
+  Decode decode_;
   at::Tensor mean_, std_;
   std::vector<at::Tensor> from_, real_, pictures_;
 };
@@ -52,4 +56,4 @@ BridgeCandidate candidate_of(const std::string& name, const nn::LatentConverter&
 // than any.
 const BridgeCandidate& best_of(const std::vector<BridgeCandidate>& candidates);
 
-}  // namespace pangu::app
+}  // namespace pangu::eval
