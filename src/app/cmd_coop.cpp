@@ -16,7 +16,7 @@
 namespace pangu::app {
 namespace {
 
-pipeline::Recipe recipe_of_args(const CoopArgs& args) {
+pipeline::Recipe recipe_of_args(const CoopArgs& args, Warnings& warnings) {
   if (args.recipe.empty() == args.from.empty()) {
     throw bad_input("coop", "a recipe (.toml), or --from a picture",
                     args.recipe.empty() ? "neither" : "both");
@@ -25,10 +25,10 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args) {
                                 ? pipeline::recipe_of_file(args.recipe, home().string())
                                 : pipeline::recipe_of_png(args.from);
   if (!args.from.empty()) {
-    warn_of_difference(args.from);
+    warn_of_difference(args.from, warnings);
     for (const std::string& file : pipeline::changed_inputs_of_png(args.from, io::sha256_of_file)) {
-      std::cerr << "warning: '" << file << "' is not the file that '" << args.from
-                << "' was drawn with: its SHA-256 is another\n";
+      warnings("'" + file + "' is not the file that '" + args.from +
+               "' was drawn with: its SHA-256 is another");
     }
   }
   pipeline::apply(args.request, recipe.request);
@@ -71,10 +71,11 @@ std::vector<pipeline::LearnedBridge> bridges_for(const pipeline::Recipe& recipe,
 
 }  // namespace
 
-pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load) {
+pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
+                               const Watch& watch) {
   pipeline::CoopSetup setup;
-  setup.open_model = [](const std::string& path, const pipeline::LoadOptions& options) {
-    return pipeline::load_model(model_path(path).string(), options);
+  setup.open_model = [watch](const std::string& path, const pipeline::LoadOptions& options) {
+    return pipeline::load_model(model_path(path).string(), options, watch);
   };
   setup.read_picture = [](const std::string& path) { return image::read_image(path); };
   setup.learned = bridges_for(recipe, load);
@@ -84,9 +85,10 @@ pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::L
 }
 
 int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
-               const CoopOutput& output) {
+               const CoopOutput& output, Warnings& warnings) {
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Cooperation coop = pipeline::assemble(recipe, coop_setup(recipe, load));
+  const pipeline::Cooperation coop =
+      pipeline::assemble(recipe, coop_setup(recipe, load, {.on_warning = std::ref(warnings)}));
   Report report;
   report.before.emplace_back(
       "read models",
@@ -106,9 +108,10 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
   report.facts = {{"plan", pipeline::to_json(coop)}, {"request", pipeline::to_json(coop.request)}};
   pipeline::Drawing drawing;
   {
-    DrawingWatch watch(output.quiet);
+    DrawingWatch watch(output.quiet, warnings);
     drawing = pipeline::draw(coop, watch.hooks());
   }
+  report.facts["warnings"] = warnings.all();
   write_pictures(drawing, std::move(report),
                  [&](int index) { return pipeline::png_text(coop, index, io::sha256_of_file); });
   return 0;
@@ -121,7 +124,9 @@ int run_coop(const CoopArgs& args) {
   load.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
   load.vae_tile = checked_tile(args.vae_tile);
   load.tokenizers = (home() / "models" / "tokenizers").string();
-  return run_recipe(recipe_of_args(args), load, args.output);
+  Warnings warnings;
+  const pipeline::Recipe recipe = recipe_of_args(args, warnings);
+  return run_recipe(recipe, load, args.output, warnings);
 }
 
 }  // namespace pangu::app

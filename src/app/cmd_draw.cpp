@@ -103,16 +103,18 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
 }  // namespace
 
 int run_draw(const DrawArgs& args) {
+  Warnings warnings;
   pipeline::Request asked = request_of(args);
-  if (!args.from.empty()) warn_of_difference(args.from);
+  if (!args.from.empty()) warn_of_difference(args.from, warnings);
   const pipeline::LoadOptions load = load_options(args, asked.prompt);
   if (!args.withs.empty()) {
     return run_recipe(recipe_of(args, asked, load), load,
-                      {args.out, args.plan, args.json, args.timings, args.quiet});
+                      {args.out, args.plan, args.json, args.timings, args.quiet}, warnings);
   }
   Report report;
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Model model = pipeline::load_model(model_path(args.model).string(), load);
+  const pipeline::Model model = pipeline::load_model(model_path(args.model).string(), load,
+                                                     {.on_warning = std::ref(warnings)});
   report.before.emplace_back(
       "read model",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -137,9 +139,10 @@ int run_draw(const DrawArgs& args) {
   report.facts = {{"request", pipeline::to_json(request)}, {"model", model.name}};
   pipeline::Drawing drawing;
   {
-    DrawingWatch watch(args.quiet);
+    DrawingWatch watch(args.quiet, warnings);
     drawing = pipeline::draw(model, request, watch.hooks(), pictures);
   }
+  report.facts["warnings"] = warnings.all();
   write_pictures(drawing, std::move(report),
                  [&](int index) { return pipeline::png_text(model, request, index); });
   return 0;

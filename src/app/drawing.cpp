@@ -56,18 +56,24 @@ void check_out(const std::string& out) {
   }
 }
 
-void warn_of_difference(const std::string& from) {
+void warn_of_difference(const std::string& from, Warnings& warnings) {
   const std::string why = pipeline::difference_of_png(from);
-  if (!why.empty()) std::cerr << "warning: '" << from << "': " << why << "\n";
+  if (!why.empty()) warnings("'" + from + "': " + why);
 }
 
-DrawingWatch::DrawingWatch(bool quiet) {
+DrawingWatch::DrawingWatch(bool quiet, Warnings& warnings) : warnings_(warnings) {
   if (!quiet && isatty(fileno(stderr))) bar_ = std::make_unique<ProgressBar>("draw");
+  warnings_.before_printing([this] {
+    if (bar_) bar_->finish();
+  });
 }
+
+DrawingWatch::~DrawingWatch() { warnings_.before_printing({}); }
 
 pipeline::DrawHooks DrawingWatch::hooks() {
   pipeline::DrawHooks hooks;
   hooks.watch.wants_stop = [this] { return interrupt_.wanted(); };
+  hooks.watch.on_warning = std::ref(warnings_);
   if (bar_) hooks.watch.on_progress = [this](const Progress& progress) { (*bar_)(progress); };
   return hooks;
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "app/interrupt.h"
+#include "app/warnings.h"
 #include "core/progress.h"
 #include "image/image.h"
 #include "pipeline/draw.h"
@@ -23,17 +24,19 @@ void check_out(const std::string& out);
 // --vae-tile, in pixels; kBadInput unless it is 0 (by size) or large enough for a tile's seams.
 int checked_tile(int vae_tile);
 
-// Says on stderr why the picture of --from will not come out as it was, if that is known.
-void warn_of_difference(const std::string& from);
+// Warns why the picture of --from will not come out as it was, if that is known.
+void warn_of_difference(const std::string& from, Warnings& warnings);
 
-// Whoever waits at the terminal: sees a bar, unless `quiet` or elsewhere, and ends the drawing by
-// Ctrl-C.
+// Whoever waits at the terminal: sees a bar, unless `quiet` or elsewhere, and warnings, and ends
+// the drawing by Ctrl-C.
 class DrawingWatch {
  public:
-  explicit DrawingWatch(bool quiet);
+  DrawingWatch(bool quiet, Warnings& warnings);
+  ~DrawingWatch();
   pipeline::DrawHooks hooks();
 
  private:
+  Warnings& warnings_;
   std::unique_ptr<ProgressBar> bar_;
   Interrupt interrupt_;
 };

@@ -13,6 +13,10 @@ void Watch::report(const Progress& progress) const {
   check();
 }
 
+void Watch::warn(const std::string& sentence) const {
+  if (on_warning) on_warning(sentence);
+}
+
 std::unique_lock<std::timed_mutex> Watch::lock(std::timed_mutex& mutex) const {
   constexpr std::chrono::milliseconds kAskEvery{50};
   std::unique_lock<std::timed_mutex> held(mutex, std::defer_lock);

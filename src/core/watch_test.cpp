@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <thread>
+#include <vector>
 
 namespace pangu {
 namespace {
@@ -12,6 +13,7 @@ TEST_CASE("Work that is watched by nobody is never stopped") {
   const Watch nobody;
   CHECK_NOTHROW(nobody.check());
   CHECK_NOTHROW(nobody.report({.done = 1, .total = 2, .text = ""}));
+  CHECK_NOTHROW(nobody.warn("prompt: it was cut"));
 }
 
 TEST_CASE("Work that shall stop ends after it said how far it is") {
@@ -22,6 +24,13 @@ TEST_CASE("Work that shall stop ends after it said how far it is") {
   stops = true;
   CHECK_THROWS_AS(watch.report({.done = 2, .total = 2, .text = ""}), Stopped);
   CHECK(heard == 2);
+}
+
+TEST_CASE("A warning reaches who watches, and the work goes on") {
+  std::vector<std::string> heard;
+  const Watch watch{.on_warning = [&](const std::string& sentence) { heard.push_back(sentence); }};
+  CHECK_NOTHROW(watch.warn("prompt: it was cut"));
+  CHECK(heard == std::vector<std::string>{"prompt: it was cut"});
 }
 
 TEST_CASE("Who waits for another's work can stop waiting") {

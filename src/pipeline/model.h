@@ -161,8 +161,8 @@ void check_controls(const Model& model);
 // Reads a model: configurations now, weights when they are needed. `path` is a folder in diffusers'
 // layout or a single file of one of the families that io/families/families.h recognises.
 // Error kBadInput names the file or key that is missing or wrong, kUnavailable a device that this
-// machine lacks.
-Model load_model(const std::string& path, const LoadOptions& options = {});
+// machine lacks. The watch is told what the files hold that is passed over.
+Model load_model(const std::string& path, const LoadOptions& options = {}, const Watch& watch = {});
 
 // The prompt of style guidance's row: a name out of model.styles in the prompt's own language, or
 // literal words.

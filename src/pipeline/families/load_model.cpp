@@ -33,6 +33,7 @@ struct Loading {
   const std::shared_ptr<const Source>& source;
   const LoadOptions& options;
   const Placement& place;
+  const Watch& watch;  // of load_model's call
 };
 
 // A denoiser that serves a model, with the name that plans call it by.
@@ -225,10 +226,10 @@ void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
 
 }  // namespace
 
-Model load_model(const std::string& path, const LoadOptions& options) {
+Model load_model(const std::string& path, const LoadOptions& options, const Watch& watch) {
   const Placement place = placement_of(options);
   const auto source = std::make_shared<const Source>(open_source(path));
-  const Loading loading{source, options, place};
+  const Loading loading{source, options, place, watch};
 
   Model m;
   m.name = source->name;
