@@ -3,11 +3,11 @@
 set(PANGU_LIBRARIES_OF_THE_SYSTEM "^ld-linux" "^lib(c|m|dl|rt|pthread)\\.so")
 
 install(TARGETS pangu-draw RUNTIME DESTINATION bin)
-install(TARGETS pangu_draw LIBRARY DESTINATION lib)
-set_target_properties(pangu_draw PROPERTIES INSTALL_RPATH "\$ORIGIN")
-install(CODE "set(needed_by $<TARGET_FILE:pangu-draw> $<TARGET_FILE:pangu_draw>)
-set(of_the_system \"${PANGU_LIBRARIES_OF_THE_SYSTEM}\")
-set(own $<TARGET_FILE:pangu_draw>)")
+install(TARGETS pangu_draw pangu_training LIBRARY DESTINATION lib)
+set_target_properties(pangu_draw pangu_training PROPERTIES INSTALL_RPATH "\$ORIGIN")
+install(CODE "set(own $<TARGET_FILE:pangu_draw> $<TARGET_FILE:pangu_training>)
+set(needed_by $<TARGET_FILE:pangu-draw> \${own})
+set(of_the_system \"${PANGU_LIBRARIES_OF_THE_SYSTEM}\")")
 install(CODE [[
   file(GET_RUNTIME_DEPENDENCIES EXECUTABLES ${needed_by} RESOLVED_DEPENDENCIES_VAR needed
        PRE_EXCLUDE_REGEXES ${of_the_system})

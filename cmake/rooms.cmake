@@ -1,6 +1,7 @@
-# pangu_room(NAME [TORCH | TORCH_NN] [DEPS rooms...]): library pangu_NAME from the .cpp files of src/NAME and of the
-# groups below it (src/NAME/GROUP) and, from their *_test.cpp, one doctest executable NAME_test. A room links
-# exactly the rooms in its row.
+# pangu_room(NAME [TORCH | TORCH_NN] [EXCEPT groups...] [FROM folders...] [DEPS rooms...]): library pangu_NAME from the
+# .cpp files of src/NAME and of the groups below it (src/NAME/GROUP) and, from their *_test.cpp, one doctest
+# executable NAME_test. A room links exactly the rooms in its row. EXCEPT: groups of it that belong to another library.
+# FROM: the folders below src/ that the library is made of, where they are such groups.
 find_package(Threads REQUIRED)
 find_package(PkgConfig REQUIRED)
 find_package(nlohmann_json 3.11 REQUIRED)
@@ -37,9 +38,19 @@ option(PANGU_UNITY "Compile the torch rooms in units of a dozen files" OFF)
 set(PANGU_UNITY_FILES 12)
 
 function(pangu_room name)
-  cmake_parse_arguments(ARG "TORCH;TORCH_NN" "" "DEPS" ${ARGN})
-  set(dir ${CMAKE_SOURCE_DIR}/src/${name})
-  file(GLOB all CONFIGURE_DEPENDS ${dir}/*.cpp ${dir}/*/*.cpp)
+  cmake_parse_arguments(ARG "TORCH;TORCH_NN" "" "DEPS;EXCEPT;FROM" ${ARGN})
+  set(all "")
+  if(NOT ARG_FROM)
+    set(ARG_FROM ${name})
+  endif()
+  foreach(folder ${ARG_FROM})
+    set(dir ${CMAKE_SOURCE_DIR}/src/${folder})
+    file(GLOB found CONFIGURE_DEPENDS ${dir}/*.cpp ${dir}/*/*.cpp)
+    list(APPEND all ${found})
+  endforeach()
+  foreach(group ${ARG_EXCEPT})
+    list(FILTER all EXCLUDE REGEX "/src/${name}/${group}/")
+  endforeach()
   set(tests ${all})
   list(FILTER tests INCLUDE REGEX "_test\\.cpp$")
   set(sources ${all})
@@ -124,7 +135,7 @@ function(pangu_crossing_tests kind)
     if(ARG_SPLIT)
       set(split SPLIT ${kind})
     endif()
-    pangu_test(${kind}_test pangu_pch_nn ${split} SOURCES ${tests} LIBS pangu_app)
+    pangu_test(${kind}_test pangu_pch_nn ${split} SOURCES ${tests} LIBS pangu_app_training)
   endif()
 endfunction()
 

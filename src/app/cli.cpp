@@ -9,7 +9,7 @@
 #include <new>
 
 #include "app/commands.h"
-#include "app/eval/eval_coop.h"
+#include "app/late_library.h"
 #include "app/threads.h"
 #include "core/error.h"
 #include "core/message.h"
@@ -402,15 +402,17 @@ int run(int argc, const char* const* argv) {
   const std::string name = app.get_subcommands().front()->get_name();
   if (name == "draw") return run_draw(draw);
   if (name == "coop") return run_coop(coop);
-  if (name == "train" && train.keys) return print_training_keys();
+  if (name == "train" && train.keys) return run_late(kTraining, "pangu_training_keys");
   if (name == "train" && train.config.empty()) throw bad_input("train", "a TOML file", "none");
-  if (name == "train") return run_train(train);
-  if (name == "train-bridge") return run_train_bridge(train_bridge);
+  if (name == "train") return run_late(kTraining, "pangu_train", train);
+  if (name == "train-bridge") {
+    return run_late(kTraining, "pangu_train_bridge", train_bridge);
+  }
   if (name == "data") return run_data(data);
   if (name == "eval" && app.get_subcommand("eval")->got_subcommand("coop")) {
-    return run_eval_coop(eval_coop);
+    return run_late(kTraining, "pangu_eval_coop", eval_coop);
   }
-  if (name == "eval") return run_eval(eval);
+  if (name == "eval") return run_late(kTraining, "pangu_eval", eval);
   if (name == "inspect") return run_inspect(inspect);
   if (name == "convert") return run_convert(convert);
   if (name == "control") return run_control(control);

@@ -134,6 +134,28 @@ struct EvalArgs {
   bool quiet = false;
 };
 
+// Of `eval coop`.
+struct EvalCoopArgs {
+  std::string hub = "models/mini";             // draws from text; the result is in its space
+  std::string edges = "models/edges";          // draws from an edge map
+  std::string variation = "models/variation";  // varies a picture
+  std::string low = "models/low";              // draws from text, at low resolution
+  // As of `eval`; empty: where tools/train_mini.sh has them (out/mini/).
+  std::string data, inception, cache;
+  std::string only;  // "edges,variation,low"; empty: all that there are
+  std::string out;   // page (.md) whose study is written; empty: out/coop/study.md
+  std::string json;  // file of the numbers
+  std::string keep;  // folder of drawn pictures, to go on later
+  std::string form = "paper", bridge = "auto";  // of the recipes
+  std::string settings;                         // only settings whose name holds one of these
+  int prompts = 200;
+  int steps = 12;
+  int batch = 8;  // prompts a forward
+  uint64_t seed = 0;
+  std::string device = "cpu", dtype;
+  bool quiet = false;
+};
+
 struct InspectArgs {
   std::string path;  // safetensors file, model folder or PNG of this program
   bool json = false;
@@ -172,15 +194,18 @@ struct DoctorArgs {
 // Each returns the exit code; throws pangu::Error.
 int run_draw(const DrawArgs& args);
 int run_coop(const CoopArgs& args);
-int run_train(const TrainArgs& args);
-int print_training_keys();
-int run_train_bridge(const TrainBridgeArgs& args);
 int run_data(const DataArgs& args);
 int compose_scenes(const DataArgs& args);
-int run_eval(const EvalArgs& args);
 int run_inspect(const InspectArgs& args);
 int run_convert(const ConvertArgs& args);
 int run_control(const ControlArgs& args);
 int run_doctor(const DoctorArgs& args);
+
+// These are in the library of training (app/late_library.h): only it may call them.
+int run_train(const TrainArgs& args);
+int print_training_keys();
+int run_train_bridge(const TrainBridgeArgs& args);
+int run_eval(const EvalArgs& args);
+int run_eval_coop(const EvalCoopArgs& args);
 
 }  // namespace pangu::app

@@ -71,8 +71,8 @@ def later_use_is_fast(folder):
     assert median < MOST_SECONDS, seconds
 
 
-def change_means_a_build(folder):
-    launcher = checkout(folder)
+def with_fake_tools(folder):
+    """An environment in which every tool does nothing but write itself into the log."""
     tools = folder / "fakes"
     executable(tools / "dpkg-query", '#!/bin/sh\nshift 2\nfor p; do echo "installed $p"; done\n')
     executable(tools / "cmake", '#!/bin/sh\necho "cmake $*" >>"$LOG"\n')
@@ -81,13 +81,28 @@ def change_means_a_build(folder):
     wheel.parent.mkdir(parents=True)
     wheel.write_text("")
     log = folder / "log"
-    environment = {"PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log)}
+    return {"PATH": f"{tools}:{os.environ['PATH']}", "LOG": str(log)}, log
+
+
+def change_means_a_build(folder):
+    launcher = checkout(folder)
+    environment, log = with_fake_tools(folder)
     assert run([launcher], env=environment).returncode == 7 and not log.exists()
     ahead = time.time() + 2
     os.utime(folder / "src/a.cpp", (ahead, ahead))
     done = run([launcher, "draw"], env=environment)
     assert done.returncode == 7 and done.stdout.startswith("draw|"), done
     assert "pangu-draw" in log.read_text() and "ninja" in log.read_text(), log.read_text()
+
+
+def training_is_built_when_first_used(folder):
+    launcher = checkout(folder)
+    environment, log = with_fake_tools(folder)
+    assert run([launcher, "draw"], env=environment).returncode == 7 and not log.exists()
+    assert run([launcher, "train", "a.toml"], env=environment).returncode == 7
+    assert "pangu_training" in log.read_text(), log.read_text()
+    log.unlink()
+    assert run([launcher, "eval"], env=environment).returncode == 7 and not log.exists()
 
 
 def wheel_is_verified(folder):
@@ -116,7 +131,7 @@ def other_distributions_are_told(folder):
 
 def main() -> int:
     for test in (arguments_pass_untouched, later_use_is_fast, change_means_a_build,
-                 wheel_is_verified, other_distributions_are_told):
+                 training_is_built_when_first_used, wheel_is_verified, other_distributions_are_told):
         with tempfile.TemporaryDirectory() as folder:
             test(pathlib.Path(folder).resolve())
             print(f"ok: {test.__name__.replace('_', ' ')}")

@@ -71,14 +71,19 @@ install_all() { # [test]
   mkdir -p "$root/build"
 }
 
-# The stamp says what was built from where; it is dated to the beginning of the build, so that a file
+# A stamp says what was built from where; it is dated to the beginning of the build, so that a file
 # saved meanwhile counts as new.
-write_stamp() { # FILE_DATED_THEN
-  echo "$(torch_variant) $root" >"$stamp"
-  touch -r "$1" "$stamp"
+write_stamps() { # FILE_DATED_THEN NAME...: `launcher` for the program, `training` for its library
+  local name file
+  for name in "${@:2}"; do
+    file=$root/build/release/$name.stamp
+    echo "$(torch_variant) $root" >"$file"
+    touch -r "$1" "$file"
+  done
 }
 
-launcher_build() {
+# Builds the program and the libraries that are named; without a name, the program alone.
+launcher_compile() { # [training...]
   install_all
   local begun=$root/build/begun
   touch "$begun"
@@ -87,9 +92,11 @@ launcher_build() {
     $(<"$stamp") != "$(torch_variant) $root" ]]; then
     configure release
   fi
-  compile release pangu-draw
-  write_stamp "$begun"
+  compile release pangu-draw "${@/#/pangu_}"
+  write_stamps "$begun" launcher "$@"
 }
+
+launcher_build() { launcher_compile training; }
 
 # A folder and an archive of it that run elsewhere: program, the libraries that it needs but for those of every
 # system, embedded models. Any x86-64 processor with AVX2 runs it. $1: where (default: build/package).
@@ -97,7 +104,7 @@ launcher_package() {
   install_all
   local out=${1:-$root/build/package} name
   configure package
-  compile package pangu-draw
+  compile package pangu-draw pangu_training
   name=pangu-draw-$("$root/build/package-build/pangu-draw" --version | awk '{print $2}')-linux-$(uname -m)
   rm -rf "${out:?}/$name"
   cmake --install "$root/build/package-build" --prefix "$out/$name" >"$root/build/install.log" ||
@@ -119,7 +126,7 @@ launcher_test() {
   if [[ -z $pattern ]]; then
     # The released program is compiled in units of many files, a developer's in small ones: both must compile.
     configure units -DPANGU_TESTS=OFF
-    compile units pangu-draw
+    compile units pangu-draw pangu_training
   fi
   if [[ -z $pattern || $pattern == *asan* || $pattern == *fuzz* ]]; then
     configure asan
@@ -129,7 +136,7 @@ launcher_test() {
   touch "$root/build/begun"
   configure release "${house[@]}"
   compile release all
-  write_stamp "$root/build/begun"
+  write_stamps "$root/build/begun" launcher training
   say "tests"
   exec ctest --test-dir "$root/build/release" --output-on-failure --no-tests=error \
     -j 2 "${select[@]}"

@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "app/commands.h"
 #include "app/coop_setup.h"
-#include "app/eval/eval_coop.h"
 #include "app/eval/eval_files.h"
 #include "app/home.h"
 #include "core/error.h"
