@@ -121,7 +121,7 @@ def main():
         def draw(path, steps, seed, *options):
             """The picture, seconds of denoisers and of bridges a step."""
             out = folder / "out.png"
-            seconds = coop(path, "--steps", steps, "--seed", seed, "--out", out, "--quiet", *options)["seconds"]
+            seconds = coop(path, "--steps", steps, "--seed", seed, "--out", out, "--overwrite", "--quiet", *options)["seconds"]
             bridging = sum(s for phase, s in seconds.items() if phase.startswith("bridge "))
             denoising = sum(s for phase, s in seconds.items()
                             if phase.split(" ")[0] in ("structure", "texture", "denoiser"))

@@ -28,8 +28,8 @@ def environment(own: bool) -> dict[str, str]:
 def seconds(program: str, words: list[str], at_once: int, own: bool, folder: str) -> float:
     """Of `at_once` drawings that begin together, until the last one ends."""
     begun = time.perf_counter()
-    running = [subprocess.Popen([program, *words, "--out", f"{folder}/{number}.png"], env=environment(own),
-                                stdout=subprocess.DEVNULL) for number in range(at_once)]
+    running = [subprocess.Popen([program, *words, "--out", f"{folder}/{number}.png", "--overwrite"],
+                                env=environment(own), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for number in range(at_once)]
     for process in running:
         if process.wait() != 0:
             raise SystemExit(f"{program} {' '.join(words)}: exit code {process.returncode}")

@@ -29,7 +29,7 @@ def main():
     walls, phases = [], {}
     with tempfile.TemporaryDirectory() as folder:
         command = [args.program, "draw", args.prompt, "--out", f"{folder}/out.png", "--steps",
-                   str(args.steps), "--seed", "1", "--quiet", "--json", *more]
+                   str(args.steps), "--seed", "1", "--quiet", "--json", "--overwrite", *more]
         for run in range(args.runs + 1):
             start = time.monotonic()
             out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -20,7 +20,7 @@ PROMPTS = ("a red apple, 3D render", "蓝色的鲸鱼,扁平图标", "a grinning
 
 def draw(program, folder, *arguments):
     out = pathlib.Path(folder) / "picture.png"
-    subprocess.run([program, *map(str, arguments), "--out", out, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run([program, *map(str, arguments), "--out", out, "--overwrite", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     with Image.open(out) as picture:
         return picture.convert("RGB")
 

@@ -53,6 +53,18 @@ void add_threads(CLI::App* cmd) {
       ->default_str("0");
 }
 
+void add_output_flags(CLI::App* cmd, OutputArgs& args, const char* plan) {
+  cmd->add_option(
+      "-o,--out", args.out,
+      "Picture to write (.png, .jpg, .webp, with words as {seed} or {date} if you like), "
+      "a folder for several, or - (default: pangu-{date}-{number}-{seed}.png)");
+  cmd->add_flag("--overwrite", args.overwrite, "Replace pictures of the same name");
+  cmd->add_flag("--plan", args.plan, plan);
+  cmd->add_flag("--json", args.json, "Print what was drawn, and how, as JSON");
+  cmd->add_flag("--timings", args.timings, "Say where the time went");
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
 void add_draw(CLI::App& app, DrawArgs& args) {
   CLI::App* cmd = app.add_subcommand("draw", "Draw pictures from a Chinese or English prompt");
   add_request_flags(cmd, args.request, "prompt");
@@ -80,15 +92,11 @@ void add_draw(CLI::App& app, DrawArgs& args) {
                   "MODEL[,weight=0.5][,from=0][,to=1][,mask=][,prompt=][,control=]: draw together")
       ->allow_extra_args(false);
   cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned");
-  cmd->add_option("-o,--out", args.out, "PNG to write (default: pangu-SEED.png)");
   cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
   add_threads(cmd);
-  cmd->add_flag("--plan", args.plan, "Print which expert serves which sigma, and stop");
-  cmd->add_flag("--json", args.json, "Print the request and the result as JSON");
-  cmd->add_flag("--timings", args.timings, "Say where the time went");
-  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+  add_output_flags(cmd, args.output, "Print which expert serves which sigma, and stop");
 }
 
 void add_coop(CLI::App& app, CoopArgs& args) {
@@ -108,15 +116,11 @@ void add_coop(CLI::App& app, CoopArgs& args) {
   cmd->add_option("--vae-tile", args.vae_tile, "Decode in tiles of so many pixels (0: by size)")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 16));
-  cmd->add_option("-o,--out", args.output.out, "PNG to write (default: pangu-SEED.png)");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
   add_threads(cmd);
-  cmd->add_flag("--plan", args.output.plan,
-                "Print members, bridges, memory and who counts at which sigma, and stop");
-  cmd->add_flag("--json", args.output.json, "Print the plan and the result as JSON");
-  cmd->add_flag("--timings", args.output.timings, "Say where the time went");
-  cmd->add_flag("-q,--quiet", args.output.quiet, "No progress bar");
+  add_output_flags(cmd, args.output,
+                   "Print members, bridges, memory and who counts at which sigma, and stop");
 }
 
 void add_train(CLI::App& app, TrainArgs& args) {

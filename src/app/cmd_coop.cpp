@@ -85,7 +85,8 @@ pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::L
 }
 
 int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
-               const CoopOutput& output, Warnings& warnings) {
+               const OutputArgs& output, Warnings& warnings) {
+  check_out(output);
   const auto start = std::chrono::steady_clock::now();
   const pipeline::Cooperation coop =
       pipeline::assemble(recipe, coop_setup(recipe, load, {.on_warning = std::ref(warnings)}));
@@ -99,21 +100,12 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
   }
   const std::string bridges = pipeline::bridges_text(coop);
   if (!output.quiet && !bridges.empty()) std::cerr << bridges << "\n";
-  report.seed = *coop.request.seed;
-  report.count = coop.request.count;
-  report.out = output.out.empty() ? "pangu-" + std::to_string(report.seed) + ".png" : output.out;
-  check_out(report.out);
-  report.json = output.json;
-  report.timings = output.timings;
   report.facts = {{"plan", pipeline::to_json(coop)}, {"request", pipeline::to_json(coop.request)}};
-  pipeline::Drawing drawing;
-  {
-    DrawingWatch watch(output.quiet, warnings);
-    drawing = pipeline::draw(coop, watch.hooks());
-  }
-  report.facts["warnings"] = warnings.all();
-  write_pictures(drawing, std::move(report),
-                 [&](int index) { return pipeline::png_text(coop, index, io::sha256_of_file); });
+  PictureFiles files(output, coop.request, coop.hub->name, warnings);
+  draw_to_files(
+      output, files, coop.request, std::move(report), warnings,
+      [&](const pipeline::DrawHooks& hooks) { return pipeline::draw(coop, hooks); },
+      [&](int index) { return pipeline::png_text(coop, index, io::sha256_of_file); });
   return 0;
 }
 

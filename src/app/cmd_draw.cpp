@@ -104,12 +104,12 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
 
 int run_draw(const DrawArgs& args) {
   Warnings warnings;
+  check_out(args.output);
   pipeline::Request asked = request_of(args);
   if (!args.from.empty()) warn_of_difference(args.from, warnings);
   const pipeline::LoadOptions load = load_options(args, asked.prompt);
   if (!args.withs.empty()) {
-    return run_recipe(recipe_of(args, asked, load), load,
-                      {args.out, args.plan, args.json, args.timings, args.quiet}, warnings);
+    return run_recipe(recipe_of(args, asked, load), load, args.output, warnings);
   }
   Report report;
   const auto start = std::chrono::steady_clock::now();
@@ -124,27 +124,20 @@ int run_draw(const DrawArgs& args) {
   }
   const pipeline::Request request = pipeline::resolved(asked, model.rules, fresh_seed());
 
-  if (args.plan) {
+  if (args.output.plan) {
     const diffusion::Plan plan = pipeline::plan_of(model, request);
-    std::cout << (args.json ? diffusion::to_json(plan, expert_names(model)) + "\n"
-                            : diffusion::to_table(plan, expert_names(model)));
+    std::cout << (args.output.json ? diffusion::to_json(plan, expert_names(model)) + "\n"
+                                   : diffusion::to_table(plan, expert_names(model)));
     return 0;
   }
-  report.seed = *request.seed;
-  report.count = request.count;
-  report.out = args.out.empty() ? "pangu-" + std::to_string(report.seed) + ".png" : args.out;
-  check_out(report.out);
-  report.json = args.json;
-  report.timings = args.timings;
   report.facts = {{"request", pipeline::to_json(request)}, {"model", model.name}};
-  pipeline::Drawing drawing;
-  {
-    DrawingWatch watch(args.quiet, warnings);
-    drawing = pipeline::draw(model, request, watch.hooks(), pictures);
-  }
-  report.facts["warnings"] = warnings.all();
-  write_pictures(drawing, std::move(report),
-                 [&](int index) { return pipeline::png_text(model, request, index); });
+  PictureFiles files(args.output, request, model.name, warnings);
+  draw_to_files(
+      args.output, files, request, std::move(report), warnings,
+      [&](const pipeline::DrawHooks& hooks) {
+        return pipeline::draw(model, request, hooks, pictures);
+      },
+      [&](int index) { return pipeline::png_text(model, request, index); });
   return 0;
 }
 

@@ -12,6 +12,16 @@
 
 namespace pangu::app {
 
+// Where pictures go and what is said of them.
+struct OutputArgs {
+  std::string out;         // app/picture_files.h says what it may be
+  bool overwrite = false;  // a picture of that name may be replaced
+  bool plan = false;       // print who serves which sigma, draw nothing
+  bool json = false;
+  bool timings = false;
+  bool quiet = false;  // no progress bar
+};
+
 struct DrawArgs {
   pipeline::RequestWords request;        // what is to be drawn, by fields of a request
   std::string model;                     // folder or file; empty: the embedded model
@@ -23,22 +33,12 @@ struct DrawArgs {
   double refiner_start = 0.8;            // share of the noise schedule
   int experts_in_memory = 0;             // 0: all
   int vae_tile = 0;                      // pixels; 0: by the picture's size
-  std::string out;                 // PNG path; with count > 1 a number goes before the extension
-  std::string from;                // a PNG of this program, whose request is repeated
-  std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
-  std::string bridge;              // of theirs; empty: auto
+  std::string from;                      // a PNG of this program, whose request is repeated
+  std::vector<std::string> withs;        // "MODEL[,key=value...]": models that draw along
+  std::string bridge;                    // of theirs; empty: auto
   std::string device = "cpu";
   std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
-  bool plan = false;  // print which expert serves which sigma, draw nothing
-  bool json = false;
-  bool timings = false;
-  bool quiet = false;  // no progress bar
-};
-
-// Where a drawing goes and what is said of it.
-struct CoopOutput {
-  std::string out;
-  bool plan = false, json = false, timings = false, quiet = false;
+  OutputArgs output;
 };
 
 struct CoopArgs {
@@ -51,7 +51,7 @@ struct CoopArgs {
   std::vector<std::string> bridges;  // folders of learned bridges
   std::string device = "cpu", dtype;
   int experts_in_memory = 0, vae_tile = 0;
-  CoopOutput output;
+  OutputArgs output;
 };
 
 struct TrainArgs {

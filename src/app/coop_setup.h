@@ -15,6 +15,6 @@ pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::L
 
 // Draws it, or prints its plan, as `args` say.
 int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
-               const CoopOutput& output, Warnings& warnings);
+               const OutputArgs& output, Warnings& warnings);
 
 }  // namespace pangu::app

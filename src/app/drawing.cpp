@@ -2,29 +2,17 @@
 
 #include <unistd.h>
 
-#include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <iostream>
 #include <random>
 
 #include "core/error.h"
-#include "io/atomic_file.h"
 #include "pipeline/picture_text.h"
 
 namespace pangu::app {
 namespace {
 
 using nlohmann::json;
-
-// "out.png" -> "out-2.png" for the third of several.
-std::string numbered(const std::string& path, int index, int count) {
-  if (count == 1) return path;
-  const std::filesystem::path p(path);
-  return (p.parent_path() /
-          (p.stem().string() + "-" + std::to_string(index) + p.extension().string()))
-      .string();
-}
 
 void print_timings(const pipeline::Timings& timings) {
   double total = 0;
@@ -48,14 +36,6 @@ int checked_tile(int vae_tile) {
 
 uint64_t fresh_seed() { return std::random_device{}(); }
 
-void check_out(const std::string& out) {
-  const std::filesystem::path p(out);
-  if (p.extension() != ".png") throw bad_input("--out", "a name ending in .png", "'" + out + "'");
-  if (!p.parent_path().empty() && !std::filesystem::is_directory(p.parent_path())) {
-    throw bad_input("--out", "a folder that exists", "'" + p.parent_path().string() + "'");
-  }
-}
-
 void warn_of_difference(const std::string& from, Warnings& warnings) {
   const std::string why = pipeline::difference_of_png(from);
   if (!why.empty()) warnings("'" + from + "': " + why);
@@ -78,34 +58,44 @@ pipeline::DrawHooks DrawingWatch::hooks() {
   return hooks;
 }
 
-void write_pictures(const pipeline::Drawing& drawing, Report report,
-                    const std::function<std::map<std::string, std::string>(int index)>& text_of) {
-  json files = json::array();
+void DrawingWatch::print(const std::string& line) {
+  if (bar_) bar_->finish();
+  std::cout << line << "\n" << std::flush;
+}
+
+void draw_to_files(const OutputArgs& output, PictureFiles& files, const pipeline::Request& request,
+                   Report report, Warnings& warnings,
+                   const std::function<pipeline::Drawing(const pipeline::DrawHooks&)>& draw,
+                   const std::function<image::TextChunks(int index)>& text_of) {
+  const uint64_t first = *request.seed, last = first + static_cast<uint64_t>(request.count - 1);
+  std::cerr << (first == last ? "seed " : "seeds ") << first
+            << (first == last ? "" : " to " + std::to_string(last)) << "\n";
+  pipeline::Drawing drawing;
+  {
+    DrawingWatch watch(output.quiet, warnings);
+    pipeline::DrawHooks hooks = watch.hooks();
+    hooks.on_picture = [&](int index, const image::Image& picture) {
+      const auto name = files.write(index, picture, text_of(index));
+      if (name && !output.json) watch.print(*name);
+    };
+    drawing = draw(hooks);
+  }
   pipeline::Timings timings = std::move(report.before);
   timings.insert(timings.end(), drawing.timings.begin(), drawing.timings.end());
-  const auto start = std::chrono::steady_clock::now();
-  for (size_t i = 0; i < drawing.pictures.size(); ++i) {
-    const std::string path = numbered(report.out, static_cast<int>(i), report.count);
-    io::remove_stale_temporaries(path);  // of drawings that were killed while they wrote
-    const auto png = image::encode_png(drawing.pictures[i], text_of(static_cast<int>(i)));
-    io::write_file_atomic(path, std::as_bytes(std::span(png)));
-    files.push_back({{"file", path}, {"seed", report.seed + i}});
-    if (!report.json) std::cout << path << "\n";
-  }
-  timings.emplace_back(
-      "write PNG", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  if (report.json) {
+  timings.emplace_back("write picture", files.seconds());
+  if (output.json) {
     json seconds = json::object();
     for (const auto& [phase, s] : timings) seconds[phase] = s;
-    report.facts["files"] = files;
+    report.facts["files"] = files.list();
     report.facts["seconds"] = seconds;
+    report.facts["warnings"] = warnings.all();
     std::cout << report.facts.dump(2) << "\n";
-  } else if (report.timings) {
+  } else if (output.timings) {
     print_timings(timings);
   }
   if (drawing.stopped) {
-    throw Stopped("stopped after " + std::to_string(drawing.pictures.size()) + " of " +
-                  std::to_string(report.count) + " pictures");
+    throw Stopped("stopped after " + std::to_string(files.written()) + " of " +
+                  std::to_string(files.count()) + " pictures");
   }
 }
 

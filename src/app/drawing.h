@@ -1,13 +1,14 @@
-// What the commands that draw share: where pictures go, the progress bar, the report.
+// What the commands that draw share: the progress bar, pictures written as they are done, the
+// report.
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "app/interrupt.h"
+#include "app/picture_files.h"
 #include "app/warnings.h"
 #include "core/progress.h"
 #include "image/image.h"
@@ -17,9 +18,6 @@ namespace pangu::app {
 
 // 32 bits: short enough to be read out and typed again.
 uint64_t fresh_seed();
-
-// kBadInput unless it is a name ending in .png in a folder that exists.
-void check_out(const std::string& out);
 
 // --vae-tile, in pixels; kBadInput unless it is 0 (by size) or large enough for a tile's seams.
 int checked_tile(int vae_tile);
@@ -34,6 +32,8 @@ class DrawingWatch {
   DrawingWatch(bool quiet, Warnings& warnings);
   ~DrawingWatch();
   pipeline::DrawHooks hooks();
+  // A line on standard output, not into the bar's.
+  void print(const std::string& line);
 
  private:
   Warnings& warnings_;
@@ -41,19 +41,18 @@ class DrawingWatch {
   Interrupt interrupt_;
 };
 
+// What is said of a drawing beside its pictures.
 struct Report {
-  std::string out;    // "out.png"; several pictures get "out-0.png", "out-1.png", ...
-  uint64_t seed = 0;  // of the first picture
-  int count = 1;      // asked for
-  bool json = false;
-  bool timings = false;
-  nlohmann::json facts;      // what else the JSON holds
+  nlohmann::json facts;      // of --json: {"request": ..., ...}
   pipeline::Timings before;  // phases before the drawing's own
 };
 
-// Writes the pictures, each with its text, and says so: a line a file, or JSON. Throws Stopped
-// after that, if the drawing was stopped before its last picture.
-void write_pictures(const pipeline::Drawing& drawing, Report report,
-                    const std::function<std::map<std::string, std::string>(int index)>& text_of);
+// Draws by `draw`, whose hooks write every picture when it is done with its text and print its
+// name; then says what --json and --timings ask for. Before all that it says the seed. Throws
+// Stopped at the end, if the drawing was stopped before its last picture.
+void draw_to_files(const OutputArgs& output, PictureFiles& files, const pipeline::Request& request,
+                   Report report, Warnings& warnings,
+                   const std::function<pipeline::Drawing(const pipeline::DrawHooks&)>& draw,
+                   const std::function<image::TextChunks(int index)>& text_of);
 
 }  // namespace pangu::app

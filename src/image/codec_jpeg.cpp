@@ -142,4 +142,21 @@ Image decode_jpeg(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   return upright(cmyk ? rgb_of_inverted_cmyk(image) : image, exif_orientation(bytes));
 }
 
+Bytes encode_jpeg(const Image& image, const JpegOptions& options) {
+  check_encodable(image);
+  if (options.quality < 1 || options.quality > 100) {
+    throw bad_input("JPEG quality", "1 to 100", std::to_string(options.quality));
+  }
+  const std::unique_ptr<void, int (*)(tjhandle)> encoder(tjInitCompress(), &tjDestroy);
+  if (!encoder) throw Error(ErrorCode::kUnavailable, "no memory for a JPEG encoder");
+  unsigned char* data = nullptr;
+  unsigned long size = 0;
+  const int result = tjCompress2(encoder.get(), image.pixels.data(), image.width, 0, image.height,
+                                 image.channels == 4 ? TJPF_RGBX : TJPF_RGB, &data, &size,
+                                 TJSAMP_444, options.quality, TJFLAG_ACCURATEDCT);
+  const std::unique_ptr<unsigned char, void (*)(unsigned char*)> buffer(data, &tjFree);
+  if (result != 0) throw bad_input("JPEG, pixels", "", tjGetErrorStr2(encoder.get()));
+  return {buffer.get(), buffer.get() + size};
+}
+
 }  // namespace pangu::image

@@ -1,6 +1,8 @@
 // Pictures as values, and the door to the decoders. The formats themselves are in codec_*.cpp.
 #include "image/image.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -8,6 +10,7 @@
 
 #include "core/error.h"
 #include "image/codecs.h"
+#include "image/exif_text.h"
 
 namespace pangu::image {
 namespace {
@@ -16,12 +19,11 @@ bool begins_with(std::span<const uint8_t> bytes, size_t offset, const char* text
   return bytes.size() >= offset + length && std::memcmp(bytes.data() + offset, text, length) == 0;
 }
 
-enum class Format { kPng, kJpeg, kWebp };
-
-Format format_of(std::span<const uint8_t> bytes) {
-  if (begins_with(bytes, 0, "\x89PNG\r\n\x1a\n", 8)) return Format::kPng;
-  if (begins_with(bytes, 0, "\xff\xd8\xff", 3)) return Format::kJpeg;
-  if (begins_with(bytes, 0, "RIFF", 4) && begins_with(bytes, 8, "WEBP", 4)) return Format::kWebp;
+FileFormat format_of(std::span<const uint8_t> bytes) {
+  if (begins_with(bytes, 0, "\x89PNG\r\n\x1a\n", 8)) return FileFormat::kPng;
+  if (begins_with(bytes, 0, "\xff\xd8\xff", 3)) return FileFormat::kJpeg;
+  if (begins_with(bytes, 0, "RIFF", 4) && begins_with(bytes, 8, "WEBP", 4))
+    return FileFormat::kWebp;
   throw bad_input("picture", "PNG, JPEG or WebP",
                   bytes.empty() ? "no bytes" : "bytes of another format");
 }
@@ -83,11 +85,11 @@ void check_encodable(const Image& image) {
 
 Image decode_image(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   switch (format_of(bytes)) {
-    case Format::kPng:
+    case FileFormat::kPng:
       return decode_png(bytes, limits);
-    case Format::kJpeg:
+    case FileFormat::kJpeg:
       return decode_jpeg(bytes, limits);
-    case Format::kWebp:
+    case FileFormat::kWebp:
       return decode_webp(bytes, limits);
   }
   throw Error(ErrorCode::kInternal, "unreachable format");
@@ -95,12 +97,48 @@ Image decode_image(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
 
 ImageInfo peek_image(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   switch (format_of(bytes)) {
-    case Format::kPng:
+    case FileFormat::kPng:
       return peek_png(bytes, limits);
-    case Format::kJpeg:
+    case FileFormat::kJpeg:
       return peek_jpeg(bytes, limits);
-    case Format::kWebp:
+    case FileFormat::kWebp:
       return peek_webp(bytes, limits);
+  }
+  throw Error(ErrorCode::kInternal, "unreachable format");
+}
+
+std::optional<FileFormat> format_of_name(std::string_view name) {
+  const size_t dot = name.rfind('.');
+  if (dot == std::string_view::npos) return {};
+  std::string end(name.substr(dot + 1));
+  std::transform(end.begin(), end.end(), end.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (end == "png") return FileFormat::kPng;
+  if (end == "jpg" || end == "jpeg") return FileFormat::kJpeg;
+  if (end == "webp") return FileFormat::kWebp;
+  return {};
+}
+
+Bytes encode_image(const Image& image, FileFormat format, const TextChunks& text) {
+  switch (format) {
+    case FileFormat::kPng:
+      return encode_png(image, text);
+    case FileFormat::kJpeg:
+      return jpeg_with_exif(encode_jpeg(image), exif_of_text(text));
+    case FileFormat::kWebp:
+      return webp_with_exif(encode_webp(image), exif_of_text(text), image.width, image.height);
+  }
+  throw Error(ErrorCode::kInternal, "unreachable format");
+}
+
+TextChunks read_text(std::span<const uint8_t> bytes) {
+  switch (format_of(bytes)) {
+    case FileFormat::kPng:
+      return read_png_text(bytes);
+    case FileFormat::kJpeg:
+      return text_of_exif(exif_of_jpeg(bytes));
+    case FileFormat::kWebp:
+      return text_of_exif(exif_of_webp(bytes));
   }
   throw Error(ErrorCode::kInternal, "unreachable format");
 }

@@ -1,11 +1,13 @@
-// An 8-bit picture in memory, and the ways in (PNG, JPEG, WebP) and out (PNG with text, WebP).
+// An 8-bit picture in memory, and the ways in and out (PNG, JPEG, WebP, each with text).
 // Geometry is in image/resize.h. Writing files atomically is io's: encoders here return bytes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pangu::image {
@@ -70,5 +72,21 @@ struct WebpOptions {
   float quality = 90;  // 0..100; with lossless the effort
 };
 Bytes encode_webp(const Image& image, const WebpOptions& options = {});
+
+// Colours at full resolution, for saturated edges bleed otherwise. Alpha is left out.
+struct JpegOptions {
+  int quality = 95;  // 1..100
+};
+Bytes encode_jpeg(const Image& image, const JpegOptions& options = {});
+
+enum class FileFormat { kPng, kJpeg, kWebp };
+// By the end of a file's name, in any case: .png, .jpg or .jpeg, .webp; nothing for another one.
+std::optional<FileFormat> format_of_name(std::string_view name);
+// With the encoders' own qualities; text of JPEG and WebP is in EXIF (image/exif_text.h). Error
+// kBadInput for more text than the format holds.
+Bytes encode_image(const Image& image, FileFormat format, const TextChunks& text = {});
+// The text of a picture, however its format keeps it. Error kBadInput if it is no PNG, JPEG or
+// WebP.
+TextChunks read_text(std::span<const uint8_t> bytes);
 
 }  // namespace pangu::image

@@ -74,20 +74,46 @@ void AtomicWriter::write(std::span<const std::byte> bytes) {
 
 void AtomicWriter::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
-void AtomicWriter::commit() {
+void AtomicWriter::sync() {
   if (fd_ < 0) throw Error(ErrorCode::kInternal, "second commit of '" + path_ + "'");
   if (::fsync(fd_) != 0) fail("cannot sync", errno);
   // Network file systems report a full disk as late as here.
   if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail("cannot close", errno);
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot replace", errno);
-  temporary_.clear();
-  // The rename itself is durable once the directory is on disk; where that is refused (some network
-  // file systems) the file is still whole.
+}
+
+// The rename itself is durable once the directory is on disk; where that is refused (some network
+// file systems) the file is still whole.
+void AtomicWriter::sync_directory() const {
   const int directory = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (directory >= 0) {
     (void)::fsync(directory);
     ::close(directory);
   }
+}
+
+void AtomicWriter::commit() {
+  sync();
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot replace", errno);
+  temporary_.clear();
+  sync_directory();
+}
+
+bool AtomicWriter::commit_new() {
+  sync();
+  int failed = 0;
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_NOREPLACE) == 0) {
+    temporary_.clear();
+  } else {
+    failed = errno;
+  }
+  // Some file systems cannot do that, but give a file a second name; discard() takes the first.
+  if (failed == EINVAL || failed == ENOSYS) {
+    failed = ::link(temporary_.c_str(), path_.c_str()) == 0 ? 0 : errno;
+  }
+  if (failed != 0 && failed != EEXIST) fail("cannot create", failed);
+  discard();
+  if (failed == 0) sync_directory();
+  return failed == 0;
 }
 
 void remove_stale_temporaries(const std::string& path) {
@@ -113,6 +139,12 @@ void write_file_atomic(const std::string& path, std::span<const std::byte> bytes
 
 void write_file_atomic(const std::string& path, std::string_view text) {
   write_file_atomic(path, std::as_bytes(std::span(text)));
+}
+
+bool write_new_file_atomic(const std::string& path, std::span<const std::byte> bytes) {
+  AtomicWriter writer(path);
+  writer.write(bytes);
+  return writer.commit_new();
 }
 
 }  // namespace pangu::io

@@ -27,10 +27,16 @@ class AtomicWriter {
   // after.
   void commit();
 
+  // The same, but only if there is no file of that name: else false, and the file that is there
+  // stays. Of two writers at once one gets the name.
+  bool commit_new();
+
   // Bytes written so far.
   size_t size_bytes() const { return size_bytes_; }
 
  private:
+  void sync();
+  void sync_directory() const;
   [[noreturn]] void fail(const std::string& doing, int errno_value);
   void discard();
 
@@ -46,5 +52,8 @@ void remove_stale_temporaries(const std::string& path);
 // The whole of `bytes` as the file `path`, atomically.
 void write_file_atomic(const std::string& path, std::span<const std::byte> bytes);
 void write_file_atomic(const std::string& path, std::string_view text);
+
+// The same as a new file; false, and nothing written, if there is a file of that name.
+bool write_new_file_atomic(const std::string& path, std::span<const std::byte> bytes);
 
 }  // namespace pangu::io

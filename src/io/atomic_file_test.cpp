@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "core/testing.h"
+#include "io/mapped_file.h"
 
 using namespace pangu::io;
 namespace fs = std::filesystem;
@@ -23,4 +24,14 @@ TEST_CASE("temporaries of writers that are gone are removed, those of running on
     CHECK_NOTHROW(ours.commit());
   }
   CHECK(fs::exists(folder + "/a"));
+}
+
+TEST_CASE("a new file never replaces one that is there") {
+  const pangu::TestFolder folder;
+  const auto bytes = [](std::string_view text) { return std::as_bytes(std::span(text)); };
+  const std::string path = folder.file("a");
+  CHECK(write_new_file_atomic(path, bytes("first")));
+  CHECK_FALSE(write_new_file_atomic(path, bytes("second")));
+  CHECK(read_text_file(path) == "first");
+  CHECK(std::distance(fs::directory_iterator(folder.path), {}) == 1);
 }

@@ -213,7 +213,16 @@ void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed)
   }
 }
 
-void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures_) {
+TakePicture taker_of(const DrawHooks& hooks, Drawing& drawing) {
+  if (!hooks.on_picture) {
+    return [&drawing](image::Image picture) { drawing.pictures.push_back(std::move(picture)); };
+  }
+  return [&hooks, index = 0](image::Image picture) mutable {
+    hooks.on_picture(index++, std::move(picture));
+  };
+}
+
+void decode_all(const Job& job, const at::Tensor& latents, const TakePicture& take) {
   job.held.let_go();
   const Watch& watch = job.timed.watch();
   job.timed("load decoder", [&] { job.model.latents.load(watch); });
@@ -229,7 +238,7 @@ void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Im
     if (job.canvas.mask.defined() && job.request.composite) {
       picture = composited(picture, job.canvas);
     }
-    pictures_.push_back(std::move(picture));
+    take(std::move(picture));
   }
 }
 

@@ -3,6 +3,7 @@
 // (coop.h) share; not a contract of the room.
 #pragma once
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -129,8 +130,13 @@ void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed)
 at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
                      diffusion::ImageNoise& noise);
 
-// Adds the pictures of latents [N,C,h,w] at the end of the plan, one at a time, so that a picture's
-// last bits do not depend on its neighbours.
-void decode_all(const Job& job, const at::Tensor& latents, std::vector<image::Image>& pictures);
+// Takes the pictures of one drawing in their order.
+using TakePicture = std::function<void(image::Image picture)>;
+// The hooks' taker, or one that adds to the drawing's pictures. Both outlive it.
+TakePicture taker_of(const DrawHooks& hooks, Drawing& drawing);
+
+// Gives the pictures of latents [N,C,h,w] at the end of the plan, one at a time, so that a
+// picture's last bits do not depend on its neighbours.
+void decode_all(const Job& job, const at::Tensor& latents, const TakePicture& take);
 
 }  // namespace pangu::pipeline

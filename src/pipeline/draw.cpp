@@ -121,6 +121,7 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
   return drawn([&](Drawing& drawing) {
     Stopwatch timed(drawing.timings, hooks.watch);
     HeldExperts held;
+    const TakePicture take = taker_of(hooks, drawing);
     const diffusion::Plan plan = plan_of(model, request);
     load_for(model, plan, timed);
     const Canvas canvas = timed("encode pictures",
@@ -137,7 +138,7 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
       for (int i = 0; i < pictures_of_batch.count; ++i) {
         seeds.push_back(*request.seed + static_cast<uint64_t>(pictures_of_batch.first + i));
       }
-      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), drawing.pictures);
+      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), take);
     }
   });
 }
@@ -149,6 +150,7 @@ Drawing draw_each(const Model& model, const Request& shared, const std::vector<W
   return drawn([&](Drawing& drawing) {
     Stopwatch timed(drawing.timings, hooks.watch);
     HeldExperts held;
+    const TakePicture take = taker_of(hooks, drawing);
     const diffusion::Plan plan = plan_of(model, shared);
     load_for(model, plan, timed);
     const Canvas canvas = make_canvas(model, shared, {}, hooks.watch);
@@ -167,7 +169,7 @@ Drawing draw_each(const Model& model, const Request& shared, const std::vector<W
         seeds.push_back(wishes[i].seed);
       }
       const ReadPrompts prompts = read_prompts(job, of_each, {});
-      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), drawing.pictures);
+      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), take);
     }
   });
 }

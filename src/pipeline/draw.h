@@ -23,6 +23,9 @@ struct DrawHooks {
   // members of the stage in their order, the hub first), and the guess that made them. Of this call
   // only: clone what is kept.
   std::function<void(const diffusion::StepInfo&)> on_latents;
+  // Takes every picture as soon as it is done, counted from 0. Drawing::pictures then stays empty,
+  // so that many pictures take no more memory than those of a batch.
+  std::function<void(int index, image::Image picture)> on_picture;
 };
 
 // Seconds by phase, in order of first use: "load text encoder", "text encoder", "load structure",
@@ -30,8 +33,9 @@ struct DrawHooks {
 using Timings = std::vector<std::pair<std::string, double>>;
 
 struct Drawing {
-  std::vector<image::Image> pictures;  // request.count of them, fewer if it was stopped
-  bool stopped = false;                // as DrawHooks::watch wanted
+  // request.count of them, fewer if it was stopped; none if DrawHooks::on_picture took them.
+  std::vector<image::Image> pictures;
+  bool stopped = false;  // as DrawHooks::watch wanted
   Timings timings;
 };
 

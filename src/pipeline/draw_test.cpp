@@ -301,6 +301,25 @@ TEST_CASE("a stopped drawing keeps the pictures that were finished") {
   CHECK(drawing.pictures.size() == 2);
 }
 
+TEST_CASE("who takes the pictures gets each when it is done, before the next is begun") {
+  Toy toy;
+  Request r = toy.request("cat");
+  r.count = 3;
+  const auto kept = draw(toy.model, r).pictures;
+  toy.model.denoising.latent_pixels_a_forward = 0;  // one after the other
+  std::vector<image::Image> taken;
+  int64_t done = 0;
+  DrawHooks hooks;
+  hooks.watch.on_progress = [&](const Progress& p) { done = p.done; };
+  hooks.on_picture = [&](int index, image::Image picture) {
+    CHECK(index == static_cast<int>(taken.size()));
+    CHECK(done == 10 * (index + 1));
+    taken.push_back(std::move(picture));
+  };
+  CHECK(draw(toy.model, r, hooks).pictures.empty());
+  CHECK((taken == kept));
+}
+
 TEST_CASE("a drawing is stopped in whatever phase it is, and a part that fails is no stop") {
   for (const char* phase : {"load", "text", "predict", "encode", "decode"}) {
     CAPTURE(phase);

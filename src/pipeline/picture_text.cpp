@@ -22,7 +22,7 @@ std::map<std::string, std::string> text_of_png(const std::string& path) {
   const io::MappedFile file(path);
   const auto bytes = file.bytes();
   try {
-    return image::read_png_text({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
+    return image::read_text({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
   } catch (const Error& error) {
     throw while_doing("reading '" + path + "'", error);
   }

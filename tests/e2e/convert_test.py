@@ -102,7 +102,7 @@ class Convert(unittest.TestCase):
 
     def draw(self, model, name, arguments):
         out = self.folder / f"{name}.png"
-        done = run("draw", "a red (fox:1.3), snow", "--model", model, *FAST, *arguments, "--out", out)
+        done = run("draw", "a red (fox:1.3), snow", "--model", model, *FAST, *arguments, "--out", out, "--overwrite")
         self.assertEqual(done.returncode, 0, done.stderr)
         return pixels(out)
 

@@ -58,7 +58,7 @@ class Pairs(unittest.TestCase):
         flags = [flag for text in withs for flag in ("--with", text)]
         done = subprocess.run(
             [PROGRAM, "draw", "a red fox", "--model", self.folder / hub, "--size", size, "--steps", "3", "--seed", "5",
-             "--dtype", "f32", "--threads", "1", "--quiet", *flags, "--out", out],
+             "--dtype", "f32", "--threads", "1", "--quiet", *flags, "--out", out, "--overwrite"],
             capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
         if fails:
             self.assertEqual(done.returncode, 2, done.stderr)

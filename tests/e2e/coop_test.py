@@ -121,7 +121,7 @@ class Coop(unittest.TestCase):
         return done.stdout.decode()
 
     def coop(self, name, text, *arguments):
-        self.ok("coop", self.recipe(text), *FAST, *arguments, "--out", self.path(name))
+        self.ok("coop", self.recipe(text), *FAST, *arguments, "--out", self.path(name), "--overwrite")
         return pixels(self.path(name))
 
     def test_a_recipe_draws_and_repeats_from_its_own_file(self):
@@ -149,7 +149,7 @@ class Coop(unittest.TestCase):
         for sampler, noise in (("euler", "torch-cpu"), ("euler_a", "numpy"), ("dpmpp_2m", "philox"),
                                ("dpmpp_sde", "torch-cpu"), ("heun", "philox")):
             self.ok("draw", "a red apple, 3D render", "--size", "128", "--steps", 2, "--seed", 1, *FAST,
-                    "--sampler", sampler, "--noise", noise, "--out", self.path("p.png"))
+                    "--sampler", sampler, "--noise", noise, "--out", self.path("p.png"), "--overwrite")
             shared = f'sampler = "{sampler}"\nnoise = "{noise}"\n'
             self.assertEqual(pixels(self.path("p.png")), self.coop("c.png", shared + TWO + "weight = 0\n"), sampler)
 
@@ -157,7 +157,7 @@ class Coop(unittest.TestCase):
         out = self.path("out.png")
         for example in sorted(EXAMPLES.glob("*.toml")):
             for width, height in ((256, 256), (384, 256)):
-                self.ok("coop", example, *FAST, "--steps", 2, "--size", f"{width}x{height}", "--out", out)
+                self.ok("coop", example, *FAST, "--steps", 2, "--size", f"{width}x{height}", "--out", out, "--overwrite")
                 self.assertEqual(size(out), (width, height), example)
         lines = write_png(self.path("lines.png"), 128, lambda x, y: 255 if x in (40, 88) or y in (40, 88) else 0)
         text = (EXAMPLES / "text_edges.toml").read_text(encoding="utf-8")
@@ -168,9 +168,9 @@ class Coop(unittest.TestCase):
     def test_the_picked_bridges_are_said_in_one_line(self):
         loud = [flag for flag in FAST if flag != "--quiet"]
         for flags, lines in ((loud, ["bridges: text to edges exact, edges to text exact"]), (FAST, [])):
-            done = run("coop", EXAMPLES / "text_edges.toml", *flags, "--steps", 1, "--size", 128, "--out",
-                       self.path("out.png"))
-            self.assertEqual(done.stderr.decode().splitlines(), lines)
+            done = run("coop", EXAMPLES / "text_edges.toml", *flags, "--steps", 1, "--size", 128, "--seed", 3, "--out",
+                       self.path("out.png"), "--overwrite")
+            self.assertEqual(done.stderr.decode().splitlines(), [*lines, "seed 3"])
 
     def test_a_tiny_autoencoder_bridges_where_it_is_asked_for(self):
         recipe = f"""prompt = "a red apple, 3D render"
@@ -213,12 +213,12 @@ model = "models/low"
     def test_a_changed_input_is_named_when_a_picture_is_drawn_again(self):
         mask = write_png(self.path("mask.png"), 128, lambda x, y: 2 * x)
         self.coop("a.png", TWO + f'mask = "{mask}"\n')
-        again = ["coop", "--from", self.path("a.png"), *FAST, "--out", self.path("b.png")]
-        self.assertEqual(run(*again).stderr, b"")
+        again = ["coop", "--from", self.path("a.png"), *FAST, "--out", self.path("b.png"), "--overwrite"]
+        self.assertEqual(run(*again).stderr, b"seed 1\n")
         write_png(mask, 128, lambda x, y: 2 * y)
         done = run(*again)
         self.assertEqual(done.returncode, 0)
-        self.assertEqual(done.stderr.count(b"\n"), 1)
+        self.assertEqual(done.stderr.count(b"\n"), 2)
         self.assertIn(f"warning: '{mask}'", done.stderr.decode())
         self.assertNotEqual(pixels(self.path("a.png")), pixels(self.path("b.png")))
         mask.unlink()

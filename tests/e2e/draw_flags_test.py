@@ -75,7 +75,7 @@ class DrawFlags(unittest.TestCase):
         named = [str(cls.folder / flag[1:]) if str(flag).startswith("@") else str(flag) for flag in flags]
         return subprocess.run(
             [PROGRAM, "draw", prompt, "--model", cls.folder / model, "--size", size, "--steps", str(steps), *FAST,
-             *named, "--out", cls.folder / "out.png"],
+             *named, "--out", cls.folder / "out.png", "--overwrite"],
             capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
 
     @classmethod

@@ -52,7 +52,7 @@ class Draw(unittest.TestCase):
         return pathlib.Path(self.folder.name) / name
 
     def draw(self, name, *arguments):
-        done = run("draw", *arguments, *FAST, "--out", self.path(name))
+        done = run("draw", *arguments, *FAST, "--out", self.path(name), "--overwrite")
         self.assertEqual(done.returncode, 0, done.stderr)
         return self.path(name)
 

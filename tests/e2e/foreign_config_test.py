@@ -73,7 +73,7 @@ class ForeignConfig(unittest.TestCase):
 
     def picture(self, model):
         out = self.folder / f"{model.name}.png"
-        done = run("draw", "--model", model, "fox", "-o", out, *DRAW)
+        done = run("draw", "--model", model, "fox", "-o", out, "--overwrite", *DRAW)
         self.assertEqual(done.returncode, 0, done.stderr)
         return subprocess.run([sys.executable, "-c", PIXELS, str(out)], capture_output=True, check=True).stdout
 

@@ -69,6 +69,18 @@ class Stop(unittest.TestCase):
         self.assertIn(f"stopped after {len(kept)} of 10000 pictures", err)
         self.assertEqual(sorted(self.out.iterdir()), kept)
 
+    def test_a_picture_is_on_disk_as_soon_as_it_is_done(self):
+        process = self.start("--count", "10000", "--steps", "1", "--size", "64", "--guidance", "1")
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None and len(list(self.out.glob("a-*.png"))) < 2:
+            time.sleep(0.02)
+        process.kill()  # without a chance to write what it may hold
+        process.communicate(timeout=60)
+        kept = sorted(self.out.glob("a-*.png"))
+        self.assertGreaterEqual(len(kept), 2)
+        for path in kept:
+            self.assertTrue(path.read_bytes().endswith(b"IEND\xaeB`\x82"), path)
+
 
 if __name__ == "__main__":
     unittest.main(argv=sys.argv[:1])

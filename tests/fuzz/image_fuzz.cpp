@@ -1,9 +1,10 @@
 // Any bytes are either refused with an Error or decoded into a well-formed picture of the size that
-// the header announced; a PNG's text is read under the same rule.
+// the header announced; a picture's text is read under the same rule, and written again the same.
 #include <cstdint>
 #include <cstdlib>
 
 #include "core/error.h"
+#include "image/exif_text.h"
 #include "image/image.h"
 
 using namespace pangu::image;
@@ -42,7 +43,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   refused_or_done([&] {
     // Guarded by a peek: reading text may have to decode pixels of the full size.
     peek_image(bytes, kLimits);
-    read_png_text(bytes);
+    const TextChunks text = read_text(bytes);
+    require(text_of_exif(exif_of_text(text)).size() <= text.size());
   });
   return 0;
 }

@@ -198,10 +198,10 @@ int steps_of(const Cooperation& coop) {
   return static_cast<int>(count);
 }
 
-// Adds the pictures of one of several batches.
+// Gives the pictures of one of several batches.
 void draw_batch(const Cooperation& coop, const PreparedStages& stages,
                 const std::vector<uint64_t>& seeds, const DrawHooks& hooks, int batch_number,
-                int batch_count, Stopwatch& timed, Drawing& drawing) {
+                int batch_count, Stopwatch& timed, const TakePicture& take) {
   const auto batch = static_cast<int64_t>(seeds.size());
   const auto kind = diffusion::noise_kind_from(*coop.request.noise);
   diffusion::ImageNoise noise(kind, seeds);
@@ -249,7 +249,7 @@ void draw_batch(const Cooperation& coop, const PreparedStages& stages,
         return true;
       },
       sampler_options(*coop.hub, coop.request));
-  decode_all(*stages.back().front().job, x[0], drawing.pictures);
+  decode_all(*stages.back().front().job, x[0], take);
 }
 
 }  // namespace
@@ -259,10 +259,11 @@ Drawing draw(const Cooperation& coop, const DrawHooks& hooks) {
   return drawn([&](Drawing& drawing) {
     Stopwatch timed(drawing.timings, hooks.watch);
     HeldExperts held;
+    const TakePicture take = taker_of(hooks, drawing);
     const PreparedStages stages = prepared(coop, {}, timed, held);
     for (int i = 0; i < coop.request.count; ++i) {
       draw_batch(coop, stages, {*coop.request.seed + static_cast<uint64_t>(i)}, hooks, i,
-                 coop.request.count, timed, drawing);
+                 coop.request.count, timed, take);
     }
   });
 }
@@ -273,6 +274,7 @@ Drawing draw_each(const Cooperation& coop, const std::vector<CoopWish>& wishes, 
   return drawn([&](Drawing& drawing) {
     Stopwatch timed(drawing.timings, hooks.watch);
     HeldExperts held;
+    const TakePicture take = taker_of(hooks, drawing);
     const size_t group = static_cast<size_t>(std::max(1, at_once));
     const size_t batches = (wishes.size() + group - 1) / group;
     for (size_t b = 0; b < batches; ++b) {
@@ -283,7 +285,7 @@ Drawing draw_each(const Cooperation& coop, const std::vector<CoopWish>& wishes, 
       for (const CoopWish& wish : batch) seeds.push_back(wish.seed);
       const PreparedStages stages = prepared(coop, batch, timed, held);
       draw_batch(coop, stages, seeds, hooks, static_cast<int>(b), static_cast<int>(batches), timed,
-                 drawing);
+                 take);
     }
   });
 }

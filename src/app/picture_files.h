@@ -1,0 +1,54 @@
+// Pictures of a drawing on their way to files or to standard output: names, formats, and that no
+// picture is lost. --out may be
+//
+//   nothing              pangu-{date}-{number}-{seed}.png here
+//   apple.png            this file; .jpg and .webp as well. Several get apple-0.png, apple-1.png,
+//   ... cats/  or  cats      a folder, made if need be, with names as above {date}/{number}
+//   {prompt}.png   a pattern: {number} counts up over what lies there, {seed},
+//                        {index}, {date}, {time}, {model} and every key of a request
+//   -                    the PNG itself to standard output
+#pragma once
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+#include "app/commands.h"
+#include "app/warnings.h"
+#include "image/image.h"
+#include "io/file_series.h"
+#include "pipeline/request.h"
+
+namespace pangu::app {
+
+class PictureFiles {
+ public:
+  // request: resolved; its seed and count name the files. `count`: of pictures, where it is not
+  // that of the request. Tries the place. Error kBadInput for a name of another format, kIo if
+  // nothing can be written there.
+  PictureFiles(const OutputArgs& said, const pipeline::Request& request, const std::string& model,
+               Warnings& warnings, std::optional<int> count = {});
+
+  // Writes picture `index`; its name, or nothing if it went to standard output. Error kIo.
+  std::optional<std::string> write(int index, const image::Image& picture,
+                                   const image::TextChunks& text);
+
+  int count() const { return count_; }                  // of pictures to come
+  int written() const { return written_; }              // so far
+  double seconds() const { return seconds_; }           // of encoding and writing
+  const nlohmann::json& list() const { return list_; }  // [{"file", "seed"}, ...]
+
+ private:
+  std::string pattern_;
+  image::FileFormat format_ = image::FileFormat::kPng;
+  uint64_t seed_;
+  int count_, written_ = 0;
+  double seconds_ = 0;
+  std::optional<io::FileSeries> series_;  // none: standard output
+  nlohmann::json list_ = nlohmann::json::array();
+  Warnings& warnings_;
+};
+
+// Error kBadInput for an --out that can never be one, so that it is told before a model is read.
+void check_out(const OutputArgs& said);
+
+}  // namespace pangu::app
