@@ -222,7 +222,7 @@ void add_data(CLI::App& app, DataArgs& args) {
   CLI::App* check = action("check", "Decode every picture and name those that cannot be read");
   input(check);
   check->add_flag("--json", args.json, "Print JSON");
-  CLI::App* scenes = action("scenes", "Compose scenes of two to four cut-outs with exact captions");
+  CLI::App* scenes = action("scenes", "Compose scenes of one to four cut-outs with exact captions");
   input(scenes);
   output(scenes);
   scenes->add_option("--count", args.count, "How many")
@@ -232,6 +232,9 @@ void add_data(CLI::App& app, DataArgs& args) {
       ->capture_default_str()
       ->check(CLI::Range(16, 4096));
   scenes->add_option("--seed", args.seed, "Seed")->capture_default_str();
+  scenes->add_option("--most", args.most_things, "Things in a scene, at most; fewer are larger")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 4));
   scenes->add_flag("--heldout", args.heldout, "The held-out scenes instead of training scenes");
 }
 

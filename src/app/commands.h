@@ -108,6 +108,7 @@ struct DataArgs {
   int count = 1000;
   int size_px = 256;
   uint64_t seed = 0;
+  int most_things = 4;  // of a scene
   bool heldout = false;
 
   bool json = false;

@@ -57,6 +57,7 @@ int compose_scenes(const DataArgs& args) {
   const std::vector<data::Item> items = data::open_dataset(args.input, report);
   data::SceneOptions options;
   options.width_px = options.height_px = args.size_px;
+  options.most_things = args.most_things;
   const data::SceneBook book(items, options);
   const auto count = static_cast<size_t>(args.count);
   std::vector<data::ScenePlan> plans;

@@ -174,7 +174,9 @@ void describe(ScenePlan& plan_) {
   static const std::map<std::string, std::pair<std::string, std::string>> kStyles = {
       {"3d", {"3D render", "三维渲染"}},
       {"flat", {"flat icon", "扁平图标"}},
-      {"shaded", {"shaded emoji", "立体表情"}}};
+      {"shaded", {"shaded emoji", "立体表情"}},
+      {"gradient", {"gradient icon", "渐变图标"}},
+      {"simple", {"simple emoji", "简约表情"}}};
   if (const auto style = kStyles.find(plan_.style); style != kStyles.end()) {
     plan_.captions_en.push_back(plan_.captions_en[0] + ", " + style->second.first);
     plan_.captions_zh.push_back(plan_.captions_zh[0] + "，" + style->second.second);
@@ -268,7 +270,8 @@ ScenePlan SceneBook::chosen(Rng& rng_) const {
   plan.kind = choose_kind(options_, !style->countable.empty(), rng_);
   size_t count = 1;
   if (plan.kind == SceneKind::kPosition) count = 2;
-  if (plan.kind == SceneKind::kTogether) count = 2 + rng_.below(3);
+  const auto more = static_cast<uint64_t>(options_.most_things - 1);  // than one
+  if (plan.kind == SceneKind::kTogether) count = 2 + rng_.below(more);
   std::set<std::string> taken;
   while (plan.things.size() < count) {
     const size_t index = plan.kind == SceneKind::kCount
@@ -279,7 +282,7 @@ ScenePlan SceneBook::chosen(Rng& rng_) const {
     if (!say_colour) thing.words.colour_en.clear(), thing.words.colour_zh.clear();
     if (taken.insert(thing.words.name_en).second) plan.things.push_back(std::move(thing));
   }
-  if (plan.kind == SceneKind::kCount) plan.things.resize(2 + rng_.below(3), plan.things[0]);
+  if (plan.kind == SceneKind::kCount) plan.things.resize(2 + rng_.below(more), plan.things[0]);
   if (plan.kind == SceneKind::kPosition) plan.relation = kRelations[rng_.below(4)].name;
   choose_background(options_, plan.kind == SceneKind::kSingle, rng_, plan);
   plan.key = key_of(plan);

@@ -28,6 +28,7 @@ struct SceneOptions {
   double white_probability = 0.4;      // of an unsaid white background, where the kind allows it
   double gradient_probability = 0.25;  // of the other backgrounds
   double colour_probability = 0.35;    // that a thing's colour is said, where it is known
+  int most_things = 4;                 // 2 to 4; fewer are larger
 };
 
 struct SceneThing {

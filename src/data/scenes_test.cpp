@@ -132,6 +132,25 @@ TEST_CASE("only cut-outs that are trained on and plainly named stand in scenes")
   }
 }
 
+TEST_CASE("no scene has more things than asked for, and fewer things are larger") {
+  const std::vector<Item> items = farm();
+  SceneOptions options;
+  options.single_weight = 0;  // one thing has a size of its own
+  double sides[2] = {0, 0};
+  for (const int most : {2, 4}) {
+    options.most_things = most;
+    const SceneBook book(items, options);
+    std::set<size_t> counts;
+    for (uint64_t i = 0; i < 200; ++i) {
+      const ScenePlan plan = book.training_scene(7, i);
+      counts.insert(plan.things.size());
+      sides[most / 4] += plan.things[0].cell.width;  // of 200 scenes
+    }
+    CHECK(counts == (most == 2 ? std::set<size_t>{2} : std::set<size_t>{2, 3, 4}));
+  }
+  CHECK(sides[0] > sides[1]);
+}
+
 TEST_CASE("held-out scenes are fixed, different, and never trained on, however they are worded") {
   const auto items = farm();
   const SceneBook book(items, {});
