@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Makes the dataset of the mini model from pinned packages, with one command.
 
-    python tools/mini_dataset.py --out DIR [--cache DIR] [--pack DIR]
+    python tools/mini_dataset.py --out DIR [--edition 1|2] [--cache DIR] [--pack DIR]
 
+The first edition (973 concepts in three styles) is what models are scored on, the second (all
+concepts, five styles, synonyms in the captions) what they are trained on; mini_data/editions.py.
 DIR gets images/STYLE/CODEPOINTS.webp (RGBA cut-outs), manifest.jsonl, words.txt, NOTICE and
 stats.json; --pack writes WebDataset shards. Needs Pillow, fontTools and numpy, npm, apt-get,
 dpkg-deb and rsvg-convert. Not needed to run the program.
@@ -11,6 +13,7 @@ Held-out sets are fixed for ever by SHA-256 (first 8 bytes, big-endian, modulo 1
   heldout_concept: hash(concept_id) < 500; all styles of 5 % of the concepts.
   heldout_pair: of the other concepts, hash(concept_id + "/" + style) < 1000, 10 % of the pairs; if
   that took every style of a concept, the style with the largest hash is trained on after all.
+The second edition holds out the same, near copies of it, and by the same rule of what it adds.
 """
 import argparse
 import collections
@@ -22,47 +25,53 @@ import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from mini_data import captions, colours, concepts, fetch, names, pack, pictures  # noqa: E402
+from mini_data import (captions, colours, concepts, editions, fetch, names, pack,  # noqa: E402
+                       pictures, wordings)
 
-STYLE_ORDER = ("3d", "flat", "shaded")
-STYLE_PACKAGE = {"3d": "fluent3d", "flat": "fluentflat", "shaded": "noto"}
-STYLE_PART = {"3d": "high", "flat": "high", "shaded": "low"}
 CLDR_FOLDER = "./usr/share/unicode/cldr/common/annotations/"
 NOTO_FILE = "./usr/share/fonts/truetype/noto/NotoColorEmoji.ttf"
 SHARD_BYTES = 12_000_000
 TOOLS = ("npm", "apt-get", "dpkg-deb", "rsvg-convert")
 
 
-def split_of(concept_id: str, styles: list[str]) -> dict[str, str]:
-    """Style -> split for one concept; the rule is in the file comment."""
-    if captions.number_of(concept_id) % 10_000 < 500:
-        return {style: "heldout_concept" for style in styles}
-    scores = {s: captions.number_of(f"{concept_id}/{s}") % 10_000 for s in styles}
-    held = {s for s in styles if scores[s] < 1000}
-    if held == set(styles):
-        held.discard(max(styles, key=lambda s: (scores[s], s)))
-    return {s: "heldout_pair" if s in held else "train" for s in styles}
-
-
-def load_sources(cache: pathlib.Path) -> dict:
-    opened = {key: fetch.open_archive(p, fetch.fetch(p, cache))
-              for key, p in fetch.PACKAGES.items()}
+def load_sources(cache: pathlib.Path, packages) -> dict:
+    opened = {key: fetch.open_archive(fetch.PACKAGES[key], fetch.fetch(fetch.PACKAGES[key], cache))
+              for key in packages}
 
     def json_of(key, name):
-        return pictures.load_json(fetch.read_member(opened[key], name))
+        return pictures.load_json(fetch.read_member(opened[key], f"package/{name}"))
 
-    return {
-        "english": json_of("emojibase", "package/en/data.json"),
-        "chinese": json_of("emojibase", "package/zh/data.json"),
-        "messages": json_of("emojibase", "package/en/messages.json"),
+    sources = {
+        "english": json_of("emojibase", "en/data.json"),
+        "chinese": json_of("emojibase", "zh/data.json"),
+        "messages": json_of("emojibase", "en/messages.json"),
+        "shortcodes": [json_of("emojibase", f"en/shortcodes/{name}.json")
+                       for name in ("cldr", "emojibase", "github", "joypixels")],
         "cldr": {lang: captions.read_cldr(fetch.read_member(opened["cldr"],
                                                             f"{CLDR_FOLDER}{lang}.xml"))
                  for lang in ("en", "zh")},
-        "icons": json_of("fluentflat", "package/icons.json"),
-        "chars": json_of("fluentflat", "package/chars.json"),
-        "3d": opened["fluent3d"],
-        "noto": fetch.read_member(opened["noto"], NOTO_FILE),
+        "archives": opened,
     }
+    for key in ("fluentflat", "notosvg"):
+        if key in opened:
+            sources[key] = (json_of(key, "icons.json"), json_of(key, "chars.json"))
+    return sources
+
+
+def read_pictures(sources: dict, styles: dict[str, editions.Style],
+                  wanted: set[str]) -> dict[str, dict[str, tuple[bytes, int, int]]]:
+    """Style -> concept id -> encoded picture, width, height."""
+    archives = sources["archives"]
+    readers = {
+        "fluent3d": lambda: pictures.read_3d(archives["fluent3d"], wanted),
+        "fluentflat": lambda: pictures.read_iconify(*sources["fluentflat"], wanted),
+        "notosvg": lambda: pictures.read_iconify(*sources["notosvg"], wanted),
+        "noto": lambda: pictures.read_shaded(fetch.read_member(archives["noto"], NOTO_FILE),
+                                             wanted),
+        "fluentmodern": lambda: pictures.read_fluent_modern(archives["fluentmodern"],
+                                                            sources["fluentflat"][1], wanted),
+        "twemoji": lambda: pictures.read_twemoji(archives["twemoji"], wanted)}
+    return {style: readers[source.package]() for style, source in styles.items()}
 
 
 def is_colourable(concept, chinese: str) -> bool:
@@ -71,46 +80,136 @@ def is_colourable(concept, chinese: str) -> bool:
     return not (face or concept.group == "people-body" or chinese.startswith("一"))
 
 
-def make_records(chosen, found, cldr) -> list[dict]:
+def words_of(concept, english: str, chinese: str, cldr) -> tuple[list[str], list[str]]:
+    """Keywords in English and Chinese."""
+    kind_en, kind_zh = (captions.KIND_OF.get(concept.concept_id)
+                        or captions.KINDS.get(concept.subgroup)
+                        or wordings.MORE_KINDS.get(concept.subgroup, ("", "")))
+    characters = characters_of(concept.concept_id)
+    return (captions.keywords_en(english, kind_en, cldr["en"].get(characters) or concept.tags_en),
+            captions.keywords_zh(chinese, kind_zh, cldr["zh"].get(characters) or concept.tags_zh))
+
+
+def characters_of(concept_id: str) -> str:
+    return "".join(chr(int(part, 16)) for part in concept_id.split("-"))
+
+
+def record_of(concept, style: str, source: editions.Style, picture, split: str, english: str,
+              chinese: str, use: str) -> dict:
+    """A line of the manifest, but for its captions."""
+    data, width, height = picture
+    package = fetch.PACKAGES[source.package]
+    colour = (colours.main_colour(data, english, chinese) if is_colourable(concept, chinese)
+              else None)
+    return {
+        "file": f"images/{style}/{concept.concept_id}.webp", "concept": english,
+        "concept_id": concept.concept_id, "group": concept.group, "style": style,
+        "part": "high" if min(width, height) >= pictures.SIZE_PX else "low",
+        "licence": package.licence, "source": package.source, "width": width,
+        "height": height, "split": split,
+        "names": {"en": english, "zh": chinese},
+        "phrase_en": captions.with_article(english, use),
+        "measure_zh": captions.measure_of(concept.concept_id, concept.subgroup, chinese, use),
+        "colour": {"en": colour[0], "zh": colour[1]} if colour else None}
+
+
+def colour_of(record: dict) -> tuple[str, str] | None:
+    return (record["colour"]["en"], record["colour"]["zh"]) if record["colour"] else None
+
+
+def names_of_first(concept, table) -> tuple[str, str, str]:
+    """English, Chinese, use."""
+    english, chinese, use = table.get(concept.concept_id, ("", "", ""))
+    return captions.lower_english(english or concept.label_en), chinese or concept.label_zh, use
+
+
+def make_records(chosen, found, sources) -> list[dict]:
+    """Of the first edition."""
     table = names.load()
     records = []
     for concept in chosen:
         cid = concept.concept_id
-        styles = [s for s in STYLE_ORDER if cid in found[s]]
+        styles = [s for s in editions.FIRST if cid in found[s]]
         if not set(styles) & {"3d", "flat"}:
             continue
-        english, chinese, use = table.get(cid, ("", "", ""))
-        english = captions.lower_english(english or concept.label_en)
-        chinese = chinese or concept.label_zh
-        kind_en, kind_zh = captions.KIND_OF.get(cid) or captions.KINDS[concept.subgroup]
-        characters = "".join(chr(int(part, 16)) for part in cid.split("-"))
-        words_en = captions.keywords_en(english, kind_en,
-                                        cldr["en"].get(characters) or concept.tags_en)
-        words_zh = captions.keywords_zh(chinese, kind_zh,
-                                        cldr["zh"].get(characters) or concept.tags_zh)
-        measure = captions.measure_of(cid, concept.subgroup, chinese, use)
-        splits = split_of(cid, styles)
+        english, chinese, use = names_of_first(concept, table)
+        words_en, words_zh = words_of(concept, english, chinese, sources["cldr"])
+        splits = editions.split_of(cid, styles)
         for style in styles:
-            data, width, height = found[style][cid]
-            package = fetch.PACKAGES[STYLE_PACKAGE[style]]
-            colour = (colours.main_colour(data, english, chinese)
-                      if is_colourable(concept, chinese) else None)
-            records.append({
-                "file": f"images/{style}/{cid}.webp", "concept": english, "concept_id": cid,
-                "group": concept.group, "style": style, "part": STYLE_PART[style],
-                "licence": package.licence, "source": package.source, "width": width,
-                "height": height, "split": splits[style],
-                "names": {"en": english, "zh": chinese},
-                "phrase_en": captions.with_article(english, use),
-                "measure_zh": measure,
-                "colour": {"en": colour[0], "zh": colour[1]} if colour else None,
-                "captions": captions.compose(cid, style, english, chinese, use, measure, words_en,
-                                             words_zh, colour)})
+            record = record_of(concept, style, editions.FIRST[style], found[style][cid],
+                               splits[style], english, chinese, use)
+            record["captions"] = captions.compose(
+                cid, style, english, chinese, use, record["measure_zh"], words_en, words_zh,
+                colour_of(record))
+            records.append(record)
     return records
 
 
-def write_dataset(records, found, out: pathlib.Path) -> dict:
-    for style in STYLE_ORDER:
+def synonym_table(chosen, named, sources) -> list[dict[str, list[str]]]:
+    """Concept id -> synonyms, in English and in Chinese."""
+    english, chinese = {}, {}
+    for concept in chosen:
+        cid = concept.concept_id
+        if concept.group in ("flags", "symbols") or concept.subgroup.startswith("face-"):
+            continue  # their codes are no names ("blowing a kiss")
+        name_en, name_zh, _ = named[cid]
+        characters = characters_of(cid)
+        tags_en = [*sources["cldr"]["en"].get(characters, ()), *concept.tags_en]
+        tags_zh = [*sources["cldr"]["zh"].get(characters, ()), *concept.tags_zh]
+        codes = []
+        for table in sources["shortcodes"]:
+            entry = table.get(concept.hexcode, [])
+            codes += [entry] if isinstance(entry, str) else entry
+        is_person = concept.group == "people-body"  # the end of whose name is a kind of people
+        english[cid] = (([] if is_person else wordings.names_within(name_en, tags_en))
+                        + wordings.shortcodes_of(name_en, tags_en, codes))
+        chinese[cid] = [] if is_person else wordings.names_within_zh(name_zh, tags_zh)
+    return [wordings.synonyms(english, {c: n[0] for c, n in named.items()}),
+            wordings.synonyms(chinese, {c: n[1] for c, n in named.items()})]
+
+
+def make_second_records(chosen, found, first_records, sources) -> list[dict]:
+    table = names.load()
+    first = {}
+    for record in first_records:
+        first.setdefault(record["concept_id"], []).append(record)
+    held_ids = {r["concept_id"] for r in first_records if r["split"] == "heldout_concept"}
+    named = {}
+    for concept in chosen:
+        english, chinese, use = names_of_first(concept, table)
+        if concept.concept_id not in first:
+            english = wordings.plain_name_en(english)
+            chinese = wordings.plain_name_zh(chinese, concept.subgroup)
+            use = wordings.use_of(concept.subgroup, use)
+        named[concept.concept_id] = (english, chinese, use)
+    held_names = [{named[cid][i] for cid in held_ids} for i in (0, 1)]
+    synonyms_en, synonyms_zh = synonym_table(chosen, named, sources)
+    records = []
+    for concept in chosen:
+        cid = concept.concept_id
+        english, chinese, use = named[cid]
+        styles = [s for s in editions.SECOND if cid in found[s]]
+        if not styles:
+            continue
+        first_styles = [r["style"] for r in first.get(cid, [])]
+        near = cid not in first and editions.near_held_out(cid, english, held_names[0], held_ids)
+        splits = editions.split_of_second(cid, styles, first_styles, near)
+        words = [[word for word in some if word not in held] for some, held in
+                 zip(words_of(concept, english, chinese, sources["cldr"]), held_names)]
+        for style in styles:
+            source = editions.SECOND[style]
+            record = record_of(concept, style, source, found[style][cid], splits[style], english,
+                               chinese, use)
+            record["captions"] = wordings.compose(
+                captions.number_of(f"{cid}/{style}/wordings"), source.words, (english, chinese),
+                use, record["measure_zh"], tuple(words),
+                (synonyms_en.get(cid, []), synonyms_zh.get(cid, [])), colour_of(record))
+            records.append(record)
+    return records
+
+
+def write_dataset(records, found, packages, out: pathlib.Path) -> dict:
+    for style in found:
         folder = out / "images" / style
         folder.mkdir(parents=True, exist_ok=True)
         kept = {f"{r['concept_id']}.webp" for r in records if r["style"] == style}
@@ -127,7 +226,7 @@ def write_dataset(records, found, out: pathlib.Path) -> dict:
     (out / "words.txt").write_text("".join("\t".join(w) + "\n" for w in words), encoding="utf-8")
     notice = ["Pictures, names and keywords come from these packages:"]
     notice += [f"- {p.source} ({p.client}), {p.licence}. {p.attribution}"
-               for p in fetch.PACKAGES.values()]
+               for p in (fetch.PACKAGES[key] for key in packages)]
     (out / "NOTICE").write_text("\n".join(notice) + "\n", encoding="utf-8")
     stats = {
         "pictures": len(records),
@@ -147,6 +246,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, required=True, help="dataset folder to write")
+    parser.add_argument("--edition", type=int, choices=(1, 2), default=1,
+                        help="1: the ruler; 2: more concepts, styles and wordings")
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     parser.add_argument("--cache", type=pathlib.Path, default=pathlib.Path(base) / "pangu-draw",
                         help="folder for the fetched packages")
@@ -157,16 +258,22 @@ def main() -> None:
         sys.exit(f"data build: expected the programs {', '.join(TOOLS)}, found no {', '.join(missing)}; "
                  "hint: `pangu-draw data build` by the launcher installs them on Debian")
     start = time.monotonic()
-    sources = load_sources(args.cache)
-    chosen = concepts.choose(sources["english"], sources["chinese"], sources["messages"],
-                             pictures.concept_id_of)
-    wanted = {c.concept_id for c in chosen}
-    found = {"3d": pictures.read_3d(sources["3d"], wanted),
-             "flat": pictures.read_flat(sources["icons"], sources["chars"], wanted),
-             "shaded": pictures.read_shaded(sources["noto"], wanted)}
-    records = make_records(chosen, found, sources["cldr"])
+    packages = editions.FIRST_PACKAGES if args.edition == 1 else tuple(fetch.PACKAGES)
+    sources = load_sources(args.cache, packages)
+
+    def chosen_concepts(every: bool):
+        return concepts.choose(sources["english"], sources["chinese"], sources["messages"],
+                               pictures.concept_id_of, every)
+
+    chosen = chosen_concepts(every=False)
+    found = read_pictures(sources, editions.FIRST, {c.concept_id for c in chosen})
+    records = make_records(chosen, found, sources)
+    if args.edition == 2:
+        chosen = chosen_concepts(every=True)
+        found = read_pictures(sources, editions.SECOND, {c.concept_id for c in chosen})
+        records = make_second_records(chosen, found, records, sources)
     args.out.mkdir(parents=True, exist_ok=True)
-    stats = write_dataset(records, found, args.out)
+    stats = write_dataset(records, found, packages, args.out)
     print(json.dumps(stats, indent=1, sort_keys=True))
     if args.pack:
         shards = pack.pack(args.out, args.pack, SHARD_BYTES)

@@ -4,58 +4,65 @@
 # The texture generator's training writes the whole model, which is copied to --model.
 #
 #   tools/train_mini.sh --minutes N [--piece M] [--device cpu|cuda] [--data DIR] [--work DIR]
-#                       [--model DIR] [--vae-share P] [--no-scores]
+#                       [--model DIR] [--start DIR] [--vae-share P] [--no-scores]
 #   tools/train_mini.sh --export DIR | --import DIR [--work DIR]
 #
 # N is the training time of everything together: the autoencoder gets at most --vae-share percent of
-# it (default 30; 0 takes the one of --model), the structure generator two thirds of the rest. How long
+# it (default 30; 0 takes the one of --start or --model), the structure generator two thirds of the rest. How long
 # a network has been trained is read from its metrics, so that the same command goes on where it
 # stopped, and a larger N trains the generators on; an autoencoder that has had its share stays as it
 # is, because cached latents and both generators depend on it. --piece stops after about M minutes, with exit
 # code 75 while there is more to do:
 #   until tools/train_mini.sh --minutes 120 --piece 10; do [ $? = 75 ] || break; done
-# --data is a dataset folder, or one of shards by `pangu-draw data pack`. --export writes the state of
+# --data is a dataset folder, or one of shards by `pangu-draw data pack`; without it, the second edition
+# of tools/mini_dataset.py. Scores are on the first edition. --start is a model folder whose generators'
+# weights these begin with, in its latents (--vae-share 0). --export writes the state of
 # the three trainings in files of at most 15 MB, --import reads it back.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly more_to_do=75
-minutes="" piece=1000000 device=cpu work=out/mini data="" model=models/mini vae_share=30 scores=1
+minutes="" piece=1000000 device=cpu work=out/mini data="" model=models/mini start="" vae_share=30 scores=1
 export_to="" import_from=""
 fail() { echo "train_mini: $*" >&2; exit 2; }
 while [ $# -gt 0 ]; do
   case $1 in
     --no-scores) scores=0; shift; continue ;;
-    --minutes|--piece|--device|--work|--data|--model|--vae-share|--export|--import) ;;
+    --minutes|--piece|--device|--work|--data|--model|--start|--vae-share|--export|--import) ;;
     *) fail "unknown option '$1'; the file $0 begins with those it knows" ;;
   esac
   [ $# -ge 2 ] || fail "$1: expected a value, found none"
   case $1 in
     --minutes) minutes=$2 ;; --piece) piece=$2 ;; --device) device=$2 ;; --work) work=$2 ;;
-    --data) data=$2 ;; --model) model=$2 ;; --vae-share) vae_share=$2 ;;
+    --data) data=$2 ;; --model) model=$2 ;; --start) start=$2 ;; --vae-share) vae_share=$2 ;;
     --export) export_to=$2 ;; --import) import_from=$2 ;;
   esac
   shift 2
 done
 program=${PANGU_DRAW:-./pangu-draw} python=${PANGU_PYTHON:-.venv/bin/python}
-data=${data:-$work/dataset}
+readonly ruler=$work/dataset scenes=$work/scenes
+data=${data:-$work/second}
 precision=bf16
 if [ "$device" = cpu ] && ! grep -qE 'avx512_bf16|amx_bf16' /proc/cpuinfo; then precision=no; fi # f32 is faster then
 
 readonly parts="vae_half vae structure texture"
 declare -A output=([vae_half]=vae_half [vae]=vae_run [structure]=structure [texture]=texture)
+declare -A network=([structure]=unet [texture]=unet_texture) # of a model folder
 # Sets `command` to `pangu-draw train` of PART, with the folders of this run and further OPTIONS.
 command_for() {
-  local part=$1
+  local part=$1 folders="\"$data\""
   shift
+  [ "$part" != structure ] || folders="$folders, \"$scenes\""
   command=("$program" train "configs/mini/$part.toml" --device "$device" "$@"
-    --set output_dir="$work/${output[$part]}" --set train_data_dir="[\"$data\"]"
+    --set output_dir="$work/${output[$part]}" --set train_data_dir="[$folders]"
     --set model_dir="$work/model" --set cache_dir="$work/cache"
     --set perceptual_weights="$work/weights/vgg16.safetensors" --set mixed_precision="$precision")
   if [ "$part" = texture ]; then command+=(--set other_expert="$work/structure/model"); fi
   if [ "$part" = vae ]; then
     command+=(--set network_config="$work/vae_grown/config.json"
       --set initial_weights="$work/vae_grown/diffusion_pytorch_model.safetensors")
+  elif [ -n "$start" ] && [ -n "${network[$part]-}" ]; then
+    command+=(--set initial_weights="$start/${network[$part]}/diffusion_pytorch_model.safetensors")
   fi
 }
 adopt_vae() { # FOLDER: from now on the generators depend on it
@@ -86,8 +93,14 @@ for number in "$minutes" "$piece" "$vae_share"; do
 done
 [ "$vae_share" -le 100 ] || fail "--vae-share: expected 0 to 100, found $vae_share"
 mkdir -p "$work/weights" "$work/model"
-if [ "$data" = "$work/dataset" ] && [ ! -e "$data/manifest.jsonl" ]; then
-  "$python" tools/mini_dataset.py --out "$data"
+if [ "$data" = "$work/second" ] && [ ! -e "$data/manifest.jsonl" ]; then
+  "$python" tools/mini_dataset.py --edition 2 --out "$data"
+fi
+if [ "$scores" = 1 ] && [ ! -e "$ruler/manifest.jsonl" ]; then
+  "$python" tools/mini_dataset.py --edition 1 --out "$ruler"
+fi
+if [ ! -e "$scenes/manifest.jsonl" ]; then
+  "$program" data scenes "$data" --out "$scenes" --count 2000 --most 2 --seed 1
 fi
 for name in vgg inception; do
   file=$work/weights/${name/vgg/vgg16}.safetensors
@@ -128,7 +141,7 @@ piece_ends() {
 vae_seconds=$((minutes * 60 * vae_share / 100))
 if [ ! -e "$work/model/vae" ]; then
   if [ "$vae_share" = 0 ]; then
-    adopt_vae "$model/vae"
+    adopt_vae "${start:-$model}/vae"
   else
     train_until vae_half $((vae_seconds * 6 / 10))
     if [ ! -e "$work/vae_grown/diffusion_pytorch_model.safetensors" ]; then
@@ -148,7 +161,7 @@ cp -r "$work/texture/model/." "$model/"
 if [ "$scores" = 1 ]; then
   page=$model/scores.md
   [ "$model" != models/mini ] || page=docs/mini-model.md
-  "$program" eval --model "$model" --data "$data" --inception "$work/weights/inception.safetensors" \
+  "$program" eval --model "$model" --data "$ruler" --inception "$work/weights/inception.safetensors" \
     --runs "$work" --out "$page"
 fi
 echo "train_mini: done, $model"

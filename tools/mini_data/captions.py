@@ -86,7 +86,7 @@ MEASURE_ZH = {  # subgroup -> measure word; what is not here takes 个
     "face-tongue": "张", "face-hand": "张", "face-neutral-skeptical": "张", "face-sleepy": "张",
     "face-unwell": "张", "face-glasses": "张", "face-concerned": "张",
     "heart": "颗", "place-building": "座", "place-religious": "座",
-    "person-role": "位",
+    "person-role": "位", "country-flag": "面", "subdivision-flag": "面", "flag": "面",
 }
 MEASURE_ZH_OF = {
     "1f40e": "匹", "1f993": "匹", "1f404": "头", "1f402": "头", "1f403": "头", "1f418": "头",

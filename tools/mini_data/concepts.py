@@ -3,6 +3,9 @@
 Whole groups of emojibase are taken, and what is listed as left out (signs, letters, near copies,
 clocks beyond one, moon phases) is dropped; people and plain shapes are taken only by name, one
 neutral form each. Nothing here looks at a picture.
+
+That is the first edition. The second takes whatever has a name in both languages, but no letters
+of flags and no skin tones, which are no pictures of their own.
 """
 from dataclasses import dataclass
 
@@ -47,6 +50,7 @@ class Concept:
     label_zh: str
     tags_en: tuple[str, ...]
     tags_zh: tuple[str, ...]
+    hexcode: str  # emojibase's
 
 
 def is_chosen(group: str, concept_id: str) -> bool:
@@ -55,8 +59,10 @@ def is_chosen(group: str, concept_id: str) -> bool:
     return group in WHOLE_GROUPS or concept_id in PEOPLE or concept_id in SHAPES
 
 
-def choose(english: list[dict], chinese: list[dict], messages: dict, id_of) -> list[Concept]:
-    """The chosen concepts in emojibase's order; `id_of` turns a hexcode into a concept id."""
+def choose(english: list[dict], chinese: list[dict], messages: dict, id_of,
+           every: bool = False) -> list[Concept]:
+    """The chosen concepts in emojibase's order, or every one; `id_of` makes a concept id of a
+    hexcode."""
     groups = {g["order"]: g["key"] for g in messages["groups"]}
     subgroups = {s["order"]: s["key"] for s in messages["subgroups"]}
     by_hexcode = {entry["hexcode"]: entry for entry in chinese}
@@ -66,9 +72,11 @@ def choose(english: list[dict], chinese: list[dict], messages: dict, id_of) -> l
         if "group" not in entry or other is None:
             continue
         concept_id, group = id_of(entry["hexcode"]), groups[entry["group"]]
-        if is_chosen(group, concept_id):
+        if is_chosen(group, concept_id) or (every and group != "component"):
+            is_shape = concept_id in SHAPES if every else group == "symbols"
             chosen.append(Concept(
-                concept_id, entry["order"], "shapes" if group == "symbols" else group,
+                concept_id, entry["order"], "shapes" if is_shape else group,
                 subgroups[entry["subgroup"]], entry["label"], other["label"],
-                tuple(entry.get("tags", [])), tuple(other.get("tags", []))))
+                tuple(entry.get("tags", [])), tuple(other.get("tags", [])),
+                entry["hexcode"]))
     return sorted(chosen, key=lambda c: c.order)

@@ -53,6 +53,23 @@ PACKAGES = {
         "35d30d5d3bee4d8244e95236259c4c2a0db06e21bad696515751fcfeee4d0260",
         "unicode-cldr-core_41-0.1_all.deb", "Unicode-DFS-2016",
         "Keywords in English and Chinese. Copyright (c) Unicode, Inc."),
+    "notosvg": Package(
+        "npm", "@iconify-json/noto", "1.2.9",
+        "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
+        "iconify-json-noto-1.2.9.tgz", "Apache-2.0",
+        "Noto Emoji, drawings. Copyright (c) Google LLC; by Iconify."),
+    "fluentmodern": Package(
+        "npm", "fluentui-emoji", "1.3.0",
+        "ec892e607e854859b812c7d827801756adc19955b0ef56d4ae8afcddd19492c5",
+        "fluentui-emoji-1.3.0.tgz", "MIT",
+        "Fluent Emoji, drawings with gradients. Art copyright (c) Microsoft Corporation; package by "
+        "Mohammad Abu Mattar."),
+    "twemoji": Package(
+        "npm", "@twemoji/svg", "15.0.0",
+        "1d2907557a422c7c4e3feca50ef915c39da1db3d76b4a4d7e73fb59bce4403c3",
+        "twemoji-svg-15.0.0.tgz", "CC-BY-4.0",
+        "Twemoji. Art copyright (c) Twitter, Inc and other contributors, CC BY 4.0; package by Samuel "
+        "Kopp, MIT."),
 }
 
 

@@ -1,6 +1,6 @@
-"""The three picture sources: each turns a concept id into encoded WebP bytes and a size.
+"""The picture sources: each turns a concept id into encoded WebP bytes and a size.
 
-3D renders are already 256x256 lossy WebP with alpha and are copied byte for byte; flat drawings are
+3D renders are already 256x256 lossy WebP with alpha and are copied byte for byte; drawings are
 rendered from SVG by rsvg-convert; shaded bitmaps are cut out of the font's CBDT table at their own
 136x128. Nothing is upscaled. What is encoded here is lossless, so flat edges stay clean.
 """
@@ -45,17 +45,27 @@ def read_3d(archive: tarfile.TarFile, wanted: set[str]) -> dict[str, tuple[bytes
     return pictures
 
 
-def render_svg(svg: str) -> tuple[bytes, int, int]:
-    size = str(SIZE_PX)
+def render_svg(svg: str, oversampling: int = 1) -> tuple[bytes, int, int]:
+    size = str(SIZE_PX * oversampling)
     png = subprocess.run(["rsvg-convert", "-w", size, "-h", size, "-f", "png"], input=svg.encode(),
                          check=True, capture_output=True).stdout
     image = Image.open(io.BytesIO(png)).convert("RGBA")
+    if oversampling > 1:
+        # Premultiplied, so that no colour of transparent pixels bleeds into the edge.
+        image = image.convert("RGBa").resize((SIZE_PX, SIZE_PX), Image.BOX).convert("RGBA")
     return encode_webp(image), image.width, image.height
 
 
-def read_flat(icons: dict, chars: dict[str, str], wanted: set[str],
-              workers: int = 2) -> dict[str, tuple[bytes, int, int]]:
-    """`icons` and `chars` are icons.json and chars.json of the Iconify package."""
+def render_all(jobs: dict[str, str], oversampling: int = 1,
+               workers: int = 2) -> dict[str, tuple[bytes, int, int]]:
+    """Concept id -> SVG text, to pictures."""
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        return dict(zip(jobs, pool.map(lambda svg: render_svg(svg, oversampling), jobs.values())))
+
+
+def read_iconify(icons: dict, chars: dict[str, str],
+                 wanted: set[str]) -> dict[str, tuple[bytes, int, int]]:
+    """`icons` and `chars` are icons.json and chars.json of an Iconify package."""
     names = {concept_id_of(code): name for code, name in sorted(chars.items())}
     jobs = {}
     for concept_id in sorted(wanted & names.keys()):
@@ -69,8 +79,34 @@ def read_flat(icons: dict, chars: dict[str, str], wanted: set[str],
         jobs[concept_id] = ('<svg xmlns="http://www.w3.org/2000/svg" '
                             'xmlns:xlink="http://www.w3.org/1999/xlink" '
                             f'viewBox="0 0 {width} {height}">{icon["body"]}</svg>')
-    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        return dict(zip(jobs, pool.map(render_svg, jobs.values())))
+    return render_all(jobs)
+
+
+def svgs_of(archive: tarfile.TarFile, folder: str) -> dict[str, str]:
+    """File name without its ending -> SVG text, of one folder of a package."""
+    return {member.name.rsplit("/", 1)[-1][:-4]: archive.extractfile(member).read().decode()
+            for member in archive
+            if member.name.startswith(folder) and member.name.endswith(".svg")}
+
+
+def read_twemoji(archive: tarfile.TarFile, wanted: set[str]) -> dict[str, tuple[bytes, int, int]]:
+    drawings = {concept_id_of(name): svg for name, svg in svgs_of(archive, "package/").items()}
+    return render_all({cid: drawings[cid] for cid in sorted(wanted & drawings.keys())})
+
+
+def read_fluent_modern(archive: tarfile.TarFile, chars: dict[str, str],
+                       wanted: set[str]) -> dict[str, tuple[bytes, int, int]]:
+    """Files have the names of the flat drawings (`chars` is the chars.json of those), people an
+    ending for the neutral skin. Blurred masks are rendered at the size of the output's pixels, so
+    edges need oversampling."""
+    drawings = svgs_of(archive, "package/icons/modern/")
+    names = {concept_id_of(code): name for code, name in sorted(chars.items())}
+    jobs = {}
+    for concept_id in sorted(wanted & names.keys()):
+        svg = drawings.get(names[concept_id]) or drawings.get(names[concept_id] + "-default")
+        if svg is not None:
+            jobs[concept_id] = svg
+    return render_all(jobs, oversampling=2)
 
 
 def ligatures_of(font: TTFont) -> dict[tuple[str, ...], str]:
