@@ -6,6 +6,8 @@
 #include <limits>
 #include <optional>
 
+#include "nn/attention_kernel.h"
+
 namespace pangu::nn {
 namespace {
 
@@ -77,6 +79,8 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
     return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), in_f32(options))
         .to(dtype);
   }
+  const at::Tensor by_kernel = attention_by_kernel(q, k, v, options);
+  if (by_kernel.defined()) return by_kernel;
   const bool few = q.size(1) * k.size(1) <= kMaxPlainScores;
   const bool both = options.causal && options.bias.defined();  // ATen takes one of them
   const bool writes_out = options.writes_out_few && few && q.is_cpu() && dtype != at::kFloat;

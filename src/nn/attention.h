@@ -1,5 +1,5 @@
-// Attention: the only one of our networks. Kernels of our own belong here. Legend: B batch, N
-// queries, L keys, h heads, d head width.
+// Attention: the only one of our networks. Who computes it, a kernel of ours or ATen's, is decided
+// here. Legend: B batch, N queries, L keys, h heads, d head width.
 #pragma once
 #include <ATen/core/Tensor.h>
 
