@@ -7,6 +7,7 @@
 #include "io/families/families.h"
 #include "io/ldm/ldm_names.h"
 #include "io/lora/lora_names.h"
+#include "io/lora/lora_settings.h"
 
 namespace pangu::app {
 namespace {
@@ -72,9 +73,11 @@ OrderedJson counts_of(const std::map<Key, size_t>& counts) {
 }
 
 OrderedJson lora_report(const io::LoraSummary& lora) {
-  return {{"made_for", lora.made_for},         {"ranks", counts_of(lora.ranks)},
-          {"alphas", counts_of(lora.alphas)},  {"targets", lora.targets},
-          {"convolutions", lora.convolutions}, {"unsupported", lora.unsupported}};
+  return {{"made_for", lora.made_for},      {"forms", lora.forms},
+          {"ranks", counts_of(lora.ranks)}, {"alphas", counts_of(lora.alphas)},
+          {"targets", lora.targets},        {"convolutions", lora.convolutions},
+          {"embeddings", lora.embeddings},  {"ignored", lora.ignored},
+          {"unsupported", lora.unsupported}};
 }
 
 // "rank 4 (12 modules), 8 (2 modules)"
@@ -117,6 +120,7 @@ void add_recognised_rows(std::vector<Row>& rows, const OrderedJson& report) {
 }
 
 void add_lora_rows(std::vector<Row>& rows, const OrderedJson& lora) {
+  rows.push_back({"form", pairs_text(lora["forms"])});
   rows.push_back({"rank", counts_text(lora["ranks"])});
   rows.push_back({"alpha", counts_text(lora["alphas"])});
   const bool convolutions = lora["convolutions"] != 0;
@@ -124,6 +128,12 @@ void add_lora_rows(std::vector<Row>& rows, const OrderedJson& lora) {
       {"changes",
        pairs_text(lora["targets"]) +
            (convolutions ? "; " + lora["convolutions"].dump() + " of convolutions" : "")});
+  if (!lora["embeddings"].empty()) {
+    rows.push_back({"embeddings", list_text(lora["embeddings"])});
+  }
+  if (!lora["ignored"].empty()) rows.push_back({"left out", list_text(lora["ignored"])});
+  const std::string unsupported = lora["unsupported"];
+  if (!unsupported.empty()) rows.push_back({"problem", "not supported: " + unsupported});
 }
 
 }  // namespace
@@ -172,7 +182,7 @@ OrderedJson weights_report(const io::WeightsFile& file, const std::string& path,
   }
   if (has_components(what.part)) add_components(report, file.tensors(), what);
   if (what.part == io::Part::kLora) {
-    report["lora"] = lora_report(io::summarise_lora(file.tensors(), file.metadata()));
+    report["lora"] = lora_report(io::summarise_lora(file.tensors(), io::lora_metadata(file, path)));
   }
   if (what.part == io::Part::kTextualInversion) {
     OrderedJson& embeddings = report["embeddings"] = OrderedJson::object();

@@ -14,7 +14,8 @@ namespace pangu::app {
 //  "recognised": {"name", "family", "layout", "part", ...},
 //  "components": [{"name", "tensors", "parameters", "parameters_by_dtype"}], "missing",
 //  "unexpected", "skipped": {why: tensors}  (not of adapters),
-//  "lora": {"made_for", "ranks", "alphas", "targets", "convolutions", "unsupported"},
+//  "lora": {"made_for", "forms", "ranks", "alphas", "targets", "convolutions", "embeddings",
+//           "ignored", "unsupported"},
 //  "embeddings": {name: shape}  (of a textual inversion),
 //  "problem": what contradicts its name,
 //  "tensor_list": [{"name", "dtype", "shape"}]  (if every_tensor)}

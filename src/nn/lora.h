@@ -1,5 +1,6 @@
-// Low-rank changes of a network's weights (LoRA: Hu et al. 2021; convolutions and the Tucker form
-// as in LyCORIS's LoCon). Reads no files: names and shapes come from io/lora/lora_names.h.
+// Changes of a network's weights out of adapter files: LoRA (Hu et al. 2021; convolutions and the
+// Tucker form as in LyCORIS's LoCon), LoHa and LoKr (Yeh et al. 2023), DoRA (Liu et al. 2024) and
+// plain differences. Reads no files: names and shapes come from io/lora/.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "core/watch.h"
+#include "io/lora/lora_parts.h"
 
 namespace torch::nn {
 class Module;
@@ -15,23 +17,30 @@ class Module;
 
 namespace pangu::nn {
 
-// A change of one linear or convolutional module. Any floating type, on the CPU or elsewhere.
+using io::LoraForm;
+using io::LoraPart;
+
+// A change of one module. Tensors of any floating type, on the CPU or elsewhere.
 struct LoraWeights {
   std::string module_path;  // "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
-  at::Tensor down;          // [rank,in] or [rank,in,kh,kw]
-  at::Tensor up;            // [out,rank] or [out,rank,1,1]
-  at::Tensor mid;    // [rank,rank,kh,kw], down is then [rank,in] or [rank,in,1,1]; or undefined
-  double alpha = 0;  // the change is alpha / rank * up @ down
+  LoraForm form = LoraForm::kLowRank;
+  std::map<LoraPart, at::Tensor> parts;
+  double alpha = 0, rank = 1;  // the product is multiplied by alpha / rank
+  double weight = 1;           // how much of the change is wanted
 };
 
 // The weights that a merge replaced, by name. As large as those modules; hold it only to go back.
 using BaseWeights = std::map<std::string, at::Tensor>;
 
-// weight += scale * alpha / rank * up @ down for every change, summed in f32 and rounded once to
-// the weight's type however many changes a module gets in this call. Weights are replaced, never
-// written, so that mapped ones stay whole; the biases stay. Returns what was replaced. Throws Error
-// kBadInput naming module and shapes when a change does not fit, with the network unchanged;
-// Stopped between two weights.
+// The weight W of every module becomes W + scale * sum of the changes' weight * dW, with
+//   dW = alpha / rank * the product of the form (io::LoraForm), or the difference itself;
+//   dW = m * (W + that) / norm(W + that) - W where there are norms m (DoRA), one a row or a column.
+// Every dW is made from the W that was there before, whatever others there are. Biases get their
+// differences. All is summed in f32 and rounded once to the weight's type however many changes a
+// module gets in this call. Weights are replaced, never written, so that mapped ones stay whole.
+// Returns what was replaced. Throws Error kBadInput naming module and shapes when a change does not
+// fit, and naming the module when the sum is not finite, with the network unchanged; Stopped
+// between two weights, with those before it changed.
 BaseWeights merge_lora(torch::nn::Module& network, const std::vector<LoraWeights>& changes,
                        double scale, const Watch& watch = {});
 

@@ -265,10 +265,11 @@ void check_lora(const std::string& name, const BaseModules& base, Layout layout,
   NamedTensors got;
   for (const LoraDelta& delta : lora.deltas) {
     const std::string prefix = delta.component + "/" + delta.module + "/";
-    got[prefix + "down"] = {delta.down, false};
-    got[prefix + "up"] = {delta.up, false};
-    if (delta.mid) got[prefix + "mid"] = {*delta.mid, false};
-    CHECK(delta.rank == rank);
+    for (const auto& [part, tensor] : delta.parts) {
+      constexpr std::string_view kNamed = "lora_";  // "lora_down"
+      got[prefix + (name_of(part) + kNamed.size())] = {tensor.view, false};
+    }
+    CHECK(delta.rank == static_cast<double>(rank));
     CHECK(delta.alpha == scalar_of(expected.tensors().at(prefix + "alpha"), "alpha"));
   }
   TensorViews want;
@@ -309,8 +310,8 @@ TEST_CASE("a LoRA resolves against a single file as against the folder") {
 
 TEST_CASE("textual inversions of every naming are the same vectors") {
   if (!dumped().made()) return;
-  const std::map<std::string, int64_t> one = {{"text_encoder", 64}};
-  const std::map<std::string, int64_t> two = {{"text_encoder", 64}, {"text_encoder_2", 128}};
+  const TextWidths one = {{"text_encoder", 64}};
+  const TextWidths two = {{"text_encoder", 64}, {"text_encoder_2", 128}};
   for (const auto& [name, widths, token] :
        {std::tuple{"embedding_a1111", one, ""}, std::tuple{"embedding_sdxl", two, ""},
         std::tuple{"embedding_diffusers", one, "<cat-toy>"}}) {

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
+#include <torch/nn.h>
 
 #include "case.h"
 #include "nn/text/clip_text.h"
@@ -22,22 +23,54 @@ const parity::Dump& dumped() {
   return dump;
 }
 
-// "lora/SET/MODULE/{down,up,mid,alpha}"
-std::vector<LoraWeights> changes_of(const TensorMap& tensors, const std::string& set) {
+const std::map<std::string, LoraPart>& part_names() {
+  static const std::map<std::string, LoraPart> names = {{"down", LoraPart::kDown},
+                                                        {"up", LoraPart::kUp},
+                                                        {"mid", LoraPart::kMid},
+                                                        {"w1", LoraPart::kW1},
+                                                        {"w1_a", LoraPart::kW1A},
+                                                        {"w1_b", LoraPart::kW1B},
+                                                        {"w2", LoraPart::kW2},
+                                                        {"w2_a", LoraPart::kW2A},
+                                                        {"w2_b", LoraPart::kW2B},
+                                                        {"t1", LoraPart::kT1},
+                                                        {"t2", LoraPart::kT2},
+                                                        {"diff", LoraPart::kDifference},
+                                                        {"diff_b", LoraPart::kBias},
+                                                        {"rows", LoraPart::kOutputNorms},
+                                                        {"columns", LoraPart::kInputNorms}};
+  return names;
+}
+
+// "lora/SET/MODULE/{down,up,mid,alpha,...}"; the rank is a part's side.
+std::vector<LoraWeights> changes_of(const TensorMap& tensors, const std::string& set,
+                                    LoraForm form = LoraForm::kLowRank) {
   const std::string prefix = "lora/" + set + "/";
-  std::vector<LoraWeights> changes;
+  std::map<std::string, LoraWeights> changes;
   for (const auto& [name, tensor] : tensors) {
-    if (!name.starts_with(prefix) || !name.ends_with("/down")) continue;
-    const std::string module = name.substr(0, name.size() - 5);
-    LoraWeights change;
-    change.module_path = module.substr(prefix.size());
-    change.down = tensor;
-    change.up = tensors.at(module + "/up");
-    if (tensors.contains(module + "/mid")) change.mid = tensors.at(module + "/mid");
-    change.alpha = tensors.at(module + "/alpha").item<double>();
-    changes.push_back(change);
+    if (!name.starts_with(prefix)) continue;
+    const size_t slash = name.rfind('/');
+    const std::string module = name.substr(prefix.size(), slash - prefix.size());
+    LoraWeights& change = changes[module];
+    change.module_path = module;
+    change.form = form;
+    const std::string part = name.substr(slash + 1);
+    if (part == "alpha") {
+      change.alpha = tensor.item<double>();
+    } else {
+      change.parts[part_names().at(part)] = tensor;
+    }
   }
-  return changes;
+  std::vector<LoraWeights> all;
+  for (auto& [module, change] : changes) {
+    io::LoraShapes shapes;
+    for (const auto& [part, tensor] : change.parts) shapes[part] = tensor.sizes().vec();
+    const auto rank = io::lora_rank(form, shapes);
+    if (!rank) change.alpha = 1;
+    change.rank = rank ? static_cast<double>(*rank) : 1.0;
+    all.push_back(std::move(change));
+  }
+  return all;
 }
 
 TEST_CASE("a UNet with two merged LoRAs equals diffusers' with the branches beside it") {
@@ -82,6 +115,47 @@ TEST_CASE("a CLIP text model with a merged LoRA equals transformers' with branch
   parity::report("lora text, embeds", parity::relative(out.text_embeds, t.at("out/embeds")),
                  kBound);
   CHECK(parity::relative(t.at("out/base"), t.at("out/changed")) > 0.05);
+}
+
+TEST_CASE("merged weights of every form equal those of its formula") {
+  if (!dumped().made()) return;
+  const at::NoGradGuard no_grad;
+  const TensorMap t = tensors::load_safetensors((dumped().folder() / "forms.safetensors").string());
+  struct Network : torch::nn::Module {
+    explicit Network(const TensorMap& t) {
+      for (const char* name : {"linear", "conv"}) {
+        auto module = std::make_shared<torch::nn::Module>(name);
+        module->register_parameter("weight", t.at(std::string(name) + "/weight").clone());
+        module->register_parameter("bias", t.at(std::string(name) + "/bias").clone());
+        register_module(name, module);
+      }
+    }
+  };
+  const std::pair<const char*, LoraForm> sets[] = {
+      {"dora", LoraForm::kLowRank},          {"dora_columns", LoraForm::kLowRank},
+      {"loha", LoraForm::kHadamard},         {"loha_tucker", LoraForm::kHadamard},
+      {"lokr", LoraForm::kKronecker},        {"lokr_whole", LoraForm::kKronecker},
+      {"lokr_tucker", LoraForm::kKronecker}, {"lokr_dora", LoraForm::kKronecker},
+      {"differences", LoraForm::kDifference}};
+  for (const auto& [set, form] : sets) {
+    CAPTURE(set);
+    Network network(t);
+    std::vector<LoraWeights> changes = changes_of(t, set, form);
+    REQUIRE(!changes.empty());
+    for (LoraWeights& change : changes) change.weight = 0.7;
+    merge_lora(network, changes, 1.0);
+    double worst = 0, moved = 0;
+    for (const auto& item : network.named_parameters()) {
+      std::string name = item.key();
+      name[name.find('.')] = '/';
+      const auto wanted = t.find("out/" + std::string(set) + "/" + name);
+      if (wanted == t.end()) continue;
+      worst = std::max(worst, parity::relative(item.value(), wanted->second));
+      moved = std::max(moved, parity::relative(t.at(name), wanted->second));
+    }
+    parity::report("lora form " + std::string(set), worst, 1e-6);  // f32, rounded once
+    CHECK(moved > 0.05);
+  }
 }
 
 }  // namespace

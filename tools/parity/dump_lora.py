@@ -6,6 +6,9 @@ tests/parity/lora_test.cpp.
 The low-rank branch is run as layers beside the module (down, then up, or down, mid, up for the Tucker form), never
 merged: that is what the change is defined as. For each of unet and text: OUT_DIR/NAME/{config.json,
 weights.safetensors, tensors.safetensors}, the LoRA in tensors.safetensors as "lora/SET/MODULE/{down,up,mid,alpha}".
+
+OUT_DIR/forms.safetensors: changes of other forms by their formulas, in f64, at weight 0.7. LoHa and LoKr: Yeh et al.
+2023 (LyCORIS), section 3; DoRA: Liu et al. 2024, equation 5, a part of the way where the weight is not 1, as web UIs do.
 """
 import json
 import os
@@ -90,9 +93,77 @@ def save(folder, model, tensors):
               os.path.join(folder, "tensors.safetensors"))
 
 
+def tucker(t, a, b):
+    """sum over r, s of t[r,s,y,x] a[r,o] b[s,i]"""
+    return torch.einsum("rsyx,ro,si->oiyx", t, a, b)
+
+
+def kronecker(w1, w2):
+    return torch.einsum("ab,cd...->acbd...", w1, w2).reshape(w1.shape[0] * w2.shape[0], w1.shape[1] * w2.shape[1],
+                                                             *w2.shape[2:])
+
+
+def with_norms(weight, norms, axis):
+    others = [i for i in range(weight.dim()) if i != axis]
+    return weight * (norms / torch.linalg.vector_norm(weight, dim=others, keepdim=True))
+
+
+def forms(generator):
+    """Every form of a change of a matrix and of a kernel: {"lora/SET/MODULE/PART", "out/SET/MODULE/weight"}."""
+    def randn(*shape):
+        return 0.5 * torch.randn(shape, generator=generator, dtype=torch.float64)
+
+    base = {"linear": randn(12, 8), "conv": randn(12, 8, 3, 3)}
+    found = {f"{name}/weight": value for name, value in base.items()}
+    found.update({f"{name}/bias": randn(12) for name in base})
+    rank, alpha = 3, 2.0
+
+    def add(name, module, parts, change, norms=None, axis=None):
+        weight = base[module]
+        after = weight + change.reshape(weight.shape)
+        if norms is not None:
+            after = with_norms(after, norms, axis)
+            parts = dict(parts, **{"columns" if axis else "rows": norms})
+        found[f"out/{name}/{module}/weight"] = weight + 0.7 * (after - weight)
+        found.update({f"lora/{name}/{module}/{part}": value for part, value in parts.items()})
+
+    for module, weight in base.items():
+        kernel = weight.shape[2:]
+        scale = {"alpha": torch.tensor([alpha], dtype=torch.float64)}
+        down, up = randn(rank, 8, *kernel), randn(12, rank, *([1] * len(kernel)))
+        low = alpha / rank * (up.flatten(1) @ down.flatten(1))
+        axes = [1] * len(kernel)
+        add("dora", module, {"down": down, "up": up, **scale}, low, randn(12, 1, *axes).abs() + 1, 0)
+        add("dora_columns", module, {"down": down, "up": up, **scale}, low, randn(1, 8, *axes).abs() + 1, 1)
+        w1a, w1b, w2a, w2b = randn(12, rank), randn(rank, weight[0].numel()), randn(12, rank), \
+            randn(rank, weight[0].numel())
+        add("loha", module, {"w1_a": w1a, "w1_b": w1b, "w2_a": w2a, "w2_b": w2b, **scale},
+            alpha / rank * (w1a @ w1b) * (w2a @ w2b))
+        w1, w2 = randn(4, 2), randn(3, 4, *kernel)
+        add("lokr_whole", module, {"w1": w1, "w2": w2, **scale}, kronecker(w1, w2))
+        w1a, w1b, w2a, w2b = randn(4, rank), randn(rank, 2), randn(3, rank), randn(rank, w2[0].numel())
+        product = alpha / rank * kronecker(w1a @ w1b, (w2a @ w2b).reshape(w2.shape))
+        parts = {"w1_a": w1a, "w1_b": w1b, "w2_a": w2a, "w2_b": w2b, **scale}
+        add("lokr", module, parts, product)
+        add("lokr_dora", module, parts, product, randn(12, 1, *axes).abs() + 1, 0)
+        difference, bias = randn(*weight.shape), randn(12)
+        add("differences", module, {"diff": difference, "diff_b": bias}, difference)
+        found[f"out/differences/{module}/bias"] = found[f"{module}/bias"] + 0.7 * bias
+    t1, t2 = randn(rank, rank, 3, 3), randn(rank, rank, 3, 3)
+    one, two = (randn(rank, 12), randn(rank, 8)), (randn(rank, 12), randn(rank, 8))
+    add("loha_tucker", "conv", {"t1": t1, "w1_a": one[0], "w1_b": one[1], "t2": t2, "w2_a": two[0], "w2_b": two[1],
+                                **scale}, alpha / rank * tucker(t1, *one) * tucker(t2, *two))
+    w1, w2a, w2b = randn(4, 2), randn(rank, 3), randn(rank, 4)
+    add("lokr_tucker", "conv", {"w1": w1, "t2": t2, "w2_a": w2a, "w2_b": w2b, **scale},
+        alpha / rank * kronecker(w1, tucker(t2, w2a, w2b)))
+    return {name: value.float().contiguous().clone() for name, value in found.items()}
+
+
 @torch.no_grad()
 def main():
     folder = sys.argv[1]
+    os.makedirs(folder, exist_ok=True)
+    save_file(forms(torch.Generator().manual_seed(3)), os.path.join(folder, "forms.safetensors"))
     torch.manual_seed(1)
     generator = torch.Generator().manual_seed(2)
 

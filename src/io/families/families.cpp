@@ -157,17 +157,27 @@ bool recognise_adapter(const TensorViews& tensors, const Metadata& metadata, Rec
   }
   if (looks_like_textual_inversion(tensors)) {
     found.part = Part::kTextualInversion;
-    const bool two = tensors.count("clip_g") > 0;
-    found.layout = two || tensors.count("emb_params") || any_begins(tensors, "string_to_param")
-                       ? Layout::kA1111
-                       : Layout::kDiffusers;
-    const TensorView& view =
-        tensors.count("clip_g") ? tensors.at("clip_g") : tensors.begin()->second;
+    const auto any = [&](std::initializer_list<const char*> names) -> const TensorView* {
+      for (const char* name : names) {
+        const auto item = tensors.find(name);
+        if (item != tensors.end()) return &item->second;
+      }
+      return nullptr;
+    };
+    const TensorView* narrow = any({"clip_l", "text_encoders_0"});
+    const TensorView* wide = any({"clip_g", "text_encoders_1"});
+    const TensorView* plain = any({"emb_params", "string_to_param.*"});
+    found.layout = plain || narrow || wide ? Layout::kA1111 : Layout::kDiffusers;
+    const TensorView& view = wide     ? *wide
+                             : narrow ? *narrow
+                             : plain  ? *plain
+                                      : tensors.begin()->second;
     const int64_t width = view.shape.empty() ? 0 : view.shape.back();
-    found.family = two ? (tensors.count("clip_l") ? Family::kSdxl : Family::kSdxlRefiner)
-                       : family_of_text_width(width);
+    found.family = !wide    ? family_of_text_width(width)
+                   : narrow ? family_of_second_text_encoder()
+                            : Family::kSdxlRefiner;
     found.components = {"text_encoder"};
-    if (two) found.components.emplace_back("text_encoder_2");
+    if (wide) found.components.emplace_back("text_encoder_2");
     found.human_name = "textual inversion for " + std::string(name_of(found.family));
     if (found.family == Family::kUnknown) {
       found.human_name = "textual inversion of width " + std::to_string(width);

@@ -79,6 +79,8 @@ Recognised recognise_components(const std::map<std::string, TensorViews>& compon
 // without a base can be told by.
 Family family_of_context(int64_t width);
 Family family_of_text_width(int64_t width);
+// What an adapter with changes of a second text encoder is for, if nothing else tells.
+Family family_of_second_text_encoder();
 
 // What the training predicted, as far as it can be told without the configuration.
 enum class Prediction { kUnknown, kEps, kV };

@@ -39,14 +39,15 @@ bool is_sdxl(const Recognised&, const NetworkSigns& s, const Surroundings&) { re
 
 const std::vector<FamilyRow>& family_table() {
   static const std::vector<FamilyRow> table = {
-      {Family::kImageVariations, "Stable Diffusion image variations", 0, 0, false,
+      {Family::kImageVariations, "Stable Diffusion image variations", 0, 0, false, false, false,
        is_image_variations},
-      {Family::kStableDiffusion1, "Stable Diffusion 1.x", 768, 768, false, is_sd1},
-      {Family::kStableDiffusion2, "Stable Diffusion 2.x", 1024, 1024, true, is_sd2},
-      {Family::kPanguDraw3, "PanGu-Draw 3", 0, 0, false, is_pangu_draw_3},
-      {Family::kSdxlRefiner, "SDXL refiner", 1280, 0, false, is_sdxl_refiner},
-      {Family::kSsd1b, "SSD-1B", 0, 0, false, is_ssd_1b},
-      {Family::kSdxl, "SDXL base", 2048, 0, false, is_sdxl},
+      {Family::kStableDiffusion1, "Stable Diffusion 1.x", 768, 768, false, false, false, is_sd1},
+      // Stable Diffusion 2 unCLIP: its classes are noised image embeddings.
+      {Family::kStableDiffusion2, "Stable Diffusion 2.x", 1024, 1024, false, true, true, is_sd2},
+      {Family::kPanguDraw3, "PanGu-Draw 3", 0, 0, false, false, false, is_pangu_draw_3},
+      {Family::kSdxlRefiner, "SDXL refiner", 1280, 0, false, false, false, is_sdxl_refiner},
+      {Family::kSsd1b, "SSD-1B", 0, 0, false, false, false, is_ssd_1b},
+      {Family::kSdxl, "SDXL base", 2048, 0, true, false, false, is_sdxl},
   };
   return table;
 }
@@ -66,6 +67,13 @@ const char* name_of(Family family) {
 Family family_of_context(int64_t width) {
   for (const FamilyRow& row : family_table()) {
     if (width > 0 && row.context_width == width) return row.family;
+  }
+  return Family::kUnknown;
+}
+
+Family family_of_second_text_encoder() {
+  for (const FamilyRow& row : family_table()) {
+    if (row.has_second_text_encoder) return row.family;
   }
   return Family::kUnknown;
 }

@@ -13,6 +13,11 @@ struct FamilyRow {
   // Released widths of the cross-attention's context and of a text encoder's table, by which an
   // adapter without a base is told; 0: another family has the width first.
   int64_t context_width, text_width;
+  // An adapter that says no more than that there are two text encoders is one for this family.
+  bool has_second_text_encoder;
+  // LDM's label_emb.0 is an embedding of a class, which diffusers calls class_embedding; else it is
+  // of pooled text and sizes.
+  bool labels_are_classes;
   // Models of eps and of v have equal names and shapes.
   bool predicts_eps_or_v;
   // Whether a denoiser or ControlNet is one of it. The size numbers of `found` are known.

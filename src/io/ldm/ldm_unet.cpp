@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "io/families/family_table.h"
 #include "io/ldm/ldm_parts.h"
 #include "io/ldm/ldm_unet_names.h"
 #include "io/tensor_names.h"
@@ -152,8 +153,8 @@ std::string outside_name(std::string_view name, const Recognised& what) {
   for (const LdmPair& pair : kLdmOutside) {
     const auto leaf = behind(name, pair.ldm);
     if (!leaf || (*leaf != ".weight" && *leaf != ".bias")) continue;
-    // Stable Diffusion 2 unCLIP has the noised image embedding there.
-    if (pair.ldm.starts_with("label_emb.0") && what.family == Family::kStableDiffusion2) {
+    const FamilyRow* family = row_of(what.family);
+    if (pair.ldm.starts_with("label_emb.0") && family && family->labels_are_classes) {
       return "class_embedding" + std::string(pair.diffusers.substr(13)) + std::string(*leaf);
     }
     return std::string(pair.diffusers) + std::string(*leaf);

@@ -2,53 +2,66 @@
 // diffusers (loaders), PEFT.
 #include "io/lora/lora_keys.h"
 
+#include <algorithm>
 #include <array>
-#include <cmath>
-#include <nlohmann/json.hpp>
+#include <tuple>
 #include <utility>
 
-#include "core/error.h"
-#include "core/json_reader.h"
+#include "io/lora/textual_inversion.h"
 #include "io/tensor_names.h"
 
 namespace pangu::io {
 namespace {
 
-enum class Role { kDown, kUp, kMid, kAlpha };
+enum class EndingKind { kPart, kNorms, kAlpha };
 struct Ending {
   std::string_view text;
-  Role role;
-  bool old_attention = false;  // "to_q_lora": the module's name goes on before it
+  LoraPart part = LoraPart::kDown;
+  LoraForm form = LoraForm::kLowRank;  // kDifference: it may stand beside any other
+  bool old_attention = false;          // "to_q_lora": the module's name goes on before it
+  EndingKind kind = EndingKind::kPart;
 };
-constexpr std::array kEndings = {Ending{".lora_down.weight", Role::kDown},
-                                 Ending{".lora_up.weight", Role::kUp},
-                                 Ending{".lora_mid.weight", Role::kMid},
-                                 Ending{".lora_A.weight", Role::kDown},
-                                 Ending{".lora_B.weight", Role::kUp},
-                                 Ending{".lora_A.default.weight", Role::kDown},
-                                 Ending{".lora_B.default.weight", Role::kUp},
-                                 Ending{".lora.down.weight", Role::kDown},
-                                 Ending{".lora.up.weight", Role::kUp},
-                                 Ending{".lora_linear_layer.down.weight", Role::kDown},
-                                 Ending{".lora_linear_layer.up.weight", Role::kUp},
-                                 Ending{"_lora.down.weight", Role::kDown, true},
-                                 Ending{"_lora.up.weight", Role::kUp, true},
-                                 Ending{".alpha", Role::kAlpha}};
+
+constexpr LoraForm kHada = LoraForm::kHadamard, kKron = LoraForm::kKronecker,
+                   kDiff = LoraForm::kDifference;
+constexpr std::array kEndings = {
+    Ending{".lora_down.weight", LoraPart::kDown}, Ending{".lora_up.weight", LoraPart::kUp},
+    Ending{".lora_mid.weight", LoraPart::kMid}, Ending{".lora_A.weight", LoraPart::kDown},
+    Ending{".lora_B.weight", LoraPart::kUp}, Ending{".lora_A.default.weight", LoraPart::kDown},
+    Ending{".lora_B.default.weight", LoraPart::kUp}, Ending{".lora.down.weight", LoraPart::kDown},
+    Ending{".lora.up.weight", LoraPart::kUp},
+    Ending{".lora_linear_layer.down.weight", LoraPart::kDown},
+    Ending{".lora_linear_layer.up.weight", LoraPart::kUp},
+    Ending{"_lora.down.weight", LoraPart::kDown, LoraForm::kLowRank, true},
+    Ending{"_lora.up.weight", LoraPart::kUp, LoraForm::kLowRank, true},
+    Ending{".hada_w1_a", LoraPart::kW1A, kHada}, Ending{".hada_w1_b", LoraPart::kW1B, kHada},
+    Ending{".hada_w2_a", LoraPart::kW2A, kHada}, Ending{".hada_w2_b", LoraPart::kW2B, kHada},
+    Ending{".hada_t1", LoraPart::kT1, kHada}, Ending{".hada_t2", LoraPart::kT2, kHada},
+    Ending{".lokr_w1", LoraPart::kW1, kKron}, Ending{".lokr_w1_a", LoraPart::kW1A, kKron},
+    Ending{".lokr_w1_b", LoraPart::kW1B, kKron}, Ending{".lokr_w2", LoraPart::kW2, kKron},
+    Ending{".lokr_w2_a", LoraPart::kW2A, kKron}, Ending{".lokr_w2_b", LoraPart::kW2B, kKron},
+    Ending{".lokr_t2", LoraPart::kT2, kKron}, Ending{".diff", LoraPart::kDifference, kDiff},
+    Ending{".w_norm", LoraPart::kDifference, kDiff}, Ending{".diff_b", LoraPart::kBias, kDiff},
+    Ending{".b_norm", LoraPart::kBias, kDiff}, Ending{".lora_B.bias", LoraPart::kScaledBias, kDiff},
+    Ending{".lora_B.default.bias", LoraPart::kScaledBias, kDiff},
+    // PEFT has a norm for every output; LyCORIS' shape says which side it is of.
+    Ending{".lora_magnitude_vector", LoraPart::kOutputNorms, kDiff},
+    Ending{".lora_magnitude_vector.weight", LoraPart::kOutputNorms, kDiff},
+    Ending{".lora_magnitude_vector.default.weight", LoraPart::kOutputNorms, kDiff},
+    Ending{".dora_scale", LoraPart::kOutputNorms, kDiff, false, EndingKind::kNorms},
+    Ending{".alpha", LoraPart::kDown, kDiff, false, EndingKind::kAlpha}};
 
 // Adapters of other kinds, by a part of their keys.
-constexpr std::array<std::pair<std::string_view, const char*>, 13> kOtherKinds = {
-    {{".dora_scale", "DoRA"},
-     {".lora_magnitude_vector", "DoRA"},
-     {".hada_", "LoHa"},
-     {".lokr_", "LoKr"},
-     {".oft_", "OFT"},
+constexpr std::array<std::pair<std::string_view, const char*>, 10> kOtherKinds = {
+    {{".oft_", "OFT"},
      {".on_input", "IA3"},
      {".ia3_", "IA3"},
-     {".diff_b", "full differences"},
-     {".w_norm", "differences of norms"},
-     {".b_norm", "differences of norms"},
-     {".lora_A.bias", "LoRA with biases"},
-     {".lora_B.bias", "LoRA with biases"},
+     {".vera_lambda", "VeRA"},
+     {".lora_E", "AdaLoRA"},
+     {".a1.weight", "GLoRA"},
+     {".b1.weight", "GLoRA"},
+     {".set_weight", "replaced weights"},
+     {".lora_A.bias", "LoRA with biases of its first factor"},
      {".lora_embedding_", "LoRA of embeddings"}}};
 
 constexpr std::array<std::string_view, 7> kForeignBlocks = {"lora_unet_double_blocks_",
@@ -63,19 +76,25 @@ struct Beginning {
   std::string_view text, component;
   bool flattened;
 };
-constexpr std::array kBeginnings = {Beginning{"lora_unet_", "unet", true},
-                                    Beginning{"lora_te_", "text_encoder", true},
-                                    Beginning{"lora_te1_", "text_encoder", true},
-                                    Beginning{"lora_te2_", "text_encoder_2", true},
-                                    Beginning{"unet.", "unet", false},
-                                    Beginning{"text_encoder.", "text_encoder", false},
-                                    Beginning{"text_encoder_2.", "text_encoder_2", false},
-                                    Beginning{"model.diffusion_model.", "unet", false},
-                                    Beginning{"diffusion_model.", "unet", false},
-                                    Beginning{"text_model.", "text_encoder", false},
-                                    Beginning{"down_blocks.", "unet", false},
-                                    Beginning{"mid_block.", "unet", false},
-                                    Beginning{"up_blocks.", "unet", false}};
+constexpr std::array kBeginnings = {
+    Beginning{"lora_unet_", "unet", true},
+    Beginning{"lycoris_", "unet", true},
+    Beginning{"lora_te_", "text_encoder", true},
+    Beginning{"lora_te1_", "text_encoder", true},
+    Beginning{"lora_te2_", "text_encoder_2", true},
+    Beginning{"unet.", "unet", false},
+    Beginning{"text_encoder.", "text_encoder", false},
+    Beginning{"text_encoder_2.", "text_encoder_2", false},
+    Beginning{"text_encoders.clip_l.transformer.", "text_encoder", false},
+    Beginning{"text_encoders.clip_g.transformer.", "text_encoder_2", false},
+    Beginning{"clip_l.", "text_encoder", false},
+    Beginning{"clip_g.", "text_encoder_2", false},
+    Beginning{"model.diffusion_model.", "unet", false},
+    Beginning{"diffusion_model.", "unet", false},
+    Beginning{"text_model.", "text_encoder", false},
+    Beginning{"down_blocks.", "unet", false},
+    Beginning{"mid_block.", "unet", false},
+    Beginning{"up_blocks.", "unet", false}};
 
 // Diffusers' first form had the four projections of an attention in its "processor", and called
 // those of a text encoder by the UNet's names.
@@ -121,7 +140,7 @@ const Ending* ending_of(std::string_view key) {
 }
 
 bool note_other_kind(const std::string& key, RawLora& lora) {
-  const char* kind = key.ends_with(".diff") ? "full differences" : nullptr;
+  const char* kind = nullptr;
   for (const auto& [part, name] : kOtherKinds) {
     if (key.find(part) != std::string::npos) kind = name;
   }
@@ -133,8 +152,30 @@ bool note_other_kind(const std::string& key, RawLora& lora) {
   return true;
 }
 
+constexpr int64_t kMostColumns = 1 << 24;  // of a hostile file's factor
+
+// Width of a module's input; 0 if it cannot be told from these parts alone.
 int64_t input_width(const RawDelta& delta) {
-  return delta.down && delta.down->second.shape.size() >= 2 ? delta.down->second.shape[1] : 0;
+  const auto columns = [&](LoraPart part) -> int64_t {
+    const auto found = delta.parts.find(part);
+    if (found == delta.parts.end()) return 0;
+    const auto& shape = found->second->second.shape;
+    return shape.size() >= 2 ? shape[1] : 0;
+  };
+  switch (delta.form) {
+    case LoraForm::kLowRank:
+      return columns(LoraPart::kDown);
+    case LoraForm::kHadamard:
+      return columns(LoraPart::kW1B);
+    case LoraForm::kKronecker: {
+      const int64_t one = std::max(columns(LoraPart::kW1), columns(LoraPart::kW1B)),
+                    two = std::max(columns(LoraPart::kW2), columns(LoraPart::kW2B));
+      return std::max(one, two) <= kMostColumns ? one * two : 0;
+    }
+    case LoraForm::kDifference:
+      break;
+  }
+  return columns(LoraPart::kDifference);
 }
 
 bool reads_context(const std::string& path) {
@@ -142,13 +183,41 @@ bool reads_context(const std::string& path) {
          path.ends_with("attn2.to_v") || path.ends_with("attn2_to_v");
 }
 
+// False if the module has such a part already.
+bool take(RawDelta& delta, const Ending& ending, const TensorViews::value_type& item) {
+  if (ending.kind == EndingKind::kAlpha) {
+    if (delta.alpha) return false;
+    delta.alpha = &item;
+    return true;
+  }
+  LoraPart part = ending.part;
+  const auto& shape = item.second.shape;
+  if (ending.kind == EndingKind::kNorms && shape.size() >= 2 && shape[0] == 1) {
+    part = LoraPart::kInputNorms;
+  }
+  const LoraForm form = ending.form;
+  const bool is_change = form != kDiff || part == LoraPart::kDifference;
+  if (is_change && delta.has_form && delta.form != form) delta.mixes_forms = true;
+  if (is_change) {
+    delta.form = form;
+    delta.has_form = true;
+  }
+  return delta.parts.emplace(part, &item).second;
+}
+
 }  // namespace
+
+LoraShapes RawDelta::shapes() const {
+  LoraShapes all;
+  for (const auto& [part, item] : parts) all[part] = item->second.shape;
+  return all;
+}
 
 RawLora raw_lora_of(const TensorViews& tensors) {
   RawLora lora;
   for (const auto& item : tensors) {
     const std::string& key = item.first;
-    if (note_other_kind(key, lora)) continue;
+    if (is_bundled_embedding(key) || note_other_kind(key, lora)) continue;
     const Ending* ending = ending_of(key);
     if (!ending) {
       lora.ignored.push_back(key);
@@ -170,20 +239,12 @@ RawLora raw_lora_of(const TensorViews& tensors) {
     }
     RawDelta& kept =
         lora.deltas.try_emplace(delta.component + "." + delta.path, delta).first->second;
-    RawDelta::Item& slot = ending->role == Role::kDown  ? kept.down
-                           : ending->role == Role::kUp  ? kept.up
-                           : ending->role == Role::kMid ? kept.mid
-                                                        : kept.alpha;
-    if (slot) {
-      lora.ignored.push_back(key);
-    } else {
-      slot = &item;
-    }
+    if (!take(kept, *ending, item)) lora.ignored.push_back(key);
   }
-  // An alpha without a pair is someone else's tensor.
+  // An alpha without a change is someone else's tensor.
   for (auto it = lora.deltas.begin(); it != lora.deltas.end();) {
     const RawDelta& delta = it->second;
-    if (delta.down || delta.up || delta.mid) {
+    if (!delta.parts.empty()) {
       ++it;
       continue;
     }
@@ -206,42 +267,11 @@ Family family_of(const RawLora& lora) {
   if (const int64_t context = context_dim_of(lora)) return family_of_context(context);
   int64_t width = 0;
   for (const auto& [module, delta] : lora.deltas) {
-    if (delta.component == "text_encoder_2") return Family::kSdxl;
+    if (delta.component == "text_encoder_2") return family_of_second_text_encoder();
     const bool query = delta.path.ends_with("q_proj");
     if (delta.component == "text_encoder" && query && width == 0) width = input_width(delta);
   }
   return family_of_text_width(width);
-}
-
-LoraSettings lora_settings_of(const Metadata& metadata, const std::string& name) {
-  LoraSettings settings;
-  const auto found = metadata.find("lora_adapter_metadata");
-  if (found == metadata.end()) return settings;
-  const std::string what = name + ", metadata lora_adapter_metadata";
-  const nlohmann::json json = JsonReader(what, parse_json(found->second, what)).json();
-  // diffusers flattens one PEFT configuration a component: "unet.lora_alpha".
-  for (const auto& [key, value] : json.items()) {
-    const size_t point = key.find('.');
-    if (point == std::string::npos) continue;
-    const std::string component = key.substr(0, point), field = key.substr(point + 1);
-    if (field == "use_dora" && value.is_boolean() && value.get<bool>()) {
-      throw bad_input(name, "a plain LoRA", "DoRA (" + key + ")", "DoRA is not supported");
-    }
-    if (field == "use_rslora" && value.is_boolean()) {
-      settings.divide_by_root[component] = value.get<bool>();
-    }
-    if (field == "lora_alpha") {
-      if (!value.is_number())
-        throw bad_input(what, "a number as " + key, value.dump().substr(0, 80));
-      settings.alphas[component] = value.get<double>();
-    }
-    if (field == "alpha_pattern" && value.is_object()) {
-      for (const auto& [module, alpha] : value.items()) {
-        if (alpha.is_number()) settings.alphas[component + "." + module] = alpha.get<double>();
-      }
-    }
-  }
-  return settings;
 }
 
 }  // namespace pangu::io

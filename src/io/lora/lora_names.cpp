@@ -4,11 +4,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <set>
 
 #include "core/error.h"
 #include "io/ldm/ldm_names.h"
 #include "io/lora/lora_keys.h"
+#include "io/lora/lora_settings.h"
+#include "io/lora/textual_inversion.h"
 #include "io/tensor_names.h"
 
 namespace pangu::io {
@@ -49,10 +52,16 @@ int64_t base_context(const BaseModules& base) {
   const auto unet = base.find("unet");
   if (unet == base.end()) return 0;
   for (const auto& [module, shape] : unet->second) {
-    if (module.ends_with(".attn2.to_k") && shape.size() == 2) return shape[1];
+    if (module.ends_with(".attn2.to_k") && shape.weight.size() == 2) return shape.weight[1];
   }
   return 0;
 }
+
+// A module that the base cannot take, while others of the file may fit.
+struct Misfit {
+  Error refusal;
+  std::string text;
+};
 
 class Resolver {
  public:
@@ -61,35 +70,48 @@ class Resolver {
     for (const auto& [component, modules] : base) spellings_.emplace(component, modules);
   }
 
+  // Throws Misfit where the base has no such module, or one of other sides.
   LoraDelta resolve(const RawDelta& raw, const LoraSettings& settings) const {
-    const std::string& key = (raw.down ? raw.down : raw.up ? raw.up : raw.mid)->first;
-    if (!raw.down || !raw.up) {
+    const std::string& key = raw.parts.begin()->second->first;
+    if (raw.mixes_forms) {
+      throw bad_input(name_ + ", tensor " + short_quoted(key), "one form of change a module",
+                      "parts of two");
+    }
+    if (raw.form == LoraForm::kLowRank &&
+        raw.parts.contains(LoraPart::kDown) != raw.parts.contains(LoraPart::kUp)) {
       throw bad_input(name_ + ", tensor " + short_quoted(key), "a pair of up and down",
-                      raw.down ? "down without up"
-                      : raw.up ? "up without down"
-                               : "neither",
+                      raw.parts.contains(LoraPart::kDown) ? "down without up" : "up without down",
                       "the file may be cut short");
     }
     LoraDelta delta;
     delta.component = component_of(raw, key);
     delta.module = module_of(raw, delta.component, key);
-    delta.down = raw.down->second;
-    delta.up = raw.up->second;
-    if (raw.mid) delta.mid = raw.mid->second;
-    check_shapes(raw, delta);
-    delta.rank = delta.down.shape[0];
-    delta.alpha = alpha_of(raw, delta, settings);
+    delta.form = raw.form;
+    for (const auto& [part, item] : raw.parts) delta.parts[part] = {item->first, item->second};
+    const LoraShapes shapes = raw.shapes();
+    if (const auto problem =
+            lora_misfit(raw.form, shapes, base_.at(delta.component).at(delta.module))) {
+      const auto part = raw.parts.find(problem->part);
+      misfit(part == raw.parts.end() ? key : part->second->first, problem->expected,
+             problem->found);
+    }
+    check_norms(raw, delta.component, settings);
+    set_scale(raw, shapes, settings, delta);
     return delta;
   }
 
  private:
+  // Throws an Error where the file is for another family as a whole, else a Misfit.
   [[noreturn]] void misfit(const std::string& key, const std::string& expected,
                            const std::string& found) const {
     const Family made_for = family_of(raw_);
     const int64_t context = context_dim_of(raw_), wanted = base_context(base_);
     const bool other = !raw_.foreign.empty() || (context > 0 && wanted > 0 && context != wanted);
     const std::string tensor = "tensor " + short_quoted(key);
-    if (!other) throw bad_input(name_ + ", " + tensor, expected, found);
+    if (!other) {
+      throw Misfit{bad_input(name_ + ", " + tensor, expected, found),
+                   key + ": expected " + expected + ", found " + found};
+    }
     const std::string theirs =
         raw_.foreign.empty() ? family_words(made_for, context) : raw_.foreign;
     throw bad_input(name_, "a LoRA for " + family_words(family_of_context(wanted), wanted),
@@ -122,62 +144,35 @@ class Resolver {
     return found->second;
   }
 
-  // A 1x1 convolution and a matrix are the same change.
-  static bool same_inside(const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
-    for (size_t axis = 2; axis < std::max(a.size(), b.size()); ++axis) {
-      if ((axis < a.size() ? a[axis] : 1) != (axis < b.size() ? b[axis] : 1)) return false;
-    }
-    return true;
+  void check_norms(const RawDelta& raw, const std::string& component,
+                   const LoraSettings& settings) const {
+    const bool wants = settings.dora.contains(component) || settings.dora.contains("");
+    const bool has =
+        raw.parts.contains(LoraPart::kOutputNorms) || raw.parts.contains(LoraPart::kInputNorms);
+    if (!wants || has) return;
+    throw bad_input(name_ + ", tensor " + short_quoted(raw.parts.begin()->second->first),
+                    "DoRA's norms beside it (lora_magnitude_vector), as use_dora says", "none");
   }
 
-  void check_shapes(const RawDelta& raw, const LoraDelta& delta) const {
-    const std::vector<int64_t>& base = base_.at(delta.component).at(delta.module);
-    const auto& down = delta.down.shape;
-    const auto& up = delta.up.shape;
-    const auto two_or_four = [](const auto& shape) {
-      return shape.size() == 2 || shape.size() == 4;
-    };
-    const std::string wanted = "a change of " + shape_text(base);
-    if (!two_or_four(down) || down[0] < 1 || down[1] != base[1]) {
-      misfit(raw.down->first, wanted, "shape " + shape_text(down));
-    }
-    if (!two_or_four(up) || up[0] != base[0] || up[1] != down[0] || !same_inside(up, {})) {
-      misfit(raw.up->first, wanted + " with rank " + std::to_string(down[0]),
-             "shape " + shape_text(up));
-    }
-    if (!delta.mid) {
-      if (!same_inside(down, base)) misfit(raw.down->first, wanted, "shape " + shape_text(down));
-      return;
-    }
-    const auto& mid = delta.mid->shape;
-    if (mid.size() != 4 || mid[0] != down[0] || mid[1] != down[0] || !same_inside(mid, base) ||
-        !same_inside(down, {})) {
-      misfit(raw.mid->first, wanted + " with rank " + std::to_string(down[0]),
-             "shape " + shape_text(mid));
-    }
-  }
-
-  double alpha_of(const RawDelta& raw, const LoraDelta& delta, const LoraSettings& settings) const {
-    const auto rank = static_cast<double>(delta.rank);
-    double alpha = rank;
+  void set_scale(const RawDelta& raw, const LoraShapes& shapes, const LoraSettings& settings,
+                 LoraDelta& delta) const {
+    const auto rank = lora_rank(raw.form, shapes);
+    // A Kronecker product of whole factors has a rank by name only.
+    const auto named =
+        raw.form == LoraForm::kKronecker ? settings.rank_of(delta.component) : std::nullopt;
+    if (!rank && !named) return;
+    delta.rank = rank ? static_cast<double>(*rank) : *named;
+    delta.alpha = delta.rank;
     if (raw.alpha) {
-      alpha = scalar_of(raw.alpha->second, raw.alpha->first);
+      delta.alpha = scalar_of(raw.alpha->second, raw.alpha->first);
     } else {
-      const auto own = settings.alphas.find(delta.component + "." + delta.module);
-      const auto all = settings.alphas.find(delta.component);
-      if (own != settings.alphas.end()) {
-        alpha = own->second;
-      } else if (all != settings.alphas.end()) {
-        alpha = all->second;
-      }
-      const auto root = settings.divide_by_root.find(delta.component);
-      if (root != settings.divide_by_root.end() && root->second) alpha *= std::sqrt(rank);
+      delta.alpha = settings.alpha_of(delta.component, delta.module).value_or(delta.rank);
+      if (settings.divides_by_root(delta.component)) delta.alpha *= std::sqrt(delta.rank);
     }
-    if (!std::isfinite(alpha)) {
+    if (!std::isfinite(delta.alpha) || !(delta.rank > 0) || !std::isfinite(delta.rank)) {
       throw bad_input(name_ + ", alpha of " + short_quoted(delta.module), "a finite number",
-                      std::to_string(alpha));
+                      std::to_string(delta.alpha));
     }
-    return alpha;
   }
 
   const RawLora& raw_;
@@ -186,24 +181,59 @@ class Resolver {
   std::map<std::string, Spellings> spellings_;
 };
 
-ModuleShapes shapes_of(const std::string& name, std::vector<int64_t> shape) {
+// Of names in alphabetical order, so that "X.bias" comes before "X.weight".
+template <class Tensors, class ShapeOf>
+ModuleShapes shapes_of_modules(const Tensors& tensors, ShapeOf shape_of_tensor) {
   constexpr std::string_view kWeight = ".weight";
-  if (!name.ends_with(kWeight) || (shape.size() != 2 && shape.size() != 4)) return {};
-  return {{name.substr(0, name.size() - kWeight.size()), std::move(shape)}};
+  ModuleShapes modules;
+  for (const auto& [name, tensor] : tensors) {
+    if (!name.ends_with(kWeight)) continue;
+    const std::vector<int64_t> shape = shape_of_tensor(tensor);
+    if (shape.size() != 1 && shape.size() != 2 && shape.size() != 4) continue;
+    const std::string module = name.substr(0, name.size() - kWeight.size());
+    const auto bias = tensors.find(module + ".bias");
+    modules[module] = {
+        shape, bias == tensors.end() ? std::vector<int64_t>() : shape_of_tensor(bias->second)};
+  }
+  return modules;
+}
+
+std::string listed(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 3;
+  std::string text;
+  for (size_t i = 0; i < std::min(kShown, names.size()); ++i) {
+    text += (i ? ", " : "") + short_quoted(names[i]);
+  }
+  return text +
+         (names.size() > kShown ? " and " + std::to_string(names.size() - kShown) + " more" : "");
+}
+
+// "LoRA", "DoRA", ...
+std::string form_words(const RawDelta& delta) {
+  if (delta.parts.contains(LoraPart::kOutputNorms) || delta.parts.contains(LoraPart::kInputNorms)) {
+    return "DoRA";
+  }
+  switch (delta.form) {
+    case LoraForm::kLowRank:
+      return "LoRA";
+    case LoraForm::kHadamard:
+      return "LoHa";
+    case LoraForm::kKronecker:
+      return "LoKr";
+    case LoraForm::kDifference:
+      break;
+  }
+  return "differences";
 }
 
 }  // namespace
 
 ModuleShapes module_shapes(const NamedTensors& tensors) {
-  ModuleShapes shapes;
-  for (const auto& [name, tensor] : tensors) shapes.merge(shapes_of(name, shape_of(tensor)));
-  return shapes;
+  return shapes_of_modules(tensors, [](const NamedTensor& tensor) { return shape_of(tensor); });
 }
 
 ModuleShapes module_shapes(const TensorViews& tensors) {
-  ModuleShapes shapes;
-  for (const auto& [name, view] : tensors) shapes.merge(shapes_of(name, view.shape));
-  return shapes;
+  return shapes_of_modules(tensors, [](const TensorView& view) { return view.shape; });
 }
 
 Lora parse_lora(const TensorViews& tensors, const Metadata& metadata, const BaseModules& base,
@@ -223,17 +253,40 @@ Lora parse_lora(const TensorViews& tensors, const Metadata& metadata, const Base
   lora.family = family_of(raw);
   lora.ignored = raw.ignored;
   std::set<std::pair<std::string, std::string>> seen;
+  std::optional<Error> refusal;
   for (const auto& [key, delta] : raw.deltas) {
-    lora.deltas.push_back(resolver.resolve(delta, settings));
+    try {
+      lora.deltas.push_back(resolver.resolve(delta, settings));
+    } catch (const Misfit& misfit) {
+      if (!refusal) refusal = misfit.refusal;
+      lora.misfits.push_back(misfit.text);
+      continue;
+    }
     const LoraDelta& last = lora.deltas.back();
     if (!seen.emplace(last.component, last.module).second) {
       throw bad_input(name, "each module once", short_quoted(last.module) + " twice");
     }
   }
+  if (refusal && lora.deltas.size() <= lora.misfits.size()) throw *refusal;
   std::sort(lora.deltas.begin(), lora.deltas.end(), [](const LoraDelta& a, const LoraDelta& b) {
     return std::pair(a.component, a.module) < std::pair(b.component, b.module);
   });
   return lora;
+}
+
+std::vector<std::string> left_out(const Lora& lora, const std::string& name) {
+  std::vector<std::string> sentences;
+  if (!lora.misfits.empty()) {
+    const size_t all = lora.misfits.size() + lora.deltas.size();
+    sentences.push_back("'" + name + "': " + std::to_string(lora.misfits.size()) + " of " +
+                        std::to_string(all) +
+                        " modules do not fit the model and are left out: " + listed(lora.misfits));
+  }
+  if (!lora.ignored.empty()) {
+    sentences.push_back("'" + name + "': these tensors are no part of a LoRA and are left out: " +
+                        listed(lora.ignored));
+  }
+  return sentences;
 }
 
 LoraSummary summarise_lora(const TensorViews& tensors, const Metadata& metadata) {
@@ -244,25 +297,31 @@ LoraSummary summarise_lora(const TensorViews& tensors, const Metadata& metadata)
   summary.family = family_of(raw);
   summary.made_for =
       raw.foreign.empty() ? family_words(summary.family, context_dim_of(raw)) : raw.foreign;
+  summary.ignored = raw.ignored;
+  for (const auto& [word, views] : bundled_embeddings(tensors)) summary.embeddings.push_back(word);
   LoraSettings settings;
   try {
-    settings = lora_settings_of(metadata, "metadata");
-  } catch (const Error&) {
-    summary.unsupported = "unreadable settings";
+    settings = lora_settings_of(metadata, "settings");
+  } catch (const Error& problem) {
+    summary.unsupported = problem.what();
   }
   for (const auto& [key, delta] : raw.deltas) {
     const std::string component = delta.component.empty() ? "unnamed" : delta.component;
     ++summary.targets[component];
-    if (delta.down && !delta.down->second.shape.empty()) {
-      const auto& shape = delta.down->second.shape;
-      ++summary.ranks[shape[0]];
-      if (shape.size() == 4 && (shape[2] != 1 || shape[3] != 1 || delta.mid))
-        ++summary.convolutions;
+    ++summary.forms[form_words(delta)];
+    const LoraShapes shapes = delta.shapes();
+    if (const auto rank = lora_rank(delta.form, shapes)) ++summary.ranks[*rank];
+    const auto is_kernel = [](const auto& part) {
+      const auto& shape = part.second;
+      return shape.size() == 4 && (shape[2] != 1 || shape[3] != 1);
+    };
+    if (shapes.contains(LoraPart::kMid) || std::any_of(shapes.begin(), shapes.end(), is_kernel)) {
+      ++summary.convolutions;
     }
     if (delta.alpha && element_count(delta.alpha->second.shape) == 1) {
       ++summary.alphas[scalar_of(delta.alpha->second, delta.alpha->first)];
-    } else if (settings.alphas.count(component)) {
-      ++summary.alphas[settings.alphas.at(component)];
+    } else if (const auto alpha = settings.alpha_of(delta.component, delta.path)) {
+      ++summary.alphas[*alpha];
     }
   }
   return summary;

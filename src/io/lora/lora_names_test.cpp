@@ -7,7 +7,7 @@
 
 #include "core/error.h"
 #include "core/testing.h"
-#include "io/lora/textual_inversion.h"
+#include "io/lora/lora_settings.h"
 
 using namespace pangu;
 using namespace pangu::io;
@@ -30,12 +30,13 @@ TensorView number() {
 
 BaseModules base() {
   return {{"unet",
-           {{kBlock + "attn1.to_q", {32, 32}},
-            {kBlock + "attn1.to_out.0", {32, 32}},
-            {kBlock + "attn2.to_k", {32, 24}},
-            {"down_blocks.0.attentions.0.proj_in", {32, 32, 1, 1}},
-            {"down_blocks.0.resnets.0.conv1", {32, 16, 3, 3}}}},
-          {"text_encoder", {{"text_model.encoder.layers.0.self_attn.q_proj", {24, 24}}}}};
+           {{kBlock + "attn1.to_q", {{32, 32}}},
+            {kBlock + "attn1.to_out.0", {{32, 32}, {32}}},
+            {kBlock + "attn2.to_k", {{32, 24}}},
+            {kBlock + "norm1", {{32}, {32}}},
+            {"down_blocks.0.attentions.0.proj_in", {{32, 32, 1, 1}, {32}}},
+            {"down_blocks.0.resnets.0.conv1", {{32, 16, 3, 3}, {32}}}}},
+          {"text_encoder", {{"text_model.encoder.layers.0.self_attn.q_proj", {{24, 24}, {24}}}}}};
 }
 
 TensorViews pair(const std::string& down, const std::string& up, int64_t in, int64_t out,
@@ -71,6 +72,9 @@ TEST_CASE("one change is found by every spelling of its module") {
            "base_model.model." + dotted + ".lora_B.weight", 32, 32),
       pair("base_model.model." + dotted + ".lora_A.default.weight",
            "base_model.model." + dotted + ".lora_B.default.weight", 32, 32),
+      pair("unet.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.lora_down.weight",
+           "unet.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.lora_up.weight", 32, 32),
+      kohya("lycoris_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0"),
       pair("diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.lora_A.weight",
            "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0.lora_B.weight", 32,
            32)};
@@ -94,7 +98,12 @@ TEST_CASE("a text encoder's change is found by every spelling") {
         pair("text_encoder.text_model." + path + "to_q_lora.down.weight",
              "text_encoder.text_model." + path + "to_q_lora.up.weight", 24, 24),
         pair("text_encoder." + path + "q_proj.lora_A.weight",
-             "text_encoder." + path + "q_proj.lora_B.weight", 24, 24)}) {
+             "text_encoder." + path + "q_proj.lora_B.weight", 24, 24),
+        pair("text_encoders.clip_l.transformer.text_model." + path + "q_proj.lora_down.weight",
+             "text_encoders.clip_l.transformer.text_model." + path + "q_proj.lora_up.weight", 24,
+             24),
+        pair("clip_l.text_model." + path + "q_proj.lora_down.weight",
+             "clip_l.text_model." + path + "q_proj.lora_up.weight", 24, 24)}) {
     CAPTURE(tensors.begin()->first);
     const Lora lora = parse(tensors);
     REQUIRE(lora.deltas.size() == 1);
@@ -112,7 +121,7 @@ TEST_CASE("convolutions, their Tucker form, and 1x1 convolutions as matrices fit
   tensors[conv + ".lora_down.weight"] = zeros({2, 16, 1, 1});
   CHECK(contains(message_of(tensors), "lora_down"));
   tensors[conv + ".lora_mid.weight"] = zeros({2, 2, 3, 3});
-  CHECK(parse(tensors).deltas[0].mid.has_value());
+  CHECK(parse(tensors).deltas[0].parts.contains(LoraPart::kMid));
   tensors[conv + ".lora_mid.weight"] = zeros({2, 3, 3, 3});
   CHECK(contains(message_of(tensors), "lora_mid"));
   CHECK(parse(kohya("lora_unet_down_blocks_0_attentions_0_proj_in")).deltas.size() == 1);
@@ -131,8 +140,113 @@ TEST_CASE("alphas come from the file, else from what diffusers wrote beside it")
   tensors["lora_unet_down_blocks_0_attentions_0_proj_in.alpha"] = number();
   CHECK(parse(tensors, {{"lora_adapter_metadata", settings}}).deltas[0].alpha == 2.0);
   CHECK(contains(message_of(tensors, {{"lora_adapter_metadata", R"({"unet.use_dora":true})"}}),
-                 "DoRA"));
+                 "DoRA's norms"));
   CHECK(contains(message_of(tensors, {{"lora_adapter_metadata", "[]"}}), "JSON object"));
+}
+
+TEST_CASE("PEFT's configuration beside the file says alphas, square roots and DoRA") {
+  const auto with = [](const std::string& config) { return Metadata{{kAdapterConfigKey, config}}; };
+  TensorViews tensors = kohya("lora_unet_down_blocks_0_attentions_0_proj_in");
+  const auto alpha = [&](const std::string& config) {
+    return parse(tensors, with(config)).deltas[0].alpha;
+  };
+  CHECK(alpha(R"({"peft_type":"LORA","r":2,"lora_alpha":8})") == 8.0);
+  CHECK(alpha(R"({"lora_alpha":8,"use_rslora":true})") == doctest::Approx(8 * std::sqrt(2.0)));
+  // Ends of paths count, as in PEFT; the first pattern that matches is taken.
+  CHECK(alpha(R"({"lora_alpha":8,"alpha_pattern":{"conv1":3,"attentions.0.proj_in":5}})") == 5.0);
+  CHECK(alpha(R"({"lora_alpha":8,"alpha_pattern":{"roj_in":5}})") == 8.0);
+  CHECK(alpha(R"({"alpha":3,"peft_type":"LOHA"})") == 3.0);
+  CHECK(contains(message_of(tensors, with(R"({"alpha_pattern":{"to_[qk]":5}})")), "to_[qk]"));
+  CHECK(contains(message_of(tensors, with(R"({"lora_alpha":"8"})")), "lora_alpha"));
+  CHECK(contains(message_of(tensors, with(R"({"peft_type":"OFT"})")), "'OFT'"));
+  CHECK(contains(message_of(tensors, with(R"({"use_dora":true})")), "lora_magnitude_vector"));
+  tensors["lora_unet_down_blocks_0_attentions_0_proj_in.lora_magnitude_vector"] = zeros({32});
+  CHECK(parse(tensors, with(R"({"use_dora":true})")).deltas.size() == 1);
+}
+
+TEST_CASE("DoRA's norms are of rows or of columns, as trainers shape them") {
+  const std::string key = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k";
+  const auto part_of = [&](const std::string& ending, std::vector<int64_t> shape) {
+    TensorViews tensors = pair(key + ".lora_down.weight", key + ".lora_up.weight", 24, 32);
+    tensors[key + ending] = zeros(std::move(shape));
+    const Lora lora = parse(tensors);
+    return lora.deltas[0].parts.rbegin()->first;
+  };
+  CHECK(part_of(".dora_scale", {32, 1}) == LoraPart::kOutputNorms);
+  CHECK(part_of(".dora_scale", {1, 24}) == LoraPart::kInputNorms);
+  CHECK(part_of(".lora_magnitude_vector", {32}) == LoraPart::kOutputNorms);
+  CHECK(part_of(".lora_magnitude_vector.default.weight", {32}) == LoraPart::kOutputNorms);
+  CHECK_THROWS_AS(part_of(".dora_scale", {1, 32}), Error);
+  CHECK_THROWS_AS(part_of(".lora_magnitude_vector", {24}), Error);
+}
+
+TEST_CASE("LoHa, LoKr and differences are changes of their modules") {
+  const std::string linear =
+      "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0";
+  const std::string conv = "lora_unet_down_blocks_0_resnets_0_conv1";
+  const auto form_of = [](const TensorViews& tensors) { return parse(tensors).deltas[0].form; };
+  TensorViews loha = {{linear + ".hada_w1_a", zeros({32, 4})},
+                      {linear + ".hada_w1_b", zeros({4, 32})},
+                      {linear + ".hada_w2_a", zeros({32, 4})},
+                      {linear + ".hada_w2_b", zeros({4, 32})},
+                      {linear + ".alpha", number()}};
+  CHECK(form_of(loha) == LoraForm::kHadamard);
+  CHECK(parse(loha).deltas[0].alpha == 2.0);
+  CHECK(parse(loha).deltas[0].rank == 4.0);
+  loha.erase(linear + ".hada_w2_b");
+  CHECK(contains(message_of(loha), "w2_b"));
+  CHECK(form_of({{conv + ".hada_w1_a", zeros({4, 32})},
+                 {conv + ".hada_w1_b", zeros({4, 16})},
+                 {conv + ".hada_t1", zeros({4, 4, 3, 3})},
+                 {conv + ".hada_w2_a", zeros({4, 32})},
+                 {conv + ".hada_w2_b", zeros({4, 16})},
+                 {conv + ".hada_t2", zeros({4, 4, 3, 3})}}) == LoraForm::kHadamard);
+  // Both factors whole: no rank, whatever alpha says.
+  const Lora whole = parse({{linear + ".lokr_w1", zeros({4, 8})},
+                            {linear + ".lokr_w2", zeros({8, 4})},
+                            {linear + ".alpha", number()}});
+  CHECK(whole.deltas[0].form == LoraForm::kKronecker);
+  CHECK(whole.deltas[0].alpha / whole.deltas[0].rank == 1.0);
+  CHECK(form_of({{conv + ".lokr_w1_a", zeros({4, 2})},
+                 {conv + ".lokr_w1_b", zeros({2, 4})},
+                 {conv + ".lokr_t2", zeros({2, 2, 3, 3})},
+                 {conv + ".lokr_w2_a", zeros({2, 8})},
+                 {conv + ".lokr_w2_b", zeros({2, 4})}}) == LoraForm::kKronecker);
+  CHECK(contains(
+      message_of({{linear + ".lokr_w1", zeros({5, 8})}, {linear + ".lokr_w2", zeros({8, 4})}}),
+      "lokr_w1"));
+  CHECK(form_of({{linear + ".diff", zeros({32, 32})}, {linear + ".diff_b", zeros({32})}}) ==
+        LoraForm::kDifference);
+  const std::string norm = "lora_unet_input_blocks_1_1_transformer_blocks_0_norm1";
+  CHECK(form_of({{norm + ".w_norm", zeros({32})}, {norm + ".b_norm", zeros({32})}}) ==
+        LoraForm::kDifference);
+  CHECK(contains(message_of({{norm + ".w_norm", zeros({31})}}), "[31]"));
+  CHECK(contains(message_of({{"lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q"
+                              ".diff_b",
+                              zeros({32})}}),
+                 "a module that has a bias"));
+  TensorViews two_forms = kohya(linear);
+  two_forms[linear + ".diff"] = zeros({32, 32});
+  CHECK(contains(message_of(two_forms), "one form of change a module"));
+}
+
+TEST_CASE("modules that do not fit are left out and named, if most fit") {
+  const std::string first = "lora_unet_down_blocks_0_attentions_0_proj_in",
+                    second = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q",
+                    other = "lora_te_text_model_encoder_layers_23_self_attn_q_proj";
+  TensorViews tensors = kohya(first);
+  tensors.merge(kohya(other, 24, 24));
+  CHECK(contains(message_of(tensors), "a module of the model's text_encoder"));
+  tensors.merge(kohya(second));
+  tensors["step"] = number();
+  const Lora lora = parse(tensors);
+  CHECK(lora.deltas.size() == 2);
+  REQUIRE(lora.misfits.size() == 1);
+  CHECK(contains(lora.misfits[0], other));
+  const std::vector<std::string> sentences = left_out(lora, "x.safetensors");
+  REQUIRE(sentences.size() == 2);
+  CHECK(contains(sentences[0], "'x.safetensors': 1 of 3 modules"));
+  CHECK(contains(sentences[1], "are no part of a LoRA and are left out: 'step'"));
 }
 
 TEST_CASE("adapters of other kinds are refused by their names") {
@@ -141,20 +255,18 @@ TEST_CASE("adapters of other kinds are refused by their names") {
     tensors["lora_unet_conv_in." + key] = zeros({2, 2});
     return message_of(tensors);
   };
-  CHECK(contains(with("dora_scale"), "DoRA"));
-  CHECK(contains(with("hada_w1_a"), "LoHa"));
-  CHECK(contains(with("lokr_w1"), "LoKr"));
   CHECK(contains(with("oft_blocks"), "OFT"));
   CHECK(contains(with("on_input"), "IA3"));
-  CHECK(contains(with("diff"), "full differences"));
-  CHECK(contains(with("lora_B.bias"), "biases"));
+  CHECK(contains(with("a1.weight"), "GLoRA"));
+  CHECK(contains(with("lora_E"), "AdaLoRA"));
+  CHECK(contains(with("lora_A.bias"), "biases"));
 }
 
 TEST_CASE(
     "a LoRA of another family is refused with both families and the first tensor that does not "
     "fit") {
   BaseModules sd1 = base();
-  sd1["unet"][kBlock + "attn2.to_k"] = {32, 768};
+  sd1["unet"][kBlock + "attn2.to_k"] = {{32, 768}};
   const auto refused = [&](const TensorViews& tensors) {
     try {
       parse_lora(tensors, {}, sd1, "x");
@@ -205,27 +317,8 @@ TEST_CASE("a summary needs no base") {
   CHECK(summary.ranks == std::map<int64_t, size_t>{{1, 1}, {2, 1}});
   CHECK(summary.alphas == std::map<double, size_t>{{2.0, 1}});
   CHECK(summary.targets == std::map<std::string, size_t>{{"unet", 2}});
+  CHECK(summary.forms == std::map<std::string, size_t>{{"LoRA", 2}});
+  CHECK(summary.embeddings == std::vector<std::string>{"x"});
+  CHECK(summary.ignored.empty());
   CHECK(recognise(tensors).human_name == "LoRA for SDXL base");
-}
-
-TEST_CASE("textual inversions for other widths, or for one encoder of two, are refused") {
-  const std::map<std::string, int64_t> one = {{"text_encoder", 8}};
-  const std::map<std::string, int64_t> two = {{"text_encoder", 8}, {"text_encoder_2", 16}};
-  const auto parse_words = [](const TensorViews& tensors, const auto& widths) {
-    try {
-      return std::to_string(parse_textual_inversion(tensors, widths, "x").vectors.size());
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-  };
-  CHECK(parse_words({{"emb_params", zeros({3, 8})}}, one) == "1");
-  CHECK(parse_words({{"<cat>", zeros({8})}}, one) == "1");
-  CHECK(parse_words({{"clip_l", zeros({3, 8})}, {"clip_g", zeros({3, 16})}}, two) == "2");
-  CHECK(contains(parse_words({{"emb_params", zeros({3, 9})}}, one), "width 9"));
-  CHECK(contains(parse_words({{"emb_params", zeros({3, 8})}}, two), "text_encoder_2"));
-  CHECK(contains(parse_words({{"clip_l", zeros({3, 8})}, {"clip_g", zeros({2, 16})}}, two),
-                 "equally"));
-  CHECK(contains(parse_words({{"clip_g", zeros({3, 16})}}, one), "text_encoder_2"));
-  CHECK(contains(parse_words({{"emb_params", zeros({3, 8, 1})}}, one), "textual inversion"));
-  CHECK(contains(parse_words({{"conv.weight", zeros({3, 8})}}, one), "textual inversion"));
 }

@@ -3,7 +3,6 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "core/error.h"
 #include "io/lora/textual_inversion.h"
@@ -51,35 +50,56 @@ ClipReader::ClipReader(const Source& source, const Placement& place, const LoraS
     : options_(options), place_(place), model_(make_model(source, place, options, watch)) {
   loras.merge_into(*model_, options.component, watch);
   if (options.is_word_piece) {
+    if (!embeddings.empty() || !loras.embeddings().empty()) {
+      throw bad_input("textual inversion", "a model with CLIP's own vocabulary",
+                      "one with another for its " + options.component);
+    }
     words_ = std::make_shared<text::WordPieceTokenizer>(
         text::WordPieceTokenizer::from_path(options.tokenizer, text::BertRules::kPanGu));
   } else {
     clip_ = std::make_shared<text::ClipTokenizer>(
         text::ClipTokenizer::from_path(options.tokenizer, options.cleaning));
-    add_embeddings(source, embeddings);
+    add_embeddings(source, embeddings, loras.embeddings());
   }
 }
 
-void ClipReader::add_embeddings(const Source& source, const std::vector<std::string>& files) {
-  std::map<std::string, int64_t> widths;
+void ClipReader::add_embeddings(const Source& source, const std::vector<std::string>& files,
+                                const std::vector<BundledEmbedding>& bundled) {
+  io::TextWidths widths;
   for (const char* part : {"text_encoder", "text_encoder_2"}) {
     if (!source.has(part)) continue;
     for (const auto& [name, shape] : shapes_of(source.need(part))) {
       if (name.ends_with("token_embedding.weight")) widths[part] = shape.back();
     }
   }
+  std::vector<io::WeightsFile> open;  // as long as views are read
+  std::vector<io::Embedding> words;
+  for (const std::string& path : files) {
+    open.push_back(io::WeightsFile::open(path));
+    io::add_embedding(words, io::parse_textual_inversion(open.back().tensors(), widths, path),
+                      path);
+  }
+  for (const BundledEmbedding& embedding : bundled) {
+    const std::string name = embedding.origin + ", embedding " + embedding.word;
+    io::TextualInversion found = io::parse_textual_inversion(embedding.tensors, widths, name);
+    found.token = embedding.word;
+    io::add_embedding(words, found, name);
+  }
   int64_t next = model_->config().vocab_size;
   std::vector<at::Tensor> all;
-  for (const std::string& path : files) {
-    const io::WeightsFile file = io::WeightsFile::open(path);
-    const io::TextualInversion found = io::parse_textual_inversion(file.tensors(), widths, path);
-    const auto own = found.vectors.find(options_.component);
-    if (own == found.vectors.end()) continue;
-    all.push_back(tensors::copied(own->second, path).to(at::kFloat));
+  for (const io::Embedding& word : words) {
+    io::check_complete(word, widths);
+    const std::string& name = word.names.front();
+    const at::Tensor vectors =
+        tensors::copied(word.vectors.at(options_.component), name).to(at::kFloat);
+    if (!at::isfinite(vectors).all().item<bool>()) {
+      throw bad_input("'" + name + "'", "finite numbers", "some that are not");
+    }
     std::vector<int32_t> ids;
-    for (int64_t i = 0; i < all.back().size(0); ++i) ids.push_back(static_cast<int32_t>(next++));
-    clip_->add_token(
-        found.token.empty() ? std::filesystem::path(path).stem().string() : found.token, ids);
+    for (int64_t i = 0; i < vectors.size(0); ++i) ids.push_back(static_cast<int32_t>(next++));
+    clip_->add_token(word.word, ids);
+    words_added_.push_back(word.word);
+    all.push_back(vectors);
   }
   if (!all.empty()) added_embeddings_ = at::cat(all).to(place_.device, place_.dtype);
 }

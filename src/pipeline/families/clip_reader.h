@@ -62,7 +62,8 @@ class ClipReader {
   };
   std::vector<Rows> chunked(const std::vector<std::string>& prompts) const;
   at::Tensor chosen_states(const nn::ClipTextOutput& output, int skip) const;
-  void add_embeddings(const Source& source, const std::vector<std::string>& files);
+  void add_embeddings(const Source& source, const std::vector<std::string>& files,
+                      const std::vector<BundledEmbedding>& bundled);
 
   ClipReaderOptions options_;
   Placement place_;
@@ -70,6 +71,7 @@ class ClipReader {
   std::shared_ptr<text::ClipTokenizer> clip_;
   std::shared_ptr<text::WordPieceTokenizer> words_;
   at::Tensor added_embeddings_;
+  std::vector<std::string> words_added_;  // of textual inversions
 };
 
 }  // namespace pangu::pipeline

@@ -108,6 +108,11 @@ ExpertSource expert_source(const Source& source, const char* component, const ch
 std::vector<ExpertSource> add_base(Model& m, const Loading& l) {
   const Source& source = *l.source;
   const auto loras = std::make_shared<LoraSet>(l.options.loras, source);
+  for (const std::string& notice : loras->notices()) l.watch.warn(notice);
+  if (source.spec->encoders.empty() &&
+      (!l.options.embeddings.empty() || !loras->embeddings().empty())) {
+    throw bad_input("textual inversion", "a model with CLIP text encoders", source.what.human_name);
+  }
   const TextSetup text{l.source, l.place, loras, l.options.embeddings, l.options.tokenizers};
   m.denoising.text_sides.push_back(source.spec->text_side(text));
   std::vector<ExpertSource> experts;

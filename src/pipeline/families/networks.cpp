@@ -4,9 +4,13 @@
 #include <torch/nn.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "core/error.h"
+#include "core/message.h"
 #include "io/lora/lora_names.h"
+#include "io/lora/lora_settings.h"
+#include "io/lora/textual_inversion.h"
 #include "nn/lora.h"
 #include "nn/text/clip_text.h"
 #include "tensors/bytes.h"
@@ -30,6 +34,28 @@ at::Device device_from(const std::string& name) {
                 "device '" + name + "': this build or machine has no CUDA");
   }
   return at::Device(name);
+}
+
+// Nobody wants more, and a slip of the keyboard (1e30) would only make a black picture.
+constexpr double kMostLoraWeight = 1000;
+
+void check_weight(const LoraUse& use, double weight) {
+  if (std::abs(weight) <= kMostLoraWeight) return;
+  throw bad_input(
+      "weight of LoRA '" + use.path + "'",
+      "a number from -" + number_text(kMostLoraWeight) + " to " + number_text(kMostLoraWeight),
+      number_text(weight));
+}
+
+// A tensor of a LoRA's file, which `file` keeps alive.
+at::Tensor finite_tensor(const io::LoraTensor& tensor, const std::shared_ptr<const void>& file,
+                         const std::string& path) {
+  at::Tensor numbers = tensors::shared(tensor.view, file, tensor.key);
+  if (!at::isfinite(numbers.to(at::kFloat)).all().item<bool>()) {
+    throw bad_input("LoRA '" + path + "', tensor '" + tensor.key + "'", "finite numbers",
+                    "some that are not", "the training of this file has failed");
+  }
+  return numbers;
 }
 
 at::ScalarType dtype_from(const std::string& name) {
@@ -68,10 +94,33 @@ LoraSet::LoraSet(const std::vector<LoraUse>& uses, const Source& source) {
     base[name] = io::module_shapes(tensors);
   }
   for (const LoraUse& use : uses) {
+    check_weight(use, use.weight);
+    check_weight(use, use.text_weight.value_or(use.weight));
     auto loaded = std::make_shared<Loaded>(Loaded{io::WeightsFile::open(use.path), {}, use});
-    loaded->lora = io::parse_lora(loaded->file.tensors(), loaded->file.metadata(), base, use.path);
+    loaded->lora = io::parse_lora(loaded->file.tensors(), io::lora_metadata(loaded->file, use.path),
+                                  base, use.path);
     loaded_.push_back(std::move(loaded));
   }
+}
+
+std::vector<std::string> LoraSet::notices() const {
+  std::vector<std::string> all;
+  for (const auto& loaded : loaded_) {
+    for (std::string& notice : io::left_out(loaded->lora, loaded->use.path)) {
+      all.push_back(std::move(notice));
+    }
+  }
+  return all;
+}
+
+std::vector<BundledEmbedding> LoraSet::embeddings() const {
+  std::vector<BundledEmbedding> all;
+  for (const auto& loaded : loaded_) {
+    for (auto& [word, tensors] : io::bundled_embeddings(loaded->file.tensors())) {
+      all.push_back({word, loaded->use.path, std::move(tensors)});
+    }
+  }
+  return all;
 }
 
 void LoraSet::merge_into(torch::nn::Module& network, const std::string& component,
@@ -88,10 +137,13 @@ void LoraSet::merge_into(torch::nn::Module& network, const std::string& componen
       if (delta.component != component) continue;
       nn::LoraWeights one;
       one.module_path = delta.module;
-      one.down = tensors::shared(delta.down, loaded, delta.module);
-      one.up = tensors::shared(delta.up, loaded, delta.module);
-      if (delta.mid) one.mid = tensors::shared(*delta.mid, loaded, delta.module);
-      one.alpha = weight * delta.alpha;
+      one.form = delta.form;
+      for (const auto& [part, tensor] : delta.parts) {
+        one.parts[part] = finite_tensor(tensor, loaded, use.path);
+      }
+      one.alpha = delta.alpha;
+      one.rank = delta.rank;
+      one.weight = weight;
       changes.push_back(std::move(one));
     }
   }

@@ -52,15 +52,27 @@ nn::TraceFn checking(const Watch& watch);
 // A network's input: where and in what type it is, channels-last.
 at::Tensor as_input(const at::Tensor& tensor, const Placement& place);
 
+// A word that comes along in a LoRA's file; the views live as long as the LoraSet.
+struct BundledEmbedding {
+  std::string word;
+  std::string origin;  // the file
+  io::TensorViews tensors;
+};
+
 // The changes of every component, checked against the base: made once for a model.
 class LoraSet {
  public:
   LoraSet() = default;
-  // Error kBadInput if a file is no LoRA, or one for another family.
+  // Error kBadInput if a file is no LoRA, or one for another family, or its weight is out of all
+  // proportion.
   LoraSet(const std::vector<LoraUse>& uses, const Source& source);
   // Adds what concerns `component` to the weights, of all files in one sum that is rounded once.
+  // Error kBadInput naming file and tensor if a number is not finite.
   void merge_into(torch::nn::Module& network, const std::string& component,
                   const Watch& watch) const;
+  // What of the files is not applied, for people.
+  std::vector<std::string> notices() const;
+  std::vector<BundledEmbedding> embeddings() const;
 
  private:
   struct Loaded;
