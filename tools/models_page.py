@@ -57,6 +57,49 @@ and schedule; classes of other mathematics (EDM) are refused, as is `thresholdin
 diffusers' own pipelines of Stable Diffusion switch it off. An autoencoder's `latents_mean` and `latents_std` are
 applied.
 
+## Adapters, embeddings and prompts
+
+`--lora FILE[:WEIGHT]` reads the files of kohya's trainers, LyCORIS, diffusers (all three namings), PEFT, OneTrainer and
+SimpleTuner; FILE may be PEFT's folder. A changed weight is W + WEIGHT x dW, for every file from the model's own W:
+
+| form | dW | parts in the file |
+|---|---|---|
+| LoRA, LoCon | alpha / rank x up @ down, in Tucker's form up x mid x down | `lora_up`, `lora_down`, `lora_mid`; `lora_A`, `lora_B` |
+| LoHa | alpha / rank x (w1_a @ w1_b) * (w2_a @ w2_b), also in Tucker's form | `hada_w1_a` ... `hada_t2` |
+| LoKr | alpha / rank x kron(w1, w2); no scale where both factors are whole | `lokr_w1` ... `lokr_t2` |
+| DoRA, with any of these | m x (W + dW) / norm(W + dW) - W, by rows or by columns as the shape of m says | `dora_scale`, `lora_magnitude_vector` |
+| differences of weights, norms, biases | as they are | `diff`, `diff_b`, `w_norm`, `b_norm`; `lora_B.bias` |
+
+A DoRA at another weight than 1 goes that part of the way, as A1111 and ComfyUI do; PEFT scales dW inside of
+the norm instead. `alpha`, `alpha_pattern`, `use_rslora` and `use_dora` of PEFT's `adapter_config.json` and of diffusers'
+metadata count. OFT, IA3, GLoRA, VeRA and AdaLoRA are refused by name, by `inspect` too. If most modules of a file fit
+the model, those that do not are left out with a warning; else the file is refused. So is one with numbers that are not
+finite, and a weight beyond 1000.
+
+`--embedding FILE` gives a word, the file's name, a meaning: `emb_params`, `string_to_param.*`, `clip_l` and `clip_g`,
+`text_encoders_0` and `text_encoders_1`, or a tensor named by its token as diffusers writes it. For SDXL the two halves
+may be two files, given one after the other: of the same token, or `NAME` and `NAME_2`. Embeddings that come along in a
+LoRA (`bundle_emb.WORD`) work as well. ComfyUI's `embedding:NAME` is understood.
+
+Prompts of models with CLIP's text encoders have A1111's syntax:
+
+| written | read as |
+|---|---|
+| `(word)`, `[word]`, `(word:1.3)` | more or less weight: times 1.1, divided by 1.1, times 1.3 |
+| `[from:to:0.5]`, `[from:to:8]` | `from` for half of the steps, or for 8 steps; then `to` |
+| `[to:0.5]`, `[from::0.5]` | nothing before, nothing after |
+| `[a\\|b\\|c]` | one a step, in turn |
+| `BREAK` | a new chunk of 75 tokens begins |
+| `<lora:NAME:0.8>` | `NAME.safetensors` in `--lora-dir` |
+| `\\(`, `\\[`, `\\\\` | the character itself |
+
+They nest. The change comes after as many steps as A1111's documentation says; its program makes it one step later. With
+image-to-image shares are of the steps that are drawn. `AND` is a word, with a warning. The embedded models and
+PanGu-Draw 3 read every word as it is written and warn of such syntax, and of the words behind their 77 tokens, which
+are cut.
+
+## How it is tested
+
 Everything is compared with the reference libraries (diffusers, transformers, open_clip, NumPy, torch) on the
 same random weights, seeds and noise, in f32. `./pangu-draw test parity` prints these lines again.
 

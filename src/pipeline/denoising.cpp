@@ -2,13 +2,17 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 
 #include "diffusion/consistency.h"
 #include "diffusion/guidance.h"
 #include "tensors/pictures.h"
+#include "text/prompt.h"
+#include "text/prompt_schedule.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -66,22 +70,24 @@ Residuals control_residuals(const Job& job, const std::vector<TimedControl>& use
 }
 
 // What one expert is told of the rows that guidance asks for: made once in a drawing for each
-// choice of rows, not once for every step. It refers to its arguments.
+// choice of rows and each state of the prompts, not once for every step. It refers to its
+// arguments.
 class RowInputs {
  public:
   RowInputs(const Job& job, const Expert& expert, const ReadPrompts& prompts, int64_t batch)
       : job_(job), expert_(expert), prompts_(prompts), batch_(batch) {}
 
-  const NetInputs& of(const std::vector<int>& chosen) {
-    const auto known = made_.find(chosen);
+  const NetInputs& of(const std::vector<int>& chosen, double sigma) {
+    const size_t set = prompts_.set_at(sigma);
+    const auto known = made_.find({set, chosen});
     if (known != made_.end()) return known->second;
     NetInputs inputs;
-    inputs.conditions = prompts_.rows(expert_.text_side, chosen, batch_);
+    inputs.conditions = prompts_.rows(set, expert_.text_side, chosen, batch_);
     if (expert_.prepare) {
       inputs.prepared = job_.timed(
           expert_.name, [&] { return expert_.prepare(inputs.conditions, job_.timed.watch()); });
     }
-    return made_.emplace(chosen, std::move(inputs)).first->second;
+    return made_.emplace(std::pair(set, chosen), std::move(inputs)).first->second;
   }
 
  private:
@@ -89,7 +95,7 @@ class RowInputs {
   const Expert& expert_;
   const ReadPrompts& prompts_;
   int64_t batch_;
-  std::map<std::vector<int>, NetInputs> made_;
+  std::map<std::pair<size_t, std::vector<int>>, NetInputs> made_;
 };
 
 // The guided denoiser of every expert for a batch of images.
@@ -106,7 +112,7 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
           job.held.hold(job.model, e, job.timed);
           const int64_t r = static_cast<int64_t>(chosen.size());
           const at::Tensor x_net = x.repeat({r, 1, 1, 1});
-          NetInputs inputs = rows->of(chosen);
+          NetInputs inputs = rows->of(chosen, level.sigma);
           at::Tensor& extra = inputs.conditions.extra_channels;
           if (extra_channels.defined()) extra = extra_channels.repeat({r, 1, 1, 1});
           if (job.canvas.control.defined()) {
@@ -123,6 +129,39 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
         guidance_of(job.request)));
   }
   return experts;
+}
+
+// All prompts as they are down to a noise level.
+struct PromptState {
+  double sigma_low = 0.0;
+  std::vector<std::string> prompts;
+};
+
+// From most noise to least; one where no prompt changes.
+std::vector<PromptState> states_of(const Job& job, const std::vector<std::string>& written) {
+  const auto& sides = job.model.denoising.text_sides;
+  const bool may_change = std::any_of(sides.begin(), sides.end(),
+                                      [](const TextSide& side) { return side.reads_syntax; });
+  if (!may_change) return {{0.0, written}};
+  const int steps = static_cast<int>(job.plan.steps.size());
+  std::vector<std::vector<text::PromptPhase>> phases;
+  std::set<int> ends;
+  for (const std::string& prompt : written) {
+    phases.push_back(text::prompt_phases(text::extract_networks(prompt).prompt, steps));
+    for (const text::PromptPhase& phase : phases.back()) ends.insert(phase.end_step);
+  }
+  std::vector<PromptState> states;
+  for (const int end : ends) {
+    PromptState state;
+    if (end < steps) state.sigma_low = job.plan.window(0.0, static_cast<double>(end) / steps).low;
+    for (const auto& of_prompt : phases) {
+      const auto now = std::find_if(of_prompt.begin(), of_prompt.end(),
+                                    [&](const auto& phase) { return phase.end_step >= end; });
+      state.prompts.push_back(now->prompt);
+    }
+    states.push_back(std::move(state));
+  }
+  return states;
 }
 
 }  // namespace
@@ -166,17 +205,32 @@ ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::stri
   rows.height = *job.request.height;
   rows.clip_skip = job.request.clip_skip;
   rows.picture = picture_prompt;
+  std::vector<std::string> written;
   for (size_t row = 0; row < of_each.front().size(); ++row) {
     for (const auto& own : of_each) {
-      rows.prompts.push_back(own[row]);
+      written.push_back(own[row]);
       rows.negative.push_back(row == static_cast<size_t>(diffusion::kUncondRow));
+    }
+  }
+  const auto& sides = job.model.denoising.text_sides;
+  if (job.timed.watch().on_warning) {
+    for (const TextSide& side : sides) {
+      if (side.review) side.review(written, job.timed.watch());
     }
   }
   ReadPrompts read;
   read.prompt_count = static_cast<int64_t>(of_each.size());
-  for (const TextSide& side : job.model.denoising.text_sides) {
-    read.sides.push_back(
-        job.timed("text encoder", [&] { return side.encode(rows, job.timed.watch()); }));
+  std::map<std::vector<std::string>, size_t> known;
+  for (const PromptState& state : states_of(job, written)) {
+    const auto [found, is_new] = known.try_emplace(state.prompts, read.sets.size());
+    read.phases.push_back({state.sigma_low, found->second});
+    if (!is_new) continue;
+    rows.prompts = state.prompts;
+    read.sets.emplace_back();
+    for (const TextSide& side : sides) {
+      read.sets.back().push_back(
+          job.timed("text encoder", [&] { return side.encode(rows, job.timed.watch()); }));
+    }
   }
   return read;
 }

@@ -100,21 +100,36 @@ std::vector<std::string> prompts_of(const Model& model, const Request& request);
 
 // Prompts as they were read by every text side: row r of prompt p is row r * prompt_count + p.
 struct ReadPrompts {
-  std::vector<Conditions> sides;
+  // Prompts may change while a picture is drawn: each set is what every side read of one state.
+  std::vector<std::vector<Conditions>> sets;
+  // From most noise to least: the set that holds down to this noise level, itself included.
+  struct Phase {
+    double sigma_low = 0.0;
+    size_t set = 0;
+  };
+  std::vector<Phase> phases;
   int64_t prompt_count = 1;  // 1: all images of a batch share it; else one prompt an image
 
-  Conditions rows(size_t side, const std::vector<int>& chosen, int64_t batch) const {
+  size_t set_at(double sigma) const {
+    for (const Phase& phase : phases) {
+      if (sigma >= phase.sigma_low) return phase.set;
+    }
+    return phases.back().set;
+  }
+
+  Conditions rows(size_t set, size_t side, const std::vector<int>& chosen, int64_t batch) const {
     std::vector<int64_t> numbers;
     for (const int row : chosen) {
       for (int64_t i = 0; i < batch; ++i) {
         numbers.push_back(row * prompt_count + (prompt_count == 1 ? 0 : i));
       }
     }
-    return sides[side].rows(numbers);
+    return sets[set][side].rows(numbers);
   }
 };
 
-// of_each: the prompts of every picture, in the row order of prompts_of.
+// of_each: the prompts of every picture, in the row order of prompts_of. Prompts that change at a
+// step change at the noise level at which the plan has that step.
 ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::string>>& of_each,
                          const at::Tensor& picture_prompt);
 

@@ -37,6 +37,12 @@ struct PromptRows {
 struct TextSide {
   std::function<void(const Watch&)> load;
   std::function<Conditions(const PromptRows& rows, const Watch&)> encode;
+  // Prompts have A1111's syntax (text/prompt.h, text/prompt_schedule.h); else every word is taken
+  // as it is written.
+  bool reads_syntax = false;
+  // Warns of what of the prompts of one drawing is not read: words behind the encoder's end,
+  // syntax, embeddings that there are not. Empty: it reads all.
+  std::function<void(const std::vector<std::string>& prompts, const Watch&)> review = {};
 };
 
 // Added to the states of a denoiser: what a ControlNet gives.

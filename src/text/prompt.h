@@ -1,7 +1,8 @@
 // Prompts as Stable Diffusion web UI (A1111, 1.10) reads them: emphasis, BREAK, chunks of 75
 // tokens, extra networks <lora:name:0.8>. Gives ids and weights; knows no tokenizer (the ids come
-// from a callable) and no tensors. Prompt editing [a:b:0.5], alternation [a|b] and AND are not
-// known: they are text, inside of de-emphasis where there are brackets.
+// from a callable) and no tensors. Prompt editing [a:b:0.5] and alternation [a|b] are resolved
+// before, by text/prompt_schedule.h; what is left of them is text, inside of de-emphasis where
+// there are brackets. AND is a word.
 //
 // What the weights are for ("Original" emphasis of that program): every row of the encoder's output
 // is multiplied by its token's weight, then the whole chunk by its mean before over its mean after.

@@ -1,6 +1,7 @@
 // Prompt syntax under libFuzzer. It checks that only Error is thrown, that every weight is finite,
 // that chunks have their length and hold every token in order, and that a prompt without its
-// network tags has no more of them than nested ones leave.
+// network tags has no more of them than nested ones leave; that the phases of a prompt cover every
+// step in order, and that a prompt without brackets has one.
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -10,6 +11,7 @@
 #include "core/error.h"
 #include "text/clean.h"
 #include "text/prompt.h"
+#include "text/prompt_schedule.h"
 #include "text/utf8.h"
 
 namespace {
@@ -33,6 +35,18 @@ void check_chunks(std::string_view prompt, const ChunkOptions& options) {
     for (size_t i = 1; i <= chunk.token_count; ++i) found += static_cast<char>(chunk.ids[i]);
   }
   if (found != wanted) std::abort();
+}
+
+void check_phases(std::string_view prompt, int steps) {
+  const auto phases = prompt_phases(prompt, steps);
+  int begin = 0;
+  for (const PromptPhase& phase : phases) {
+    if (phase.end_step <= begin) std::abort();
+    if (phase.prompt.size() > prompt.size()) std::abort();
+    begin = phase.end_step;
+  }
+  if (begin != steps) std::abort();
+  if (prompt.find('[') == prompt.npos && phases.front().prompt != prompt) std::abort();
 }
 
 }  // namespace
@@ -60,6 +74,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (!std::isfinite(weights.unet) || !std::isfinite(weights.text_encoder)) std::abort();
     }
   } catch (const pangu::Error&) {
+  }
+  if (bytes.size() <= 4096) {
+    check_phases(bytes, 1);
+    check_phases(bytes, 12);
+    syntax_in(bytes);
+    const std::string text(bytes);
+    const auto end = words_behind(text, [](std::string_view part) { return part.size() <= 20; });
+    if (end.empty() != (text.size() <= 20)) std::abort();
   }
   // The cleaning of such a prompt comes to an end where nothing is left to clean.
   const std::u32string cleaned = clean_open_clip(decode_utf8(bytes));

@@ -138,7 +138,7 @@ TEST_CASE("merged weights of every form equal those of its formula") {
       {"lokr_tucker", LoraForm::kKronecker}, {"lokr_dora", LoraForm::kKronecker},
       {"differences", LoraForm::kDifference}};
   for (const auto& [set, form] : sets) {
-    CAPTURE(set);
+    CAPTURE(std::string(set));
     Network network(t);
     std::vector<LoraWeights> changes = changes_of(t, set, form);
     REQUIRE(!changes.empty());

@@ -58,10 +58,13 @@ ReadPrompts joined(const std::vector<ReadPrompts>& each) {
   if (count == 1) return each.front();
   ReadPrompts all;
   all.prompt_count = count;
-  for (size_t side = 0; side < each.front().sides.size(); ++side) {
+  // Who reads a picture reads one for the whole drawing.
+  all.phases = each.front().phases;
+  all.sets.emplace_back();
+  for (size_t side = 0; side < each.front().sets.front().size(); ++side) {
     std::vector<Conditions> parts;
-    for (const ReadPrompts& one : each) parts.push_back(one.sides[side]);
-    all.sides.push_back(diffusion::interleaved(parts));
+    for (const ReadPrompts& one : each) parts.push_back(one.sets.front()[side]);
+    all.sets.front().push_back(diffusion::interleaved(parts));
   }
   return all;
 }

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "io/lora/textual_inversion.h"
+#include "pipeline/families/prompt_review.h"
 #include "tensors/bytes.h"
 #include "text/prompt.h"
 
@@ -98,7 +99,7 @@ void ClipReader::add_embeddings(const Source& source, const std::vector<std::str
     std::vector<int32_t> ids;
     for (int64_t i = 0; i < vectors.size(0); ++i) ids.push_back(static_cast<int32_t>(next++));
     clip_->add_token(word.word, ids);
-    words_added_.push_back(word.word);
+    added_words_.push_back(word.word);
     all.push_back(vectors);
   }
   if (!all.empty()) added_embeddings_ = at::cat(all).to(place_.device, place_.dtype);
@@ -121,7 +122,8 @@ std::vector<ClipReader::Rows> ClipReader::chunked(const std::vector<std::string>
       rows.weights.emplace_back(kChunkTokens, 1.0F);
     } else {
       for (const text::Chunk& chunk : text::chunk_prompt(
-               text::parse_emphasis(text::extract_networks(prompt).prompt),
+               text::parse_emphasis(
+                   with_embedding_words(text::extract_networks(prompt).prompt, added_words_)),
                [&](std::string_view part) { return clip_->tokenize(part); }, options)) {
         rows.ids.push_back(chunk.ids);
         rows.weights.push_back(chunk.weights);
@@ -138,6 +140,20 @@ std::vector<ClipReader::Rows> ClipReader::chunked(const std::vector<std::string>
     }
   }
   return all;
+}
+
+void ClipReader::review(const std::vector<std::string>& prompts, const Watch& watch) const {
+  if (!options_.plain) {
+    warn_of_words(prompts, added_words_, watch);
+    return;
+  }
+  constexpr size_t kSpecials = 2;  // begin and end
+  warn_of_plain_reading(
+      prompts, kChunkTokens,
+      [&](std::string_view prompt) {
+        return kSpecials + (words_ ? words_->tokenize(prompt) : clip_->tokenize(prompt)).size();
+      },
+      watch);
 }
 
 at::Tensor ClipReader::chosen_states(const nn::ClipTextOutput& output, int skip) const {

@@ -55,6 +55,9 @@ class ClipReader {
   // the options, 2 the one before.
   States read(const std::vector<std::string>& prompts, int skip, const Watch& watch) const;
 
+  // TextSide::review.
+  void review(const std::vector<std::string>& prompts, const Watch& watch) const;
+
  private:
   struct Rows {
     std::vector<std::vector<int32_t>> ids;  // 77 each
@@ -71,7 +74,7 @@ class ClipReader {
   std::shared_ptr<text::ClipTokenizer> clip_;
   std::shared_ptr<text::WordPieceTokenizer> words_;
   at::Tensor added_embeddings_;
-  std::vector<std::string> words_added_;  // of textual inversions
+  std::vector<std::string> added_words_;  // of textual inversions
 };
 
 }  // namespace pangu::pipeline

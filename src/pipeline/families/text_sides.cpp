@@ -9,6 +9,7 @@
 #include "nn/text/clip_vision.h"
 #include "nn/text/text_encoder.h"
 #include "pipeline/families/clip_reader.h"
+#include "pipeline/families/prompt_review.h"
 #include "pipeline/families/spec.h"
 #include "text/unigram.h"
 
@@ -93,6 +94,10 @@ class ClipReaders {
     if (readers_.empty()) setup.source->need("text_encoder");
   }
 
+  void review(const std::vector<std::string>& prompts, const Watch& watch) const {
+    for (const ClipReader& reader : readers_) reader.review(prompts, watch);
+  }
+
   Conditions read(const PromptRows& rows, const Watch& watch) const {
     Conditions c;
     std::vector<at::Tensor> tokens;
@@ -142,19 +147,41 @@ TextSide bert_side(const std::string& folder) {
         BertReader{nn::TextEncoder::from_folder(folder + "/text_encoder"),
                    text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
   });
-  return {[reader](const Watch& watch) { reader->get(watch); },
-          [reader](const PromptRows& rows, const Watch& watch) {
-            return read_with_bert(reader->get(watch), rows.prompts);
-          }};
+  TextSide side;
+  side.load = [reader](const Watch& watch) { reader->get(watch); };
+  side.encode = [reader](const PromptRows& rows, const Watch& watch) {
+    return read_with_bert(reader->get(watch), rows.prompts);
+  };
+  side.review = [reader](const std::vector<std::string>& prompts, const Watch& watch) {
+    const BertReader& bert = reader->get(watch);
+    warn_of_plain_reading(
+        prompts, kPromptTokens,
+        [&](std::string_view prompt) {
+          return bert.tokenizer
+              .encode(bert.encoder.config().prompt_prefix + std::string(prompt),
+                      prompt.size() + kPromptTokens)
+              .size();
+        },
+        watch);
+  };
+  return side;
 }
 
 TextSide clip_side(const TextSetup& setup) {
   const auto readers = std::make_shared<Lazy<ClipReaders>>(
       [setup](const Watch& watch) { return std::make_shared<ClipReaders>(setup, watch); });
-  return {[readers](const Watch& watch) { readers->get(watch); },
-          [readers](const PromptRows& rows, const Watch& watch) {
-            return readers->get(watch).read(rows, watch);
-          }};
+  TextSide side;
+  side.load = [readers](const Watch& watch) { readers->get(watch); };
+  side.encode = [readers](const PromptRows& rows, const Watch& watch) {
+    return readers->get(watch).read(rows, watch);
+  };
+  const auto& encoders = setup.source->spec->encoders;
+  side.reads_syntax = std::none_of(encoders.begin(), encoders.end(),
+                                   [](const ClipEncoderSpec& encoder) { return encoder.plain; });
+  side.review = [readers](const std::vector<std::string>& prompts, const Watch& watch) {
+    readers->get(watch).review(prompts, watch);
+  };
+  return side;
 }
 
 TextSide picture_side(const TextSetup& setup) {
@@ -182,7 +209,10 @@ TextSide picture_side(const TextSetup& setup) {
     }
     return c;
   };
-  return {[network](const Watch& watch) { network->get(watch); }, encode};
+  TextSide side;
+  side.load = [network](const Watch& watch) { network->get(watch); };
+  side.encode = encode;
+  return side;
 }
 
 }  // namespace pangu::pipeline
