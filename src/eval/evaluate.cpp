@@ -167,8 +167,10 @@ class Evaluator {
         }
         const at::Tensor input = group.features.mixed6, labels = index_of(concepts);
         const at::Tensor log_p = concept_probe_.log_probabilities(input);
+        const at::Tensor style_log_p = style_probe_.log_probabilities(input);
         GroupScore score = {name, language, accuracy(log_p, labels),
-                            accuracy(style_probe_.log_probabilities(input), index_of(styles))};
+                            accuracy(style_log_p, index_of(styles))};
+        count_styles(styles, style_log_p.argmax(1));
         found_.scores.groups.push_back(score);
         by_group[{name, language}] = score;
         const at::Tensor rank = ranks(log_p, labels);
@@ -200,6 +202,21 @@ class Evaluator {
     add_sheet(
         {"mini_failures.webp", "Failures: where the probe is least convinced", kColumns, prompts},
         pictures);
+  }
+
+  // asked: numbers of styles; seen: [asked.size()] i64.
+  void count_styles(const std::vector<int64_t>& asked, const at::Tensor& seen) {
+    std::vector<StyleScore>& scores = found_.scores.styles;
+    if (scores.empty()) {
+      for (const std::string& style : styles_.of) {
+        StyleScore& score = scores.emplace_back();
+        score.asked = style;
+        for (const std::string& name : styles_.of) score.seen.emplace_back(name, 0);
+      }
+    }
+    for (size_t i = 0; i < asked.size(); ++i) {
+      ++scores[size_t(asked[i])].seen[size_t(seen[int64_t(i)].item<int64_t>())].second;
+    }
   }
 
   // Training concepts that have every style, a column each; a row for every style.

@@ -153,6 +153,15 @@ TEST_CASE(
     CHECK(g.concept_hits.top1 == g.concept_hits.count);
     CHECK(g.style_hits.top1 == g.style_hits.count);
   }
+  REQUIRE(scores.styles.size() == 3);
+  int64_t asked = 0;
+  for (const StyleScore& s : scores.styles) {
+    for (const auto& [style, count] : s.seen) {
+      CHECK((style == s.asked || count == 0));
+      asked += count;
+    }
+  }
+  CHECK(asked == 26);  // 13 pictures in each language
   for (const LanguageScore& l : scores.languages) {
     CHECK(l.top1_points == 0);
     CHECK(l.only_en + l.only_zh == 0);
@@ -176,6 +185,8 @@ TEST_CASE("a generator that always draws something else has no hit and lies far 
     CHECK(g.concept_hits.top1 == 0);
     CHECK(g.style_hits.top1 < g.style_hits.count + (g.concept_hits.count == 1));
   }
+  // Everything was drawn in the first style, and is seen so whatever was asked for.
+  for (const StyleScore& s : found.scores.styles) CHECK(s.seen[1].second + s.seen[2].second == 0);
   CHECK(found.scores.frechet[0].mixed6 > 1.25 * found.scores.frechet[3].mixed6);
   CHECK(found.scores.scenes[0].position_fits == 0);
   SUBCASE("and its grids show what was asked") {

@@ -96,6 +96,24 @@ Table group_table(const Scores& scores) {
   return t;
 }
 
+Table style_table(const Scores& scores) {
+  Table t;
+  t.title = "As which style drawn pictures are seen";
+  t.note =
+      "Of all prompts in both languages. Where one column holds nearly everything, the probe sees "
+      "that "
+      "style in whatever the model draws, and the styles of the table above are only those that "
+      "were "
+      "asked for.";
+  t.header = {"asked for"};
+  for (const auto& [style, count] : scores.styles[0].seen) t.header.push_back("seen as " + style);
+  for (const StyleScore& s : scores.styles) {
+    std::vector<std::string>& row = t.rows.emplace_back(1, s.asked);
+    for (const auto& [style, count] : s.seen) row.push_back(count_text(count));
+  }
+  return t;
+}
+
 Table language_table(const Scores& scores) {
   Table t;
   t.title = "Chinese against English";
@@ -186,6 +204,7 @@ std::string setting_text(const Setting& s) {
 std::vector<Table> tables_of(const Scores& scores) {
   std::vector<Table> tables;
   if (!scores.groups.empty()) tables.push_back(group_table(scores));
+  if (!scores.styles.empty()) tables.push_back(style_table(scores));
   if (!scores.languages.empty()) tables.push_back(language_table(scores));
   if (scores.probe.pictures > 0) tables.push_back(probe_table(scores.probe));
   if (!scores.frechet.empty()) tables.push_back(frechet_table(scores));

@@ -18,6 +18,7 @@ Scores made_scores() {
   s.setting.seconds_a_picture = 0.456;
   s.probe = {100, 50, 4, 2, 80, {10, 7, 9}, {10, 8, 10}, {10, 5, 8}, {10, 6, 10}};
   s.groups = {{"train", "en", {4, 1, 3}, {4, 4, 4}}, {"train", "zh", {4, 1, 2}, {4, 3, 4}}};
+  s.styles = {{"3d", {{"3d", 3}, {"flat", 1}}}, {"flat", {{"3d", 4}, {"flat", 0}}}};
   s.languages = {compare_languages(s.groups[0], s.groups[1], {true, true, true, false},
                                    {false, false, true, true})};
   s.frechet = {{"drawn, en", 4, 90, 12.3456, 78.9}, {"soft", 4, 90, 3, std::nan("")}};
@@ -34,6 +35,8 @@ bool has(const std::string& text, const std::string& part) {
 TEST_CASE("the page says every score with its counts") {
   const std::string page = page_of(made_scores(), "images", "loss.svg");
   CHECK(has(page, "| training concepts | en | 1 of 4 (25.0 %) | 3 of 4 (75.0 %) | 4 of 4"));
+  CHECK(has(page, "| asked for | seen as 3d | seen as flat |"));
+  CHECK(has(page, "| flat | 4 | 0 |"));
   CHECK(has(page, "| training concepts | 4 | 0.0 | -25.0 | -25.0 | 2 | 1 |"));
   CHECK(has(page, "| as they are | 7 of 10 (70.0 %) | 9 of 10 (90.0 %) | 8 of 10 (80.0 %) |"));
   CHECK(has(page, "reach 10.0 % of the top-5 and 25.0 % of the styles"));
@@ -62,6 +65,7 @@ TEST_CASE("what was not measured is not on the page, and not in the JSON") {
 TEST_CASE("the JSON holds the counts that the tables are made of") {
   const nlohmann::json json = to_json(made_scores());
   CHECK(json["groups"][1]["concept"] == nlohmann::json({{"count", 4}, {"top1", 1}, {"top5", 2}}));
+  CHECK(json["styles"][0]["seen"] == nlohmann::json({{"3d", 3}, {"flat", 1}}));
   CHECK(json["zh_minus_en"][0]["top5_points"] == -25.0);
   CHECK(json["scenes"][0]["position_fits"] == 1);
   CHECK(json["runs"][0]["last_loss"] == 0.4);

@@ -68,6 +68,11 @@ json to_json(const Scores& scores) {
                              {"concept", json_of(g.concept_hits)},
                              {"style", json_of(g.style_hits)}});
   }
+  for (const StyleScore& s : scores.styles) {
+    json seen = json::object();
+    for (const auto& [style, count] : s.seen) seen[style] = count;
+    out["styles"].push_back({{"asked", s.asked}, {"seen", seen}});
+  }
   for (const LanguageScore& l : scores.languages) {
     out["zh_minus_en"].push_back({{"group", l.group},
                                   {"count", l.count},

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "eval/probe.h"
@@ -38,6 +39,14 @@ struct GroupScore {
   Accuracy concept_hits, style_hits;
 };
 
+// As what the pictures that were asked for in one style are seen, in all groups and both languages:
+// counts of every style, in the order of the data. A judge who sees one style in everything would
+// still "recognise" as many as were asked for in it.
+struct StyleScore {
+  std::string asked;
+  std::vector<std::pair<std::string, int64_t>> seen;
+};
+
 // The same prompts and seeds in both languages: top-5 hits of one language alone.
 struct LanguageScore {
   std::string group;
@@ -67,6 +76,7 @@ struct Scores {
   Setting setting;
   ProbeFacts probe;                // pictures 0: not measured
   std::vector<GroupScore> groups;  // empty: not measured; so below
+  std::vector<StyleScore> styles;
   std::vector<LanguageScore> languages;
   std::vector<FrechetScore> frechet;
   std::vector<SceneScore> scenes;
