@@ -102,10 +102,11 @@ fi
 if [ ! -e "$scenes/manifest.jsonl" ]; then
   "$program" data scenes "$data" --out "$scenes" --count 2000 --most 2 --seed 1
 fi
-for name in vgg inception; do
-  file=$work/weights/${name/vgg/vgg16}.safetensors
-  [ -e "$file" ] || "$python" "tools/export_$name.py" --out "$file"
-done
+foreign_weights() { # TOOL FILE
+  [ -e "$work/weights/$2" ] || "$python" "tools/export_$1.py" --out "$work/weights/$2"
+}
+[ "$vae_share" = 0 ] || foreign_weights vgg vgg16.safetensors
+[ "$scores" = 0 ] || foreign_weights inception inception.safetensors
 for part in text_encoder tokenizer; do
   [ -e "$work/model/$part" ] || cp -r "models/mini/$part" "$work/model/$part"
 done
