@@ -85,6 +85,7 @@ void read_embeddings(const ShapeReader& reader, UNetConfig& c) {
 struct Levels {
   std::vector<AttentionShapes> attention;  // without depths: none at this level
   std::vector<Depths> upward;              // of the upward half's, or empty
+  Depths middle;                           // of the middle's, which has that of the last level
   bool any = false;
   bool linear = false;
   int64_t context = 0;  // of one that has it
@@ -117,7 +118,9 @@ struct Levels {
       const AttentionShapes& at = attention[level];
       const bool attends = !at.depths.empty();
       const bool downward = c.down_block_types[level] == "CrossAttnDownBlock2D";
-      c.transformer_layers_per_block.push_back(!attends   ? common
+      const bool of_middle = level + 1 == attention.size() && !downward && !middle.empty();
+      c.transformer_layers_per_block.push_back(of_middle  ? middle
+                                               : !attends ? common
                                                : downward ? at.depths
                                                           : Depths{at.depths.front()});
       c.cross_attention_dim.push_back(attends ? at.context : std::max<int64_t>(context, 1));
@@ -203,6 +206,7 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
     c.mid_block_type = !attention.depths.empty() ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
     // Behind the levels, because its first attention never looks at the context.
     found.take(static_cast<size_t>(levels - 1), attention);
+    found.middle = attention.depths;
   }
   if (upward) {
     c.out_channels = reader.size("conv_out.weight", 4, 0);

@@ -156,6 +156,17 @@ TEST_CASE("the released UNets are read off their shapes exactly") {
   CHECK(parameters == 2565825284);  // of each released expert
 }
 
+TEST_CASE("the middle's depth is told from that of an upward half without a downward one") {
+  UNetConfig c = sd15();
+  c.down_block_types = {"DownBlock2D"};
+  c.up_block_types = {"CrossAttnUpBlock2D"};
+  c.block_out_channels = {64};
+  c.transformer_layers_per_block = {{2}};  // of the middle
+  c.reverse_transformer_layers_per_block = {{{1, 1, 1}}};
+  const TensorShapes shapes = shapes_of_config(c);
+  CHECK(shapes_of_config(unet_config_from_shapes(shapes)) == shapes);
+}
+
 TEST_CASE("a configuration read off any UNet's shapes makes a UNet of those shapes") {
   CHECK(rc::check([] {
     const UNetConfig config = any_config();
