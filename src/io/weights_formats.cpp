@@ -11,7 +11,8 @@ namespace {
 
 constexpr const char* kConvertPickle =
     "convert it where you trust its source: python -c \"import torch, safetensors.torch as s; "
-    "d = torch.load('IN.ckpt', map_location='cpu', weights_only=True); d = d.get('state_dict', d); "
+    "d = torch.load('IN.ckpt', map_location='cpu', weights_only=True); "
+    "d = d.get('state_dict', d.get('string_to_param', d)); "
     "s.save_file({k: v.contiguous().clone() for k, v in d.items() if hasattr(v, 'shape')}, "
     "'OUT.safetensors')\"";
 

@@ -63,6 +63,18 @@ struct Misfit {
   std::string text;
 };
 
+constexpr const char* kMissingNorms = "DoRA without its norms (lora_magnitude_vector)";
+
+bool has_norms(const RawDelta& delta) {
+  return delta.parts.contains(LoraPart::kOutputNorms) ||
+         delta.parts.contains(LoraPart::kInputNorms);
+}
+
+bool lacks_norms(const RawDelta& delta, const std::string& component,
+                 const LoraSettings& settings) {
+  return !has_norms(delta) && (settings.dora.contains(component) || settings.dora.contains(""));
+}
+
 class Resolver {
  public:
   Resolver(const RawLora& raw, const BaseModules& base, std::string name)
@@ -95,7 +107,10 @@ class Resolver {
       misfit(part == raw.parts.end() ? key : part->second->first, problem->expected,
              problem->found);
     }
-    check_norms(raw, delta.component, settings);
+    if (lacks_norms(raw, delta.component, settings)) {
+      throw bad_input(name_ + ", tensor " + short_quoted(key),
+                      "DoRA's norms beside it (lora_magnitude_vector), as use_dora says", "none");
+    }
     set_scale(raw, shapes, settings, delta);
     return delta;
   }
@@ -142,16 +157,6 @@ class Resolver {
       misfit(key, "a module of the model's " + component, short_quoted(raw.path));
     }
     return found->second;
-  }
-
-  void check_norms(const RawDelta& raw, const std::string& component,
-                   const LoraSettings& settings) const {
-    const bool wants = settings.dora.contains(component) || settings.dora.contains("");
-    const bool has =
-        raw.parts.contains(LoraPart::kOutputNorms) || raw.parts.contains(LoraPart::kInputNorms);
-    if (!wants || has) return;
-    throw bad_input(name_ + ", tensor " + short_quoted(raw.parts.begin()->second->first),
-                    "DoRA's norms beside it (lora_magnitude_vector), as use_dora says", "none");
   }
 
   void set_scale(const RawDelta& raw, const LoraShapes& shapes, const LoraSettings& settings,
@@ -210,9 +215,7 @@ std::string listed(const std::vector<std::string>& names) {
 
 // "LoRA", "DoRA", ...
 std::string form_words(const RawDelta& delta) {
-  if (delta.parts.contains(LoraPart::kOutputNorms) || delta.parts.contains(LoraPart::kInputNorms)) {
-    return "DoRA";
-  }
+  if (has_norms(delta)) return "DoRA";
   switch (delta.form) {
     case LoraForm::kLowRank:
       return "LoRA";
@@ -306,6 +309,9 @@ LoraSummary summarise_lora(const TensorViews& tensors, const Metadata& metadata)
     summary.unsupported = problem.what();
   }
   for (const auto& [key, delta] : raw.deltas) {
+    if (lacks_norms(delta, delta.component, settings) && summary.unsupported.empty()) {
+      summary.unsupported = kMissingNorms;
+    }
     const std::string component = delta.component.empty() ? "unnamed" : delta.component;
     ++summary.targets[component];
     ++summary.forms[form_words(delta)];

@@ -159,9 +159,12 @@ TEST_CASE("PEFT's configuration beside the file says alphas, square roots and Do
   CHECK(contains(message_of(tensors, with(R"({"alpha_pattern":{"to_[qk]":5}})")), "to_[qk]"));
   CHECK(contains(message_of(tensors, with(R"({"lora_alpha":"8"})")), "lora_alpha"));
   CHECK(contains(message_of(tensors, with(R"({"peft_type":"OFT"})")), "'OFT'"));
-  CHECK(contains(message_of(tensors, with(R"({"use_dora":true})")), "lora_magnitude_vector"));
+  const Metadata dora = with(R"({"use_dora":true})");
+  CHECK(contains(message_of(tensors, dora), "lora_magnitude_vector"));
+  CHECK(contains(summarise_lora(tensors, dora).unsupported, "lora_magnitude_vector"));
   tensors["lora_unet_down_blocks_0_attentions_0_proj_in.lora_magnitude_vector"] = zeros({32});
-  CHECK(parse(tensors, with(R"({"use_dora":true})")).deltas.size() == 1);
+  CHECK(parse(tensors, dora).deltas.size() == 1);
+  CHECK(summarise_lora(tensors, dora).unsupported.empty());
 }
 
 TEST_CASE("DoRA's norms are of rows or of columns, as trainers shape them") {
@@ -215,6 +218,10 @@ TEST_CASE("LoHa, LoKr and differences are changes of their modules") {
   CHECK(contains(
       message_of({{linear + ".lokr_w1", zeros({5, 8})}, {linear + ".lokr_w2", zeros({8, 4})}}),
       "lokr_w1"));
+  CHECK(contains(message_of({{linear + ".lokr_w1_a", number()},
+                             {linear + ".lokr_w1_b", zeros({2, 4})},
+                             {linear + ".lokr_w2", zeros({8, 4})}}),
+                 "lokr_w1_a"));
   CHECK(form_of({{linear + ".diff", zeros({32, 32})}, {linear + ".diff_b", zeros({32})}}) ==
         LoraForm::kDifference);
   const std::string norm = "lora_unet_input_blocks_1_1_transformer_blocks_0_norm1";

@@ -118,8 +118,9 @@ void check_kronecker(Checker& c) {
   if (w1) {
     c.require(w1->size() == 2, LoraPart::kW1, "a matrix");
   } else {
-    c.require(a && a->size() == 2, LoraPart::kW1A, "lokr_w1, or lokr_w1_a [rows,rank]");
-    c.require(b && b->size() == 2 && (*b)[0] >= 1 && a && (*a)[1] == (*b)[0], LoraPart::kW1B,
+    const bool left = a && a->size() == 2;
+    c.require(left, LoraPart::kW1A, "lokr_w1, or lokr_w1_a [rows,rank]");
+    c.require(left && b && b->size() == 2 && (*b)[0] >= 1 && (*a)[1] == (*b)[0], LoraPart::kW1B,
               "lokr_w1, or lokr_w1_b [rank,columns]");
   }
   if (c.misfit) return;

@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t kMaxVectors = 1024;
 constexpr std::string_view kBundle = "bundle_emb.";
 constexpr std::string_view kSecondHalf = "_2";
+constexpr std::string_view kAnyWord = "*";  // what A1111's trainer calls every word
 
 // Names of a tensor, and the encoder that they say; none: the one that has its width.
 struct KnownName {
@@ -102,7 +103,7 @@ TextualInversion parse_textual_inversion(const TensorViews& tensors, const TextW
     if (item != tensors.end()) take(std::string(known.encoder), item->second);
   }
   if (found.vectors.empty()) {
-    found.token = tensors.begin()->first;
+    if (tensors.begin()->first != kAnyWord) found.token = tensors.begin()->first;
     take("", tensors.begin()->second);
   }
   return found;

@@ -43,7 +43,8 @@ std::string refused(const std::vector<std::pair<std::string, TensorViews>>& file
 TEST_CASE("a word of one encoder is found in every form of file, and called as the file is") {
   for (const TensorViews& tensors :
        {TensorViews{{"emb_params", rows({3, 8})}}, TensorViews{{"string_to_param.*", rows({3, 8})}},
-        TensorViews{{"clip_l", rows({3, 8})}}, TensorViews{{"text_encoders_0", rows({3, 8})}}}) {
+        TensorViews{{"clip_l", rows({3, 8})}}, TensorViews{{"*", rows({3, 8})}},
+        TensorViews{{"text_encoders_0", rows({3, 8})}}}) {
     CAPTURE(tensors.begin()->first);
     CHECK(looks_like_textual_inversion(tensors));
     const auto words = words_of({{"folder/bad-hands.5.safetensors", tensors}}, kOne);
