@@ -57,6 +57,29 @@ and schedule; classes of other mathematics (EDM) are refused, as is `thresholdin
 diffusers' own pipelines of Stable Diffusion switch it off. An autoencoder's `latents_mean` and `latents_std` are
 applied.
 
+**What a single file does not say.** Whether a network predicts the noise or v is taken from `--prediction-type`
+(`epsilon`, `v_prediction`, `sample` or `flow_prediction`), else from the YAML configuration beside the file (`x.yaml` for
+`x.safetensors`, as A1111's web UI looks for it; of it count `parameterization` or sgm's scaling class, `linear_start`,
+`linear_end`, `timesteps` and `scale_factor`), else from markers and metadata in the file (`v_pred`,
+`modelspec.prediction_type`), else from the family. `inspect` says which it was. Files with markers of EDM are refused.
+
+**Parts in files apart.** `--vae`, `--unet` and `--text-encoder` (twice for SDXL) take a part from any file that holds one:
+a file of it alone under the names of LDM, OpenCLIP or diffusers, a whole checkpoint, a model folder or the folder of one
+component. `--model` may then be a denoiser alone; what is still missing is named with the flag that gives it.
+
+**How weights may be saved.** f64, f32, f16, bf16, fp8, and fp8 with a scale for each tensor or row (`scale_weight`,
+`weight_scale`). Other quantised weights are refused by their kind. The prefixes that torch.compile, DataParallel and FSDP
+leave in front of names are taken off. A ControlNet saved as a difference (a tensor `difference`) is added to the
+denoiser; a ControlNet union is refused. Where a network computes numbers that are not finite, its weights are searched,
+the tensor is named, and no picture is written.
+
+**The autoencoder's type** is `--vae-dtype`, apart from `--dtype`: f32 unless said, as PanGu-Draw 3 was released and as
+diffusers upcasts SDXL's (`force_upcast`), because bf16 shows in flat areas. The models that this program trains follow
+`--dtype` unless their `vae/config.json` says `force_upcast`. A PNG carries the type, and `--from` takes it over.
+
+**Consistency models** with `time_cond_proj_dim` (LCM) are told the guidance scale, as diffusers tells it, and are asked
+for the prompt alone: the negative prompt has no effect.
+
 ## Adapters, embeddings and prompts
 
 `--lora FILE[:WEIGHT]` reads the files of kohya's trainers, LyCORIS, diffusers (all three namings), PEFT, OneTrainer and

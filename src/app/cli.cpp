@@ -79,7 +79,15 @@ void add_draw(CLI::App& app, DrawArgs& args) {
       "--model", args.model,
       "Model: a diffusers folder, one .safetensors, or a folder with PanGu-Draw 3's two "
       ".ckpt, low and high in their names (default: the embedded model)");
-  cmd->add_option("--vae", args.vae, "Another autoencoder, also a tiny one (TAESD)");
+  cmd->add_option("--vae", args.vae,
+                  "Autoencoder out of another file: alone, tiny (TAESD), or in a checkpoint");
+  cmd->add_option("--unet", args.unet, "Denoiser out of another file: alone or in a checkpoint");
+  cmd->add_option("--text-encoder", args.text_encoders,
+                  "Text encoder out of another file, likewise (repeat it for SDXL's two)")
+      ->allow_extra_args(false);
+  cmd->add_option("--prediction-type", args.prediction_type,
+                  "What the network predicts: epsilon, v_prediction, sample or flow_prediction "
+                  "(default: what the files say)");
   cmd->add_option("--refiner", args.refiner, "SDXL's refiner, which draws the last steps");
   cmd->add_option("--refiner-start", args.refiner_start, "From this share of the schedule on")
       ->capture_default_str();
@@ -95,6 +103,8 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--vae-dtype", args.vae_dtype,
+                  "The same for the autoencoder (default: f32; of own models as --dtype)");
   add_threads(cmd);
   add_output_flags(cmd, args.output, "Print which expert serves which sigma, and stop");
 }
@@ -118,6 +128,8 @@ void add_coop(CLI::App& app, CoopArgs& args) {
       ->check(CLI::Range(0, 1 << 16));
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
+  cmd->add_option("--vae-dtype", args.vae_dtype,
+                  "The same for the autoencoder (default: f32; of own models as --dtype)");
   add_threads(cmd);
   add_output_flags(cmd, args.output,
                    "Print members, bridges, memory and who counts at which sigma, and stop");

@@ -36,6 +36,7 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args, Warnings& warnings) {
   if (!args.bridge.empty()) recipe.bridge = args.bridge;
   if (args.bridge_every) recipe.bridge_every = *args.bridge_every;
   for (const std::string& path : args.bridges) recipe.bridges.push_back(path);
+  set_vae_dtype(recipe, args.vae_dtype);
   return recipe;
 }
 
@@ -70,6 +71,11 @@ std::vector<pipeline::LearnedBridge> bridges_for(const pipeline::Recipe& recipe,
 }
 
 }  // namespace
+
+void set_vae_dtype(pipeline::Recipe& recipe, const std::string& dtype) {
+  if (dtype.empty()) return;
+  for (pipeline::MemberSpec& member : recipe.members) member.load.vae_dtype = dtype;
+}
 
 pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
                                const Watch& watch) {

@@ -37,11 +37,19 @@ pipeline::LoadOptions load_options(const DrawArgs& args, const std::string& prom
   pipeline::LoadOptions options;
   options.device = args.device;
   if (!args.dtype.empty()) options.dtype = args.dtype;
+  if (!args.vae_dtype.empty()) {
+    options.vae_dtype = args.vae_dtype;
+  } else if (!args.from.empty()) {
+    options.vae_dtype = pipeline::vae_dtype_of_png(args.from);
+  }
   for (const std::string& text : args.loras) options.loras.push_back(pipeline::lora_use_from(text));
   for (const auto& use : loras_of_prompt(prompt, args.lora_dir)) options.loras.push_back(use);
   options.controlnets = args.controlnets;
   options.embeddings = args.embeddings;
   options.vae = args.vae;
+  if (!args.model.empty()) options.unet = args.unet;
+  options.text_encoders = args.text_encoders;
+  options.prediction_type = args.prediction_type;
   options.refiner = args.refiner;
   options.refiner_start = args.refiner_start;
   if (args.experts_in_memory < 0) {
@@ -52,6 +60,11 @@ pipeline::LoadOptions load_options(const DrawArgs& args, const std::string& prom
   options.vae_tile = checked_tile(args.vae_tile);
   options.tokenizers = (home() / "models" / "tokenizers").string();
   return options;
+}
+
+// A denoiser alone is a model whose other parts come from elsewhere.
+const std::string& model_of(const DrawArgs& args) {
+  return args.model.empty() ? args.unet : args.model;
 }
 
 pipeline::Pictures read_pictures(const pipeline::Request& request) {
@@ -86,7 +99,7 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
   recipe.request.controls.clear();
   pipeline::MemberSpec hub;
   hub.hub = true;
-  hub.model = args.model;
+  hub.model = model_of(args);
   hub.load = load;
   hub.request["controls"] = pipeline::to_json(asked)["controls"];
   double others = 0;
@@ -94,6 +107,7 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
     recipe.members.push_back(pipeline::member_from_text(text));
     others += recipe.members.back().weight;
   }
+  set_vae_dtype(recipe, args.vae_dtype);
   hub.weight = std::max(0.0, 1.0 - others);
   recipe.members.insert(recipe.members.begin(), hub);
   if (!args.bridge.empty()) recipe.bridge = args.bridge;
@@ -113,7 +127,7 @@ int run_draw(const DrawArgs& args) {
   }
   Report report;
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Model model = pipeline::load_model(model_path(args.model).string(), load,
+  const pipeline::Model model = pipeline::load_model(model_path(model_of(args)).string(), load,
                                                      {.on_warning = std::ref(warnings)});
   report.before.emplace_back(
       "read model",

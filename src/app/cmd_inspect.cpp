@@ -102,7 +102,8 @@ void add_parts(OrderedJson& found, const fs::path& folder, const std::vector<fs:
     const io::WeightsFile& file =
         components.insert_or_assign(path.string(), io::WeightsFile::open(path.string()))
             .first->second;
-    OrderedJson part = weights_report(file, fs::relative(path, folder).string(), every_tensor);
+    // Where the entry lies, not where its link leads to.
+    OrderedJson part = weights_report(file, path.lexically_relative(folder).string(), every_tensor);
     const fs::path home = fs::is_directory(path) ? path : path.parent_path();
     if (home != folder && fs::exists(home / "config.json")) {
       part["class"] = class_in(read_json(home / "config.json"));
@@ -117,7 +118,7 @@ void add_parts(OrderedJson& found, const fs::path& folder, const std::vector<fs:
   }
   std::map<std::string, io::TensorViews> views;
   for (const auto& [path, file] : components) {
-    const fs::path inside = fs::relative(path, folder);
+    const fs::path inside = fs::path(path).lexically_relative(folder);
     const std::string component = inside.begin()->string();
     if (component != inside.string() || fs::is_directory(path)) {
       views.emplace(component, file.tensors());

@@ -29,15 +29,18 @@ struct DrawArgs {
   std::vector<std::string> loras;        // "FILE[:WEIGHT]"
   std::string lora_dir;                  // where <lora:NAME:WEIGHT> in a prompt finds NAME
   std::vector<std::string> embeddings;   // files of textual inversions
-  std::string vae, refiner;              // files or folders
-  double refiner_start = 0.8;            // share of the noise schedule
-  int experts_in_memory = 0;             // 0: all
-  int vae_tile = 0;                      // pixels; 0: by the picture's size
-  std::string from;                      // a PNG of this program, whose request is repeated
-  std::vector<std::string> withs;        // "MODEL[,key=value...]": models that draw along
-  std::string bridge;                    // of theirs; empty: auto
+  std::string vae, unet, refiner;        // files or folders
+  std::vector<std::string> text_encoders;
+  std::string prediction_type;     // empty: as the files say
+  double refiner_start = 0.8;      // share of the noise schedule
+  int experts_in_memory = 0;       // 0: all
+  int vae_tile = 0;                // pixels; 0: by the picture's size
+  std::string from;                // a PNG of this program, whose request is repeated
+  std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
+  std::string bridge;              // of theirs; empty: auto
   std::string device = "cpu";
-  std::string dtype;  // "f32", "bf16"; empty: the faster one of this machine
+  std::string dtype;      // "f32", "bf16"; empty: the faster one of this machine
+  std::string vae_dtype;  // likewise; empty: that of --from, or the model's own
   OutputArgs output;
 };
 
@@ -49,7 +52,7 @@ struct CoopArgs {
   std::string form, bridge;
   std::optional<int> bridge_every;
   std::vector<std::string> bridges;  // folders of learned bridges
-  std::string device = "cpu", dtype;
+  std::string device = "cpu", dtype, vae_dtype;
   int experts_in_memory = 0, vae_tile = 0;
   OutputArgs output;
 };

@@ -13,6 +13,9 @@ namespace pangu::app {
 pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
                                const Watch& watch = {});
 
+// Lets the autoencoders of all members compute in one type; empty: leaves them as the recipe says.
+void set_vae_dtype(pipeline::Recipe& recipe, const std::string& dtype);
+
 // Draws it, or prints its plan, as `args` say.
 int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
                const OutputArgs& output, Warnings& warnings);

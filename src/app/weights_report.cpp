@@ -63,6 +63,18 @@ void add_components(OrderedJson& report, const io::TensorViews& tensors,
   }
 }
 
+void add_prediction(OrderedJson& report, const io::WeightsFile& file, const io::Recognised& what) {
+  try {
+    const io::Training training = io::training_of_file(file, file.paths().front(), what);
+    if (!training.unsupported.empty()) report["problem"] = "marker tensor " + training.unsupported;
+    if (training.prediction == io::Prediction::kUnknown) return;
+    report["recognised"]["prediction"] = io::name_of(training.prediction);
+    report["recognised"]["prediction_told_by"] = training.because;
+  } catch (const Error& problem) {
+    report["problem"] = problem.what();
+  }
+}
+
 template <typename Key>
 OrderedJson counts_of(const std::map<Key, size_t>& counts) {
   OrderedJson found = OrderedJson::array();
@@ -143,6 +155,7 @@ OrderedJson recognised_report(const io::Recognised& what) {
                        {"family", io::name_of(what.family)},
                        {"layout", io::name_of(what.layout)},
                        {"part", io::name_of(what.part)}};
+  if (!what.unsupported.empty()) found["unsupported"] = what.unsupported;
   const std::pair<const char*, int64_t> numbers[] = {{"in_channels", what.in_channels},
                                                      {"latent_channels", what.latent_channels},
                                                      {"context_dim", what.context_dim},
@@ -174,11 +187,7 @@ OrderedJson weights_report(const io::WeightsFile& file, const std::string& path,
   const io::Recognised what = io::recognise(file.tensors(), file.metadata());
   report["recognised"] = recognised_report(what);
   if (what.part == io::Part::kCheckpoint || what.part == io::Part::kUnet) {
-    const io::Training training = io::training_of(file.tensors(), file.metadata(), what);
-    if (training.prediction != io::Prediction::kUnknown) {
-      report["recognised"]["prediction"] = io::name_of(training.prediction);
-      report["recognised"]["prediction_told_by"] = training.because;
-    }
+    add_prediction(report, file, what);
   }
   if (has_components(what.part)) add_components(report, file.tensors(), what);
   if (what.part == io::Part::kLora) {

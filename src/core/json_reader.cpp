@@ -90,6 +90,14 @@ std::vector<std::string> JsonReader::unread() const {
   return keys;
 }
 
+nlohmann::json JsonReader::rest() const {
+  nlohmann::json left = nlohmann::json::object();
+  for (const auto& [key, value] : object_.items()) {
+    if (!seen_.contains(key)) left[key] = value;
+  }
+  return left;
+}
+
 void JsonReader::refuse_unread() const {
   const std::vector<std::string> keys = unread();
   if (!keys.empty()) throw error(keys.front(), "a known key", short_text(object_[keys.front()]));

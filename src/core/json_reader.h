@@ -59,6 +59,20 @@ class JsonReader {
     if (const nlohmann::json* value = find(key)) field = as<T>(key, *value);
   }
 
+  // The same for a number, which has to lie from `low` to `high`.
+  template <typename T>
+  void read(const std::string& key, T& field, T low, T high) {
+    const nlohmann::json* value = find(key);
+    if (!value) return;
+    const T number = as<T>(key, *value);
+    if (!(number >= low && number <= high)) {
+      throw error(
+          key, "a number from " + nlohmann::json(low).dump() + " to " + nlohmann::json(high).dump(),
+          short_text(*value));
+    }
+    field = number;
+  }
+
   // Absent leaves the field as it is, null empties it.
   template <typename T>
   void read(const std::string& key, std::optional<T>& field) {
@@ -82,6 +96,11 @@ class JsonReader {
   // Keys that nobody has asked for, in alphabetical order. Left out are those that say nothing:
   // names that begin with '_', and the values null and false.
   std::vector<std::string> unread() const;
+
+  // All keys that nobody has asked for, whatever they say, with their values.
+  nlohmann::json rest() const;
+  // The keys that somebody has asked for, whether they are there or not.
+  const std::set<std::string>& asked() const { return seen_; }
 
   // Throws for the first of unread().
   void refuse_unread() const;

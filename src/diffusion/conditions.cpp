@@ -5,9 +5,10 @@
 namespace pangu::diffusion {
 namespace {
 
-constexpr at::Tensor Conditions::* kFields[] = {
-    &Conditions::context,      &Conditions::context_mask,   &Conditions::pooled,
-    &Conditions::size_numbers, &Conditions::extra_channels, &Conditions::pictures};
+constexpr at::Tensor Conditions::* kFields[] = {&Conditions::context,  &Conditions::context_mask,
+                                                &Conditions::pooled,   &Conditions::size_numbers,
+                                                &Conditions::guidance, &Conditions::extra_channels,
+                                                &Conditions::pictures};
 
 // Applies one function to every tensor that is defined.
 template <class Change>
@@ -31,6 +32,7 @@ Conditions Conditions::to(const at::Device& device, at::ScalarType dtype) const 
   Conditions moved = changed(*this, [&](const at::Tensor& t) { return t.to(device, dtype); });
   if (context_mask.defined()) moved.context_mask = context_mask.to(device);
   if (size_numbers.defined()) moved.size_numbers = size_numbers.to(device);
+  if (guidance.defined()) moved.guidance = guidance.to(device);
   return moved;
 }
 

@@ -40,6 +40,9 @@ struct TensorView {
   std::vector<int64_t> shape;  // [] is a scalar; a 0 makes it empty
   const std::byte* data = nullptr;
   size_t size_bytes = 0;
+  // What the stored numbers are multiplied by: nothing, one number, or one for each index of the
+  // first axis (scaled fp8, io/saved_forms.h).
+  std::vector<float> scales = {};
 };
 
 using TensorViews = std::map<std::string, TensorView>;

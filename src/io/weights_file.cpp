@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/json_reader.h"
 #include "io/mindspore/mindspore_ckpt.h"
+#include "io/saved_forms.h"
 #include "io/tensor_names.h"
 
 namespace pangu::io {
@@ -67,6 +68,19 @@ double float_of(uint16_t bits, int exponent_bits, int mantissa_bits) {
                                : std::ldexp(1 + fraction, exponent - bias));
 }
 
+// E4M3 has no infinity: all exponents are numbers, but for one pattern (OCP 8-bit floating point).
+double e4m3_of(uint8_t bits) {
+  constexpr uint8_t kMagnitude = 0x7f;
+  constexpr int kMantissaBits = 3, kBias = 7;
+  const int magnitude = bits & kMagnitude;
+  const double sign = magnitude == bits ? 1.0 : -1.0;
+  if (magnitude == kMagnitude) return NAN;
+  const int exponent = magnitude >> kMantissaBits;
+  const double fraction = std::ldexp(magnitude & 7, -kMantissaBits);
+  return sign * (exponent == 0 ? std::ldexp(fraction, 1 - kBias)
+                               : std::ldexp(1 + fraction, exponent - kBias));
+}
+
 template <typename T>
 T read_as(const std::byte* data) {
   T value;
@@ -96,6 +110,13 @@ const char* name_of(WeightsKind kind) {
 
 WeightsFile WeightsFile::open(const std::string& given) {
   const std::string path = fs::is_directory(given) ? weights_path_in(given) : given;
+  const std::string name = "file '" + path + "'";
+  WeightsFile file = as_saved(path);
+  file.tensors_ = with_scales(without_wrappers(std::move(file.tensors_), name), name);
+  return file;
+}
+
+WeightsFile WeightsFile::as_saved(const std::string& path) {
   const std::string name = "file '" + path + "'";
   WeightsFile file;
   MappedFile mapped(path);
@@ -215,9 +236,12 @@ double scalar_of(const TensorView& view, const std::string& name) {
     case DType::U8:
     case DType::BOOL:
       return read_as<uint8_t>(view.data);
-    default:
-      throw bad_input("tensor " + short_quoted(name), "a plain number", name_of(view.dtype));
+    case DType::F8_E5M2:
+      return float_of(read_as<uint8_t>(view.data), 5, 2);
+    case DType::F8_E4M3:
+      return e4m3_of(read_as<uint8_t>(view.data));
   }
+  throw bad_input("tensor " + short_quoted(name), "a plain number", name_of(view.dtype));
 }
 
 int64_t element_count(const std::vector<int64_t>& shape) {

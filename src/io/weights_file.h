@@ -1,7 +1,7 @@
 // Any weight file that people have, as named views into mapped bytes: .safetensors, the sharded
 // index of diffusers and transformers, MindSpore .ckpt. The format is told from the bytes, never
 // from the name. Knows no family and renames nothing but MindSpore's own words
-// (io/mindspore/mindspore_ckpt.h).
+// (io/mindspore/mindspore_ckpt.h) and what saving has put around names (io/saved_forms.h).
 #pragma once
 #include <map>
 #include <string>
@@ -33,6 +33,7 @@ class WeightsFile {
   // .ckpt/.pt/.bin, GGUF, ONNX, NumPy, HTML, a Git-LFS pointer, ...), with a hint what to do.
   static WeightsFile open(const std::string& path);
 
+  // Without what saving has put around them; scales of fp8 are in the views.
   const TensorViews& tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }  // of a sharded file: of its first shard
   WeightsKind kind() const { return kind_; }
@@ -41,6 +42,7 @@ class WeightsFile {
 
  private:
   WeightsFile() = default;
+  static WeightsFile as_saved(const std::string& path);
   WeightsKind kind_ = WeightsKind::kSafetensors;
   std::vector<MappedFile> files_;
   std::vector<std::string> paths_;

@@ -207,5 +207,11 @@ TEST_CASE("one number is read from every type, and more than one are not") {
   CHECK(read(DType::I64, static_cast<uint64_t>(-3)) == -3.0);
   CHECK(read(DType::U8, 200) == 200.0);
   CHECK_THROWS_AS(scalar_of(numbers({2}), "x"), Error);
-  CHECK_THROWS_AS(read(DType::F8_E4M3, 1), Error);
+  CHECK(read(DType::F8_E4M3, 0x38) == 1.0);
+  CHECK(read(DType::F8_E4M3, 0xC0) == -2.0);
+  CHECK(read(DType::F8_E4M3, 0x7E) == 448.0);
+  CHECK(read(DType::F8_E4M3, 0x01) == std::ldexp(1.0, -9));
+  CHECK(std::isnan(read(DType::F8_E4M3, 0xFF)));  // it has no infinity
+  CHECK(read(DType::F8_E5M2, 0x3C) == 1.0);
+  CHECK(std::isinf(read(DType::F8_E5M2, 0x7C)));
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "core/error.h"
 #include "diffusion/consistency.h"
 #include "diffusion/guidance.h"
 #include "tensors/pictures.h"
@@ -17,9 +18,9 @@
 namespace pangu::pipeline {
 namespace {
 
-diffusion::Guidance guidance_of(const Request& request) {
+diffusion::Guidance guidance_of(const Request& request, const Expert& expert) {
   diffusion::Guidance g;
-  g.scale = *request.guidance;
+  g.scale = expert.reads_guidance ? 1.0 : *request.guidance;
   for (const std::string& style : request.styles) {
     g.style_scales.push_back(style_use_from(style).scale.value_or(*request.style_scale));
   }
@@ -83,6 +84,10 @@ class RowInputs {
     if (known != made_.end()) return known->second;
     NetInputs inputs;
     inputs.conditions = prompts_.rows(set, expert_.text_side, chosen, batch_);
+    if (expert_.reads_guidance) {
+      const int64_t rows = static_cast<int64_t>(chosen.size()) * batch_;
+      inputs.conditions.guidance = at::full({rows}, *job_.request.guidance, at::kFloat);
+    }
     if (expert_.prepare) {
       inputs.prepared = job_.timed(
           expert_.name, [&] { return expert_.prepare(inputs.conditions, job_.timed.watch()); });
@@ -98,6 +103,13 @@ class RowInputs {
   std::map<std::pair<size_t, std::vector<int>>, NetInputs> made_;
 };
 
+// Networks answer finite numbers (families/networks.h); what leaves their range is then the sum.
+void check_latents(const at::Tensor& latents) {
+  if (latents.isfinite().all().item<bool>()) return;
+  throw bad_input("latents", "finite numbers", "a not-a-number or an infinity",
+                  "guidance, a style's scale or a control's weight may be far too large");
+}
+
 // The guided denoiser of every expert for a batch of images.
 std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& prompts,
                                             int64_t batch, const at::Tensor& extra_channels) {
@@ -110,6 +122,7 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
         [&job, e, &expert, rows, extra_channels, controls](
             const at::Tensor& x, const diffusion::NetLevel& level, const std::vector<int>& chosen) {
           job.held.hold(job.model, e, job.timed);
+          check_latents(x);
           const int64_t r = static_cast<int64_t>(chosen.size());
           const at::Tensor x_net = x.repeat({r, 1, 1, 1});
           NetInputs inputs = rows->of(chosen, level.sigma);
@@ -126,7 +139,7 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
           });
         },
         job.model.denoising.parameterisation, job.model.denoising.schedule,
-        guidance_of(job.request)));
+        guidance_of(job.request, expert)));
   }
   return experts;
 }
@@ -277,6 +290,7 @@ TakePicture taker_of(const DrawHooks& hooks, Drawing& drawing) {
 }
 
 void decode_all(const Job& job, const at::Tensor& latents, const TakePicture& take) {
+  check_latents(latents);
   job.held.let_go();
   const Watch& watch = job.timed.watch();
   job.timed("load decoder", [&] { job.model.latents.load(watch); });

@@ -29,6 +29,7 @@ size_t std::hash<pangu::pipeline::LoadOptions>::operator()(
   };
   add(options.device);
   add(options.dtype);
+  add(options.vae_dtype);
   for (const auto& use : options.loras) {
     add(use.path);
     add(use.weight);
@@ -37,6 +38,9 @@ size_t std::hash<pangu::pipeline::LoadOptions>::operator()(
   for (const auto& net : options.controlnets) add(net);
   for (const auto& file : options.embeddings) add(file);
   add(options.vae);
+  add(options.unet);
+  for (const auto& file : options.text_encoders) add(file);
+  add(options.prediction_type);
   add(options.refiner);
   add(options.refiner_start);
   add(options.experts_in_memory);

@@ -23,15 +23,25 @@ LoraUse lora_use_from(const std::string& text);
 struct LoadOptions {
   std::string device = "cpu";        // "cpu", "cuda" or "cuda:1"
   std::optional<std::string> dtype;  // "f32" or "bf16"; empty: fastest_dtype(device)
+  // Of the autoencoder. Empty: f32, or what own models' autoencoders are known to bear
+  // (FamilySpec::vae_follows_dtype).
+  std::optional<std::string> vae_dtype;
   std::vector<LoraUse> loras;
   std::vector<std::string> controlnets;  // files or folders
   std::vector<std::string> embeddings;   // textual inversions; the file's name is the word
-  std::string vae;                       // another autoencoder, a tiny one (TAESD) too
-  std::string refiner;                   // SDXL's second expert ...
-  double refiner_start = 0.8;            // ... from this share of the noise schedule on
-  size_t experts_in_memory = 0;          // at most so many at once; 0: all
-  int vae_tile = 0;                      // pixels a side that are decoded at once; 0: by size
-  std::string tokenizers;                // folder with the vocabularies that single files lack
+  // Parts from other files or folders, in place of the model's own: a file of the part alone, or
+  // a whole checkpoint or model folder that holds one.
+  std::string vae;                         // a tiny autoencoder (TAESD) too
+  std::string unet;                        // the denoiser
+  std::vector<std::string> text_encoders;  // SDXL reads two
+  // What the network predicts ("epsilon", "v_prediction", ...), over what the files say; empty:
+  // what they say.
+  std::string prediction_type;
+  std::string refiner;           // SDXL's second expert ...
+  double refiner_start = 0.8;    // ... from this share of the noise schedule on
+  size_t experts_in_memory = 0;  // at most so many at once; 0: all
+  int vae_tile = 0;              // pixels a side that are decoded at once; 0: by size
+  std::string tokenizers;        // folder with the vocabularies that single files lack
   bool operator==(const LoadOptions&) const = default;
 };
 

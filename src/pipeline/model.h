@@ -71,6 +71,9 @@ struct Expert {
                            const Watch&)>
       predict;
   size_t text_side = 0;  // whose conditions it reads
+  // A distilled network that is told the guidance scale (Conditions::guidance) and guides by
+  // itself: one row, that of the prompt (LCM).
+  bool reads_guidance = false;
   // Keeps the weights in memory for as long as the result lives, where not all experts of the model
   // may be there at once; empty where they may. A drawing holds the expert of its stage, and lets
   // it go before it asks for another. If others have to let go first, it waits, or, unless `waits`,
@@ -138,7 +141,8 @@ struct Quirks {
 // Where the networks are, and what they cost.
 struct Cost {
   std::string device = "cpu", dtype = "f32";
-  int64_t weight_bytes = 0;  // of all networks, in `dtype`
+  std::string vae_dtype = "f32";  // of the autoencoder
+  int64_t weight_bytes = 0;       // of all networks, in these types
   // Estimates, in 10^9 operations (nn/unet/cost.h), for a picture of this size: one row of the
   // noisiest expert with its ControlNets; decoding; encoding. 0 where it is not known.
   std::function<double(int width, int height)> row_gflop, decode_gflop, encode_gflop;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr const char* kJsonKey = "pangu-draw";
 constexpr int kUnnamedNoiseVersion = 1;  // of pictures from before versions were written
+constexpr const char* kVaeDtypeKey = "vae_dtype";
 constexpr const char* kParametersKey = "parameters";  // A1111's web UI
 
 std::map<std::string, std::string> text_of_png(const std::string& path) {
@@ -45,7 +46,10 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
   one.seed = *request.seed + static_cast<uint64_t>(index);
   one.count = 1;
   nlohmann::json json = {{"request", to_json(one)},
-                         {"model", {{"name", model.name}, {"fingerprint", model.fingerprint}}},
+                         {"model",
+                          {{"name", model.name},
+                           {"fingerprint", model.fingerprint},
+                           {kVaeDtypeKey, model.cost.vae_dtype}}},
                          {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
   const Batch batch = batch_of(model, request, index);
   if (batch.count > 1) {
@@ -82,6 +86,15 @@ Recipe recipe_of_png(const std::string& path) {
                     request ? "pangu-draw draw --from repeats it" : "");
   }
   return recipe_from_json(json["recipe"]);
+}
+
+std::optional<std::string> vae_dtype_of_png(const std::string& path) {
+  const nlohmann::json json = json_of_png(path);
+  std::optional<std::string> dtype;
+  if (json.contains("model")) {
+    JsonReader("'" + path + "', model", json["model"]).read(kVaeDtypeKey, dtype);
+  }
+  return dtype;
 }
 
 std::string difference_of_png(const std::string& path) {

@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
 Request request_of_png(const std::string& path);
 // The recipe inside a PNG of `coop` or of `draw --with`, likewise.
 Recipe recipe_of_png(const std::string& path);
+// The type that its autoencoder computed in (LoadOptions::vae_dtype); empty if it does not say.
+std::optional<std::string> vae_dtype_of_png(const std::string& path);
 // Why drawing it again gives another picture, as a sentence; empty if nothing is known of that.
 // Such is a sampler that adds noise whose version was another.
 std::string difference_of_png(const std::string& path);

@@ -48,13 +48,16 @@ io::DType dtype_of(at::ScalarType type, const std::string& name) {
 at::Tensor copied(const io::TensorView& view, const std::string& name) {
   at::Tensor tensor = at::empty(view.shape, scalar_type_of(view.dtype, name));
   if (view.size_bytes > 0) std::memcpy(tensor.mutable_data_ptr(), view.data, view.size_bytes);
-  return tensor;
+  if (view.scales.empty()) return tensor;
+  at::Tensor scales = at::tensor(view.scales);
+  while (scales.dim() < tensor.dim()) scales = scales.unsqueeze(-1);
+  return tensor.to(at::kFloat).mul_(scales);
 }
 
 at::Tensor shared(const io::TensorView& view, std::shared_ptr<const void> owner,
                   const std::string& name) {
   const bool aligned = reinterpret_cast<uintptr_t>(view.data) % io::size_of(view.dtype) == 0;
-  if (!aligned || view.size_bytes == 0) return copied(view, name);
+  if (!aligned || view.size_bytes == 0 || !view.scales.empty()) return copied(view, name);
   return at::from_blob(
       const_cast<std::byte*>(view.data), view.shape, [owner = std::move(owner)](void*) {},
       scalar_type_of(view.dtype, name));

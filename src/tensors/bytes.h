@@ -17,11 +17,13 @@ at::ScalarType scalar_type_of(io::DType dtype, const std::string& name);
 // Error kInternal, which names the tensor `name`, for a type that files cannot hold (complex, ...).
 io::DType dtype_of(at::ScalarType type, const std::string& name);
 
-// A tensor with a copy of the bytes. Errors as scalar_type_of.
+// A tensor with a copy of the bytes; f32 of what they mean if the view has scales. Errors as
+// scalar_type_of.
 at::Tensor copied(const io::TensorView& view, const std::string& name);
 
 // A tensor that shares the bytes, which `owner` keeps alive, and that must not be written; a copy
-// where the bytes are not aligned for their type, as the format allows. Errors as scalar_type_of.
+// where the bytes are not aligned for their type, as the format allows, or have scales. Errors as
+// scalar_type_of.
 at::Tensor shared(const io::TensorView& view, std::shared_ptr<const void> owner,
                   const std::string& name);
 

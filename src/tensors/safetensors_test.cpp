@@ -44,6 +44,17 @@ TEST_CASE("A mapped tensor outlives its map and the file's name") {
   CHECK(kept.sum().item<float>() == 12.f);
 }
 
+TEST_CASE("Numbers with scales come as what they mean, in f32") {
+  const auto owner = std::make_shared<std::vector<uint8_t>>(
+      std::vector<uint8_t>{0x38, 0x40, 0x38, 0xC0});  // 1, 2, 1, -2 in E4M3
+  io::TensorView view{
+      io::DType::F8_E4M3, {2, 2}, reinterpret_cast<const std::byte*>(owner->data()), 4};
+  view.scales = {0.5F};
+  CHECK(at::equal(shared(view, owner, "x"), at::tensor({0.5F, 1.0F, 0.5F, -1.0F}).view({2, 2})));
+  view.scales = {1.0F, 10.0F};
+  CHECK(at::equal(copied(view, "x"), at::tensor({1.0F, 2.0F, 10.0F, -20.0F}).view({2, 2})));
+}
+
 TEST_CASE("Bytes that are not aligned for their type are copied, aligned ones are shared") {
   const auto owner = std::make_shared<std::vector<std::byte>>(64);
   const auto at = [&](size_t offset) {

@@ -25,7 +25,7 @@ REFUSED = {
                 {"prediction_type": "trigflow"}, {"some_new_key": 2}],
     AUTOENCODER: [{"_class_name": "AsymmetricAutoencoderKL"}, {"latents_mean": [1.0]}, {"act_fn": "gelu"},
                   {"down_block_types": ["AttnDownEncoderBlock2D"] * 5}, {"some_new_key": 2}],
-    UNET: [{"_class_name": "UNetMotionModel"}, {"time_cond_proj_dim": 256}, {"some_new_key": 2}],
+    UNET: [{"_class_name": "UNetMotionModel"}, {"timestep_post_act": "silu"}, {"some_new_key": 2}],
 }
 APPLIED = {
     SCHEDULER: [{"trained_betas": [0.001] * 1000}, {"timestep_spacing": "leading"}, {"prediction_type": "epsilon"},

@@ -1,5 +1,5 @@
-// Any text is either refused with an Error that names the file or read key by key; a value that is
-// given is of the type that was asked for.
+// Any text, as JSON and as the YAML of LDM, is either refused with an Error that names the file or
+// read key by key; a value that is given is of the type that was asked for.
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/json_reader.h"
+#include "io/ldm/ldm_config.h"
 
 using namespace pangu;
 
@@ -44,6 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     refused_or_read([&] { reader.only("downsample_padding", {1}); });
     for (const std::string& key : reader.unread()) require(reader.has(key));
     refused_or_read([&] { reader.refuse_unread(); });
+  });
+  refused_or_read([&] {
+    const io::LdmConfig config = io::parse_ldm_config(text, "fuzz.json");
+    if (config.scale_factor) require(*config.scale_factor > 0);
   });
   return 0;
 }

@@ -82,7 +82,7 @@ BridgeSide open_bridge_side(const std::string& path, int size_px,
   if (alone) {
     const auto [component, what] = pipeline::open_autoencoder(where.string());
     const auto shared = std::make_shared<pipeline::Component>(component);
-    const pipeline::Placement place = pipeline::placement_of(options);
+    const pipeline::Placement place = pipeline::vae_placement_of(options, /*follows=*/false);
     const pipeline::LatentCodec autoencoder =
         what.part == io::Part::kTinyVae
             ? pipeline::tiny_autoencoder(shared, place, options.vae_tile)

@@ -57,7 +57,7 @@ bool recognise_ldm(const TensorViews& tensors, Recognised& found) {
     return true;
   }
   decide_family(found, *network, beside);
-  found.human_name = with_variant(name_of(found.family), variant_of(found, *network));
+  name_variant(found, name_of(found.family), variant_of(found, *network));
   return true;
 }
 
@@ -72,7 +72,7 @@ bool recognise_bare(const TensorViews& tensors, Recognised& found) {
     found.part = control ? Part::kControlNet : Part::kUnet;
     found.components = {control ? "controlnet" : "unet"};
     decide_family(found, *network, {});
-    found.human_name = with_variant(name_of(found.family), variant_of(found, *network));
+    name_variant(found, name_of(found.family), variant_of(found, *network));
     return true;
   }
   if (has_vae(tensors, "")) {
@@ -214,6 +214,7 @@ std::string foreign_name(const TensorViews& tensors) {
 
 Recognised recognise(const TensorViews& tensors, const Metadata& metadata) {
   Recognised found;
+  found.is_difference = tensors.count("difference") > 0;
   if (recognise_ldm(tensors, found)) return found;
   // An adapter may carry names that look like the parts of a network.
   if (recognise_adapter(tensors, metadata, found)) return found;
@@ -221,6 +222,7 @@ Recognised recognise(const TensorViews& tensors, const Metadata& metadata) {
   if (recognise_encoder(tensors, found)) return found;
   found = Recognised();
   const std::string foreign = foreign_name(tensors);
+  if (!foreign.empty()) found.unsupported = foreign + " (not supported)";
   found.human_name = tensors.empty() ? "no tensors"
                                      : (foreign.empty() ? "no known family, first tensor " +
                                                               short_quoted(tensors.begin()->first)
@@ -256,7 +258,7 @@ Recognised recognise_components(const std::map<std::string, TensorViews>& compon
     return found;
   }
   decide_family(found, *network, beside);
-  found.human_name = with_variant(name_of(found.family), variant_of(found, *network));
+  name_variant(found, name_of(found.family), variant_of(found, *network));
   return found;
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,11 @@ struct Recognised {
   TextTower text_encoder = TextTower::kNone, text_encoder_2 = TextTower::kNone;
   int64_t latent_channels = 0;  // of the VAE
 
+  // A ControlNet whose weights are what is to be added to the denoiser's (a tensor "difference").
+  bool is_difference = false;
+  // Of what is known and cannot be drawn with, its name ("ControlNet union", ...); else empty.
+  std::string unsupported;
+
   std::vector<std::string> components;  // what is in it: "unet", "vae", "text_encoder", ...
   std::string human_name;  // "Stable Diffusion 2.x, inpainting (9 input channels)"; never empty
 };
@@ -88,6 +94,10 @@ const char* name_of(Prediction prediction);
 struct Training {
   Prediction prediction = Prediction::kUnknown;
   bool zero_terminal_snr = false;
+  bool is_said = false;  // by a marker, metadata or a configuration; else it is a guess
+  // What a configuration beside the file says of its noise and latents (io/ldm/ldm_config.h).
+  std::optional<double> beta_start, beta_end, latent_scale;
+  std::optional<int64_t> train_timesteps;
   // A marker tensor of a training that eps and v are not enough for ("edm_mean: ..."); else empty.
   std::string unsupported;
   std::string because;  // the sign it was told by: for messages
@@ -97,5 +107,10 @@ struct Training {
 // models have wide. Reads some thousand bytes of weights. Everything else of these families
 // predicts eps.
 Training training_of(const TensorViews& tensors, const Metadata& metadata, const Recognised& what);
+
+class WeightsFile;
+// The same of a file at `path`, and what the LDM configuration beside it says: that of "x.yaml" for
+// "x.safetensors", as A1111's web UI looks for it. Error kBadInput if it says what cannot be drawn.
+Training training_of_file(const WeightsFile& file, const std::string& path, const Recognised& what);
 
 }  // namespace pangu::io

@@ -271,6 +271,20 @@ TEST_CASE("other inputs of the first convolution are variants, named") {
         std::string::npos);
 }
 
+TEST_CASE("what is known and cannot be drawn with says so beside its name") {
+  TensorViews tensors = unet_only({}, "");
+  CHECK(recognise(tensors).unsupported.empty());
+  CHECK(!recognise(tensors).is_difference);
+  tensors["difference"] = {};
+  CHECK(recognise(tensors).is_difference);
+  tensors["task_embedding"] = {};
+  const Recognised what = recognise(tensors);
+  CHECK(what.unsupported == what.human_name);
+  CHECK(what.human_name == "Stable Diffusion 1.x, ControlNet union (not supported)");
+  CHECK(!recognise(unet_only({.in_channels = 8})).unsupported.empty());
+  CHECK(!recognise({{"double_blocks.0.x", {}}}).unsupported.empty());
+}
+
 TEST_CASE("names of text encoders from before transformers 4.31 get their prefix") {
   Maker m;
   unet(m, kUnet, {.width = 32});

@@ -67,6 +67,8 @@ std::optional<NetworkSigns> signs_of(const TensorViews& tensors, const std::stri
   } else {
     return std::nullopt;
   }
+  // diffusers' ControlNetUnionModel, and xinsir's files that it was made of.
+  signs.control_union = tensors.count(prefix + "task_embedding") > 0;
   signs.in_channels = side(tensors, conv_in, 1);
   signs.out_channels = side(tensors, conv_out, 0);
   signs.addition_dim = side(tensors, label, 1);
@@ -98,21 +100,22 @@ int64_t pooled_dim_of(const TensorViews& tensors, const std::string& prefix) {
   return transposed ? transposed : side(tensors, prefix + "text_projection.weight", 0);
 }
 
-std::string variant_of(const Recognised& found, const NetworkSigns& signs) {
-  if (signs.class_table) return "4x upscaler (not supported)";
+Variant variant_of(const Recognised& found, const NetworkSigns& signs) {
+  if (signs.control_union) return {"ControlNet union (not supported)", false};
+  if (signs.class_table) return {"4x upscaler (not supported)", false};
   if (signs.class_projection ||
       (signs.linear_projection && signs.first_level_attends && found.addition_dim > 0)) {
-    return "unCLIP (not supported)";
+    return {"unCLIP (not supported)", false};
   }
   const std::string channels = std::to_string(found.in_channels) + " input channels";
-  if (found.inpaint) return "inpainting (" + channels + ")";
+  if (found.inpaint) return {"inpainting (" + channels + ")"};
   if (signs.out_channels > 0 && found.in_channels == 2 * signs.out_channels) {
-    return "edited by instruction (" + channels + ", not supported)";
+    return {"edited by instruction (" + channels + ", not supported)", false};
   }
   if (signs.out_channels > 0 && found.in_channels == signs.out_channels + 1) {
-    return "depth-guided (" + channels + ", not supported)";
+    return {"depth-guided (" + channels + ", not supported)", false};
   }
-  return "";
+  return {};
 }
 
 void decide_family(Recognised& found, const NetworkSigns& signs, const Surroundings& beside) {
@@ -164,8 +167,9 @@ int64_t latent_channels_of(const TensorViews& tensors, const std::string& prefix
   return decoder ? decoder : side(tensors, prefix + "encoder.conv_out.weight", 0) / 2;
 }
 
-std::string with_variant(const std::string& what, const std::string& variant) {
-  return variant.empty() ? what : what + ", " + variant;
+void name_variant(Recognised& found, const std::string& what, const Variant& variant) {
+  found.human_name = variant.name.empty() ? what : what + ", " + variant.name;
+  if (!variant.supported) found.unsupported = found.human_name;
 }
 
 }  // namespace pangu::io

@@ -18,6 +18,7 @@ struct NetworkSigns {
   int64_t in_channels = 0, out_channels = 0, context_dim = 0, addition_dim = 0;
   int levels = 0;
   bool linear_projection = false, first_level_attends = false, middle_attends = false;
+  bool control_union = false;     // a ControlNet for several kinds of pictures
   bool class_table = false;       // x4 upscaler: a table of noise levels
   bool class_projection = false;  // unCLIP: a noised image embedding
 };
@@ -26,8 +27,13 @@ struct NetworkSigns {
 std::optional<NetworkSigns> signs_of(const TensorViews& tensors, const std::string& prefix);
 
 // What the family's name gets behind it: "inpainting (9 input channels)"; mostly empty.
-std::string variant_of(const Recognised& found, const NetworkSigns& signs);
-std::string with_variant(const std::string& what, const std::string& variant);
+struct Variant {
+  std::string name;
+  bool supported = true;
+};
+Variant variant_of(const Recognised& found, const NetworkSigns& signs);
+// Gives what was found its name, and says so if it is not supported.
+void name_variant(Recognised& found, const std::string& what, const Variant& variant);
 
 struct Surroundings {
   TextTower text_encoder = TextTower::kNone, text_encoder_2 = TextTower::kNone;

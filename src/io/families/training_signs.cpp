@@ -2,10 +2,12 @@
 // and for Stable Diffusion 2.x from weights. Not a proof: the configuration, where there is one,
 // is.
 #include <cmath>
+#include <filesystem>
 #include <optional>
 
 #include "io/families/families.h"
 #include "io/families/family_table.h"
+#include "io/ldm/ldm_config.h"
 #include "io/tensor_names.h"
 #include "io/weights_file.h"
 
@@ -71,11 +73,13 @@ Training training_of(const TensorViews& tensors, const Metadata& metadata, const
     const bool v = item->second == "v" || item->second == "v_prediction";
     if (!v && item->second != "epsilon") continue;
     training.prediction = v ? Prediction::kV : Prediction::kEps;
+    training.is_said = true;
     training.because = "metadata " + item->first + " = " + item->second;
     return training;
   }
   if (tensors.count("v_pred")) {
     training.prediction = Prediction::kV;
+    training.is_said = true;
     training.because = "marker tensor v_pred";
     return training;
   }
@@ -92,6 +96,26 @@ Training training_of(const TensorViews& tensors, const Metadata& metadata, const
   const bool wide = deviation_of(tensors.at(*name), *name) > kWideNormBias;
   training.prediction = wide ? Prediction::kV : Prediction::kEps;
   training.because = "spread of " + *name;
+  return training;
+}
+
+Training training_of_file(const WeightsFile& file, const std::string& path,
+                          const Recognised& what) {
+  Training training = training_of(file.tensors(), file.metadata(), what);
+  const std::string beside = std::filesystem::path(path).replace_extension(".yaml").string();
+  if (!std::filesystem::is_regular_file(path) || !std::filesystem::is_regular_file(beside)) {
+    return training;
+  }
+  const LdmConfig config = open_ldm_config(beside);
+  if (config.prediction != Prediction::kUnknown) {
+    training.prediction = config.prediction;
+    training.is_said = true;
+    training.because = "'" + beside + "'";
+  }
+  training.beta_start = config.linear_start;
+  training.beta_end = config.linear_end;
+  training.train_timesteps = config.timesteps;
+  training.latent_scale = config.scale_factor;
   return training;
 }
 

@@ -32,6 +32,11 @@ void put_fused(const SourceTensor& tensor, const std::string& attention, const s
   part.size_bytes /= 3;
   for (size_t i = 0; i < names.size(); ++i) {
     part.data = whole.data + i * part.size_bytes;
+    if (whole.scales.size() > 1) {
+      const auto rows = static_cast<std::ptrdiff_t>(part.shape[0]);
+      const auto first = whole.scales.begin() + static_cast<std::ptrdiff_t>(i) * rows;
+      part.scales.assign(first, first + rows);
+    }
     out.put(tensor, attention + names[i] + leaf, part, false);
   }
 }

@@ -43,7 +43,8 @@ constexpr std::array kLeftovers = {Leftover{"model_ema.", "EMA copy"},
                                    Leftover{"scale_factor", "buffer"},
                                    Leftover{"edm_", "marker"},
                                    Leftover{"v_pred", "marker"},
-                                   Leftover{"ztsnr", "marker"}};
+                                   Leftover{"ztsnr", "marker"},
+                                   Leftover{"difference", "marker"}};
 constexpr std::array<std::string_view, 4> kBufferEndings = {"position_ids", "logit_scale",
                                                             "attn_mask", "num_batches_tracked"};
 
@@ -145,17 +146,19 @@ Components components_of(const TensorViews& tensors, const Recognised& what) {
 }
 
 Components complete_components_of(const TensorViews& tensors, const Recognised& what,
-                                  const std::string& name) {
+                                  const std::string& name, const std::string& wanted) {
   Components found = components_of(tensors, what);
-  if (found.missing.empty()) return found;
+  std::vector<std::string> missing = found.missing;
+  std::erase_if(missing, [&](const std::string& tensor) { return !tensor.starts_with(wanted); });
+  if (missing.empty()) return found;
   constexpr size_t kShown = 3;
   std::string list;
-  for (size_t i = 0; i < std::min(kShown, found.missing.size()); ++i) {
-    list += (i ? ", " : "") + short_quoted(found.missing[i]);
+  for (size_t i = 0; i < std::min(kShown, missing.size()); ++i) {
+    list += (i ? ", " : "") + short_quoted(missing[i]);
   }
   throw bad_input(name, "all tensors of " + what.human_name,
-                  std::to_string(found.missing.size()) + " missing: " + list +
-                      (found.missing.size() > kShown ? ", ..." : ""),
+                  std::to_string(missing.size()) + " missing: " + list +
+                      (missing.size() > kShown ? ", ..." : ""),
                   "the file may be pruned or cut; `pangu-draw inspect` lists them");
 }
 

@@ -29,9 +29,10 @@ struct Components {
 // is no multiple of three, an attention that is no 1x1).
 Components components_of(const TensorViews& tensors, const Recognised& what);
 
-// The same, and Error kBadInput that lists the first of `missing` if there are any.
+// The same, and Error kBadInput that lists the first of `missing` if there are any; with `wanted`,
+// of the components whose names begin so alone. `name` is how it calls the file.
 Components complete_components_of(const TensorViews& tensors, const Recognised& what,
-                                  const std::string& name);
+                                  const std::string& name, const std::string& wanted = "");
 
 // Tensors that the structure of `tensors` implies and that are absent; `component` as above.
 std::vector<std::string> missing_of(const std::string& component, const NamedTensors& tensors);

@@ -204,6 +204,7 @@ UNetConfig unet_config_from_json(const json& object) {
   reader.read("addition_embed_type", c.addition_embed_type);
   reader.read("addition_time_embed_dim", c.addition_time_embed_dim);
   reader.read("projection_class_embeddings_input_dim", c.projection_class_embeddings_input_dim);
+  reader.read("time_cond_proj_dim", c.time_cond_proj_dim);
 
   reader.only("act_fn", {"silu", "swish"});
   reader.only("time_embedding_type", {"positional"});
@@ -222,7 +223,6 @@ UNetConfig unet_config_from_json(const json& object) {
   reader.only("time_embedding_dim", {});
   reader.only("time_embedding_act_fn", {});
   reader.only("timestep_post_act", {});
-  reader.only("time_cond_proj_dim", {});
   for (const char* key : {"center_input_sample", "dual_cross_attention", "resnet_skip_time_act",
                           "class_embeddings_concat", "mid_block_only_cross_attention"}) {
     reader.only(key, {false});
@@ -272,6 +272,7 @@ json to_json(const UNetConfig& c) {
     keys["reverse_transformer_layers_per_block"] =
         depths_json(*c.reverse_transformer_layers_per_block);
   }
+  if (c.time_cond_proj_dim) keys["time_cond_proj_dim"] = *c.time_cond_proj_dim;
   return keys;
 }
 

@@ -61,6 +61,8 @@ struct UNetConfig {
   std::optional<std::string> addition_embed_type;
   std::optional<int64_t> addition_time_embed_dim;
   std::optional<int64_t> projection_class_embeddings_input_dim;
+  // Sinusoids of the guidance scale, projected and added to those of the time (LCM).
+  std::optional<int64_t> time_cond_proj_dim = {};
 
   bool operator==(const UNetConfig&) const = default;
 

@@ -26,6 +26,14 @@ void require_input(bool holds, const std::string& what, const std::string& expec
   if (!holds) throw bad_input("UNet input '" + what + "'", expected, sizes_text(found));
 }
 
+// LCM's w is the scale less 1, in thousandths (Luo et al. 2023; diffusers'
+// get_guidance_scale_embedding).
+at::Tensor guidance_features(const at::Tensor& scale, int64_t dim) {
+  constexpr double kThousand = 1000.0;
+  return timestep_embedding((scale.to(at::kFloat) - 1.0) * kThousand, dim,
+                            /*flip_sin_to_cos=*/false, /*freq_shift=*/1);
+}
+
 }  // namespace
 
 at::Tensor timestep_embedding(const at::Tensor& t, int64_t dim, bool flip_sin_to_cos,
@@ -47,13 +55,18 @@ at::Tensor mean_context(const at::Tensor& context, const at::Tensor& mask) {
   return (context * counts).sum(1) / counts.sum(1).clamp_min(1);
 }
 
-TimestepEmbeddingImpl::TimestepEmbeddingImpl(int64_t in, int64_t out) {
+TimestepEmbeddingImpl::TimestepEmbeddingImpl(int64_t in, int64_t out,
+                                             std::optional<int64_t> condition) {
+  if (condition) {
+    cond_proj_ = register_module("cond_proj", Linear(*condition, in, /*has_bias=*/false));
+  }
   linear_1_ = register_module("linear_1", Linear(in, out));
   linear_2_ = register_module("linear_2", Linear(out, out));
 }
 
-at::Tensor TimestepEmbeddingImpl::forward(const at::Tensor& x) {
-  return linear_2_(linear_1_->forward(x, {}, {.activation = Activation::kSilu}));
+at::Tensor TimestepEmbeddingImpl::forward(const at::Tensor& x, const at::Tensor& condition) {
+  const at::Tensor sum = condition.defined() ? x + cond_proj_(condition) : x;
+  return linear_2_(linear_1_->forward(sum, {}, {.activation = Activation::kSilu}));
 }
 
 void UNetEmbeddings::build(torch::nn::Module& owner, const UNetConfig& config) {
@@ -61,7 +74,8 @@ void UNetEmbeddings::build(torch::nn::Module& owner, const UNetConfig& config) {
   const UNetConfig& c = config;
   const int64_t first = c.block_out_channels.front();
   const int64_t width = c.time_embed_dim();
-  time_embedding_ = owner.register_module("time_embedding", TimestepEmbedding(first, width));
+  time_embedding_ = owner.register_module("time_embedding",
+                                          TimestepEmbedding(first, width, c.time_cond_proj_dim));
   if (c.class_embed_type == "timestep") {
     class_mlp_ = owner.register_module("class_embedding", TimestepEmbedding(first, width));
   } else if (c.class_embed_type == "projection") {
@@ -105,6 +119,11 @@ void UNetEmbeddings::check_conditions(const at::Tensor& context, const UNetExtra
     const int64_t time_width = config_.time_embed_dim();
     require_input(extras.time_shift.sizes() == at::IntArrayRef({batch, time_width}), "time_shift",
                   "[" + text(batch) + "," + text(time_width) + "]", extras.time_shift);
+  }
+  if (config_.time_cond_proj_dim) {
+    require_input(extras.guidance.defined() && extras.guidance.sizes() == at::IntArrayRef({batch}),
+                  "guidance", "[" + text(batch) + "], because the model has time_cond_proj_dim",
+                  extras.guidance);
   }
   if (has_class()) {
     require_input(extras.class_labels.defined() && extras.class_labels.size(0) == batch,
@@ -154,6 +173,10 @@ PreparedConditions UNetEmbeddings::prepare(const at::Tensor& context, const UNet
     const at::Tensor hidden = extras.context_mask.logical_not().to(dtype) * kHiddenTokenBias;
     prepared.context_bias = hidden.unsqueeze(1).unsqueeze(1);
   }
+  if (config_.time_cond_proj_dim) {
+    prepared.guidance_features =
+        guidance_features(extras.guidance, *config_.time_cond_proj_dim).to(dtype);
+  }
   if (has_class()) prepared.class_embedding = embed_class(extras.class_labels, dtype);
   if (add_embedding_) prepared.added_embedding = embed_addition(extras, dtype);
   if (extras.time_shift.defined()) prepared.time_shift = extras.time_shift.to(dtype);
@@ -166,7 +189,9 @@ UNetConditions UNetEmbeddings::forward(const at::Tensor& t_index, int64_t batch,
   const at::Tensor sinusoid =
       timestep_embedding(t_index.expand({batch}), config_.block_out_channels.front(),
                          config_.flip_sin_to_cos, config_.freq_shift);
-  at::Tensor time = root.in("time_embedding").out(time_embedding_(sinusoid.to(dtype)));
+  at::Tensor time =
+      root.in("time_embedding")
+          .out(time_embedding_->forward(sinusoid.to(dtype), prepared.guidance_features));
   if (has_class()) time = time + root.in("class_embedding").out(prepared.class_embedding);
   if (add_embedding_) time = time + root.in("add_embedding").out(prepared.added_embedding);
   if (prepared.time_shift.defined()) time = time + prepared.time_shift;

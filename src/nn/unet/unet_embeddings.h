@@ -5,6 +5,7 @@
 #include <torch/nn/module.h>
 #include <torch/nn/modules/embedding.h>
 
+#include <optional>
 #include <vector>
 
 #include "nn/unet/unet_attention.h"
@@ -29,6 +30,7 @@ struct UNetExtras : UNetStepExtras {
                         // projection width
   at::Tensor
       class_labels;       // [B] indices or times, or [B,projection width], as class_embed_type says
+  at::Tensor guidance;    // [B], the scale that a network with time_cond_proj_dim imitates
   at::Tensor time_shift;  // [B,T] added to the time embedding as it is
 };
 
@@ -40,6 +42,8 @@ struct PreparedConditions {
   std::vector<KeysValues> keys_values;  // as in UNetConditions
   // Added to the time embedding, [B,T]; undefined where the network has none.
   at::Tensor class_embedding, added_embedding, time_shift;
+  // Of the guidance scale, [B,time_cond_proj_dim]; undefined likewise.
+  at::Tensor guidance_features;
 };
 
 // sin / cos features of t, in f32 whatever t's type (Vaswani et al. 2017, period 10000).
@@ -51,14 +55,15 @@ at::Tensor timestep_embedding(const at::Tensor& t, int64_t dim, bool flip_sin_to
 // mask counts (none: all). context: [B,L,D], mask: [B,L] bool -> [B,D]
 at::Tensor mean_context(const at::Tensor& context, const at::Tensor& mask);
 
-// linear_2(silu(linear_1 x))
+// linear_2(silu(linear_1(x + cond_proj(condition)))), the sum where it has a condition.
 class TimestepEmbeddingImpl : public torch::nn::Module {
  public:
-  TimestepEmbeddingImpl(int64_t in, int64_t out);
-  at::Tensor forward(const at::Tensor& x);  // [B,in] -> [B,out]
+  TimestepEmbeddingImpl(int64_t in, int64_t out, std::optional<int64_t> condition = {});
+  // x: [B,in], condition: [B,C] or undefined -> [B,out]
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& condition = {});
 
  private:
-  Linear linear_1_{nullptr}, linear_2_{nullptr};
+  Linear cond_proj_{nullptr}, linear_1_{nullptr}, linear_2_{nullptr};
 };
 TORCH_MODULE(TimestepEmbedding);
 

@@ -57,6 +57,9 @@ AttentionShapes attention_of(const ShapeReader& reader, const std::string& block
 }
 
 void read_embeddings(const ShapeReader& reader, UNetConfig& c) {
+  if (reader.has("time_embedding.cond_proj.weight")) {
+    c.time_cond_proj_dim = reader.size("time_embedding.cond_proj.weight", 2, 1);
+  }
   const auto set_projection = [&](int64_t width) {
     if (c.projection_class_embeddings_input_dim.value_or(width) != width) {
       throw bad_input("UNet", "class_embedding and add_embedding of one input width",

@@ -114,7 +114,8 @@ std::vector<Part> parts_of(const Source& source) {
 io::TensorPlan plan_of(const Part& part, const std::string& name, const Target& target) {
   const io::NamedTensor& tensor = part.tensors.at(name);
   const bool changes = is_floating(tensor.view.dtype) && !part.keeps_types;
-  return {name, changes ? target.dtype : tensor.view.dtype, io::shape_of(tensor)};
+  const io::DType kept = tensor.view.scales.empty() ? tensor.view.dtype : io::DType::F32;
+  return {name, changes ? target.dtype : kept, io::shape_of(tensor)};
 }
 
 // The bytes of one tensor as they will be written.
@@ -260,6 +261,7 @@ Converted convert(const std::string& path, const fs::path& out, const ConvertOpt
                   const OnProgress& on_progress) {
   const Target target = target_of(options.dtype);
   const Source source = open_source(path);
+  need_parts(source);
   check_family(source);
   const bool folder = !source.folder.empty();
   const std::vector<Part> parts = parts_of(source);

@@ -121,7 +121,7 @@ json config_of(const Source& source, const std::string& component, const nn::Ten
   }
   if (component == "vae") {
     nn::AutoencoderKLConfig config = nn::autoencoder_config_from_shapes(shapes);
-    config.scaling_factor = source.spec->latent_scale;
+    config.scaling_factor = latent_scale_of(source);
     json keys = config.to_json();
     keys.erase("shift_factor");
     keys["sample_size"] = side;
@@ -145,9 +145,10 @@ json scheduler_config_of(const Source& source) {
   const bool zero_snr = source.training.zero_terminal_snr;
   json keys = {{"_class_name", source.spec->folder.scheduler},
                {"beta_schedule", diffusion::to_string(schedule.beta_schedule)},
-               {"beta_start", schedule.beta_start},
-               {"beta_end", schedule.beta_end},
-               {"num_train_timesteps", schedule.num_train_timesteps},
+               {"beta_start", source.training.beta_start.value_or(schedule.beta_start)},
+               {"beta_end", source.training.beta_end.value_or(schedule.beta_end)},
+               {"num_train_timesteps",
+                source.training.train_timesteps.value_or(schedule.num_train_timesteps)},
                {"prediction_type", diffusion::to_string(noise_terms_of(source).parameterisation)},
                {"steps_offset", 1}};
   if (zero_snr) keys["rescale_betas_zero_snr"] = true;

@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "core/fields.h"
+#include "core/json_reader.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "pipeline/request_fields.h"
@@ -23,148 +24,67 @@ constexpr double kMaxWeight = 1e6;
 constexpr double kHalf = 0.5;  // of a member on the command line
 constexpr const char* kFilters[] = {"nearest", "bilinear", "bicubic", "lanczos"};
 
-// Reads the keys of one table; what nobody asked for is left over.
-class Keys {
- public:
-  Keys(const json& table, std::string owner) : owner_(std::move(owner)) {
-    if (!table.is_object()) throw bad_input(owner_, "a table", shown(table));
-    rest_ = table;
-  }
+Error unknown_key(const JsonReader& table, const std::string& key) {
+  std::string list;
+  for (const std::string& name : table.asked()) list += (list.empty() ? "one of " : ", ") + name;
+  return bad_input(table.name() + ", key", list + " or a key of a request", "'" + key + "'");
+}
 
-  void operator()(const char* key, std::string& field) {
-    const json value = take(key);
-    if (value.is_null()) return;
-    if (!value.is_string()) throw wrong(key, "a text", value);
-    field = value;
+// What nobody has asked for must be keys of a request and of its kinds. Other spellings become the
+// keys that a request is written by: "size" width and height, "control_image" controls.
+json rest_as_request(const JsonReader& table) {
+  json request = json::object(), spelled = json::object();
+  const json rest = table.rest();
+  for (const auto& [key, value] : rest.items()) {
+    const RequestField* field = find_request_field(key);
+    if (!field) throw unknown_key(table, key);
+    (field->written ? request : spelled)[key] = value;
   }
-  void operator()(const char* key, bool& field) {
-    const json value = take(key);
-    if (value.is_null()) return;
-    if (!value.is_boolean()) throw wrong(key, "true or false", value);
-    field = value;
-  }
-  void operator()(const char* key, double& field, double low, double high) {
-    const json value = take(key);
-    if (value.is_null()) return;
-    if (!value.is_number() || !(value >= low && value <= high)) {
-      throw wrong(key, "a number from " + shown(low) + " to " + shown(high), value);
-    }
-    field = value;
-  }
-  void operator()(const char* key, int& field, int low, int high) {
-    const json value = take(key);
-    if (value.is_null()) return;
-    if (!value.is_number_integer() || !(value >= low && value <= high)) {
-      throw wrong(key, "a whole number from " + std::to_string(low) + " to " + std::to_string(high),
-                  value);
-    }
-    field = value;
-  }
-  // A text, or a list of texts.
-  void operator()(const char* key, std::vector<std::string>& field) {
-    const json value = take(key);
-    if (value.is_null()) return;
-    field.clear();
-    if (value.is_string()) {
-      field.push_back(value);
-      return;
-    }
-    const bool fits = value.is_array() && std::all_of(value.begin(), value.end(),
-                                                      [](const json& v) { return v.is_string(); });
-    if (!fits) throw wrong(key, "a text or a list of texts", value);
-    for (const json& item : value) field.push_back(item);
-  }
-
-  json take(const char* key) {
-    known_.insert(key);
-    const auto found = rest_.find(key);
-    if (found == rest_.end()) return nullptr;
-    const json value = *found;
-    rest_.erase(found);
-    return value;
-  }
-  Error wrong(const std::string& key, const std::string& expected, const json& found) const {
-    return bad_input(owner_ + ", key '" + key + "'", expected, shown(found));
-  }
-
-  // What is left, which must be keys of a request and of its kinds. Other spellings become the keys
-  // that a request is written by: "size" width and height, "control_image" controls.
-  json request() {
-    try {
-      json request = request_keys();
-      request_from_json(request);
-      return request;
-    } catch (const Error& error) {
-      if (std::string(error.what()).starts_with(owner_)) throw;
-      throw Error(error.code(), owner_ + ": " + error.what());
-    }
-  }
-  void finish() const {
-    if (!rest_.empty()) throw unknown(rest_.begin().key());
-  }
-
- private:
-  json request_keys() const {
-    json request = json::object(), spelled = json::object();
-    for (const auto& [key, value] : rest_.items()) {
-      const RequestField* field = find_request_field(key);
-      if (!field) throw unknown(key);
-      (field->written ? request : spelled)[key] = value;
-    }
+  try {
     const json usual = to_json(Request()), meant = to_json(request_from_json(spelled));
     for (const auto& [key, value] : meant.items()) {
       if (value != usual[key]) request[key] = value;
     }
-    return request;
+    request_from_json(request);
+  } catch (const Error& error) {
+    throw Error(error.code(), table.name() + ": " + error.what());
   }
-
-  Error unknown(const std::string& key) const {
-    std::string list;
-    for (const std::string& name : known_) list += (list.empty() ? "one of " : ", ") + name;
-    return bad_input(owner_ + ", key", list + " or a key of a request", "'" + key + "'");
-  }
-
-  std::string owner_;
-  json rest_;
-  std::set<std::string> known_;
-};
+  return request;
+}
 
 json infinite_as_null(double value) { return std::isfinite(value) ? json(value) : json(nullptr); }
 
-void read_curve(Keys& keys, MemberSpec& member) {
-  const json curve = keys.take("weight_curve");
+void read_curve(JsonReader& keys, MemberSpec& member) {
+  const json curve = keys.get("weight_curve", json());
   if (curve.is_null()) return;
   const auto fits = [](const json& point) {
     return point.is_array() && point.size() == 2 && point[0].is_number() && point[1].is_number();
   };
   if (!curve.is_array() || curve.empty() || !std::all_of(curve.begin(), curve.end(), fits)) {
-    throw keys.wrong("weight_curve", "a list of [sigma, weight]", curve);
+    throw keys.error("weight_curve", "a list of [sigma, weight]", shown(curve));
   }
   for (const json& point : curve) member.weight_curve.emplace_back(point[0], point[1]);
 }
 
 // "FILE[:WEIGHT]", or {path, weight, text_weight} as a PNG keeps it; one or a list.
-void read_loras(Keys& keys, std::vector<LoraUse>& uses) {
-  json list = keys.take("lora");
-  if (list.is_null()) return;
-  if (!list.is_array()) list = json::array({list});
+void read_loras(JsonReader& keys, std::vector<LoraUse>& uses) {
   const auto number = [](const json& table, const char* key) {
     return table.contains(key) && table[key].is_number();
   };
-  for (const json& item : list) {
+  for (const json& item : keys.get("lora", std::vector<json>())) {
     if (item.is_string()) {
       uses.push_back(lora_use_from(item));
     } else if (item.is_object() && item.size() == 3 && item.contains("path") &&
                item["path"].is_string() && number(item, "weight") && number(item, "text_weight")) {
       uses.push_back({item["path"], item["weight"], item["text_weight"].get<double>()});
     } else {
-      throw keys.wrong("lora", "FILE[:WEIGHT], or a list of them", item);
+      throw keys.error("lora", "FILE[:WEIGHT], or a list of them", shown(item));
     }
   }
 }
 
-void check_share(const Keys& keys, double from, double to) {
-  if (!(from < to)) throw keys.wrong("to", "a share of the steps above `from`", to);
+void check_share(const JsonReader& keys, double from, double to) {
+  if (!(from < to)) throw keys.error("to", "a share of the steps above `from`", shown(to));
 }
 
 MemberSpec member_from(const json& table, size_t number) {
@@ -174,30 +94,34 @@ MemberSpec member_from(const json& table, size_t number) {
   } else if (table.is_object() && table.contains("model") && table["model"].is_string()) {
     owner += " ('" + table["model"].get<std::string>() + "')";
   }
-  Keys keys(table, owner);
+  JsonReader keys(owner, table);
   MemberSpec m;
-  keys("name", m.name);
-  keys("model", m.model);
-  keys("hub", m.hub);
-  keys("weight", m.weight, 0.0, kMaxWeight);
+  keys.read("name", m.name);
+  keys.read("model", m.model);
+  keys.read("hub", m.hub);
+  keys.read("weight", m.weight, 0.0, kMaxWeight);
   read_curve(keys, m);
-  keys("from", m.from, 0.0, 1.0);
-  keys("to", m.to, 0.0, 1.0);
+  keys.read("from", m.from, 0.0, 1.0);
+  keys.read("to", m.to, 0.0, 1.0);
   check_share(keys, m.from, m.to);
-  keys("sigma_low", m.sigma_low, 0.0, 1e9);
-  keys("sigma_high", m.sigma_high, 0.0, 1e9);
-  keys("mask", m.mask);
-  keys("tiny_vae", m.tiny_vae);
-  keys("controlnet", m.load.controlnets);
+  keys.read("sigma_low", m.sigma_low, 0.0, 1e9);
+  keys.read("sigma_high", m.sigma_high, 0.0, 1e9);
+  keys.read("mask", m.mask);
+  keys.read("tiny_vae", m.tiny_vae);
+  keys.read("controlnet", m.load.controlnets);
   read_loras(keys, m.load.loras);
-  keys("embedding", m.load.embeddings);
-  keys("vae", m.load.vae);
-  keys("refiner", m.load.refiner);
-  keys("refiner_start", m.load.refiner_start, 0.0, 1.0);
-  m.request = keys.request();
+  keys.read("embedding", m.load.embeddings);
+  keys.read("vae", m.load.vae);
+  keys.read("vae_dtype", m.load.vae_dtype);
+  keys.read("unet", m.load.unet);
+  keys.read("text_encoder", m.load.text_encoders);
+  keys.read("prediction_type", m.load.prediction_type);
+  keys.read("refiner", m.load.refiner);
+  keys.read("refiner_start", m.load.refiner_start, 0.0, 1.0);
+  m.request = rest_as_request(keys);
   for (const RequestField& field : request_fields()) {
     if (field.of_all && m.request.contains(field.key) && !m.request[field.key].is_null()) {
-      throw keys.wrong(field.key, "none, since all members share it", m.request[field.key]);
+      throw keys.error(field.key, "none, since all members share it", shown(m.request[field.key]));
     }
   }
   return m;
@@ -222,6 +146,10 @@ json to_json(const MemberSpec& m) {
   say("controlnet", m.load.controlnets);
   say("embedding", m.load.embeddings);
   say("vae", m.load.vae);
+  if (m.load.vae_dtype) table["vae_dtype"] = *m.load.vae_dtype;
+  say("unet", m.load.unet);
+  say("text_encoder", m.load.text_encoders);
+  say("prediction_type", m.load.prediction_type);
   say("refiner", m.load.refiner);
   if (!m.load.refiner.empty()) table["refiner_start"] = m.load.refiner_start;
   for (const LoraUse& use : m.load.loras) {
@@ -236,19 +164,20 @@ json to_json(const MemberSpec& m) {
 }
 
 StageSpec stage_from(const json& table, size_t number) {
-  Keys keys(table, "stage " + std::to_string(number));
+  JsonReader keys("stage " + std::to_string(number), table);
   StageSpec stage;
-  keys("members", stage.members);
-  keys("until", stage.until);
+  keys.read("members", stage.members);
+  keys.read("until", stage.until);
   std::string size;
-  keys("size", size);
+  keys.read("size", size);
   if (!size.empty()) stage.size = size_from(size);
-  keys("upscale", stage.upscale);
+  keys.read("upscale", stage.upscale);
   if (std::find(std::begin(kFilters), std::end(kFilters), stage.upscale) == std::end(kFilters)) {
-    throw keys.wrong("upscale", "nearest, bilinear, bicubic or lanczos", stage.upscale);
+    throw keys.error("upscale", "nearest, bilinear, bicubic or lanczos", shown(stage.upscale));
   }
-  keys.finish();
-  if (stage.members.empty()) throw keys.wrong("members", "names of members", json::array());
+  const json rest = keys.rest();
+  if (!rest.empty()) throw unknown_key(keys, rest.begin().key());
+  if (stage.members.empty()) throw keys.error("members", "names of members", "[]");
   return stage;
 }
 
@@ -260,10 +189,10 @@ json to_json(const StageSpec& stage) {
   return table;
 }
 
-json tables(Keys& keys, const char* key) {
-  json list = keys.take(key);
+json tables(JsonReader& keys, const char* key) {
+  json list = keys.get(key, json());
   if (list.is_null()) return json::array();
-  if (!list.is_array()) throw keys.wrong(key, std::string("tables [[") + key + "]]", list);
+  if (!list.is_array()) throw keys.error(key, std::string("tables [[") + key + "]]", shown(list));
   return list;
 }
 
@@ -292,8 +221,9 @@ void check_members(const Recipe& recipe) {
 
 // Keys of members and of control pictures whose values are paths; those of a request say it in
 // their list.
-const std::set<std::string> kPathKeys = {"model", "mask",     "controlnet", "lora",    "embedding",
-                                         "vae",   "tiny_vae", "refiner",    "bridges", "image"};
+const std::set<std::string> kPathKeys = {"model",        "mask",    "controlnet", "lora",
+                                         "embedding",    "vae",     "tiny_vae",   "unet",
+                                         "text_encoder", "refiner", "bridges",    "image"};
 
 bool names_a_path(const std::string& key) {
   const RequestField* field = find_request_field(key);
@@ -332,25 +262,25 @@ void locate(json& node, const std::string& key, const fs::path& folder, const fs
 }  // namespace
 
 Recipe recipe_from_json(const json& document) {
-  Keys keys(document, "recipe");
+  JsonReader keys("recipe", document);
   Recipe r;
   size_t number = 0;
   for (const json& table : tables(keys, "member"))
     r.members.push_back(member_from(table, ++number));
   number = 0;
   for (const json& table : tables(keys, "stage")) r.stages.push_back(stage_from(table, ++number));
-  keys("form", r.form);
-  keys("bridge", r.bridge);
-  keys("bridges", r.bridges);
-  keys("bridge_every", r.bridge_every, 1, 1000);
-  keys("bridge_from", r.bridge_from, 0.0, 1.0);
-  keys("bridge_to", r.bridge_to, 0.0, 1.0);
+  keys.read("form", r.form);
+  keys.read("bridge", r.bridge);
+  keys.read("bridges", r.bridges);
+  keys.read("bridge_every", r.bridge_every, 1, 1000);
+  keys.read("bridge_from", r.bridge_from, 0.0, 1.0);
+  keys.read("bridge_to", r.bridge_to, 0.0, 1.0);
   check_share(keys, r.bridge_from, r.bridge_to);
-  keys("handoff", r.handoff);
-  r.request = request_from_json(keys.request());
+  keys.read("handoff", r.handoff);
+  r.request = request_from_json(rest_as_request(keys));
   if (!r.request.controls.empty()) {
-    throw keys.wrong("control_image", "one in the [[member]] that has the controlnet",
-                     r.request.controls.front().image);
+    throw keys.error("control_image", "one in the [[member]] that has the controlnet",
+                     shown(r.request.controls.front().image));
   }
   check_members(r);
   return r;
@@ -380,7 +310,7 @@ Recipe recipe_of_file(const std::string& path, const std::string& home) {
 MemberSpec member_from_text(const std::string& text) {
   static const std::set<std::string> numbers = {"weight",    "from",       "to",
                                                 "sigma_low", "sigma_high", "refiner_start"};
-  static const std::set<std::string> lists = {"controlnet", "lora", "embedding"};
+  static const std::set<std::string> lists = {"controlnet", "lora", "embedding", "text_encoder"};
   if (!is_utf8(text)) throw bad_input("--with", "UTF-8", "other bytes");
   std::istringstream words(text);
   json table = {{"weight", kHalf}};

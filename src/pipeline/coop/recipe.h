@@ -45,7 +45,7 @@ struct MemberSpec {
   double sigma_low = 0.0, sigma_high = std::numeric_limits<double>::infinity();  // ... or sigmas
   std::string mask;      // picture file, of the hub's shape: white counts, black does not
   std::string tiny_vae;  // a tiny autoencoder of its latents, for tiny bridges
-  LoadOptions load;      // ControlNets, LoRAs and so on; device and dtype are the recipe's
+  LoadOptions load;      // ControlNets, LoRAs and so on; device and dtype are one for all
   nlohmann::json request = nlohmann::json::object();  // the keys of a request that differ
 };
 

@@ -66,11 +66,13 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
   a.decode = [=](const at::Tensor& latents, const Watch& watch) {
     nn::AutoencoderKL& vae = network->get(watch);
     const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
-    return in_tiles(
+    const at::Tensor picture = in_tiles(
         [&](const at::Tensor& z) {
           return vae.decode(as_input(z, place), watch).to(at::kFloat).cpu();
         },
         vae.unscale(latents), tiling_of(tile, pixels, f, true));
+    check_finite(picture, *component, &vae);
+    return picture;
   };
   a.encode = [=](const at::Tensor& image, const Watch& watch) {
     nn::AutoencoderKL& vae = network->get(watch);
@@ -80,6 +82,7 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
           return at::cat({mean, log_variance}, 1).to(at::kFloat).cpu();
         },
         image, tiling_of(tile, image.size(2) * image.size(3), f, false));
+    check_finite(moments, *component, &vae);
     const auto halves = moments.chunk(2, 1);
     const at::Tensor deviation = at::exp(halves[1] * 0.5);
     return Posterior{vae.scale(halves[0]), vae.scale_deviation(deviation)};
@@ -104,11 +107,13 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
   a.load = [network](const Watch& watch) { network->get(watch); };
   a.decode = [=](const at::Tensor& latents, const Watch& watch) {
     const int64_t pixels = latents.size(2) * latents.size(3) * f * f;
-    return in_tiles(
+    const at::Tensor picture = in_tiles(
         [&](const at::Tensor& z) {
           return network->get(watch).decode(as_input(z, place)).to(at::kFloat).cpu();
         },
         latents, tiling_of(tile, pixels, f, true));
+    check_finite(picture, *component, &network->get(watch));
+    return picture;
   };
   a.encode = [=](const at::Tensor& image, const Watch& watch) {
     const at::Tensor mean = in_tiles(
@@ -116,6 +121,7 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
           return network->get(watch).encode(as_input(part, place)).to(at::kFloat).cpu();
         },
         image, tiling_of(tile, image.size(2) * image.size(3), f, false));
+    check_finite(mean, *component, &network->get(watch));
     return Posterior{mean, at::zeros_like(mean)};
   };
   return a;

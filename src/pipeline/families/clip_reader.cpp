@@ -48,7 +48,10 @@ at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights) {
 ClipReader::ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
                        const std::vector<std::string>& embeddings, const ClipReaderOptions& options,
                        const Watch& watch)
-    : options_(options), place_(place), model_(make_model(source, place, options, watch)) {
+    : options_(options),
+      place_(place),
+      component_(source.need(options.component)),
+      model_(make_model(source, place, options, watch)) {
   loras.merge_into(*model_, options.component, watch);
   if (options.is_word_piece) {
     if (!embeddings.empty() || !loras.embeddings().empty()) {
@@ -194,7 +197,9 @@ ClipReader::States ClipReader::read(const std::vector<std::string>& prompts, int
   if (output.text_embeds.defined()) {
     states.pooled =
         output.text_embeds.to(at::kFloat).cpu().view({count, chunks, -1}).select(1, 0).clone();
+    check_finite(states.pooled, component_, model_.get());
   }
+  check_finite(states.tokens, component_, model_.get());
   return states;
 }
 

@@ -70,6 +70,7 @@ class ClipReader {
 
   ClipReaderOptions options_;
   Placement place_;
+  Component component_;  // what model_ was made of, for messages
   std::shared_ptr<nn::ClipTextModel> model_;
   std::shared_ptr<text::ClipTokenizer> clip_;
   std::shared_ptr<text::WordPieceTokenizer> words_;

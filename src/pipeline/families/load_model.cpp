@@ -43,29 +43,46 @@ struct ExpertSource {
   size_t text_side = 0;
 };
 
-LatentCodec codec_of(const Loading& l) {
-  const double scale = l.source->spec->latent_scale;
+// The key by which diffusers marks autoencoders whose activations are too large for f16, as SDXL's:
+// its pipelines then decode in f32.
+bool forces_upcast(const Component& autoencoder) {
+  const nlohmann::json& config = autoencoder.config;
+  return config.is_object() && config.value("force_upcast", nlohmann::json()) == true;
+}
+
+Placement autoencoder_place(const Loading& l) {
+  const bool own = l.options.vae.empty();
+  const bool follows =
+      own && l.source->spec->vae_follows_dtype && !forces_upcast(l.source->need("vae"));
+  return vae_placement_of(l.options, follows);
+}
+
+LatentCodec codec_of(const Loading& l, const Placement& place) {
+  const double scale = latent_scale_of(*l.source);
   if (l.options.vae.empty()) {
     const nlohmann::json& config = l.source->need("vae").config;
     if (nn::PixelSpace::is_config(config)) return pixel_autoencoder(config);
-    return kl_autoencoder(std::make_shared<Component>(l.source->need("vae")), scale, l.place,
+    return kl_autoencoder(std::make_shared<Component>(l.source->need("vae")), scale, place,
                           l.options.vae_tile);
   }
   const auto [component, what] = open_autoencoder(l.options.vae);
   const auto shared = std::make_shared<Component>(component);
-  return what.part == io::Part::kTinyVae
-             ? tiny_autoencoder(shared, l.place, l.options.vae_tile)
-             : kl_autoencoder(shared, scale, l.place, l.options.vae_tile);
+  return what.part == io::Part::kTinyVae ? tiny_autoencoder(shared, place, l.options.vae_tile)
+                                         : kl_autoencoder(shared, scale, place, l.options.vae_tile);
 }
 
-Cost model_cost_of(const Loading& l, int downscale) {
+const char* dtype_name(at::ScalarType type) { return type == at::kFloat ? "f32" : "bf16"; }
+
+Cost model_cost_of(const Loading& l, const Placement& vae_place, int downscale) {
   Cost cost;
   cost.device = l.options.device;
-  cost.dtype = l.place.dtype == at::kFloat ? "f32" : "bf16";
+  cost.dtype = dtype_name(l.place.dtype);
+  cost.vae_dtype = dtype_name(vae_place.dtype);
   for (const auto& [name, part] : l.source->components) {
+    const Placement& place = name == "vae" ? vae_place : l.place;
     for (const auto& [tensor, shape] : shapes_of(part)) {
       cost.weight_bytes +=
-          c10::multiply_integers(shape) * static_cast<int64_t>(at::elementSize(l.place.dtype));
+          c10::multiply_integers(shape) * static_cast<int64_t>(at::elementSize(place.dtype));
     }
   }
   std::vector<nn::TensorShapes> rows = {shapes_of(l.source->need("unet"))};
@@ -154,6 +171,7 @@ void add_experts(Denoising& d, const std::vector<ExpertSource>& sources, size_t 
     Expert expert;
     expert.name = sources[i].name;
     expert.text_side = sources[i].text_side;
+    expert.reads_guidance = sources[i].denoiser.reads_guidance;
     if (in_memory == 0 || in_memory >= sources.size()) {
       expert.load = [pool, i](const Watch& watch) { pool->use(i, watch); };
     } else {
@@ -174,8 +192,9 @@ void add_experts(Denoising& d, const std::vector<ExpertSource>& sources, size_t 
 }
 
 void add_controls(Denoising& d, const Loading& l) {
+  const auto denoiser = std::make_shared<Component>(l.source->need("unet"));
   for (const std::string& net : l.options.controlnets) {
-    Control control = l.source->spec->control(net, l.source->spec->adapters, l.place);
+    Control control = l.source->spec->control(net, l.source->spec->adapters, l.place, denoiser);
     for (const Control& other : d.controls) {
       if (other.name == control.name) control.name += " " + std::to_string(d.controls.size() + 1);
     }
@@ -233,7 +252,8 @@ void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
 
 Model load_model(const std::string& path, const LoadOptions& options, const Watch& watch) {
   const Placement place = placement_of(options);
-  const auto source = std::make_shared<const Source>(open_source(path));
+  const auto source = std::make_shared<const Source>(open_source(path, options));
+  need_parts(*source, !options.vae.empty());
   const Loading loading{source, options, place, watch};
 
   Model m;
@@ -244,8 +264,9 @@ Model load_model(const std::string& path, const LoadOptions& options, const Watc
   m.denoising.schedule = noise.schedule;
   m.denoising.sigma_options = noise.sigma_options;
   m.denoising.parameterisation = noise.parameterisation;
-  m.latents = codec_of(loading);
-  m.cost = model_cost_of(loading, m.latents.downscale);
+  const Placement vae_place = autoencoder_place(loading);
+  m.latents = codec_of(loading, vae_place);
+  m.cost = model_cost_of(loading, vae_place, m.latents.downscale);
 
   std::vector<ExpertSource> experts = add_base(m, loading);
   const DenoiserSource& network = experts.front().denoiser;

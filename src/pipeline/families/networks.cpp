@@ -58,17 +58,31 @@ at::Tensor finite_tensor(const io::LoraTensor& tensor, const std::shared_ptr<con
   return numbers;
 }
 
-at::ScalarType dtype_from(const std::string& name) {
+at::ScalarType dtype_from(const std::string& name, const char* key) {
   if (name == "f32") return at::kFloat;
   if (name == "bf16") return at::kBFloat16;
-  throw bad_input("dtype", "'f32' or 'bf16'", "'" + name + "'");
+  throw bad_input(key, "'f32' or 'bf16'", "'" + name + "'");
+}
+
+std::string odd_number_in(const at::Tensor& tensor) {
+  return tensor.to(at::kFloat).isnan().any().item<bool>() ? "a not-a-number" : "an infinity";
 }
 
 }  // namespace
 
 Placement placement_of(const LoadOptions& options) {
   return {device_from(options.device),
-          dtype_from(options.dtype.value_or(fastest_dtype(options.device)))};
+          dtype_from(options.dtype.value_or(fastest_dtype(options.device)), "dtype")};
+}
+
+Placement vae_placement_of(const LoadOptions& options, bool follows) {
+  Placement place = placement_of(options);
+  if (options.vae_dtype) {
+    place.dtype = dtype_from(*options.vae_dtype, "vae dtype");
+  } else if (!follows) {
+    place.dtype = at::kFloat;
+  }
+  return place;
 }
 
 nn::TraceFn checking(const Watch& watch) {
@@ -153,6 +167,34 @@ void LoraSet::merge_into(torch::nn::Module& network, const std::string& componen
   } catch (const Error& problem) {
     throw while_doing("merging " + files, problem);
   }
+}
+
+bool is_finite(const at::Tensor& tensor) {
+  if (!tensor.is_floating_point()) return true;
+  const bool narrow = at::elementSize(tensor.scalar_type()) == 1;  // fp8 has no isfinite
+  return (narrow ? tensor.to(at::kFloat) : tensor).isfinite().all().item<bool>();
+}
+
+void check_finite(const at::Tensor& output, const Component& component,
+                  const torch::nn::Module* network) {
+  if (is_finite(output)) return;
+  const std::string weights = "weights of '" + component.origin + "'";
+  for (const auto& [name, named] : component.tensors) {
+    const at::Tensor tensor = tensors::shared(named.view, component.files, name);
+    if (is_finite(tensor)) continue;
+    throw bad_input(weights, "finite numbers", odd_number_in(tensor) + " in tensor '" + name + "'",
+                    "the file is damaged, or its training failed");
+  }
+  for (const auto& parameter :
+       network ? network->named_parameters() : torch::OrderedDict<std::string, at::Tensor>()) {
+    if (is_finite(parameter.value())) continue;
+    throw bad_input(weights, "finite numbers with all LoRAs merged",
+                    odd_number_in(parameter.value()) + " in tensor '" + parameter.key() + "'",
+                    "a LoRA holds such numbers, or its weight is too large");
+  }
+  throw bad_input("'" + component.origin + "'", "finite numbers",
+                  odd_number_in(output) + " in what it computes, though its weights are finite",
+                  "its weights, or those of a LoRA or an embedding, are too large");
 }
 
 void load_component(torch::nn::Module& network, const Component& component, const Placement& place,

@@ -46,6 +46,10 @@ struct Placement {
 // that this machine lacks.
 Placement placement_of(const LoadOptions& options);
 
+// Where the autoencoder computes, and in what type: LoadOptions::vae_dtype, and where it says none
+// f32, or with `follows` the type of the other networks.
+Placement vae_placement_of(const LoadOptions& options, bool follows);
+
 // Asks after every layer of a forward pass, which must end before the watch does.
 nn::TraceFn checking(const Watch& watch);
 
@@ -78,6 +82,15 @@ class LoraSet {
   struct Loaded;
   std::vector<std::shared_ptr<const Loaded>> loaded_;
 };
+
+// Whether a tensor holds neither a not-a-number nor an infinity.
+bool is_finite(const at::Tensor& tensor);
+
+// Error kBadInput unless `output`, which a component's network gave, is finite. It names the tensor
+// that is to blame: of the component's file, or of the network that LoRAs were merged into, or it
+// says that all weights are finite. Weights are searched only then, for that takes seconds.
+void check_finite(const at::Tensor& output, const Component& component,
+                  const torch::nn::Module* network = nullptr);
 
 // Gives a network, made without initialisation, the weights of a component: placed, convolutions
 // channels-last, in eval mode.

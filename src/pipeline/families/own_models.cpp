@@ -40,6 +40,7 @@ FamilySpec own_models() {
   s.whole_coarsest_level = true;
   s.noise.linear_interpolation = false;  // k-diffusion's convention
   s.draws_from_control_channels = true;
+  s.vae_follows_dtype = true;
   s.text_side = bert_of_index;
   s.folder.pipeline = kOwnPipeline;
   return s;

@@ -49,6 +49,8 @@ constexpr const char* kOfWhatIsOff[] = {
     "base_image_seq_len", "base_shift", "clip_sample_range", "dynamic_thresholding_ratio",
     "max_image_seq_len",  "max_shift",  "sample_max_value",  "time_shift_type"};
 
+constexpr const char* kFlowPrediction = "flow_prediction";
+
 std::string all_of(std::initializer_list<std::span<const char* const>> lists) {
   std::string text;
   for (const auto& list : lists) {
@@ -78,6 +80,9 @@ bool reads_as_flow(JsonReader& reader) {
 diffusion::Schedule read_schedule(JsonReader& reader, const Source& source, bool flow) {
   diffusion::ScheduleConfig c;
   std::string beta_schedule = diffusion::to_string(c.beta_schedule);
+  c.beta_start = source.training.beta_start.value_or(c.beta_start);
+  c.beta_end = source.training.beta_end.value_or(c.beta_end);
+  c.num_train_timesteps = source.training.train_timesteps.value_or(c.num_train_timesteps);
   reader.read("beta_schedule", beta_schedule);
   if (flow) beta_schedule = diffusion::to_string(diffusion::BetaSchedule::kFlow);
   reader.read("num_train_timesteps", c.num_train_timesteps);
@@ -146,17 +151,24 @@ NoiseTerms noise_terms_of(const Source& source) {
   const nlohmann::json nothing = nlohmann::json::object();
   JsonReader reader("'" + source.folder + "/scheduler/scheduler_config.json'",
                     source.scheduler.is_null() ? nothing : source.scheduler);
-  const bool flow = reads_as_flow(reader);
+  const std::string& asked = source.prediction_type;
+  // A DDPM's schedule has no flow in it.
+  const bool flow = reads_as_flow(reader) || asked == kFlowPrediction;
   NoiseTerms terms;
   terms.schedule = read_schedule(reader, source, flow);
   terms.sigma_options = read_spacing(reader, source);
   const bool v = source.training.prediction == io::Prediction::kV;
-  std::string prediction = flow ? "flow_prediction" : v ? "v_prediction" : "epsilon";
+  std::string prediction = flow ? kFlowPrediction : v ? "v_prediction" : "epsilon";
   reader.read("prediction_type", prediction);
+  if (!asked.empty()) prediction = asked;
   terms.parameterisation =
       reader.naming_file([&] { return diffusion::parameterisation_from(prediction); });
   judge_the_rest(reader);
   return terms;
+}
+
+double latent_scale_of(const Source& source) {
+  return source.training.latent_scale.value_or(source.spec->latent_scale);
 }
 
 Request defaults_of(const Source& source) {

@@ -21,6 +21,11 @@ struct NoiseTerms {
 // file says of samplers has no effect, because a request chooses its own.
 NoiseTerms noise_terms_of(const Source& source);
 
+// Latents that a denoiser sees are those of the autoencoder times this, where the autoencoder has
+// no configuration of its own: the family's factor, or that of the configuration beside a single
+// file.
+double latent_scale_of(const Source& source);
+
 // What a model draws when a request says nothing: the family's defaults at the side that fits what
 // the network predicts.
 Request defaults_of(const Source& source);

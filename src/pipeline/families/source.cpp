@@ -11,6 +11,7 @@
 #include "io/json_file.h"
 #include "io/mapped_file.h"
 #include "nn/autoencoder/pixel_space.h"
+#include "pipeline/families/source_parts.h"
 #include "pipeline/families/spec.h"
 #include "tensors/bytes.h"
 
@@ -50,19 +51,29 @@ nlohmann::json json_or_null(const fs::path& path) {
   return fs::is_regular_file(path) ? io::open_json_file(path.string()).json() : nlohmann::json();
 }
 
-// Weights of a file, or of a folder with its configuration beside them, under the file's own names.
+// The config.json beside weights: of a folder, or of the file that such a folder's weights are in.
+nlohmann::json config_beside(const std::string& path) {
+  if (fs::is_directory(path)) return json_or_null(fs::path(path) / "config.json");
+  const fs::path config = fs::path(path).parent_path() / "config.json";
+  const std::string stem = fs::path(path).stem().string();
+  const bool is_component = stem.starts_with("diffusion_pytorch_model") || stem == "model";
+  return is_component ? json_or_null(config) : nlohmann::json();
+}
+
+}  // namespace
+
 Component open_weights(const std::string& path) {
   Component part;
   part.origin = path;
   part.files = std::make_shared<std::vector<io::WeightsFile>>();
   part.files->push_back(io::WeightsFile::open(path));
   for (const auto& [name, view] : part.files->front().tensors()) part.tensors[name] = {view, false};
-  if (fs::is_directory(path)) {
-    part.folder = path;
-    part.config = json_or_null(fs::path(path) / "config.json");
-  }
+  if (fs::is_directory(path)) part.folder = path;
+  part.config = config_beside(path);
   return part;
 }
+
+namespace {
 
 Component component_in(const fs::path& folder) {
   // Which a component of a model must have.
@@ -76,28 +87,57 @@ Component component_in(const fs::path& folder) {
   return part;
 }
 
+}  // namespace
+
+void refuse_unsupported(const std::string& path, const io::Recognised& what) {
+  if (what.unsupported.empty()) return;
+  throw bad_input("'" + path + "'", "what this program draws with", what.unsupported);
+}
+
+void refuse_noise(const std::string& path, const io::Training& training) {
+  if (training.unsupported.empty()) return;
+  throw bad_input("model '" + path + "'", "a network that predicts eps or v of a DDPM's noise",
+                  "a marker tensor " + training.unsupported);
+}
+
+void recognise_parts(Source& source) {
+  std::map<std::string, io::TensorViews> views;
+  for (const auto& [name, part] : source.components) {
+    for (const auto& [tensor, named] : part.tensors) {
+      io::TensorView view = named.view;
+      view.shape = io::shape_of(named);
+      views[name].emplace(tensor, std::move(view));
+    }
+  }
+  const io::Layout layout = source.what.layout;
+  source.what = io::recognise_components(views);
+  if (layout != io::Layout::kUnknown) source.what.layout = layout;
+  source.spec = &spec_of(source.what, source.index);
+  source.what.family = source.spec->family;  // model_index.json may know better
+}
+
 Source open_folder(const std::string& path) {
   Source source;
   source.folder = path;
   source.name = name_of_path(path);
   source.index = io::open_json_file((fs::path(path) / "model_index.json").string()).json();
   source.scheduler = json_or_null(fs::path(path) / "scheduler/scheduler_config.json");
-  std::map<std::string, io::TensorViews> views;
   std::vector<std::string> paths;
   for (const char* part : kParts) {
     const fs::path folder = fs::path(path) / part;
     if (!fs::is_directory(folder)) continue;
+    // Folders that other programs leave beside a model, as of IP-Adapter, are none of its parts.
+    if (!source.index.contains(part) && !fs::exists(folder / "config.json")) continue;
     const Component& made = source.components[part] = component_in(folder);
     if (!made.files) continue;  // pixels need no weights
-    views[part] = made.files->front().tensors();
     for (const std::string& file : made.files->front().paths()) paths.push_back(file);
   }
-  source.what = io::recognise_components(views);
-  source.spec = &spec_of(source.what, source.index);
-  source.what.family = source.spec->family;  // model_index.json may know better
+  recognise_parts(source);
   source.fingerprint = fingerprint_of_paths(paths);
   return source;
 }
+
+namespace {
 
 // Of a pair of files both hold all parts, of which only the low one's count, but for the high one's
 // UNet.
@@ -125,15 +165,14 @@ Source open_single(const std::string& path) {
   files->push_back(io::WeightsFile::open(path));
   const io::WeightsFile& file = files->front();
   source.what = io::recognise(file.tensors());
-  if (source.what.part != io::Part::kCheckpoint) {
+  refuse_unsupported(path, source.what);
+  if (source.what.part != io::Part::kCheckpoint && source.what.part != io::Part::kUnet) {
     throw bad_input("model '" + path + "'", "a whole model: denoiser, autoencoder, text encoder",
-                    source.what.human_name, "a LoRA is --lora, a ControlNet --controlnet");
+                    source.what.human_name,
+                    "a LoRA is --lora, a ControlNet --controlnet, an autoencoder --vae");
   }
-  source.training = io::training_of(file.tensors(), file.metadata(), source.what);
-  if (!source.training.unsupported.empty()) {
-    throw bad_input("model '" + path + "'", "a network that predicts eps or v of a DDPM's noise",
-                    "a marker tensor " + source.training.unsupported);
-  }
+  source.training = io::training_of_file(file, path, source.what);
+  refuse_noise(path, source.training);
   source.spec = &spec_of(source.what, source.index);
   source.fingerprint = fingerprint_of_paths(file.paths());
   io::Components parts = io::complete_components_of(file.tensors(), source.what, path);
@@ -169,28 +208,7 @@ std::optional<Source> open_pair(const std::string& folder) {
   return source;
 }
 
-// A part of a model that has a file or folder of its own.
-std::pair<Component, io::Recognised> open_any(const std::string& path) {
-  Component component = open_weights(path);
-  const io::TensorViews& views = component.files->front().tensors();
-  const io::Recognised what = io::recognise(views);
-  io::Components parts = io::complete_components_of(views, what, path);
-  component.tensors.clear();
-  if (parts.parts.size() == 1) component.tensors = std::move(parts.parts.begin()->second);
-  return {std::move(component), what};
-}
-
-}  // namespace
-
-const Component& Source::need(const std::string& component) const {
-  const auto found = components.find(component);
-  if (found == components.end()) {
-    throw bad_input("model '" + name + "'", "the component " + component, "none");
-  }
-  return found->second;
-}
-
-Source open_source(const std::string& path) {
+Source open_as_it_is(const std::string& path) {
   if (fs::is_directory(path)) {
     if (!fs::exists(fs::path(path) / "model_index.json")) {
       if (auto pair = open_pair(path)) return *std::move(pair);
@@ -210,19 +228,41 @@ Source open_source(const std::string& path) {
   return source;
 }
 
-Component open_component(const std::string& path, io::Part part, io::Recognised* recognised) {
-  auto [component, what] = open_any(path);
-  if (what.part != part) throw bad_input("'" + path + "'", io::name_of(part), what.human_name);
-  if (recognised) *recognised = what;
-  return component;
+// The flag that gives a part from another file.
+std::string flag_of(const std::string& component) {
+  if (component == "image_encoder") return "";
+  return component == "vae"                      ? "--vae"
+         : component.starts_with("text_encoder") ? "--text-encoder"
+         : component == "unet"                   ? "--unet"
+                                                 : "";
 }
 
-std::pair<Component, io::Recognised> open_autoencoder(const std::string& path) {
-  auto opened = open_any(path);
-  if (opened.second.part != io::Part::kVae && opened.second.part != io::Part::kTinyVae) {
-    throw bad_input("'" + path + "'", "an autoencoder", opened.second.human_name);
+}  // namespace
+
+const Component& Source::need(const std::string& component) const {
+  const auto found = components.find(component);
+  if (found == components.end()) {
+    const std::string flag = flag_of(component);
+    throw bad_input("model '" + name + "'", "the component " + component, "none",
+                    flag.empty() ? ""
+                                 : flag +
+                                       " FILE gives one: a file of it alone, or any checkpoint "
+                                       "that holds one");
   }
-  return opened;
+  return found->second;
+}
+
+Source open_source(const std::string& path, const LoadOptions& options) {
+  Source source = open_as_it_is(path);
+  replace_parts(source, options);
+  return source;
+}
+
+void need_parts(const Source& source, bool has_other_autoencoder) {
+  source.need("unet");
+  if (!has_other_autoencoder) source.need("vae");
+  for (const ClipEncoderSpec& encoder : source.spec->encoders) source.need(encoder.component);
+  if (source.spec->quirks.reads_picture) source.need("image_encoder");
 }
 
 nn::TensorMap tensors_of(const Component& component) {

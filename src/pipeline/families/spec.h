@@ -68,13 +68,16 @@ struct FamilySpec {
 
   // Latents that a denoiser sees are those of the autoencoder times this, where no file says it.
   double latent_scale = 0.18215;
+  // Its autoencoders compute in the type of the other networks, because bf16 is measured to cost
+  // them less than one level of 255 (tests/e2e/vae_dtype_test.py); others in f32.
+  bool vae_follows_dtype = false;
 
   // Networks. Components "unet" and, for two experts, "unet_texture" hold the denoisers.
   std::function<DenoiserSource(const std::shared_ptr<const Component>&, const Placement&,
                                const std::shared_ptr<const LoraSet>&)>
       denoiser = unet_denoiser;
   std::function<Control(const std::string& path, const std::vector<io::Family>& families,
-                        const Placement&)>
+                        const Placement&, const std::shared_ptr<const Component>& denoiser)>
       control = unet_control;
   std::vector<io::Family> adapters;  // families whose ControlNets fit, its own first
   // The family that may take over the last steps (LoadOptions::refiner), or none.

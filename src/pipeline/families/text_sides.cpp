@@ -149,8 +149,11 @@ TextSide bert_side(const std::string& folder) {
   });
   TextSide side;
   side.load = [reader](const Watch& watch) { reader->get(watch); };
-  side.encode = [reader](const PromptRows& rows, const Watch& watch) {
-    return read_with_bert(reader->get(watch), rows.prompts);
+  side.encode = [reader, encoder = folder + "/text_encoder"](const PromptRows& rows,
+                                                             const Watch& watch) {
+    Conditions conditions = read_with_bert(reader->get(watch), rows.prompts);
+    if (!is_finite(conditions.context)) check_finite(conditions.context, open_weights(encoder));
+    return conditions;
   };
   side.review = [reader](const std::vector<std::string>& prompts, const Watch& watch) {
     const BertReader& bert = reader->get(watch);
@@ -195,13 +198,14 @@ TextSide picture_side(const TextSetup& setup) {
     return make_network<nn::ClipVisionModel>(config, *component, place, tensors_of(*component),
                                              watch);
   });
-  const auto encode = [network, place](const PromptRows& rows, const Watch& watch) {
+  const auto encode = [network, place, component](const PromptRows& rows, const Watch& watch) {
     nn::ClipVisionModel& model = network->get(watch);
     const at::Tensor pixels = nn::clip_pixels(rows.picture, model.config().image_size);
     const at::Tensor embedding =
         model.forward(pixels.to(place.device, place.dtype), checking(watch))
             .image_embeds.to(at::kFloat)
             .cpu();
+    check_finite(embedding, *component, &model);
     Conditions c;
     c.context = embedding.unsqueeze(1).repeat({static_cast<int64_t>(rows.prompts.size()), 1, 1});
     for (size_t r = 0; r < rows.negative.size(); ++r) {

@@ -18,6 +18,7 @@ nn::UNetExtras extras_of(const Conditions& c) {
   extras.context_mask = c.context_mask;
   extras.text_embeds = c.pooled;
   extras.time_ids = c.size_numbers;
+  extras.guidance = c.guidance;
   return extras;
 }
 
@@ -50,6 +51,32 @@ at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, 
       .cpu();
 }
 
+// Of a ControlNet that was saved as the difference to the denoiser that it was made of, as
+// A1111's extraction script does: the sum of both, wherever both have a tensor.
+nn::TensorMap control_tensors(const Component& control, bool is_difference, const Component& base) {
+  nn::TensorMap tensors = tensors_of(control);
+  if (!is_difference) return tensors;
+  const nn::TensorMap own = tensors_of(base);
+  for (auto& [name, tensor] : tensors) {
+    const auto found = own.find(name);
+    if (found == own.end()) continue;
+    if (tensor.sizes() != found->second.sizes()) {
+      throw bad_input("ControlNet '" + control.origin + "'",
+                      "the difference to '" + base.origin + "'",
+                      "another shape of tensor '" + name + "'");
+    }
+    tensor = tensor.to(at::kFloat) + found->second.to(at::kFloat);
+  }
+  return tensors;
+}
+
+// One number for each of a ControlNet's outputs: not finite if the output is not.
+at::Tensor sums_of(const Residuals& residuals) {
+  std::vector<at::Tensor> sums = {residuals.mid.sum()};
+  for (const at::Tensor& r : residuals.down) sums.push_back(r.sum());
+  return at::stack(sums);
+}
+
 }  // namespace
 
 DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
@@ -61,6 +88,7 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
   source.origin = component->origin;
   source.in_channels = config.in_channels;
   source.levels = config.levels();
+  source.reads_guidance = config.time_cond_proj_dim.has_value();
   source.load = [config, component, place, loras](const Watch& watch) {
     auto unet = make_network<nn::UNet2DConditionModel>(config, *component, place,
                                                        tensors_of(*component), watch);
@@ -76,9 +104,11 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
     loaded.prepare = [kept, place](const Conditions& conditions) -> std::any {
       return prepare_with(*kept, place, conditions);
     };
-    loaded.predict = [kept, place](const at::Tensor& x, double t_index, const NetInputs& inputs,
-                                   const Watch& watch) {
-      return predict_with(*kept, place, x, t_index, inputs, watch);
+    loaded.predict = [kept, place, component](const at::Tensor& x, double t_index,
+                                              const NetInputs& inputs, const Watch& watch) {
+      const at::Tensor out = predict_with(*kept, place, x, t_index, inputs, watch);
+      check_finite(out, *component, kept.get());
+      return out;
     };
     return std::make_shared<const LoadedDenoiser>(std::move(loaded));
   };
@@ -86,7 +116,7 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
 }
 
 Control unet_control(const std::string& path, const std::vector<io::Family>& families,
-                     const Placement& place) {
+                     const Placement& place, const std::shared_ptr<const Component>& base) {
   io::Recognised what;
   const auto component =
       std::make_shared<Component>(open_component(path, io::Part::kControlNet, &what));
@@ -98,21 +128,24 @@ Control unet_control(const std::string& path, const std::vector<io::Family>& fam
       component->config.is_null() ? nn::controlnet_config_from_shapes(shapes_of(*component))
                                   : read_config(*component, nn::ControlNetConfig::from_json);
   const auto network = std::make_shared<Lazy<nn::ControlNetModel>>([=](const Watch& watch) {
-    return make_network<nn::ControlNetModel>(config, *component, place, tensors_of(*component),
-                                             watch);
+    return make_network<nn::ControlNetModel>(
+        config, *component, place, control_tensors(*component, what.is_difference, *base), watch);
   });
   Control control;
   control.name = std::filesystem::path(path).stem().string();
   control.load = [network](const Watch& watch) { network->get(watch); };
-  control.predict = [network, place](const at::Tensor& x, double t_index, const Conditions& given,
-                                     const at::Tensor& hint, const Watch& watch) {
+  control.predict = [network, place, component](const at::Tensor& x, double t_index,
+                                                const Conditions& given, const at::Tensor& hint,
+                                                const Watch& watch) {
     const Conditions conditions = given.to(place.device, place.dtype);
     nn::UNetExtras extras = extras_of(conditions);
     extras.trace = checking(watch);
     const auto out =
         network->get(watch).forward(as_input(x, place), time_on(place, t_index), conditions.context,
                                     as_input(hint, place), extras, {});
-    return Residuals{out.down, out.mid};
+    Residuals residuals{out.down, out.mid};
+    check_finite(sums_of(residuals), *component, &network->get(watch));
+    return residuals;
   };
   return control;
 }
