@@ -304,13 +304,22 @@ PromptWithNetworks extract_networks(std::string_view prompt) {
 }
 
 NetworkWeights network_weights(const ExtraNetwork& network) {
+  const std::string tag = "<" + network.kind + ":" + network.name + ">";
   const auto weight = [&](const std::string& text) {
     const auto value = number_of(text);
-    if (!value) {
-      throw bad_input("<" + network.kind + ":" + network.name + ">", "a number as weight", text);
-    }
+    if (!value) throw bad_input(tag, "a number as weight", text);
     return *value;
   };
+  constexpr size_t kWeights = 2;
+  if (network.values.size() > kWeights) {
+    throw bad_input(tag, "one weight, or two", network.values[kWeights] + " as a third");
+  }
+  for (const auto& [key, value] : network.named) {
+    if (key != "te" && key != "unet") {
+      throw bad_input(tag, "te= and unet=", key + "=",
+                      "weights of single blocks are not supported");
+    }
+  }
   NetworkWeights out;
   const auto named = [&](const char* key, double otherwise) {
     double value = otherwise;

@@ -93,7 +93,8 @@ struct NetworkWeights {
 };
 
 // The weights of a LoRA's tag: the first number is for both, a second for the UNet alone; te= and
-// unet= go before. Error kBadInput for one that is no finite number.
+// unet= go before. Error kBadInput for one that is no finite number, and for what else such a tag
+// may say elsewhere (dyn=, lbw=).
 NetworkWeights network_weights(const ExtraNetwork& network);
 
 }  // namespace pangu::text

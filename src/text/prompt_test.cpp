@@ -215,6 +215,8 @@ TEST_CASE("a network has one weight, two, or named ones") {
   CHECK_THROWS_AS(weights("<lora:a:b>"), Error);
   CHECK_THROWS_AS(weights("<lora:a:nan>"), Error);
   CHECK_THROWS_AS(weights("<lora:a:>"), Error);
+  CHECK_THROWS_AS(weights("<lora:a:1:lbw=IN02>"), Error);
+  CHECK_THROWS_AS(weights("<lora:a:1:1:4>"), Error);
 }
 
 TEST_CASE("any prompt keeps its letters, in order, in chunks of one length") {
