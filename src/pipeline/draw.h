@@ -54,7 +54,7 @@ Batch batch_of(const Model& model, const Request& request, int index);
 
 // request: resolved (request.h), else Error kInternal; `pictures` are the pixels of its files.
 // Picture i has the seed request.seed + i, and is that of a drawing of its own up to the rounding
-// of larger batches: docs/models.md says how much that is.
+// of larger batches: 0.001 of 255 on average in f32 and 0.05 in bf16 (docs/models.md).
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks = {},
              const Pictures& pictures = {});
 

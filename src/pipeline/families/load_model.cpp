@@ -28,6 +28,11 @@ namespace fs = std::filesystem;
 
 constexpr int kLargestSide = 4096;
 
+// Small pictures of one request share their forwards: four at once of 256 x 256 pixels by
+// models/mini take 0.58 of the processor time of singles in bf16 and 0.72 in f32, eight 0.53 and
+// 0.67 (bench_batch, one thread). A picture of 512 x 512 by Stable Diffusion is beyond it.
+constexpr int64_t kLatentPixelsAForward = 2048;
+
 // What the steps of loading one model share.
 struct Loading {
   const std::shared_ptr<const Source>& source;
@@ -261,6 +266,7 @@ Model load_model(const std::string& path, const LoadOptions& options, const Watc
   m.fingerprint = source->fingerprint;
   m.quirks = source->spec->quirks;
   const NoiseTerms noise = noise_terms_of(*source);
+  m.denoising.latent_pixels_a_forward = kLatentPixelsAForward;
   m.denoising.schedule = noise.schedule;
   m.denoising.sigma_options = noise.sigma_options;
   m.denoising.parameterisation = noise.parameterisation;
