@@ -87,6 +87,24 @@ def pictures():
     yield "lossy.webp", smooth(), {"quality": 90}
     yield "lossless.webp", rgba, {"lossless": True, "exact": True}
     yield "animated.webp", anim[0], {"save_all": True, "append_images": anim[1:]}
+    yield "rotated.png", smooth(), {"exif": rotated}
+    yield "rotated.webp", smooth(), {"exif": rotated, "lossless": True}
+
+
+def exif_behind_pixels(png):
+    """The same file with its chunk eXIf moved to where the PNG standard also allows it."""
+    at = png.index(b"eXIf") - 4
+    size = 12 + int.from_bytes(png[at:at + 4], "big")
+    end = len(png) - 12  # IEND
+    return png[:at] + png[at + size:end] + png[at:at + size] + png[end:]
+
+
+def exif_marked(webp):
+    """The same file with the mark of a JPEG in front of its EXIF block, as some programs write it."""
+    at = webp.index(b"EXIF")
+    size = int.from_bytes(webp[at + 4:at + 8], "little") + 6
+    marked = webp[:at + 4] + size.to_bytes(4, "little") + b"Exif\0\0" + webp[at + 8:]
+    return marked[:4] + (len(marked) - 8).to_bytes(4, "little") + marked[8:]
 
 
 def main():
@@ -97,6 +115,10 @@ def main():
         kind = {"png": "PNG", "jpg": "JPEG", "webp": "WEBP"}[name.rsplit(".", 1)[1]]
         image.save(stream, kind, **options)
         (folder / name).write_bytes(stream.getvalue())
+        if name == "rotated.png":
+            (folder / "rotated_behind.png").write_bytes(exif_behind_pixels(stream.getvalue()))
+        if name == "rotated.webp":
+            (folder / "rotated_marked.webp").write_bytes(exif_marked(stream.getvalue()))
     pathlib.Path("src/image/resize_goldens.h").write_text(goldens())
 
 

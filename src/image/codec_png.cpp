@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "image/codecs.h"
+#include "image/exif.h"
 
 namespace pangu::image {
 namespace {
@@ -104,14 +105,15 @@ spng_text chunk_of(const std::string& keyword, std::string& text, char* nothing)
 Image decode_png(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   spng_ihdr header{};
   const Context context = open_png(bytes, limits, header);
-  return decode_pixels(context.get(), header);
+  return upright(decode_pixels(context.get(), header), orientation_of_png(bytes));
 }
 
 ImageInfo peek_png(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   spng_ihdr header{};
   const Context context = open_png(bytes, limits, header);
-  return {static_cast<int>(header.width), static_cast<int>(header.height),
-          has_alpha(context.get(), header)};
+  return upright_info({static_cast<int>(header.width), static_cast<int>(header.height),
+                       has_alpha(context.get(), header)},
+                      orientation_of_png(bytes));
 }
 
 TextChunks read_png_text(std::span<const uint8_t> bytes) {

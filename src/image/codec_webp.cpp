@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "image/codecs.h"
+#include "image/exif.h"
 
 namespace pangu::image {
 namespace {
@@ -25,9 +26,8 @@ struct Encoding {
   Encoding& operator=(const Encoding&) = delete;
 };
 
-}  // namespace
-
-ImageInfo peek_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+// As stored, before it is turned upright.
+ImageInfo stored_info(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   WebPBitstreamFeatures features;
   if (WebPGetFeatures(bytes.data(), bytes.size(), &features) != VP8_STATUS_OK) {
     throw bad_input("WebP, header", "a complete one", "damaged or cut data");
@@ -37,8 +37,14 @@ ImageInfo peek_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) 
   return {features.width, features.height, features.has_alpha != 0};
 }
 
+}  // namespace
+
+ImageInfo peek_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
+  return upright_info(stored_info(bytes, limits), orientation_of_webp(bytes));
+}
+
 Image decode_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
-  const ImageInfo info = peek_webp(bytes, limits);
+  const ImageInfo info = stored_info(bytes, limits);
   Image image{info.width, info.height, info.has_alpha ? 4 : 3, {}};
   const int stride = image.width * image.channels;
   image.pixels.resize(static_cast<size_t>(stride) * image.height);
@@ -46,7 +52,7 @@ Image decode_webp(std::span<const uint8_t> bytes, const DecodeLimits& limits) {
   if (!decode(bytes.data(), bytes.size(), image.pixels.data(), image.pixels.size(), stride)) {
     throw bad_input("WebP, pixels", "complete data", "damaged or cut data");
   }
-  return image;
+  return upright(image, orientation_of_webp(bytes));
 }
 
 Bytes encode_webp(const Image& image, const WebpOptions& options) {

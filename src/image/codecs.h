@@ -18,10 +18,4 @@ void check_limits(const char* format, int64_t width, int64_t height, const Decod
 // Error kInternal unless the image is well-formed; encoders call it first.
 void check_encodable(const Image& image);
 
-// 1..8 of a JPEG's EXIF orientation tag; 1 (upright) if there is none or it is malformed.
-int exif_orientation(std::span<const uint8_t> jpeg);
-
-// Turns a stored picture upright: the inverse of what an orientation tag says.
-Image upright(const Image& image, int orientation);
-
 }  // namespace pangu::image

@@ -50,8 +50,8 @@ struct ImageInfo {
 ImageInfo peek_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
 
 // Recognises PNG, JPEG and WebP by their first bytes. Grey, palette, 16-bit and CMYK become 8-bit
-// RGB; any transparency gives RGBA; the EXIF orientation of a JPEG is applied. Error kBadInput for
-// anything else, for cut or damaged data, for animated WebP and above the limits.
+// RGB; any transparency gives RGBA; the EXIF orientation is applied, in every format. Error
+// kBadInput for anything else, for cut or damaged data, for animated WebP and above the limits.
 Image decode_image(std::span<const uint8_t> bytes, const DecodeLimits& limits = {});
 
 // The same from a file; errors name it. Error kIo if it cannot be read.

@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/testing.h"
-#include "image/codecs.h"
+#include "image/exif.h"
 
 using namespace pangu;
 using namespace pangu::image;
@@ -95,14 +95,35 @@ TEST_CASE("a transparent palette entry gives alpha 0 exactly where it is used") 
   CHECK(clear < 16 * 12);
 }
 
-TEST_CASE("a photograph that the camera held sideways comes out upright") {
-  const Image image = read_image(kFolder + "rotated.jpg");
-  CHECK(image.width == 12);
-  CHECK(image.height == 16);
-  // Turned clockwise, red grows downwards and green to the left.
-  CHECK(std::abs(image.at(6, 15)[0] - 240) <= 8);
-  CHECK(std::abs(image.at(0, 8)[1] - 220) <= 8);
-  CHECK(std::abs(image.at(11, 8)[1] - 0) <= 8);
+TEST_CASE("a photograph that the camera held sideways comes out upright, in every format") {
+  for (const char* name : {"rotated.jpg", "rotated.png", "rotated_behind.png", "rotated.webp",
+                           "rotated_marked.webp"}) {
+    CAPTURE(name);
+    const Image image = read_image(kFolder + name);
+    REQUIRE(image.width == 12);
+    REQUIRE(image.height == 16);
+    // Turned clockwise, red grows downwards and green to the left.
+    CHECK(std::abs(image.at(6, 15)[0] - 240) <= 8);  // JPEG rounds
+    CHECK(std::abs(image.at(0, 8)[1] - 220) <= 8);
+    CHECK(std::abs(image.at(11, 8)[1] - 0) <= 8);
+  }
+}
+
+TEST_CASE("a damaged EXIF block leaves a picture as it is stored") {
+  for (const char* name : {"rotated.png", "rotated.webp"}) {
+    CAPTURE(name);
+    const Bytes whole = bytes_of(name);
+    const auto orientation =
+        std::string(name) == "rotated.png" ? orientation_of_png : orientation_of_webp;
+    REQUIRE(orientation(whole) == 6);
+    int found = 0;
+    for (size_t size = 0; size < whole.size(); ++size) {
+      const int cut = orientation(std::span(whole).first(size));
+      CHECK((cut == 1 || cut == 6));
+      found += cut == 6;
+    }
+    CHECK(found < int(whole.size()) - 26);  // the block alone has 26 bytes
+  }
 }
 
 TEST_CASE("the eight orientations undo the eight ways to store a picture") {
@@ -123,7 +144,7 @@ TEST_CASE("the eight orientations undo the eight ways to store a picture") {
 
 TEST_CASE("every cut of every file is refused or decoded, never a crash") {
   for (const char* name : {"rgba.png", "palette_transparent.png", "progressive.jpg", "rotated.jpg",
-                           "lossy.webp", "lossless.webp"}) {
+                           "lossy.webp", "lossless.webp", "rotated.png"}) {
     const Bytes whole = bytes_of(name);
     int refused = 0;
     for (size_t size = 0; size < whole.size(); ++size) {
@@ -138,7 +159,8 @@ TEST_CASE("every cut of every file is refused or decoded, never a crash") {
 TEST_CASE("a peek at the header says what decoding will give") {
   for (const char* name :
        {"rgb.png", "rgba.png", "grey_alpha.png", "palette.png", "palette_transparent.png",
-        "baseline.jpg", "rotated.jpg", "cmyk.jpg", "lossy.webp", "lossless.webp"}) {
+        "baseline.jpg", "rotated.jpg", "rotated.png", "rotated.webp", "rotated_behind.png",
+        "cmyk.jpg", "lossy.webp", "lossless.webp"}) {
     CAPTURE(name);
     const ImageInfo info = peek_image(bytes_of(name));
     const Image image = decode_image(bytes_of(name));

@@ -1,0 +1,122 @@
+// Finds the EXIF block of each format by walking over its segments or chunks, without decoding.
+#include "image/exif.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+namespace pangu::image {
+namespace {
+
+constexpr uint16_t kOrientationTag = 0x0112;
+constexpr std::string_view kExifMark("Exif\0\0", 6);  // in front of a JPEG's EXIF block
+
+// Big- or little-endian numbers at an offset; 0 beyond the end, which no tag means.
+struct TiffReader {
+  std::span<const uint8_t> bytes;
+  bool big_endian;
+
+  uint32_t number(size_t offset, size_t size) const {
+    if (offset > bytes.size() || bytes.size() - offset < size) return 0;
+    uint32_t value = 0;
+    for (size_t i = 0; i < size; ++i) {
+      value = value << 8 | bytes[offset + (big_endian ? i : size - 1 - i)];
+    }
+    return value;
+  }
+};
+
+bool begins_with(std::span<const uint8_t> bytes, std::string_view text) {
+  return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
+}
+
+int orientation_of_tiff(std::span<const uint8_t> tiff) {
+  if (tiff.size() < 8) return 1;
+  const TiffReader reader{tiff, tiff[0] == 'M'};
+  const size_t directory = reader.number(4, 4);
+  const uint32_t entries = reader.number(directory, 2);
+  for (uint32_t i = 0; i < entries; ++i) {
+    const size_t entry = directory + 2 + size_t{12} * i;
+    if (reader.number(entry, 2) != kOrientationTag) continue;
+    const uint32_t value = reader.number(entry + 8, 2);
+    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
+  }
+  return 1;
+}
+
+}  // namespace
+
+int orientation_of_jpeg(std::span<const uint8_t> file) {
+  size_t at = 2;
+  while (at + 4 <= file.size() && file[at] == 0xFF) {
+    const uint8_t marker = file[at + 1];
+    const size_t length = size_t{file[at + 2]} << 8 | file[at + 3];
+    if (marker == 0xDA || length < 2 || at + 2 + length > file.size()) return 1;
+    const auto body = file.subspan(at + 4, length - 2);
+    if (marker == 0xE1 && begins_with(body, kExifMark)) {
+      return orientation_of_tiff(body.subspan(kExifMark.size()));
+    }
+    at += 2 + length;
+  }
+  return 1;
+}
+
+int orientation_of_png(std::span<const uint8_t> file) {
+  // Chunks: length, type, data, checksum. The PNG standard lets eXIf stand behind the pixels too.
+  const TiffReader reader{file, true};
+  for (size_t at = 8; at + 12 <= file.size();) {
+    const size_t length = reader.number(at, 4);
+    if (length > file.size() - at - 12) return 1;
+    if (begins_with(file.subspan(at + 4), "eXIf")) {
+      return orientation_of_tiff(file.subspan(at + 8, length));
+    }
+    at += 12 + length;
+  }
+  return 1;
+}
+
+int orientation_of_webp(std::span<const uint8_t> file) {
+  // RIFF: a header of 12 bytes, then chunks of type, length and data, padded to even lengths.
+  const TiffReader reader{file, false};
+  for (size_t at = 12; at + 8 <= file.size();) {
+    const size_t length = reader.number(at + 4, 4);
+    if (length > file.size() - at - 8) return 1;
+    if (begins_with(file.subspan(at), "EXIF")) {
+      // Some programs keep the mark that only a JPEG needs.
+      const auto block = file.subspan(at + 8, length);
+      return orientation_of_tiff(begins_with(block, kExifMark) ? block.subspan(kExifMark.size())
+                                                               : block);
+    }
+    at += 8 + length + length % 2;
+  }
+  return 1;
+}
+
+Image upright(const Image& image, int orientation) {
+  if (orientation <= 1 || orientation > 8) return image;
+  // EXIF 2.3, table 6: 5-8 swap the axes; 2, 3, 7, 8 and 3, 4, 6, 7 mirror the stored x and y.
+  const bool swap = orientation >= 5;
+  const bool mirror_x =
+      orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+  const bool mirror_y =
+      orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+  Image turned{swap ? image.height : image.width, swap ? image.width : image.height, image.channels,
+               Bytes(image.pixels.size())};
+  for (int y = 0; y < turned.height; ++y) {
+    for (int x = 0; x < turned.width; ++x) {
+      const int u = swap ? y : x, v = swap ? x : y;
+      const uint8_t* from =
+          image.at(mirror_x ? image.width - 1 - u : u, mirror_y ? image.height - 1 - v : v);
+      std::copy(from, from + image.channels, turned.at(x, y));
+    }
+  }
+  return turned;
+}
+
+ImageInfo upright_info(ImageInfo stored, int orientation) {
+  if (orientation >= 5 && orientation <= 8) std::swap(stored.width, stored.height);
+  return stored;
+}
+
+}  // namespace pangu::image
