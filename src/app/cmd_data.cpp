@@ -65,16 +65,20 @@ std::vector<data::Item> chosen_items(const DataArgs& args, data::Report& report_
   return data::filtered(data::open_dataset(args.input, report_), filter);
 }
 
-void print_skipped(const data::Report& report) {
-  if (report.skipped > 0) std::cerr << report.text() << "\n";
+void print_left_out(const data::Report& report) {
+  if (!report.is_clean()) std::cerr << report.text() << "\n";
 }
 
-OrderedJson skipped_json(const data::Report& report) {
+OrderedJson names_json(int64_t count, const data::Report::Names& first) {
   OrderedJson names = OrderedJson::array();
-  for (const auto& [name, reason] : report.first_skipped) {
-    names.push_back({{"name", name}, {"reason", reason}});
-  }
-  return {{"count", report.skipped}, {"first", names}};
+  for (const auto& [name, reason] : first) names.push_back({{"name", name}, {"reason", reason}});
+  return {{"count", count}, {"first", names}};
+}
+
+void add_left_out(const data::Report& report, OrderedJson& found_) {
+  found_["skipped"] = names_json(report.skipped, report.first_skipped);
+  found_["warnings"] = names_json(report.warned, report.first_warned);
+  found_["passed_over"] = report.passed_over;
 }
 
 int pack(const DataArgs& args) {
@@ -90,8 +94,9 @@ int pack(const DataArgs& args) {
     shards = data::pack_shards(items, args.out, options, report,
                                args.quiet ? OnProgress() : std::ref(bar));
   }
-  print_skipped(report);
-  std::cout << shards.size() << " shards in " << args.out << "\n";
+  print_left_out(report);
+  std::cout << report.kept << (report.kept == 1 ? " picture in " : " pictures in ") << shards.size()
+            << (shards.size() == 1 ? " shard in " : " shards in ") << args.out << "\n";
   return 0;
 }
 
@@ -119,11 +124,12 @@ int stats(const DataArgs& args) {
   const std::vector<data::Item> items = chosen_items(args, report);
   std::map<std::string, Counts> columns;
   std::set<std::string> concepts;
-  int64_t english = 0, chinese = 0, cutouts = 0;
+  int64_t english = 0, chinese = 0, cutouts = 0, an_epoch = 0;
   for (const data::Item& item : items) {
     english += static_cast<int64_t>(item.captions_en.size());
     chinese += static_cast<int64_t>(item.captions_zh.size());
     cutouts += item.has_alpha;
+    an_epoch += item.repeats;
     if (!item.concept_id.empty()) concepts.insert(item.concept_id);
     ++columns["shorter side"][size_class(item)];
     const auto count = [&](const char* column, const std::string& value) {
@@ -136,14 +142,16 @@ int stats(const DataArgs& args) {
     count("group", item.group);
   }
   if (args.json) {
-    const OrderedJson found = {{"pictures", items.size()},       {"cutouts", cutouts},
-                               {"concepts", concepts.size()},    {"captions_en", english},
-                               {"captions_zh", chinese},         {"counts", columns},
-                               {"skipped", skipped_json(report)}};
+    OrderedJson found = {{"pictures", items.size()}, {"an_epoch", an_epoch},
+                         {"cutouts", cutouts},       {"concepts", concepts.size()},
+                         {"captions_en", english},   {"captions_zh", chinese},
+                         {"counts", columns}};
+    add_left_out(report, found);
     std::cout << found.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << "\n";
     return 0;
   }
   std::vector<Row> rows = {{"pictures", "", std::to_string(items.size())},
+                           {"pictures", "an epoch", std::to_string(an_epoch)},
                            {"cut-outs", "", std::to_string(cutouts)},
                            {"concepts", "", std::to_string(concepts.size())},
                            {"captions", "en", std::to_string(english)},
@@ -154,7 +162,7 @@ int stats(const DataArgs& args) {
     }
   }
   std::cout << table(rows);
-  print_skipped(report);
+  print_left_out(report);
   return 0;
 }
 
@@ -163,15 +171,14 @@ int check_data(const DataArgs& args) {
   const std::vector<data::Item> items = chosen_items(args, report);
   const size_t whole = data::decodable(items, report).size();
   if (args.json) {
-    const OrderedJson found = {{"whole", whole}, {"skipped", skipped_json(report)}};
+    OrderedJson found = {{"whole", whole}};
+    add_left_out(report, found);
     std::cout << found.dump(2, ' ', false, OrderedJson::error_handler_t::replace) << "\n";
   } else {
-    std::cout << whole << " pictures are whole, " << report.skipped << " cannot be read\n";
-    for (const auto& [name, reason] : report.first_skipped) {
-      std::cout << "  " << name << ": " << reason << "\n";
-    }
+    std::cout << whole << (whole == 1 ? " picture is whole, " : " pictures are whole, ")
+              << report.skipped << " left out" << report.details() << "\n";
   }
-  return 0;
+  return report.skipped > 0 ? exit_code(ErrorCode::kBadInput) : 0;
 }
 
 }  // namespace

@@ -90,7 +90,7 @@ int compose_scenes(const DataArgs& args) {
   io::write_file_atomic((fs::path(args.out) / "boxes.jsonl").string(), boxes);
   // Last: a folder with a manifest is a whole dataset.
   io::write_file_atomic((fs::path(args.out) / "manifest.jsonl").string(), manifest);
-  if (report.skipped > 0) std::cerr << report.text() << "\n";
+  if (!report.is_clean()) std::cerr << report.text() << "\n";
   std::cout << plans.size() << " scenes in " << args.out << "\n";
   return 0;
 }

@@ -30,3 +30,29 @@ TEST_CASE("a caption is Chinese if it holds a Han character") {
   CHECK_FALSE(has_han("a cat, café ，"));
   CHECK_FALSE(has_han("ねこ"));
 }
+
+TEST_CASE("a text file is read as its byte order mark says") {
+  using namespace std::string_literals;
+  CHECK(utf8_of_text_file("a é 猫") == "a é 猫");
+  CHECK(utf8_of_text_file("\xEF\xBB\xBF猫") == "猫");
+  CHECK(utf8_of_text_file("\xFF\xFE"
+                          "a\0\xE9\0\x2B\x73\x3D\xD8\x00\xDE"s) == "aé猫😀");
+  CHECK(utf8_of_text_file("\xFE\xFF"
+                          "\0a\0\xE9\x73\x2B\xD8\x3D\xDE\x00"s) == "aé猫😀");
+  CHECK(utf8_of_text_file("") == "");
+}
+
+TEST_CASE("a text file of another encoding, or cut, is not read") {
+  using namespace std::string_literals;
+  CHECK_FALSE(utf8_of_text_file("\xBA\xEC\xC9\xAB").has_value());  // GBK
+  CHECK_FALSE(utf8_of_text_file("\xFF\xFE"
+                                "a"s)
+                  .has_value());                                    // half a unit
+  CHECK_FALSE(utf8_of_text_file("\xFF\xFE\x3D\xD8"s).has_value());  // half a pair
+  CHECK_FALSE(utf8_of_text_file("\xFF\xFE\x3D\xD8"
+                                "a\0"s)
+                  .has_value());  // no second half
+  CHECK_FALSE(utf8_of_text_file("\xFF\xFE\x00\xDC"
+                                "a\0"s)
+                  .has_value());  // no first half
+}

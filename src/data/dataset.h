@@ -1,8 +1,8 @@
 // Datasets on disk to a list of items, and items to pictures. Three forms are recognised:
 //   a folder with manifest.jsonl (data/manifest.h);
-//   WebDataset: a .tar, or a folder of them, with NAME.webp|png|jpg|jpeg and NAME.json and/or
-//   NAME.txt; a folder (with folders inside) of pictures, each with NAME.txt beside it, one caption
-//   a line.
+//   WebDataset (data/shard.h): a .tar, or a folder of them;
+//   a folder of pictures (data/picture_folder.h), with captions beside them or in a file of
+//   metadata.
 // What cannot be read is counted and named in the report and left out; it is never fatal.
 #pragma once
 #include <optional>
@@ -20,9 +20,6 @@ namespace pangu::data {
 // known. Adds to `report_`. Error kBadInput if the path is no dataset or has not one readable
 // picture.
 std::vector<Item> open_dataset(const std::string& path, Report& report_);
-
-// Shorter side from which a picture of unknown part belongs to the high-resolution part.
-inline constexpr int kHighPartPx = 256;
 
 struct ItemFilter {
   std::string part = "all";         // "all", "high" or "low"
@@ -49,7 +46,7 @@ image::Image render_item(const Item& item, int size_px, image::Color background 
 image::Image render_picture(const image::Image& picture, int width_px, int height_px,
                             image::Color background = {});
 
-// Decodes every picture and keeps the items whose pixels are whole.
+// Decodes every picture and keeps the items whose pixels are whole; report_.kept counts them anew.
 std::vector<Item> decodable(const std::vector<Item>& items, Report& report_);
 
 }  // namespace pangu::data

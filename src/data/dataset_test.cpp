@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <map>
 
 #include "core/error.h"
 #include "core/testing.h"
@@ -52,6 +53,7 @@ TEST_CASE("a folder of pictures with captions beside them is a dataset, bad file
   CHECK(names(report, "lonely.png"));
   CHECK(names(report, "broken.png"));
   CHECK(names(report, "UTF-8"));
+  CHECK(report.passed_over == std::map<std::string, int64_t>{{"md", 1}});
   CHECK(items[0].part == "high");
   CHECK(items[1].part == "low");
   CHECK(items[0].captions_zh == Names{"一只猫"});
@@ -98,6 +100,7 @@ TEST_CASE("shards are a dataset: what was packed comes back, and packing is repe
   PackOptions options;
   options.shard_bytes = 8000;
   const auto paths = pack_shards(items, folder.file("out"), options, report);
+  CHECK(report.kept == 6);  // each picture once, though it was read and written
   CHECK(paths.size() > 1);
   for (const auto& path : paths) CHECK(std::filesystem::file_size(path) <= 8000);
 
@@ -150,13 +153,74 @@ TEST_CASE(
   CHECK(ids_of(items) == Names{"a", "b", "c"});
   CHECK(items[0].captions_en == Names{"from json"});
   CHECK(items[2].captions_en == Names{"from text"});
-  CHECK(report.skipped == 1);  // d has no caption; e is no picture
+  CHECK(report.skipped == 1);  // d has no caption
   CHECK(names(report, "x.tar:d"));
+  CHECK(report.passed_over == std::map<std::string, int64_t>{{"json", 1}});  // e is no picture
 
   std::filesystem::resize_file(folder.file("x.tar"), 2560 + 100);
   Report cut;
   CHECK(ids_of(open_dataset(folder.file("x.tar"), cut)) == Names{"a"});
   CHECK(names(cut, "cut padding at byte 2048"));
+}
+
+TEST_CASE("members of a shard belong together up to the first dot of their base name") {
+  const TestFolder folder;
+  const auto png = picture(4, 4, {}), mask = picture(4, 4, {9, 9, 9});
+  {
+    const auto text = [](const std::string& s) { return std::as_bytes(std::span(s)); };
+    const std::string fox = "a fox", none = "no caption", second = "second";
+    TarWriter tar(folder.file("x.tar"));
+    tar.add("a.b/0.png", std::as_bytes(std::span(png)));
+    tar.add("a.b/0.seg.png", std::as_bytes(std::span(mask)));
+    tar.add("a.b/0.seg.txt", text(none)), tar.add("a.b/0.txt", text(fox));
+    tar.add("1.PNG", std::as_bytes(std::span(png))), tar.add("1.TXT", text(fox));
+    tar.add("1.TXT", text(second)), tar.add("2.gif", text(fox)), tar.add("2.cls", text(fox));
+    tar.add("./._1.png", text(fox));
+    tar.commit();
+  }
+  Report report;
+  const auto items = open_dataset(folder.file("x.tar"), report);
+  CHECK(ids_of(items) == Names{"a.b/0", "1"});
+  CHECK(items[0].captions_en == Names{"a fox"});
+  CHECK(load_image(items[0]).at(0, 0)[0] == 255);
+  CHECK(items[1].captions_en == Names{"second"});
+  CHECK(report.kept == 2);
+  CHECK(report.skipped == 1);
+  CHECK(names(report, "2.gif: picture: expected PNG, JPEG or WebP"));
+  CHECK(report.warned == 1);
+  CHECK(names(report, "the sample has '1.TXT' too"));
+  const std::map<std::string, int64_t> others = {
+      {"seg.png", 1}, {"seg.txt", 1}, {"cls", 1}, {"hidden", 1}};
+  CHECK(report.passed_over == others);
+}
+
+TEST_CASE("foreign JSON in a shard does not cost a picture that has a text") {
+  const TestFolder folder;
+  const auto png = picture(4, 4, {});
+  const Names all = {R"({"id":7,"caption":"of json","style":[]})", R"(["a fox"])", "{",
+                     R"({"caption":"of json","width":640,"height":480,"similarity":NaN})"};
+  {
+    const auto text = [](const std::string& s) { return std::as_bytes(std::span(s)); };
+    const std::string fox = "a fox";
+    TarWriter tar(folder.file("x.tar"));
+    for (size_t i = 0; i < all.size(); ++i) {
+      const std::string key = std::to_string(i);
+      tar.add(key + ".png", std::as_bytes(std::span(png)));
+      tar.add(key + ".json", text(all[i])), tar.add(key + ".txt", text(fox));
+    }
+    tar.commit();
+  }
+  Report report;
+  const auto items = open_dataset(folder.file("x.tar"), report);
+  CHECK(ids_of(items) == Names{"0", "1", "2", "3"});
+  for (const Item& item : items) {
+    CHECK(item.captions_en == Names{"a fox"});
+    CHECK(item.width == 4);
+  }
+  CHECK(report.skipped == 0);
+  CHECK(report.warned == 4);
+  CHECK(names(report, "x.tar:0: manifest key 'style'"));
+  CHECK(names(report, "x.tar:2: the JSON beside it"));
 }
 
 TEST_CASE("a path without one picture is an error that says what was skipped") {

@@ -1,4 +1,4 @@
-// Manifest lines and caption files to items. Opens nothing; every limit is here, once.
+// Manifest lines to items and back. Opens nothing; every limit of an item is here, once.
 #include "data/manifest.h"
 
 #include <algorithm>
@@ -56,54 +56,50 @@ void pair_in(const json& object, const char* key, std::string& en_, std::string&
   zh_ = text_in(*found, "zh");
 }
 
-void add_caption(const json& value, std::vector<std::string>& captions_) {
-  if (!value.is_string()) throw bad_input("a caption", "text", value.type_name());
-  const auto& text = value.get_ref<const std::string&>();
-  if (text.empty()) return;
-  if (text.size() > kMaxCaptionBytes || captions_.size() >= kMaxCaptions) {
+void add_to(std::vector<std::string>& captions_, const std::string& caption) {
+  if (caption.empty()) return;
+  if (caption.size() > kMaxCaptionBytes || captions_.size() >= kMaxCaptions) {
     throw bad_input("captions", "at most 1024 of at most 16 KiB", "more");
   }
-  captions_.push_back(text);
+  captions_.push_back(caption);
 }
 
-void add_by_script(const json& value, Item& item_) {
-  const bool chinese = value.is_string() && has_han(value.get_ref<const std::string&>());
-  add_caption(value, chinese ? item_.captions_zh : item_.captions_en);
+const std::string& text_of(const json& value) {
+  if (!value.is_string()) throw bad_input("a caption", "text", value.type_name());
+  return value.get_ref<const std::string&>();
 }
 
 void add_list(const json& object, const char* language, std::vector<std::string>& captions_) {
   const auto found = object.find(language);
   if (found == object.end()) return;
   if (!found->is_array()) throw bad_input("captions", "a list a language", found->type_name());
-  for (const json& caption : *found) add_caption(caption, captions_);
+  for (const json& caption : *found) add_to(captions_, text_of(caption));
 }
 
 void read_captions(const json& object, Item& item_) {
-  if (const auto found = object.find("captions"); found != object.end()) {
-    if (found->is_object()) {
-      add_list(*found, "en", item_.captions_en);
-      add_list(*found, "zh", item_.captions_zh);
-    } else if (found->is_array()) {
-      for (const json& caption : *found) add_by_script(caption, item_);
-    } else {
-      throw bad_input("captions", "{en, zh} or a list", found->type_name());
-    }
-  } else if (const auto one = object.find("caption"); one != object.end()) {
-    add_by_script(*one, item_);
+  const auto found = object.find("captions");
+  if (found == object.end() || found->is_null()) return;
+  if (found->is_object()) {
+    add_list(*found, "en", item_.captions_en);
+    add_list(*found, "zh", item_.captions_zh);
+  } else if (found->is_array()) {
+    for (const json& caption : *found) add_caption(text_of(caption), item_);
+  } else if (found->is_string()) {
+    add_caption(text_of(*found), item_);
+  } else {
+    throw bad_input("captions", "{en, zh} or a list", found->type_name());
   }
 }
 
-// A manifest may come from anywhere: it must not point out of its folder.
-void check_inside(const std::string& file) {
-  bool inside = !file.empty() && file.front() != '/' && file.find('\0') == std::string::npos;
-  for (size_t at = 0; inside && at <= file.size();) {
-    const size_t slash = std::min(file.find('/', at), file.size());
-    if (file.compare(at, slash - at, "..") == 0) inside = false;
-    at = slash + 1;
+void read_repeats(const json& object, Item& item_) {
+  const auto found = object.find("repeats");
+  if (found == object.end() || found->is_null()) return;
+  if (!found->is_number_integer() || found->get<int64_t>() < 1 ||
+      found->get<int64_t>() > kMaxRepeats) {
+    throw bad_input("manifest key 'repeats'", "1 to " + std::to_string(kMaxRepeats),
+                    found->dump().substr(0, 40));
   }
-  if (!inside) {
-    throw bad_input("manifest key 'file'", "a path inside the dataset", "'" + file + "'");
-  }
+  item_.repeats = static_cast<int>(found->get<int64_t>());
 }
 
 }  // namespace
@@ -116,34 +112,70 @@ std::vector<std::string> captions_of(const Item& item, std::string_view language
   return all;
 }
 
-Item parse_manifest_line(std::string_view line, bool needs_file) {
+void check_inside(const std::string& what, const std::string& file) {
+  bool inside = !file.empty() && file.front() != '/' && file.find('\0') == std::string::npos;
+  for (size_t at = 0; inside && at <= file.size();) {
+    const size_t slash = std::min(file.find('/', at), file.size());
+    if (file.compare(at, slash - at, "..") == 0) inside = false;
+    at = slash + 1;
+  }
+  if (!inside) {
+    throw bad_input(what, "a path inside the dataset", "'" + file + "'");
+  }
+}
+
+void add_caption(const std::string& caption, Item& item_) {
+  add_to(has_han(caption) ? item_.captions_zh : item_.captions_en, caption);
+}
+
+bool has_caption(const Item& item) {
+  return !item.captions_en.empty() || !item.captions_zh.empty();
+}
+
+void read_fields(const json& object, Item& item_, std::vector<std::string>* dropped_) {
+  const auto field = [&](const auto& read) {
+    try {
+      read();
+    } catch (const Error& error) {
+      if (!dropped_) throw;
+      dropped_->push_back(error.what());
+    }
+  };
+  const auto text = [&](const char* key, std::string& value_) {
+    field([&] {
+      if (std::string found = text_in(object, key); !found.empty()) value_ = std::move(found);
+    });
+  };
+  text("id", item_.id);
+  text("concept", item_.concept_name);
+  text("concept_id", item_.concept_id);
+  text("group", item_.group);
+  text("style", item_.style);
+  text("licence", item_.licence);
+  text("source", item_.source);
+  text("part", item_.part);
+  text("split", item_.split);
+  field([&] { pair_in(object, "names", item_.name_en, item_.name_zh); });
+  field([&] { pair_in(object, "colour", item_.colour_en, item_.colour_zh); });
+  text("phrase_en", item_.phrase_en);
+  text("measure_zh", item_.measure_zh);
+  field([&] { read_repeats(object, item_); });
+  field([&] { read_captions(object, item_); });
+}
+
+Item parse_manifest_line(std::string_view line) {
   const char* const what = "manifest line";
   const JsonLimits limits{.max_bytes = kMaxLineBytes, .max_depth = kMaxDepth};
   const json object = JsonReader(what, parse_json(line, what, limits)).json();
   Item item;
   item.bytes.path = text_in(object, "file");
-  if (needs_file || !item.bytes.path.empty()) check_inside(item.bytes.path);
-  item.id = text_in(object, "id");
-  if (item.id.empty()) item.id = item.bytes.path.substr(0, item.bytes.path.rfind('.'));
+  check_inside("manifest key 'file'", item.bytes.path);
+  item.id = item.bytes.path.substr(0, item.bytes.path.rfind('.'));
   item.width = side_in(object, "width");
   item.height = side_in(object, "height");
-  item.concept_name = text_in(object, "concept");
-  item.concept_id = text_in(object, "concept_id");
-  item.group = text_in(object, "group");
-  item.style = text_in(object, "style");
-  item.licence = text_in(object, "licence");
-  item.source = text_in(object, "source");
-  item.part = text_in(object, "part");
-  if (const std::string split = text_in(object, "split"); !split.empty()) item.split = split;
-  pair_in(object, "names", item.name_en, item.name_zh);
-  pair_in(object, "colour", item.colour_en, item.colour_zh);
-  item.phrase_en = text_in(object, "phrase_en");
-  item.measure_zh = text_in(object, "measure_zh");
-  read_captions(object, item);
-  if (item.captions_en.empty() && item.captions_zh.empty()) {
-    // In a shard the captions may lie in a .txt beside the JSON.
-    if (needs_file) throw bad_input("manifest line", "a caption", "none");
-  }
+  read_fields(object, item, nullptr);
+  if (!has_caption(item)) add_caption(text_in(object, "caption"), item);
+  if (!has_caption(item)) throw bad_input("manifest line", "a caption", "none");
   return item;
 }
 
@@ -171,29 +203,10 @@ std::string manifest_line(const Item& item, const std::string& file) {
   put("phrase_en", item.phrase_en);
   put("measure_zh", item.measure_zh);
   put_pair("colour", item.colour_en, item.colour_zh);
+  if (item.repeats > 1) object["repeats"] = item.repeats;
   object["captions"] = {{"en", item.captions_en}, {"zh", item.captions_zh}};
   // Names of files need not be UTF-8; what is not becomes U+FFFD.
   return object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-}
-
-void parse_caption_text(std::string_view text, Item& item_) {
-  if (text.size() > kMaxLineBytes) {
-    throw bad_input("caption file", "at most 1 MiB", std::to_string(text.size()) + " bytes");
-  }
-  if (text.substr(0, 3) == "\xEF\xBB\xBF") text.remove_prefix(3);  // byte order mark of editors
-  if (!is_utf8(text)) throw bad_input("caption file", "UTF-8", "other bytes");
-  const auto is_blank = [](char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\0'; };
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    while (!line.empty() && is_blank(line.back())) line.remove_suffix(1);
-    while (!line.empty() && is_blank(line.front())) line.remove_prefix(1);
-    if (!line.empty()) add_by_script(json(std::string(line)), item_);
-  }
-  if (item_.captions_en.empty() && item_.captions_zh.empty()) {
-    throw bad_input("caption file", "a caption", "none");
-  }
 }
 
 }  // namespace pangu::data

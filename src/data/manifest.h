@@ -2,11 +2,13 @@
 //   {"file":"images/3d/1f34e.webp","concept":"red apple","concept_id":"1f34e","group":"food-drink",
 //    "style":"3d","part":"high","split":"train","licence":"MIT","source":"...","width":256,
 //    "height":256,"names":{"en":"red apple","zh":"红苹果"},"phrase_en":"a red
-//    apple","measure_zh":"个", "colour":{"en":"red","zh":"红色"},"captions":{"en":["a red
-//    apple"],"zh":["红苹果"]}}
+//    apple","measure_zh":"个", "colour":{"en":"red","zh":"红色"},"repeats":10,"captions":{"en":["a
+//    red apple"],"zh":["红苹果"]}}
 // Only `file` and `captions` are needed. Other keys are ignored, so that a manifest may carry more.
+// Captions of other programs and files are read by data/captions.h.
 #pragma once
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +27,7 @@ struct Item {
   Source bytes;
   int width = 0, height = 0;  // 0: not known
   bool has_alpha = false;     // a cut-out
+  int repeats = 1;            // how often an epoch of training shows it
   std::vector<std::string> captions_en, captions_zh;
 
   // What a curated dataset knows; empty otherwise.
@@ -37,17 +40,29 @@ struct Item {
 // The captions of one language, or of both (English first) for any other text.
 std::vector<std::string> captions_of(const Item& item, std::string_view language);
 
-// Reads a manifest line, or the JSON beside a picture in a shard (then `file` may be absent, and
-// "caption": text or "captions": [text, ...] will do). item.bytes.path is `file` as it stands,
-// always relative and without "..". Error kBadInput for everything else; lines over 1 MiB are
-// refused.
-Item parse_manifest_line(std::string_view line, bool needs_file = true);
+// Shorter side from which a picture of unknown part belongs to the high-resolution part.
+inline constexpr int kHighPartPx = 256;
+inline constexpr int kMaxRepeats = 999;
+
+// Reads a manifest line. item.bytes.path is `file` as it stands, always relative and without "..".
+// Error kBadInput for everything else; lines over 1 MiB are refused.
+Item parse_manifest_line(std::string_view line);
+
+// The fields that `object` says, except `file`, `width` and `height`. A field that does not fit is
+// named in `dropped_` and costs nothing else; where `dropped_` is null it is an error kBadInput.
+// Captions are those of `captions` alone: {"en": [...], "zh": [...]}, a list or a text.
+void read_fields(const nlohmann::json& object, Item& item_, std::vector<std::string>* dropped_);
+
+// A description may come from anywhere: it must not point out of its folder. Error kBadInput, which
+// calls the file `what`, if the path is empty, absolute or holds "..".
+void check_inside(const std::string& what, const std::string& file);
+
+// A caption by its language, which is Chinese if it holds a Han character. An empty one is none.
+// Error kBadInput for too many or too long ones.
+void add_caption(const std::string& caption, Item& item_);
+bool has_caption(const Item& item);
 
 // The line for an item, with `file` as given; parse_manifest_line reads it back.
 std::string manifest_line(const Item& item, const std::string& file);
-
-// Captions of a .txt file: one a line, blank lines left out, sorted into languages by has_han.
-// Error kBadInput if it is not UTF-8 or has no caption.
-void parse_caption_text(std::string_view text, Item& item_);
 
 }  // namespace pangu::data

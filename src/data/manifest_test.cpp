@@ -20,7 +20,7 @@ const std::string kLine =
     R"({"file":"images/3d/1f34e.webp","concept":"red apple","concept_id":"1f34e",)"
     R"("group":"food-drink","style":"3d","part":"high","split":"heldout_pair","licence":"MIT",)"
     R"("source":"package@1","width":256,"height":128,"names":{"en":"red apple","zh":"红苹果"},)"
-    R"("phrase_en":"a red apple","measure_zh":"个","colour":{"en":"red","zh":"红色"},"other":[1],)"
+    R"("phrase_en":"a red apple","measure_zh":"个","repeats":7,"colour":{"en":"red","zh":"红色"},"other":[1],)"
     R"("captions":{"en":["a red apple","apple"],"zh":["红苹果"]}})";
 
 }  // namespace
@@ -43,6 +43,7 @@ TEST_CASE("a full manifest line gives every field") {
   CHECK(item.phrase_en == "a red apple");
   CHECK(item.measure_zh == "个");
   CHECK(item.colour_zh == "红色");
+  CHECK(item.repeats == 7);
   CHECK(captions_of(item, "en") == std::vector<std::string>{"a red apple", "apple"});
   CHECK(captions_of(item, "zh") == std::vector<std::string>{"红苹果"});
   CHECK(captions_of(item, "all").size() == 3);
@@ -67,7 +68,8 @@ TEST_CASE("file and captions are enough, and null counts as absent") {
   CHECK(item.captions_zh == std::vector<std::string>{"一只猫"});
   CHECK(item.split == "train");
   CHECK(item.width == 0);
-  CHECK(parse_manifest_line(R"({"caption":"狗"})", false).captions_zh.size() == 1);
+  CHECK(parse_manifest_line(R"({"file":"a.png","caption":"狗"})").captions_zh.size() == 1);
+  CHECK(parse_manifest_line(R"({"file":"a.png","captions":"a dog"})").captions_en.size() == 1);
 }
 
 TEST_CASE("a file may not lie outside the dataset") {
@@ -91,6 +93,8 @@ TEST_CASE("malformed lines are refused with the fault") {
   CHECK(contains(refusal(R"({"file":"a.png","width":0,"captions":["a"]})"), "'width'"));
   CHECK(contains(refusal(R"({"file":"a.png","width":1e99,"captions":["a"]})"), "'width'"));
   CHECK(contains(refusal(R"({"file":"a.png","height":-5,"captions":["a"]})"), "'height'"));
+  CHECK(contains(refusal(R"({"file":"a.png","repeats":0,"captions":["a"]})"), "1 to 999"));
+  CHECK(contains(refusal(R"({"file":"a.png","repeats":1000,"captions":["a"]})"), "1 to 999"));
   CHECK(contains(refusal(R"({"file":"a.png","names":[],"captions":["a"]})"), "'names'"));
   CHECK(contains(refusal("{\"file\":\"a.png\",\"captions\":[\"\xff\"]}"), "JSON"));
   CHECK(contains(refusal(std::string((1 << 20) + 1, ' ')), "at most 1048576 bytes"));
@@ -100,15 +104,4 @@ TEST_CASE("malformed lines are refused with the fault") {
   CHECK(contains(refusal(many + "]}"), "at most 1024"));
   CHECK(contains(refusal(R"({"file":"a.png","captions":[")" + std::string(20000, 'a') + "\"]}"),
                  "16 KiB"));
-}
-
-TEST_CASE("a caption file gives one caption a line, by script, without marks of editors") {
-  Item item;
-  parse_caption_text("\xEF\xBB\xBF a cat \r\n\r\n一只猫\n  \nthe last", item);
-  CHECK(item.captions_en == std::vector<std::string>{"a cat", "the last"});
-  CHECK(item.captions_zh == std::vector<std::string>{"一只猫"});
-  Item empty;
-  CHECK_THROWS_AS(parse_caption_text("\n \n", empty), Error);
-  CHECK_THROWS_AS(parse_caption_text("", empty), Error);
-  CHECK_THROWS_AS(parse_caption_text("caf\xe9", empty), Error);
 }

@@ -70,6 +70,7 @@ std::vector<std::string> pack_shards(const std::vector<Item>& items, const std::
   if (failure) throw io_error("cannot create", folder, failure.value());
   std::vector<std::string> paths;
   std::unique_ptr<TarWriter> shard;
+  report_.kept = 0;
   Progress progress;
   progress.total = static_cast<int64_t>(items.size());
   progress.unit = "pictures";

@@ -22,7 +22,8 @@ struct PackOptions {
 
 // Writes FOLDER/shard-000000.tar, ... in the order of `items`, each atomically; returns the paths.
 // Shards of an earlier, longer run beyond the last new one are removed. Equal input gives equal
-// bytes. Pictures that cannot be read are reported and left out.
+// bytes. Pictures that cannot be read are reported and left out; report_.kept counts the others
+// anew.
 std::vector<std::string> pack_shards(const std::vector<Item>& items, const std::string& folder,
                                      const PackOptions& options, Report& report_,
                                      const OnProgress& on_progress = {});

@@ -175,18 +175,56 @@ def data_of_ones_own(folder):
         (dataset / name).with_suffix(".txt").write_text("a test picture\n一张测试图片\n")
     (dataset / "broken.png").write_bytes((PICTURES / "rgb.png").read_bytes()[:60])
     (dataset / "broken.txt").write_text("half a picture\n")
+    (dataset / "notes.md").write_text("no part of the data\n")
+    (folder / "pictures/gone.png").symlink_to("nowhere")
     found = json.loads(run("data", "stats", folder / "pictures", "--json").stdout)
     assert found["captions_zh"] == 4, found
-    checked = json.loads(run("data", "check", folder / "pictures", "--json").stdout)
-    assert checked["whole"] == 4 and checked["skipped"]["count"] == 1, checked
-    assert "broken" in checked["skipped"]["first"][0]["name"], checked
+    done = run("data", "check", folder / "pictures", "--json")
+    checked = json.loads(done.stdout)
+    assert done.returncode == 2, "a script must see that something was left out"
+    assert checked["whole"] == 4 and checked["skipped"]["count"] == 2, checked
+    left_out = [skipped["name"] for skipped in checked["skipped"]["first"]]
+    assert left_out == ["gone.png", "inside/broken"], checked
+    assert checked["passed_over"] == {"md": 1} and checked["warnings"]["count"] == 0, checked
+    text = run("data", "check", folder / "pictures").stdout
+    assert text.startswith("4 pictures are whole, 2 left out\n") and "1 md" in text, text
     packed = run("data", "pack", folder / "pictures", "--out", folder / "shards", "-q")
     assert packed.returncode == 0 and list((folder / "shards").glob("*.tar")), packed
+    assert packed.stdout == f"4 pictures in 1 shard in {folder / 'shards'}\n", packed
+    assert "4 kept, 2 skipped" in packed.stderr, packed
+    assert run("data", "check", folder / "shards").returncode == 0
     again = json.loads(run("data", "stats", folder / "shards", "--json").stdout)
     assert again["pictures"] == 4 and again["captions_en"] == 4, again
     refused(2, "data", "stats", folder / "nothing here")
     refused(2, "data", "stats", folder / "pictures", "--part", "middle")
     refused(2, "data", "pack", folder / "pictures")
+
+
+def data_of_other_programs(folder):
+    """Folders as kohya's trainer and Hugging Face have them, and captions as Windows writes them."""
+    def picture(name):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PICTURES / "rgb.png", folder / name)
+
+    for i in range(3):
+        picture(f"kohya/10_red fox/{i}.png")
+        picture(f"hub/{i}.png")
+        picture(f"meta/{i}.png")
+    (folder / "kohya/10_red fox/0.caption").write_text("a fox")
+    (folder / "hub/metadata.jsonl").write_text(
+        "".join(json.dumps({"file_name": f"{i}.png", "text": f"fox {i}"}) + "\n" for i in range(3)))
+    (folder / "meta/meta_cap.json").write_text(
+        json.dumps({f"{i}.png": {"caption": "a fox", "tags": "fox, red"} for i in range(3)}))
+    picture("utf16/a.png")
+    (folder / "utf16/a.txt").write_bytes("a red fox\n红色的狐狸\n".encode("utf-16"))
+    for name, an_epoch, chinese in (("kohya", 30, 0), ("hub", 3, 0), ("meta", 3, 0), ("utf16", 1, 1)):
+        assert run("data", "check", folder / name).returncode == 0, name
+        found = json.loads(run("data", "stats", folder / name, "--json").stdout)
+        assert found["an_epoch"] == an_epoch and found["captions_zh"] == chinese, (name, found)
+    picture("gbk/a.png")
+    (folder / "gbk/a.txt").write_bytes("红色的狐狸".encode("gbk"))
+    done = run("data", "check", folder / "gbk")
+    assert done.returncode == 2 and "iconv -f GBK" in done.stderr, done
 
 
 def doctor_reports():
@@ -207,6 +245,8 @@ def main() -> int:
         inspect_is_quick(pathlib.Path(folder))
         inspect_tells_adapters_and_gaps(pathlib.Path(folder))
         data_of_ones_own(pathlib.Path(folder))
+    with tempfile.TemporaryDirectory() as folder:
+        data_of_other_programs(pathlib.Path(folder))
     print("command line in order")
     return 0
 

@@ -117,7 +117,7 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
 
   data::Report report;
   const std::vector<data::Item> items = data::open_dataset(args.data, report);
-  if (report.skipped > 0) std::cerr << report.text() << "\n";
+  if (!report.is_clean()) std::cerr << report.text() << "\n";
   const eval::FeatureSource source = eval::inception_features(args.inception);
 
   eval::Setting setting = setting_of(model, request);

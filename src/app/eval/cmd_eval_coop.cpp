@@ -219,7 +219,7 @@ int run_eval_coop(const EvalCoopArgs& said) {
   study::Drawer drawer(setup_of(args), args.keep);
   data::Report report;
   std::vector<data::Item> items = data::open_dataset(args.data, report);
-  if (report.skipped > 0) std::cerr << report.text() << "\n";
+  if (!report.is_clean()) std::cerr << report.text() << "\n";
   std::erase_if(items, [](const data::Item& i) { return i.concept_id.empty() || i.style.empty(); });
   const eval::Names concepts = eval::concepts_of(items);
   std::vector<study::Experiment> experiments;

@@ -365,7 +365,7 @@ int run_train_bridge(const TrainBridgeArgs& args) {
       PairMaker(a, b, std::move(pictures.held_out), options).plain(kHeldOut, report);
   if (judged.empty()) throw bad_input("--images", "pictures that can be read", report.text());
   const auto pairs = encode_pairs(maker, args, budget * kEncodingShare, report);
-  if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+  if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   const double encoding_seconds = seconds_since(start);
 
   const auto statistics = train::statistics_of(pairs);
