@@ -88,6 +88,8 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--prediction-type", args.prediction_type,
                   "What the network predicts: epsilon, v_prediction, sample or flow_prediction "
                   "(default: what the files say)");
+  cmd->add_option("--upscaler", args.upscaler,
+                  "An ESRGAN (RRDBNet) .safetensors, for --upscale and --hires-scale");
   cmd->add_option("--refiner", args.refiner, "SDXL's refiner, which draws the last steps");
   cmd->add_option("--refiner-start", args.refiner_start, "From this share of the schedule on")
       ->capture_default_str();
@@ -231,7 +233,8 @@ void add_data(CLI::App& app, DataArgs& args) {
   CLI::App* stats = action("stats", "Count pictures, concepts, captions and sizes");
   input(stats);
   stats->add_flag("--json", args.json, "Print JSON");
-  CLI::App* check = action("check", "Decode every picture and name those that cannot be read");
+  CLI::App* check =
+      action("check", "Decode every picture; exit code 2 if one is left out, which is named");
   input(check);
   check->add_flag("--json", args.json, "Print JSON");
   CLI::App* scenes = action("scenes", "Compose scenes of one to four cut-outs with exact captions");

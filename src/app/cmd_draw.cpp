@@ -50,6 +50,7 @@ pipeline::LoadOptions load_options(const DrawArgs& args, const std::string& prom
   if (!args.model.empty()) options.unet = args.unet;
   options.text_encoders = args.text_encoders;
   options.prediction_type = args.prediction_type;
+  options.upscaler = args.upscaler;
   options.refiner = args.refiner;
   options.refiner_start = args.refiner_start;
   if (args.experts_in_memory < 0) {
@@ -138,6 +139,10 @@ int run_draw(const DrawArgs& args) {
   }
   const pipeline::Request request = pipeline::resolved(asked, model.rules, fresh_seed());
 
+  if (!args.upscaler.empty() && request.upscale == 1.0 && request.hires_scale == 1.0) {
+    throw bad_input("--upscaler", "--upscale or --hires-scale with it", "neither",
+                    "for example --upscale " + std::to_string(model.upscaler->factor));
+  }
   if (args.output.plan) {
     const diffusion::Plan plan = pipeline::plan_of(model, request);
     std::cout << (args.output.json ? diffusion::to_json(plan, expert_names(model)) + "\n"

@@ -23,13 +23,13 @@ struct OutputArgs {
 };
 
 struct DrawArgs {
-  pipeline::RequestWords request;        // what is to be drawn, by fields of a request
-  std::string model;                     // folder or file; empty: the embedded model
-  std::vector<std::string> controlnets;  // files or folders
-  std::vector<std::string> loras;        // "FILE[:WEIGHT]"
-  std::string lora_dir;                  // where <lora:NAME:WEIGHT> in a prompt finds NAME
-  std::vector<std::string> embeddings;   // files of textual inversions
-  std::string vae, unet, refiner;        // files or folders
+  pipeline::RequestWords request;            // what is to be drawn, by fields of a request
+  std::string model;                         // folder or file; empty: the embedded model
+  std::vector<std::string> controlnets;      // files or folders
+  std::vector<std::string> loras;            // "FILE[:WEIGHT]"
+  std::string lora_dir;                      // where <lora:NAME:WEIGHT> in a prompt finds NAME
+  std::vector<std::string> embeddings;       // files of textual inversions
+  std::string vae, unet, refiner, upscaler;  // files or folders
   std::vector<std::string> text_encoders;
   std::string prediction_type;     // empty: as the files say
   double refiner_start = 0.8;      // share of the noise schedule

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "image/fit.h"
 
 namespace pangu::image {
 namespace {
@@ -20,10 +21,7 @@ Image cut_to(const Image& picture, int width, int height, Filter filter) {
   if (picture.empty() || width < 1 || height < 1) {
     throw Error(ErrorCode::kInternal, "cut of or to an empty picture");
   }
-  const int w = scaled(picture.height, width, height, picture.width);
-  const int h = scaled(picture.width, height, width, picture.height);
-  const Image part = crop(picture, (picture.width - w) / 2, (picture.height - h) / 2, w, h);
-  return resize(part, width, height, filter);
+  return fitted(picture, width, height, Fit::kCrop, filter);
 }
 
 std::pair<int, int> detect_size(int width, int height, int resolution) {

@@ -1,16 +1,15 @@
-// Finds the EXIF block of each format by walking over its segments or chunks, without decoding.
 #include "image/exif.h"
 
 #include <algorithm>
 #include <cstring>
-#include <string_view>
 #include <utility>
+
+#include "image/exif_text.h"
 
 namespace pangu::image {
 namespace {
 
 constexpr uint16_t kOrientationTag = 0x0112;
-constexpr std::string_view kExifMark("Exif\0\0", 6);  // in front of a JPEG's EXIF block
 
 // Big- or little-endian numbers at an offset; 0 beyond the end, which no tag means.
 struct TiffReader {
@@ -26,10 +25,6 @@ struct TiffReader {
     return value;
   }
 };
-
-bool begins_with(std::span<const uint8_t> bytes, std::string_view text) {
-  return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
-}
 
 int orientation_of_tiff(std::span<const uint8_t> tiff) {
   if (tiff.size() < 8) return 1;
@@ -48,18 +43,7 @@ int orientation_of_tiff(std::span<const uint8_t> tiff) {
 }  // namespace
 
 int orientation_of_jpeg(std::span<const uint8_t> file) {
-  size_t at = 2;
-  while (at + 4 <= file.size() && file[at] == 0xFF) {
-    const uint8_t marker = file[at + 1];
-    const size_t length = size_t{file[at + 2]} << 8 | file[at + 3];
-    if (marker == 0xDA || length < 2 || at + 2 + length > file.size()) return 1;
-    const auto body = file.subspan(at + 4, length - 2);
-    if (marker == 0xE1 && begins_with(body, kExifMark)) {
-      return orientation_of_tiff(body.subspan(kExifMark.size()));
-    }
-    at += 2 + length;
-  }
-  return 1;
+  return orientation_of_tiff(exif_of_jpeg(file));
 }
 
 int orientation_of_png(std::span<const uint8_t> file) {
@@ -68,7 +52,7 @@ int orientation_of_png(std::span<const uint8_t> file) {
   for (size_t at = 8; at + 12 <= file.size();) {
     const size_t length = reader.number(at, 4);
     if (length > file.size() - at - 12) return 1;
-    if (begins_with(file.subspan(at + 4), "eXIf")) {
+    if (std::memcmp(&file[at + 4], "eXIf", 4) == 0) {
       return orientation_of_tiff(file.subspan(at + 8, length));
     }
     at += 12 + length;
@@ -77,20 +61,7 @@ int orientation_of_png(std::span<const uint8_t> file) {
 }
 
 int orientation_of_webp(std::span<const uint8_t> file) {
-  // RIFF: a header of 12 bytes, then chunks of type, length and data, padded to even lengths.
-  const TiffReader reader{file, false};
-  for (size_t at = 12; at + 8 <= file.size();) {
-    const size_t length = reader.number(at + 4, 4);
-    if (length > file.size() - at - 8) return 1;
-    if (begins_with(file.subspan(at), "EXIF")) {
-      // Some programs keep the mark that only a JPEG needs.
-      const auto block = file.subspan(at + 8, length);
-      return orientation_of_tiff(begins_with(block, kExifMark) ? block.subspan(kExifMark.size())
-                                                               : block);
-    }
-    at += 8 + length + length % 2;
-  }
-  return 1;
+  return orientation_of_tiff(exif_of_webp(file));
 }
 
 Image upright(const Image& image, int orientation) {

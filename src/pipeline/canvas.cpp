@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "core/error.h"
+#include "image/mask.h"
 #include "image/resize.h"
 #include "nn/autoencoder/pixel_space.h"
 #include "pipeline/coop/bridges.h"
@@ -23,9 +24,8 @@ constexpr double kByte = 255.0;
 constexpr double kBlurRadiusSigmas = 3.7;
 
 image::Image of_size(const image::Image& picture, const Request& request, image::Filter filter) {
-  const image::Image opaque = image::composite_over(picture);
-  if (opaque.width == *request.width && opaque.height == *request.height) return opaque;
-  return image::resize(opaque, *request.width, *request.height, filter);
+  return image::fitted(image::composite_over(picture), *request.width, *request.height,
+                       image::fit_from(request.resize_mode), filter);
 }
 
 // Luma of ITU-R 601, as Pillow's "L": [1,1,H,W] in [0,1].
@@ -58,7 +58,8 @@ void add_mask(const Model& model, const Request& request, const Pictures& pictur
               const Watch& watch, Canvas& canvas_) {
   const int64_t h = *request.height / model.latents.downscale,
                 w = *request.width / model.latents.downscale;
-  const at::Tensor grey = grey_of(of_size(*pictures.mask, request, image::Filter::kBilinear));
+  const at::Tensor grey =
+      grey_of(of_size(image::mask_of(*pictures.mask), request, image::Filter::kBilinear));
   const at::Tensor hard = (grey >= 0.5).to(at::kFloat);
   const at::Tensor soft = blurred(hard, request.mask_blur);
   canvas_.hard_mask = at::upsample_nearest2d(hard, {h, w});
@@ -74,14 +75,29 @@ void add_mask(const Model& model, const Request& request, const Pictures& pictur
 // Lines on black at the request's size, [1,3,H,W]. Shrinking keeps them as bright as they were: a
 // line of one pixel is a line of one pixel.
 at::Tensor lines_of(const image::Image& picture, const Request& request) {
-  const at::Tensor lines = pixels_of(picture, 0.0, 1.0);
-  const int64_t height = *request.height, width = *request.width;
-  const double shrink = std::max({1.0, double(lines.size(2)) / static_cast<double>(height),
-                                  double(lines.size(3)) / static_cast<double>(width)});
-  return (resampled(lines, height, width, image::Filter::kBox) * shrink).clamp(0.0, 1.0);
+  const image::Image opaque = image::composite_over(picture);
+  const auto [from, to] =
+      image::placement_of(opaque.width, opaque.height, *request.width, *request.height,
+                          image::fit_from(request.resize_mode));
+  const double shrink =
+      std::max({1.0, double(from.height) / to.height, double(from.width) / to.width});
+  const at::Tensor lines = fitted_pixels(opaque, *request.height, *request.width,
+                                         image::fit_from(request.resize_mode), image::Filter::kBox);
+  return (lines * shrink).clamp(0.0, 1.0);
 }
 
 }  // namespace
+
+at::Tensor fitted_pixels(const image::Image& picture, int64_t height, int64_t width, image::Fit fit,
+                         image::Filter filter) {
+  const auto [from, to] = image::placement_of(
+      picture.width, picture.height, static_cast<int>(width), static_cast<int>(height), fit);
+  const at::Tensor part =
+      pixels_of(image::crop(picture, from.x, from.y, from.width, from.height), 0.0, 1.0);
+  const at::Tensor inner = resampled(part, to.height, to.width, filter);
+  return at::replication_pad2d(inner,
+                               {to.x, width - to.x - to.width, to.y, height - to.y - to.height});
+}
 
 std::pair<int, int> size_near(const image::Image& picture, const RequestRules& rules) {
   if (!rules.sizes.empty()) return nearest_size(picture.width, picture.height, rules);

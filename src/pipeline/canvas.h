@@ -8,13 +8,15 @@
 #include <vector>
 
 #include "diffusion/denoiser.h"
+#include "image/fit.h"
 #include "image/image.h"
 #include "pipeline/model.h"
 #include "pipeline/request.h"
 
 namespace pangu::pipeline {
 
-// The pixels behind the file names of a request, of any size: they are scaled to the request's.
+// The pixels behind the file names of a request, of any size: they are brought to the request's,
+// those of another shape as its resize_mode says. A mask may be an alpha channel (image/mask.h).
 struct Pictures {
   std::optional<image::Image> init, mask;
   std::vector<image::Image> controls;  // as many as the model has ControlNets
@@ -35,6 +37,11 @@ struct Canvas {
 // The picture's own width and height, made smaller where the model allows no such sides and brought
 // down to the multiples that it does; of a model with a list of sizes the nearest of that.
 std::pair<int, int> size_near(const image::Image& picture, const RequestRules& rules);
+
+// A picture brought to a size: [1,3,height,width] in [0,1]. As image::fitted, without rounding to
+// bytes. REQUIRES: an RGB picture.
+at::Tensor fitted_pixels(const image::Image& picture, int64_t height, int64_t width, image::Fit fit,
+                         image::Filter filter);
 
 // What an image-variation model reads, [1,3,H,W] in [0,1]; undefined for others. Error kBadInput if
 // one is missing or given in vain.

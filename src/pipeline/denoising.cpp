@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "diffusion/consistency.h"
 #include "diffusion/guidance.h"
+#include "pipeline/upscaler.h"
 #include "tensors/pictures.h"
 #include "text/prompt.h"
 #include "text/prompt_schedule.h"
@@ -305,6 +306,11 @@ void decode_all(const Job& job, const at::Tensor& latents, const TakePicture& ta
                                                               : tensors::Levels::kRounded);
     if (job.canvas.mask.defined() && job.request.composite) {
       picture = composited(picture, job.canvas);
+    }
+    if (job.request.upscale > 1.0) {
+      picture = job.timed("upscale", [&] {
+        return enlarged(picture, job.request.upscale, job.model.upscaler, watch);
+      });
     }
     take(std::move(picture));
   }

@@ -7,6 +7,7 @@
 
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
+#include "pipeline/coop/hires.h"
 #include "pipeline/denoising.h"
 
 namespace pangu::pipeline {
@@ -105,6 +106,7 @@ diffusion::Plan plan_of(const Model& model, const Request& request) {
 }
 
 Batch batch_of(const Model& model, const Request& request, int index) {
+  if (request.hires_scale > 1.0) return {index, 1};
   const int64_t h = *request.height / model.latents.downscale,
                 w = *request.width / model.latents.downscale;
   const int64_t rows = 2 + static_cast<int64_t>(request.styles.size());  // of guidance
@@ -117,6 +119,9 @@ Batch batch_of(const Model& model, const Request& request, int index) {
 Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
              const Pictures& pictures) {
   validate(request, model.rules);
+  if (request.hires_scale > 1.0) {
+    return draw(hires_of(model, request, pictures, hooks.watch), hooks);
+  }
   const at::NoGradGuard no_grad;
   return drawn([&](Drawing& drawing) {
     Stopwatch timed(drawing.timings, hooks.watch);

@@ -41,6 +41,7 @@ size_t std::hash<pangu::pipeline::LoadOptions>::operator()(
   add(options.unet);
   for (const auto& file : options.text_encoders) add(file);
   add(options.prediction_type);
+  add(options.upscaler);
   add(options.refiner);
   add(options.refiner_start);
   add(options.experts_in_memory);

@@ -37,6 +37,7 @@ struct LoadOptions {
   // What the network predicts ("epsilon", "v_prediction", ...), over what the files say; empty:
   // what they say.
   std::string prediction_type;
+  std::string upscaler;          // an ESRGAN for Request::upscale and hires_scale
   std::string refiner;           // SDXL's second expert ...
   double refiner_start = 0.8;    // ... from this share of the noise schedule on
   size_t experts_in_memory = 0;  // at most so many at once; 0: all

@@ -16,7 +16,7 @@ TEST_CASE("load options are equal, and hash equally, when every field is") {
   std::unordered_set<LoadOptions> known = {options};
   CHECK(known.count(same) == 1);
 
-  std::vector<LoadOptions> others(12, options);
+  std::vector<LoadOptions> others(13, options);
   others[0].device = "cuda";
   others[1].dtype = "f32";
   others[2].loras[0].weight = 0.25;
@@ -29,6 +29,7 @@ TEST_CASE("load options are equal, and hash equally, when every field is") {
   others[9].experts_in_memory = 1;
   others[10].vae_tile = 512;
   others[11].tokenizers = "vocabularies";
+  others[12].upscaler = "upscaler";
   for (const LoadOptions& other : others) {
     CHECK(!(other == options));
     known.insert(other);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -131,6 +132,14 @@ struct LatentCodec {
   std::function<Posterior(const at::Tensor& pixels, const Watch&)> encode;
 };
 
+// Enlarges pictures, as an ESRGAN does.
+struct Upscaler {
+  std::string name;
+  int factor = 1;
+  // pixels: [B,3,H,W] f32 in [0,1] -> [B,3,H*factor,W*factor], about [0,1].
+  std::function<at::Tensor(const at::Tensor& pixels, const Watch&)> enlarge;
+};
+
 // In what a released model differs from all others.
 struct Quirks {
   bool lag_switch = false;        // diffusion::make_plan
@@ -160,6 +169,7 @@ struct Model {
   std::map<std::string, std::map<std::string, std::string>> styles;
   Denoising denoising;
   LatentCodec latents;
+  std::optional<Upscaler> upscaler;  // of Request::upscale and hires_scale; none: Lanczos
   Quirks quirks;
   Cost cost;
 };

@@ -39,6 +39,13 @@ nlohmann::json json_of_png(const std::string& path) {
   return JsonReader(what, parse_json(found->second, what)).json();
 }
 
+// What was meant where a key is missing, because the program had no such key when it drew: pictures
+// of another shape were stretched.
+nlohmann::json with_old_defaults(nlohmann::json request) {
+  if (request.is_object() && !request.contains("resize_mode")) request["resize_mode"] = "stretch";
+  return request;
+}
+
 }  // namespace
 
 std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index) {
@@ -75,7 +82,7 @@ Request request_of_png(const std::string& path) {
     throw bad_input("'" + path + "'", "a request", recipe ? "a recipe of several models" : "none",
                     recipe ? "pangu-draw coop --from repeats it" : "");
   }
-  return request_from_json(json["request"]);
+  return request_from_json(with_old_defaults(json["request"]));
 }
 
 Recipe recipe_of_png(const std::string& path) {
@@ -85,7 +92,7 @@ Recipe recipe_of_png(const std::string& path) {
     throw bad_input("'" + path + "'", "a recipe", request ? "a request of one model" : "none",
                     request ? "pangu-draw draw --from repeats it" : "");
   }
-  return recipe_from_json(json["recipe"]);
+  return recipe_from_json(with_old_defaults(json["recipe"]));
 }
 
 std::optional<std::string> vae_dtype_of_png(const std::string& path) {

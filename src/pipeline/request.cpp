@@ -13,10 +13,12 @@
 #include "core/utf8.h"
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
+#include "image/fit.h"
 
 namespace pangu::pipeline {
 namespace {
 
+constexpr double kMaxEnlargement = 8.0;
 constexpr double kMaxScale = 100.0;
 constexpr size_t kMaxStyles = 8;
 constexpr int kMaxClipSkip = 12;
@@ -146,6 +148,10 @@ void validate(const Request& request, const RequestRules& rules) {
   diffusion::noise_kind_from(said(request.noise, "noise"));
   check_whole("count", request.count, 1, kMaxCount);
   check_whole("clip skip", request.clip_skip, 1, kMaxClipSkip);
+  image::fit_from(request.resize_mode);
+  check_range("upscale", request.upscale, 1.0, kMaxEnlargement);
+  check_range("hires_scale", request.hires_scale, 1.0, kMaxEnlargement, "1 is without");
+  check_range("hires_strength", request.hires_strength, 0.0, 1.0);
   check_whole("mask blur", request.mask_blur, 0, kMaxMaskBlur);
   if (!request.mask_image.empty() && request.init_image.empty()) {
     throw bad_input("mask", "a picture to keep the rest of (init image)", "none");

@@ -55,6 +55,12 @@ struct Request {
   std::optional<double> strength;    // of the noise put on init_image; share of the steps
   int mask_blur = 4;                 // pixels, standard deviation of the mask's soft edge
   bool composite = true;             // outside the mask the pixels of init_image themselves
+  std::string resize_mode = "crop";  // of pictures of another shape: image::fit_from
+  double upscale = 1.0;              // of the finished picture, by the model's upscaler or Lanczos
+  // Above 1 the picture is drawn in two sizes, width x height and this many times that (hires.h);
+  // the second draws this share of the steps.
+  double hires_scale = 1.0;
+  double hires_strength = 0.7;
   std::vector<ControlUse> controls;  // one for each ControlNet loaded with the model
 
   bool operator==(const Request&) const = default;

@@ -27,6 +27,7 @@ struct TrainConfig {
   int64_t min_image_size = 0;
   bool enable_bucket = false;
   int64_t bucket_reso_steps = 64;
+  bool alpha_mask = false;
   int64_t scene_count = 0;
   double background_probability = 0.2;
   int64_t latent_crop = 0;
@@ -100,6 +101,8 @@ struct TrainConfig {
     v("min_image_size", min_image_size, "leave out pictures with a shorter side", Limits{0, 65536});
     v("enable_bucket", enable_bucket, "keep aspect ratios, batches of equal shape");
     v("bucket_reso_steps", bucket_reso_steps, "bucket sides are multiples of this", Limits{8, 512});
+    v("alpha_mask", alpha_mask,
+      "transparency says where the loss of a picture counts, instead of making it a cut-out");
     v("scene_count", scene_count, "composed scenes added to the pictures", Limits{0, 1e7});
     v("background_probability", background_probability, "cut-outs put on a colour instead of white",
       Limits{0, 1});

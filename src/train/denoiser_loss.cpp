@@ -44,17 +44,25 @@ struct DenoiserLoss {
   BatchOrder order;
   uint64_t seed;
 
-  // A crop, or the whole picture at the crop's size. [C,s,s]
-  at::Tensor view_of(const LatentItem& item, Rng& rng) const {
+  struct View {
+    at::Tensor latent;  // [C,s,s]
+    at::Tensor mask;    // [1,s,s], or undefined
+  };
+
+  // A crop, or the whole picture at the crop's size.
+  View view_of(const LatentItem& item, Rng& rng) const {
     const int64_t side = config.latent_crop;
-    if (side == 0) return item.latent;
+    if (side == 0) return {item.latent, item.mask};
     if (item.small_latent.defined() && rng.uniform() < config.latent_downscale_probability) {
-      return item.small_latent;
+      return {item.small_latent, item.small_mask};
     }
     const int64_t h = item.latent.size(1), w = item.latent.size(2);
     const int64_t y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
     const int64_t x = static_cast<int64_t>(rng.below(static_cast<uint64_t>(w - side + 1)));
-    return item.latent.slice(1, y, y + side).slice(2, x, x + side);
+    const auto cut = [&](const at::Tensor& whole) {
+      return whole.defined() ? whole.slice(1, y, y + side).slice(2, x, x + side) : whole;
+    };
+    return {cut(item.latent), cut(item.mask)};
   }
 
   int64_t caption_of(const LatentItem& item, Rng& rng) const {
@@ -77,14 +85,18 @@ struct DenoiserLoss {
 
   at::Tensor operator()(const Slice& slice) {
     const std::vector<int64_t> batch = order.at(slice.batch);
-    std::vector<at::Tensor> latents, noises, offsets, controls, pictures;
+    std::vector<at::Tensor> latents, masks, noises, offsets, controls, pictures;
     std::vector<int64_t> captions, times;
     std::vector<uint8_t> kept;
+    bool masked = false;
     for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
       const uint64_t sample = static_cast<uint64_t>(slice.batch * config.train_batch_size + i);
       const LatentItem& item = set->items[static_cast<size_t>(batch[static_cast<size_t>(i)])];
       Rng rng(seed, kChoiceStream + sample);
-      latents.push_back(view_of(item, rng));
+      const View view = view_of(item, rng);
+      latents.push_back(view.latent);
+      masked = masked || view.mask.defined();
+      masks.push_back(view.mask.defined() ? view.mask : at::ones_like(view.latent.slice(0, 0, 1)));
       if (item.picture.defined()) {
         kept.push_back(rng.uniform() >= config.caption_dropout_rate);
         pictures.push_back(cropped(item.picture, rng));
@@ -116,12 +128,18 @@ struct DenoiserLoss {
     at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule).to(dtype);
     if (!controls.empty()) input = at::cat({input, at::stack(controls).to(device, dtype)}, 1);
     input = input.contiguous(at::MemoryFormat::ChannelsLast);
-    const at::Tensor prediction = replicas[static_cast<size_t>(slice.replica)](
-        input, t.to(device, at::kFloat), context.to(device, dtype), mask.to(device));
-    const at::Tensor wanted =
-        diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
-    return diffusion::loss_per_sample(prediction.to(at::kFloat), wanted, t, schedule, loss_config)
-        .sum();
+    at::Tensor prediction =
+        replicas[static_cast<size_t>(slice.replica)](input, t.to(device, at::kFloat),
+                                                     context.to(device, dtype), mask.to(device))
+            .to(at::kFloat);
+    at::Tensor wanted = diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
+    if (masked) {
+      // m (p - w)^2 is the square of sqrt(m) p - sqrt(m) w.
+      const at::Tensor root = at::stack(masks).to(device, at::kFloat).sqrt();
+      prediction = prediction * root;
+      wanted = wanted * root;
+    }
+    return diffusion::loss_per_sample(prediction, wanted, t, schedule, loss_config).sum();
   }
 };
 

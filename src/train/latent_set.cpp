@@ -55,7 +55,8 @@ BatchOrder::BatchOrder(const LatentSet& set, int64_t batch_size, uint64_t seed)
     : batch_size_(batch_size), seed_(seed) {
   std::map<std::vector<int64_t>, std::vector<int64_t>> by_shape;
   for (size_t i = 0; i < set.items.size(); ++i) {
-    by_shape[set.items[i].latent.sizes().vec()].push_back(static_cast<int64_t>(i));
+    std::vector<int64_t>& same = by_shape[set.items[i].latent.sizes().vec()];
+    same.insert(same.end(), static_cast<size_t>(set.items[i].repeats), static_cast<int64_t>(i));
   }
   for (auto& [shape, items] : by_shape) {
     batches_per_epoch_ += std::max<int64_t>(1, static_cast<int64_t>(items.size()) / batch_size);

@@ -21,11 +21,13 @@ struct CaptionStates {
 
 // One picture: its latents (scaled, as a denoiser sees them) and its captions by language.
 struct LatentItem {
-  at::Tensor latent;        // [C,h,w] bf16
-  at::Tensor small_latent;  // the whole picture at the crop's size [C,s,s], or undefined
+  at::Tensor latent;            // [C,h,w] bf16
+  at::Tensor small_latent;      // the whole picture at the crop's size [C,s,s], or undefined
+  at::Tensor mask, small_mask;  // [1,h,w] bf16 in [0,1], how much their losses count; or undefined
   std::vector<std::vector<int32_t>> captions;  // [language][i], indices into CaptionStates
   at::Tensor control;  // [E,h,w] bf16, of a denoiser with control channels, or undefined
   at::Tensor picture;  // [3,S,S] bf16, what an image encoder sees of it, or undefined
+  int repeats = 1;     // how often an epoch shows it
 };
 
 struct LatentSet {
@@ -52,8 +54,9 @@ class TensorCache {
   bool changed_ = false;
 };
 
-// Batches of items whose latents have one shape; a new shuffle every epoch, a pure function of
-// (seed, epoch). Every epoch has the same number of batches; what does not fill a batch sits out.
+// Batches of items whose latents have one shape, each item as often as it repeats; a new shuffle
+// every epoch, a pure function of (seed, epoch). Every epoch has the same number of batches; what
+// does not fill a batch sits out.
 class BatchOrder {
  public:
   // Error kBadInput if no shape has at least one item; a shape with fewer items than batch_size

@@ -277,6 +277,21 @@ TEST_CASE("batches hold one shape and an epoch every full batch of items once") 
   CHECK(order.at(5) == again);
 }
 
+TEST_CASE("an epoch shows an item as often as it repeats") {
+  LatentSet set;
+  for (int i = 0; i < 3; ++i) {
+    set.items.emplace_back().latent = torch::zeros({1, 4, 4});
+    set.items.back().repeats = i + 1;
+  }
+  BatchOrder order(set, 2, 1);
+  REQUIRE(order.batches_per_epoch() == 3);
+  std::vector<int> seen(3);
+  for (int64_t b = 0; b < 3; ++b) {
+    for (const int64_t i : order.at(b)) ++seen[static_cast<size_t>(i)];
+  }
+  CHECK(seen == std::vector<int>{1, 2, 3});
+}
+
 TEST_CASE("a tensor cache gives back what was put and forgets what another maker made") {
   TestFolder folder;
   const at::Tensor t = torch::randn({3, 2}).to(at::kBFloat16);

@@ -14,6 +14,7 @@
 #include "data/buckets.h"
 #include "data/scenes.h"
 #include "image/canny.h"
+#include "image/mask.h"
 #include "io/file_hash.h"
 #include "io/json_file.h"
 #include "nn/autoencoder/pixel_space.h"
@@ -129,6 +130,8 @@ struct Job {
   std::function<image::Image()> draw;
   int width = 0, height = 0;  // of the latent's picture
   std::vector<std::vector<int32_t>> captions;
+  int repeats = 1;
+  bool masked = false;  // its alpha channel is a mask of the loss
 };
 
 // Shapes that scenes are composed in, in turn: mostly square.
@@ -172,7 +175,9 @@ std::vector<Job> make_jobs(const train::TrainConfig& config, const TrainingData&
                     },
                     b.width,
                     b.height,
-                    {numbers(item.captions_en), numbers(item.captions_zh)}});
+                    {numbers(item.captions_en), numbers(item.captions_zh)},
+                    item.repeats,
+                    config.alpha_mask && item.has_alpha});
   }
   const std::vector<data::Bucket> shapes = scene_shapes(config);
   const std::string scene_mark = data.index_hash + " ";  // scenes depend on all the items
@@ -234,6 +239,16 @@ class EncodeQueue {
   std::map<std::pair<int, int>, Pending> pending_;
 };
 
+// How opaque each latent pixel's part of a picture is, [1,h,w] bf16.
+at::Tensor loss_mask(const image::Image& picture, const data::Bucket& size, int64_t downscale) {
+  const image::Image grey = image::alpha_of(picture);
+  const at::Tensor pixels =
+      tensors::pixels_of(data::render_picture(grey, size.width, size.height), 0.0, 1.0);
+  return at::adaptive_avg_pool2d(pixels.slice(1, 0, 1),
+                                 {size.height / downscale, size.width / downscale})[0]
+      .to(at::kBFloat16);
+}
+
 // Nothing if stopped.
 std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainConfig& config,
                                                            const pipeline::LatentCodec& codec,
@@ -242,8 +257,10 @@ std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainCon
                                                            const Stop& stop, ProgressBar* bar) {
   const int small = static_cast<int>(config.latent_crop * codec.downscale);
   const auto key_of = [](const Job& job, int width, int height) {
-    return std::to_string(width) + "x" + std::to_string(height) + " " + job.key;
+    return std::to_string(width) + "x" + std::to_string(height) + " " + job.key +
+           (job.masked ? " without alpha" : "");
   };
+  const auto mask_key = [](const std::string& key) { return key + ", mask"; };
   EncodeQueue queue(codec, cache);
   int64_t done = 0;
   for (const Job& job : jobs) {
@@ -261,9 +278,14 @@ std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainCon
       }
       if (!drawn) picture = job.draw();
       drawn = true;
-      if (!picture.empty()) {
+      if (picture.empty()) continue;
+      if (!job.masked) {
         queue.add(key, data::render_picture(picture, size.width, size.height));
+        continue;
       }
+      const image::Image opaque = image::without_alpha(picture);
+      queue.add(key, data::render_picture(opaque, size.width, size.height));
+      cache.put(mask_key(key), loss_mask(picture, size, codec.downscale));
     }
     ++done;
     if (bar && drawn) {
@@ -279,7 +301,12 @@ std::optional<std::vector<train::LatentItem>> latent_items(const train::TrainCon
     train::LatentItem& item = items.emplace_back();
     item.latent = latent;
     if (small > 0) item.small_latent = cache.find(key_of(job, small, small));
+    if (job.masked) {
+      item.mask = cache.find(mask_key(key_of(job, job.width, job.height)));
+      if (small > 0) item.small_mask = cache.find(mask_key(key_of(job, small, small)));
+    }
     item.captions = job.captions;
+    item.repeats = job.repeats;
   }
   return items;
 }
@@ -362,7 +389,7 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
   }
   train::TensorCache latents(config.cache_dir + "/latents.safetensors", codec.space.text());
   auto latent_list = latent_items(config, codec, jobs, latents, stop, bar("latents").get());
-  if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+  if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (!latent_list) return nullptr;
   set->items = std::move(*latent_list);
   if (!config.control.empty()) add_controls(codec, *set);

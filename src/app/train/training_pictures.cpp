@@ -57,7 +57,7 @@ TrainingData training_data(const train::TrainConfig& config) {
       if (data::passes(item, filter)) items.push_back(std::move(item));
     }
   }
-  if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+  if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (items.empty()) {
     throw bad_input("train_data_dir", "at least one picture of part '" + config.data_part + "'",
                     "none", "`pangu-draw data stats FOLDER` counts what a folder holds");
@@ -76,10 +76,11 @@ std::vector<at::Tensor> load_training_pictures(const TrainingData& data, int64_t
   for (const data::Item& item : data.items) {
     if (stop && stop()) return {};
     if (const auto picture = data::try_load_image(item, report)) {
-      pictures.push_back(fit(*picture, static_cast<int>(side_px)));
+      const at::Tensor fitted = fit(*picture, static_cast<int>(side_px));
+      pictures.insert(pictures.end(), static_cast<size_t>(item.repeats), fitted);
     }
   }
-  if (report.skipped > 0) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+  if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (pictures.empty()) throw bad_input("train_data_dir", "at least one readable picture", "none");
   return pictures;
 }

@@ -8,10 +8,11 @@
 #include <unordered_map>
 
 #include "core/error.h"
+#include "core/message.h"
 #include "diffusion/samplers/samplers.h"
+#include "image/mask.h"
 #include "pipeline/canvas.h"
 #include "pipeline/latent_space.h"
-#include "tensors/pictures.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -20,8 +21,6 @@ using nlohmann::json;
 
 // How far from its default area a model is trusted to draw at another's size.
 constexpr double kTrustedArea = 2.0;
-// Shapes of masks may differ from the picture's by rounding.
-constexpr double kShapeTolerance = 0.02;
 
 // A model of the recipe, loaded once for all stages.
 struct Loaded {
@@ -175,18 +174,11 @@ at::Tensor mask_of(const Loaded& member, const CoopSetup& setup, const Request& 
                    const Model& hub) {
   if (member.spec->mask.empty()) return {};
   const image::Image picture =
-      naming(member, [&] { return image::composite_over(setup.read_picture(member.spec->mask)); });
-  const int width = *hub_request.width, height = *hub_request.height;
-  const double shape = double(picture.width) * height / (double(picture.height) * width);
-  if (std::abs(shape - 1.0) > kShapeTolerance) {
-    throw bad_input(
-        called(member) + ", mask",
-        "the shape of the picture, " + std::to_string(width) + "x" + std::to_string(height),
-        std::to_string(picture.width) + "x" + std::to_string(picture.height));
-  }
-  const at::Tensor grey = tensors::pixels_of(picture, 0.0, 1.0).mean(1, /*keepdim=*/true);
-  return resampled(grey, height / hub.latents.downscale, width / hub.latents.downscale,
-                   image::Filter::kBox)
+      naming(member, [&] { return image::mask_of(setup.read_picture(member.spec->mask)); });
+  return fitted_pixels(picture, *hub_request.height / hub.latents.downscale,
+                       *hub_request.width / hub.latents.downscale,
+                       image::fit_from(hub_request.resize_mode), image::Filter::kBox)
+      .mean(1, /*keepdim=*/true)
       .clamp(0, 1);
 }
 
@@ -441,6 +433,11 @@ CoopStage stage_of(const StageSpec& spec, size_t number, const Cooperation& coop
 }  // namespace
 
 Cooperation assemble(const Recipe& recipe, const CoopSetup& setup) {
+  if (recipe.request.hires_scale > 1.0) {
+    throw bad_input("recipe, key 'hires_scale'", "none with several models",
+                    number_text(recipe.request.hires_scale),
+                    "[[stage]] tables draw from low to high resolution");
+  }
   const std::vector<Loaded> members = load_members(recipe, setup);
   const auto hub =
       std::find_if(members.begin(), members.end(), [](const Loaded& m) { return m.spec->hub; });

@@ -116,6 +116,7 @@ MemberSpec member_from(const json& table, size_t number) {
   keys.read("unet", m.load.unet);
   keys.read("text_encoder", m.load.text_encoders);
   keys.read("prediction_type", m.load.prediction_type);
+  keys.read("upscaler", m.load.upscaler);
   keys.read("refiner", m.load.refiner);
   keys.read("refiner_start", m.load.refiner_start, 0.0, 1.0);
   m.request = rest_as_request(keys);
@@ -150,6 +151,7 @@ json to_json(const MemberSpec& m) {
   say("unet", m.load.unet);
   say("text_encoder", m.load.text_encoders);
   say("prediction_type", m.load.prediction_type);
+  say("upscaler", m.load.upscaler);
   say("refiner", m.load.refiner);
   if (!m.load.refiner.empty()) table["refiner_start"] = m.load.refiner_start;
   for (const LoraUse& use : m.load.loras) {
@@ -221,9 +223,9 @@ void check_members(const Recipe& recipe) {
 
 // Keys of members and of control pictures whose values are paths; those of a request say it in
 // their list.
-const std::set<std::string> kPathKeys = {"model",        "mask",    "controlnet", "lora",
-                                         "embedding",    "vae",     "tiny_vae",   "unet",
-                                         "text_encoder", "refiner", "bridges",    "image"};
+const std::set<std::string> kPathKeys = {
+    "model", "mask",         "controlnet", "lora",     "embedding", "vae",  "tiny_vae",
+    "unet",  "text_encoder", "refiner",    "upscaler", "bridges",   "image"};
 
 bool names_a_path(const std::string& key) {
   const RequestField* field = find_request_field(key);

@@ -20,6 +20,7 @@
 #include "pipeline/families/text_sides.h"
 #include "pipeline/families/unet_denoiser.h"
 #include "pipeline/model.h"
+#include "pipeline/upscaler.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -282,6 +283,7 @@ Model load_model(const std::string& path, const LoadOptions& options, const Watc
   add_experts(m.denoising, experts, options.experts_in_memory);
   add_controls(m.denoising, loading);
   check_controls(m);
+  if (!options.upscaler.empty()) m.upscaler = open_upscaler(options.upscaler, options);
   return m;
 }
 
