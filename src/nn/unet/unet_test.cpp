@@ -176,6 +176,26 @@ TEST_CASE("prepared conditions of another network or batch are refused") {
   CHECK(refused({}, in.x));
 }
 
+TEST_CASE("a network with time_cond_proj_dim reads the guidance scale, and needs it") {
+  const at::NoGradGuard no_grad;
+  UNetConfig config = tiny();
+  config.time_cond_proj_dim = 24;
+  CHECK(unet_config_from_json(to_json(config)) == config);
+  UNet2DConditionModel unet(config);
+  CHECK(unet.named_parameters().contains("time_embedding.cond_proj.weight"));
+  CHECK(!unet.named_parameters().contains("time_embedding.cond_proj.bias"));
+  const Inputs in = inputs(2, 8, 8, config);
+  const auto with_scale = [&](double scale) {
+    UNetExtras extras;
+    extras.guidance = at::full({2}, scale);
+    const at::Tensor whole = unet.forward(in.x, in.t, in.context, extras);
+    CHECK(at::equal(whole, unet.forward(in.x, in.t, unet.prepare(in.context, extras))));
+    return whole;
+  };
+  CHECK(!at::allclose(with_scale(1.5), with_scale(7.5)));
+  CHECK_THROWS_WITH_AS(unet.forward(in.x, in.t, in.context), doctest::Contains("guidance"), Error);
+}
+
 TEST_CASE("zero_init_output makes a fresh model predict zero") {
   const at::NoGradGuard no_grad;
   UNet2DConditionModel unet(tiny());
