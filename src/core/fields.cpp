@@ -17,6 +17,7 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <set>
@@ -24,27 +25,13 @@
 
 #include "core/error.h"
 #include "core/message.h"
+#include "core/nearest.h"
 #include "core/toml_text.h"
 
 namespace pangu {
 namespace {
 
 constexpr size_t kMaxTomlBytes = 1 << 20;
-
-size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t up = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1])});
-      diagonal = up;
-    }
-  }
-  return row[b.size()];
-}
 
 // A table nested without bound would overflow the parser's stack; ours are flat.
 void check_nesting(std::string_view text, const std::string& name) {
@@ -74,8 +61,11 @@ toml::table parse_toml(std::string_view text, const std::string& name) {
 std::string read_toml_text(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   if (!file) {
-    throw bad_input("configuration file", "a readable TOML file", "'" + path + "'",
-                    "configs/ has examples");
+    std::error_code unreadable;
+    const bool is_there = std::filesystem::exists(path, unreadable);
+    throw bad_input("TOML file", "one that can be read",
+                    (is_there ? "'" : "nothing at '") + path + "'",
+                    "configs/ and examples/ have some");
   }
   std::string text(kMaxTomlBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
@@ -242,15 +232,9 @@ void TomlReader::finish() const {
   for (const auto& [key, node] : state_->table) {
     const std::string name(key.str());
     if (state_->known.count(name)) continue;
-    std::string nearest;
-    size_t best = name.size() / 2 + 1;
-    for (const std::string& known : state_->known) {
-      const size_t distance = edit_distance(name, known);
-      if (distance < best) best = distance, nearest = known;
-    }
-    throw bad_input(
-        state_->where(name) + ": unknown key", "", "",
-        nearest.empty() ? "docs/training.md lists the keys" : "did you mean '" + nearest + "'?");
+    const std::string hint = did_you_mean(name, {state_->known.begin(), state_->known.end()});
+    throw bad_input(state_->where(name) + ": unknown key", "", "",
+                    hint.empty() ? "docs/training.md lists the keys" : hint);
   }
 }
 

@@ -70,7 +70,10 @@ struct SigmaRange {
 
 // A rule that places noise levels: an entry of the table.
 struct SigmaRule {
-  std::string name;     // as web UIs and configs say it
+  std::string name;  // of flags and files
+  // What others call it, as Sampler::web_name and other_names.
+  std::string web_name = {};
+  std::vector<std::string> other_names = {};
   std::string summary;  // for people
   // The levels above the end, falling, one a step.
   SigmaList (*levels)(const SigmaRange&) = nullptr;

@@ -101,12 +101,20 @@ const std::vector<Sampler>& samplers() {
   using enum TimestepRule;
   static const std::vector<Sampler> all = [] {
     std::vector<Sampler> table = {
-        {.name = "euler", .summary = "first order, deterministic", .run = sample_euler},
+        {.name = "euler",
+         .web_name = "Euler",
+         .other_names = {"EulerDiscreteScheduler"},
+         .summary = "first order, deterministic",
+         .run = sample_euler},
         {.name = "heun",
+         .web_name = "Heun",
+         .other_names = {"HeunDiscreteScheduler"},
          .summary = "second order, two network calls a step",
          .run = sample_heun,
          .calls_per_step = 2},
         {.name = "dpm2",
+         .web_name = "DPM2",
+         .other_names = {"dpm_2", "KDPM2DiscreteScheduler"},
          .summary = "second order by the geometric middle, two network calls a step",
          .run = sample_dpm2,
          .calls_per_step = 2},

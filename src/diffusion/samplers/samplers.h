@@ -139,7 +139,11 @@ Latents sample_unipc(const Denoiser& D, Latents x, const SigmaList& sigmas,
 
 // An entry of the table: all that the program must know of a sampler beside its steps.
 struct Sampler {
-  std::string name;  // as web UIs and configs say it
+  std::string name;  // of flags and files
+  // What others call it, for named_sampler (sampler_names.h): A1111's web UI, empty if it has none;
+  // and ComfyUI, diffusers and others.
+  std::string web_name = {};
+  std::vector<std::string> other_names = {};
   std::string summary;
   Latents (*run)(const Denoiser&, Latents, const SigmaList&, const NoiseSource&, const OnStep&,
                  const SamplerOptions&) = nullptr;

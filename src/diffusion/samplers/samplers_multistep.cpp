@@ -194,6 +194,8 @@ std::vector<Sampler> steps::multistep_samplers() {
   using enum TimestepRule;
   return {
       {.name = "dpmpp_2m",
+       .web_name = "DPM++ 2M",
+       .other_names = {"DPMSolverMultistepScheduler"},
        .summary = "second order from the step before, one network call a step",
        .run = sample_dpmpp_2m,
        .timestep_rule = kDpmSolver},
@@ -201,10 +203,14 @@ std::vector<Sampler> steps::multistep_samplers() {
        .summary = "second order from the step before, exact in the exponential",
        .run = sample_res_multistep},
       {.name = "lms",
+       .web_name = "LMS",
+       .other_names = {"LMSDiscreteScheduler"},
        .summary = "fourth order from the slopes of the steps before",
        .run = sample_lms,
        .most_order = kMostLms},
       {.name = "unipc",
+       .web_name = "UniPC",
+       .other_names = {"uni_pc_bh2", "UniPCMultistepScheduler"},
        .summary = "second or third order predictor and corrector, one network call a step",
        .run = sample_unipc,
        .most_order = kMostUniPc,
