@@ -4,11 +4,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <sstream>
 #include <utility>
 
 #include "core/error.h"
+#include "core/file_options.h"
 #include "core/message.h"
+#include "core/nearest.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "diffusion/image_noise.h"
@@ -98,6 +99,23 @@ const T& said(const std::optional<T>& field, const char* name) {
   return *field;
 }
 
+// What belongs to a picture to start from, and to its mask.
+void check_start_picture(const Request& request) {
+  if (request.init_image.empty()) {
+    if (!request.mask_image.empty()) {
+      throw bad_input("mask", "a picture to keep the rest of (init image)", "none");
+    }
+    if (!request.strength) return;
+    throw bad_input("strength", "none, since there is no picture to start from",
+                    number_text(*request.strength), "--init-image names one");
+  }
+  const double strength = said(request.strength, "strength");
+  if (!(strength > 0.0 && strength <= 1.0)) {
+    throw bad_input("strength", "above 0 and at most 1", number_text(strength),
+                    "1 draws all anew, 0.3 changes little");
+  }
+}
+
 }  // namespace
 
 std::pair<int, int> nearest_size(int width, int height, const RequestRules& rules) {
@@ -153,15 +171,10 @@ void validate(const Request& request, const RequestRules& rules) {
   check_range("hires_scale", request.hires_scale, 1.0, kMaxEnlargement, "1 is without");
   check_range("hires_strength", request.hires_strength, 0.0, 1.0);
   check_whole("mask blur", request.mask_blur, 0, kMaxMaskBlur);
-  if (!request.mask_image.empty() && request.init_image.empty()) {
-    throw bad_input("mask", "a picture to keep the rest of (init image)", "none");
-  }
-  if (!request.init_image.empty()) {
-    const double strength = said(request.strength, "strength");
-    if (!(strength > 0.0 && strength <= 1.0)) {
-      throw bad_input("strength", "above 0 and at most 1", number_text(strength),
-                      "1 draws all anew, 0.3 changes little");
-    }
+  check_start_picture(request);
+  if (request.clip_skip != 1 && !rules.takes_clip_skip) {
+    throw bad_input("clip skip", "none, since the model does not read prompts by CLIP",
+                    std::to_string(request.clip_skip));
   }
   for (const ControlUse& use : request.controls) {
     check_range("control weight", use.weight, -kMaxScale, kMaxScale);
@@ -229,18 +242,20 @@ StyleUse style_use_from(const std::string& text) {
 }
 
 ControlUse control_use_from(const std::string& text) {
-  std::istringstream words(text);
+  const FileOptions said = file_options_from(text);
   ControlUse use;
-  std::getline(words, use.image, ',');
-  for (std::string word; std::getline(words, word, ',');) {
-    const size_t equals = word.find('=');
-    const std::string key = word.substr(0, equals);
-    if (equals == std::string::npos || (key != "weight" && key != "from" && key != "to")) {
-      throw bad_input("control picture", "FILE[,weight=W][,from=A][,to=B]", "'" + text + "'");
+  use.image = said.file;
+  if (has_lost_comma(said)) {
+    throw bad_input("control picture", "FILE[,weight=W][,from=A][,to=B]", "'" + text + "'");
+  }
+  for (const auto& [key, value] : said.options) {
+    if (key != "weight" && key != "from" && key != "to") {
+      throw bad_input("control picture", "FILE[,weight=W][,from=A][,to=B]", "'" + text + "'",
+                      did_you_mean(key, {"weight", "from", "to"}));
     }
     (key == "weight" ? use.weight
      : key == "from" ? use.from
-                     : use.to) = number_of("control picture, " + key, word.substr(equals + 1));
+                     : use.to) = number_of("control picture, " + key, value);
   }
   return use;
 }

@@ -52,7 +52,7 @@ struct Request {
   std::string init_image;            // image-to-image
   std::string image_prompt;          // what image-variation models read instead of the prompt
   std::string mask_image;            // white is drawn anew, black stays (needs init_image)
-  std::optional<double> strength;    // of the noise put on init_image; share of the steps
+  std::optional<double> strength;    // of the noise put on init_image, which it needs
   int mask_blur = 4;                 // pixels, standard deviation of the mask's soft edge
   bool composite = true;             // outside the mask the pixels of init_image themselves
   std::string resize_mode = "crop";  // of pictures of another shape: image::fit_from
@@ -77,6 +77,7 @@ struct RequestRules {
   // Width and height of a model that draws at these sizes only; empty: the three above decide.
   std::vector<std::pair<int, int>> sizes;
   int max_steps = 1000;
+  bool takes_clip_skip = true;  // it reads prompts by CLIP
 };
 
 inline constexpr int kMaxCount = 10000;
@@ -103,7 +104,8 @@ struct StyleUse {
 // "WORDS[:SCALE]": what stands behind the last colon is the scale if it is a number.
 StyleUse style_use_from(const std::string& text);
 
-// "FILE[,weight=W][,from=A][,to=B]". Error kBadInput for anything else.
+// "FILE[,weight=W][,from=A][,to=B]"; a FILE that is there may have commas in its name. Error
+// kBadInput for anything else.
 ControlUse control_use_from(const std::string& text);
 
 // One flat object, keys as the fields above; an infinite guidance_high and fields not said are

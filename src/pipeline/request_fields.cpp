@@ -10,7 +10,9 @@
 
 #include "core/error.h"
 #include "core/message.h"
+#include "core/nearest.h"
 #include "diffusion/image_noise.h"
+#include "diffusion/samplers/sampler_names.h"
 #include "diffusion/samplers/samplers.h"
 
 namespace pangu::pipeline {
@@ -31,7 +33,7 @@ Kind kind_of(const std::vector<ControlUse>&) {
 Kind kind_of(bool) { return {"", "true or false"}; }
 Kind kind_of(double) { return {"FLOAT", "a number"}; }
 Kind kind_of(int) { return {"INT", "a whole number"}; }
-Kind kind_of(uint64_t) { return {"INT", "a whole number of 0 or more"}; }
+Kind kind_of(uint64_t) { return {"INT", "a whole number of 0 or more, or -1 for any"}; }
 
 FieldWords words_of(const std::vector<std::string>&) { return FieldWords::kSeveral; }
 FieldWords words_of(const std::vector<ControlUse>&) { return FieldWords::kSeveral; }
@@ -135,7 +137,9 @@ T plain(const std::optional<T>&) {
 // What else a field says beside its key and its kind.
 struct Told {
   std::string flag = {};
+  std::vector<std::string> also = {};
   std::string help = {};
+  std::string usual = {};
   bool of_all = false;
   bool is_path = false;
 };
@@ -143,9 +147,15 @@ struct Told {
 template <class T>
 RequestField field(const std::string& key, T Request::* member, Told told) {
   const auto usual = plain(Request().*member);
-  RequestField f{
-      key,          told.flag, told.help, kind_of(usual).type, words_of(usual), told.of_all,
-      told.is_path, {},        {}};
+  RequestField f{.key = key,
+                 .flag = told.flag,
+                 .also = told.also,
+                 .help = told.help,
+                 .type = kind_of(usual).type,
+                 .words = words_of(usual),
+                 .usual = told.usual,
+                 .of_all = told.of_all,
+                 .is_path = told.is_path};
   f.parsed = [key, usual](const std::vector<std::string>& words) {
     return parsed(words, usual, key);
   };
@@ -168,8 +178,12 @@ RequestField field(const std::string& key, T Request::* member, Told told) {
 }
 
 RequestField size_field() {
-  RequestField f{"size", "--size", "WIDTHxHEIGHT in pixels, or one number for a square", "TEXT",
-                 FieldWords::kOne};
+  RequestField f{.key = "size",
+                 .flag = "--size",
+                 .help = "WIDTHxHEIGHT in pixels, or one number for a square",
+                 .type = "TEXT",
+                 .words = FieldWords::kOne,
+                 .usual = "the model's"};
   f.parsed = [](const std::vector<std::string>& words) { return json(words.back()); };
   f.read = [](const json& value, Request& request) {
     if (!value.is_string()) {
@@ -182,10 +196,13 @@ RequestField size_field() {
 
 // Control pictures as a person writes them; "controls" is how a PNG keeps them.
 RequestField control_image_field() {
-  RequestField f{"control_image", "--control-image",
-                 "A ControlNet's picture: FILE[,weight=1][,from=0][,to=1], one for each ControlNet",
-                 "TEXT", FieldWords::kSeveral};
-  f.is_path = true;
+  RequestField f{
+      .key = "control_image",
+      .flag = "--control-image",
+      .help = "A ControlNet's picture: FILE[,weight=1][,from=0][,to=1], one for each ControlNet",
+      .type = "TEXT",
+      .words = FieldWords::kSeveral,
+      .is_path = true};
   f.parsed = [](const std::vector<std::string>& words) { return json(words); };
   f.read = [](const json& value, Request& request) {
     const json list = value.is_array() ? value : json::array({value});
@@ -199,10 +216,70 @@ RequestField control_image_field() {
 }
 
 template <class Entries>
-std::string names_of(const Entries& entries) {
-  std::string names;
-  for (const auto& entry : entries) names += (names.empty() ? "" : ", ") + entry.name;
+std::vector<std::string> names_of(const Entries& entries) {
+  std::vector<std::string> names;
+  for (const auto& entry : entries) names.push_back(entry.name);
   return names;
+}
+
+std::string in_one_line(const std::vector<std::string>& words) {
+  std::string line;
+  for (const std::string& word : words) line += (line.empty() ? "" : ", ") + word;
+  return line;
+}
+
+// The names of other tools too (diffusion/samplers/sampler_names.h); a sampler's may say a
+// schedule.
+RequestField sampler_field() {
+  RequestField f = field("sampler", &Request::sampler,
+                         {.flag = "--sampler",
+                          .also = {"--sampling-method"},
+                          .help = in_one_line(names_of(diffusion::samplers())),
+                          .usual = "the model's",
+                          .of_all = true});
+  f.values = names_of(diffusion::samplers());
+  f.read = [read = f.read](const json& value, Request& request) {
+    read(value, request);
+    const diffusion::NamedSampler named = diffusion::named_sampler(*request.sampler);
+    request.sampler = named.sampler;
+    if (named.schedule) request.schedule = named.schedule;
+  };
+  return f;
+}
+
+RequestField schedule_field() {
+  RequestField f = field("schedule", &Request::schedule,
+                         {.flag = "--schedule",
+                          .also = {"--scheduler"},
+                          .help = in_one_line(names_of(diffusion::sigma_rules())),
+                          .usual = "the model's",
+                          .of_all = true});
+  f.values = names_of(diffusion::sigma_rules());
+  f.read = [read = f.read](const json& value, Request& request) {
+    read(value, request);
+    request.schedule = diffusion::named_schedule(*request.schedule);
+  };
+  return f;
+}
+
+// -1, as web UIs say it, is any seed.
+RequestField seed_field() {
+  RequestField f = field("seed", &Request::seed,
+                         {.flag = "--seed",
+                          .help = "Seed of the first picture; the next ones count up; -1: any",
+                          .usual = "any",
+                          .of_all = true});
+  f.parsed = [parsed = f.parsed](const std::vector<std::string>& words) {
+    return words.back() == "-1" ? json(-1) : parsed(words);
+  };
+  f.read = [read = f.read](const json& value, Request& request) {
+    if (value == json(-1)) {
+      request.seed.reset();
+    } else {
+      read(value, request);
+    }
+  };
+  return f;
 }
 
 std::vector<RequestField> made_fields() {
@@ -210,61 +287,84 @@ std::vector<RequestField> made_fields() {
   return {
       field("prompt", &R::prompt,
             {.flag = "--prompt", .help = "What to draw, in Chinese or English"}),
-      field("negative", &R::negative, {.flag = "--negative", .help = "What to stay away from"}),
+      field(
+          "negative", &R::negative,
+          {.flag = "--negative", .also = {"--negative-prompt"}, .help = "What to stay away from"}),
       field("styles", &R::styles,
             {.flag = "--style",
              .help = "Style of style guidance, a name or words: STYLE[:SCALE] (may be repeated)"}),
       field("style_scale", &R::style_scale,
-            {.flag = "--style-scale", .help = "Scale of the styles that say none"}),
-      field("width", &R::width, {}),
-      field("height", &R::height, {}),
+            {.flag = "--style-scale",
+             .help = "Scale of the styles that say none",
+             .usual = "the model's"}),
+      field("width", &R::width,
+            {.flag = "--width", .also = {"-W"}, .help = "In pixels", .usual = "as --height"}),
+      field("height", &R::height,
+            {.flag = "--height", .also = {"-H"}, .help = "In pixels", .usual = "as --width"}),
       size_field(),
       field("steps", &R::steps,
-            {.flag = "--steps", .help = "Steps of the sampler", .of_all = true}),
+            {.flag = "--steps",
+             .also = {"-s", "--num-inference-steps"},
+             .help = "Steps of the sampler",
+             .usual = "the model's",
+             .of_all = true}),
       field("guidance", &R::guidance,
-            {.flag = "--guidance", .help = "Classifier-free guidance scale"}),
+            {.flag = "--guidance",
+             .also = {"--cfg", "--cfg-scale", "--guidance-scale"},
+             .help = "Classifier-free guidance scale",
+             .usual = "the model's"}),
       field("guidance_rescale", &R::guidance_rescale,
             {.flag = "--guidance-rescale", .help = "0 to 1, against overexposure"}),
       field("guidance_low", &R::guidance_low,
             {.flag = "--guidance-low",
-             .help = "Noise level (sigma) below which guidance is off, which also saves its time"}),
+             .help = "Noise level (sigma) below which guidance is off, which also saves its time",
+             .usual = "the model's"}),
       field("guidance_high", &R::guidance_high,
-            {.flag = "--guidance-high", .help = "Noise level (sigma) above which guidance is off"}),
-      field("sampler", &R::sampler,
-            {.flag = "--sampler", .help = names_of(diffusion::samplers()), .of_all = true}),
-      field("schedule", &R::schedule,
-            {.flag = "--schedule", .help = names_of(diffusion::sigma_rules()), .of_all = true}),
+            {.flag = "--guidance-high",
+             .help = "Noise level (sigma) above which guidance is off",
+             .usual = "infinity"}),
+      sampler_field(),
+      schedule_field(),
       field("spacing", &R::spacing,
             {.flag = "--spacing",
-             .help = "Of its timesteps: leading, linspace or trailing (default: the model's)",
+             .help = "Of its timesteps: leading, linspace or trailing",
+             .usual = "the model's",
              .of_all = true}),
       field("noise", &R::noise,
             {.flag = "--noise",
              .help = "philox, numpy or torch-cpu (what diffusers draws from)",
+             .usual = "the model's",
              .of_all = true}),
       field("eta", &R::eta,
             {.flag = "--eta",
-             .help = "Share of fresh noise in a step (default: 1, of ddim 0)",
+             .help = "Share of fresh noise in a step",
+             .usual = "1, of ddim 0",
              .of_all = true}),
       field("sampler_order", &R::sampler_order,
             {.flag = "--sampler-order",
-             .help = "Of lms, 1 to 4 (default: 4), and unipc, 1 to 3 (default: 2)",
+             .help = "Of lms, 1 to 4, and unipc, 1 to 3",
+             .usual = "4 of lms, 2 of unipc",
              .of_all = true}),
       field("s_noise", &R::s_noise,
             {.flag = "--s-noise",
-             .help = "Factor of the noise that a sampler adds in its steps (1)",
+             .help = "Factor of the noise that a sampler adds in its steps",
              .of_all = true}),
-      field("seed", &R::seed,
-            {.flag = "--seed",
-             .help = "Seed of the first picture; the next ones count up",
-             .of_all = true}),
-      field("count", &R::count, {.flag = "--count", .help = "How many pictures", .of_all = true}),
+      seed_field(),
+      field("count", &R::count,
+            {.flag = "--count", .also = {"-n"}, .help = "How many pictures", .of_all = true}),
       field("clip_skip", &R::clip_skip,
             {.flag = "--clip-skip", .help = "2: the CLIP layer before the usual one"}),
       field("init_image", &R::init_image,
-            {.flag = "--init-image", .help = "Picture to start from", .is_path = true}),
+            {.flag = "--init-image",
+             .also = {"--init-img"},
+             .help = "Picture to start from",
+             .is_path = true}),
       field("strength", &R::strength,
-            {.flag = "--strength", .help = "How much of it is drawn anew, 0 to 1", .of_all = true}),
+            {.flag = "--strength",
+             .also = {"--denoising-strength", "--denoise"},
+             .help = "How much of it is drawn anew, 0 to 1",
+             .usual = "0.75, with a mask 1",
+             .of_all = true}),
       field("mask_image", &R::mask_image,
             {.flag = "--mask",
              .help = "White is drawn anew, black stays",
@@ -344,11 +444,13 @@ Request request_from_json(const json& object) {
   }
   for (const auto& [key, value] : object.items()) {
     if (find_request_field(key)) continue;
-    std::string known;
+    std::string list;
+    std::vector<std::string> known;
     for (const RequestField& f : request_fields()) {
-      known += (known.empty() ? "one of " : ", ") + f.key;
+      list += (list.empty() ? "one of " : ", ") + f.key;
+      known.push_back(f.key);
     }
-    throw bad_input("request, key", known, "'" + key + "'");
+    throw bad_input("request, key", list, "'" + key + "'", did_you_mean(key, known));
   }
   return request;
 }

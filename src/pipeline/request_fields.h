@@ -19,13 +19,16 @@ enum class FieldWords {
 };
 
 struct RequestField {
-  std::string key;       // in JSON, in recipes and inside of PNGs
-  std::string flag;      // of the command line; empty: none
-  std::string help;      // of the flag
-  const char* type;      // of its value, for --help: TEXT, INT, FLOAT
-  FieldWords words;      // how many the flag takes
-  bool of_all = false;   // the members of a recipe share it
-  bool is_path = false;  // names a file, which a recipe finds beside itself
+  std::string key;                       // in JSON, in recipes and inside of PNGs
+  std::string flag;                      // of the command line; empty: none
+  std::vector<std::string> also = {};    // other flags that say the same, as people type them
+  std::string help;                      // of the flag
+  const char* type;                      // of its value, for --help: TEXT, INT, FLOAT
+  FieldWords words;                      // how many the flag takes
+  std::vector<std::string> values = {};  // what it may be, where that is one of a few words
+  std::string usual = {};  // what holds if nothing is said, for --help; empty: Request's own
+  bool of_all = false;     // the members of a recipe share it
+  bool is_path = false;    // names a file, which a recipe finds beside itself
   // The JSON of what stands on the command line. Error kBadInput names the key.
   std::function<nlohmann::json(const std::vector<std::string>& words)> parsed = {};
   // Sets the field. Error kBadInput names the key if the JSON is of another kind.

@@ -113,13 +113,23 @@ json merged(const Request& shared, const json& own) {
   return request;
 }
 
+// What all members share is left out where a member cannot read it.
+Request readable_by(const Loaded& member, Request request, const Request& own) {
+  const Model& model = *member.model;
+  if (!model.quirks.reads_picture && own.image_prompt.empty()) request.image_prompt.clear();
+  if (!model.rules.takes_clip_skip && own.clip_skip == Request().clip_skip) {
+    request.clip_skip = own.clip_skip;
+  }
+  return request;
+}
+
 // Resolved at its own size, or at `size`.
 Request request_for(const Loaded& member, const Request& shared, std::pair<int, int> size) {
   Request request = request_from_json(merged(shared, member.spec->request));
   const Request own = request_from_json(member.spec->request);
   if (!own.width && !own.height) std::tie(request.width, request.height) = size;
-  if (!member.model->quirks.reads_picture && own.image_prompt.empty()) request.image_prompt.clear();
-  return naming(member, [&] { return resolved(request, member.model->rules, 0); });
+  return naming(
+      member, [&] { return resolved(readable_by(member, request, own), member.model->rules, 0); });
 }
 
 Pictures pictures_for(const Loaded& member, const Request& request, const CoopSetup& setup) {
@@ -282,6 +292,7 @@ Request hub_request_of(const Recipe& recipe, const Loaded& hub, const CoopSetup&
         naming(hub, [&] { return setup.read_picture(request.init_image); });
     std::tie(request.width, request.height) = size_near(picture, hub.model->rules);
   }
+  request = readable_by(hub, std::move(request), request_from_json(hub.spec->request));
   return naming(hub, [&] { return resolved(request, hub.model->rules, setup.fresh_seed); });
 }
 

@@ -4,11 +4,12 @@
 #include <cmath>
 #include <filesystem>
 #include <set>
-#include <sstream>
 
 #include "core/error.h"
 #include "core/fields.h"
+#include "core/file_options.h"
 #include "core/json_reader.h"
+#include "core/nearest.h"
 #include "core/number.h"
 #include "core/utf8.h"
 #include "pipeline/request_fields.h"
@@ -27,7 +28,10 @@ constexpr const char* kFilters[] = {"nearest", "bilinear", "bicubic", "lanczos"}
 Error unknown_key(const JsonReader& table, const std::string& key) {
   std::string list;
   for (const std::string& name : table.asked()) list += (list.empty() ? "one of " : ", ") + name;
-  return bad_input(table.name() + ", key", list + " or a key of a request", "'" + key + "'");
+  std::vector<std::string> known(table.asked().begin(), table.asked().end());
+  for (const RequestField& field : request_fields()) known.push_back(field.key);
+  return bad_input(table.name() + ", key", list + " or a key of a request", "'" + key + "'",
+                   did_you_mean(key, known));
 }
 
 // What nobody has asked for must be keys of a request and of its kinds. Other spellings become the
@@ -236,7 +240,7 @@ bool names_a_path(const std::string& key) {
 std::string located(const std::string& key, const std::string& text, const fs::path& folder,
                     const fs::path& home) {
   std::vector<size_t> ends = {text.size()};
-  if (key == "control_image") ends = {std::min(text.size(), text.find(','))};
+  if (key == "control_image") ends.push_back(file_options_from(text).file.size());
   if (key == "lora" && text.rfind(':') != std::string::npos) ends.push_back(text.rfind(':'));
   for (const size_t end : ends) {
     const fs::path path = text.substr(0, end);
@@ -314,26 +318,12 @@ MemberSpec member_from_text(const std::string& text) {
                                                 "sigma_low", "sigma_high", "refiner_start"};
   static const std::set<std::string> lists = {"controlnet", "lora", "embedding", "text_encoder"};
   if (!is_utf8(text)) throw bad_input("--with", "UTF-8", "other bytes");
-  std::istringstream words(text);
-  json table = {{"weight", kHalf}};
+  const FileOptions with = file_options_from(text);
+  if (has_lost_comma(with)) throw bad_input("--with", "MODEL[,key=value...]", "'" + text + "'");
+  json table = {{"weight", kHalf}, {"model", with.file}};
   RequestWords said;
-  std::string model, last;
-  std::getline(words, model, ',');
-  table["model"] = model;
-  for (std::string word; std::getline(words, word, ',');) {
-    const size_t equals = word.find('=');
-    std::string key = word.substr(0, equals);
-    if (equals == std::string::npos ||
-        key.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") != std::string::npos) {
-      // A comma inside of a prompt.
-      if (last != "prompt" && last != "negative") {
-        throw bad_input("--with", "MODEL[,key=value...]", "'" + text + "'");
-      }
-      table[last] = table[last].get<std::string>() + "," + word;
-      continue;
-    }
-    if (key == "control") key = "control_image";
-    const std::string value = word.substr(equals + 1);
+  for (const auto& [name, value] : with.options) {
+    const std::string key = name == "control" ? "control_image" : name;
     if (const RequestField* field = find_request_field(key)) {
       said[key].push_back(value);
       table[key] = field->parsed(said[key]);
@@ -344,7 +334,6 @@ MemberSpec member_from_text(const std::string& text) {
     } else {
       table[key] = value;
     }
-    last = key;
   }
   return member_from(table, 1);
 }

@@ -78,8 +78,8 @@ nlohmann::json to_json(const Recipe& recipe);
 Recipe recipe_of_file(const std::string& path, const std::string& home);
 
 // "MODEL[,key=value...]" of the command line, keys as in a [[member]], weight 0.5 unless said;
-// `control=FILE` is control_image, keys of lists may be repeated, `prompt=` takes the rest up to
-// the next ",key=".
+// `control=FILE` is control_image, keys of lists may be repeated, a value takes the rest up to the
+// next ",key=". A MODEL that is there may have commas in its name.
 MemberSpec member_from_text(const std::string& text);
 
 // Every file that the recipe names besides models: masks, control and init pictures.

@@ -130,6 +130,10 @@ ExpertSource expert_source(const Source& source, const char* component, const ch
 // The base model's own networks, and the text side that they read.
 std::vector<ExpertSource> add_base(Model& m, const Loading& l) {
   const Source& source = *l.source;
+  if (!l.options.embeddings.empty() && source.spec->encoders.empty()) {
+    throw bad_input("textual inversion '" + l.options.embeddings.front() + "'",
+                    "none, since '" + source.name + "' does not read prompts by CLIP");
+  }
   const auto loras = std::make_shared<LoraSet>(l.options.loras, source);
   for (const std::string& notice : loras->notices()) l.watch.warn(notice);
   if (source.spec->encoders.empty() &&
@@ -251,6 +255,7 @@ void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
   }
   m.styles = source.spec->styles;
   m.rules.sizes = source.spec->sizes;
+  m.rules.takes_clip_skip = !source.spec->encoders.empty();
   if (!source.folder.empty() && !source.index.is_null()) read_index(m, source);
 }
 

@@ -33,6 +33,7 @@ TextSide bert_of_index(const TextSetup& setup) {
 
 FamilySpec own_models() {
   FamilySpec s;
+  s.human_name = "model of pangu-draw train";
   s.recognises = is_own;
   s.adapters = {s.family};
   s.defaults = usual_defaults(512);
@@ -48,6 +49,7 @@ FamilySpec own_models() {
 
 FamilySpec own_picture_models() {
   FamilySpec s = own_models();
+  s.human_name += " that varies a picture";
   s.recognises = [](const io::Recognised& what, const nlohmann::json& index) {
     return is_own(what, index) && reads_pictures(what);
   };

@@ -114,6 +114,7 @@ void recognise_parts(Source& source) {
   if (layout != io::Layout::kUnknown) source.what.layout = layout;
   source.spec = &spec_of(source.what, source.index);
   source.what.family = source.spec->family;  // model_index.json may know better
+  if (!source.spec->human_name.empty()) source.what.human_name = source.spec->human_name;
 }
 
 Source open_folder(const std::string& path) {

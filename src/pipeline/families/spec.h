@@ -54,6 +54,7 @@ struct FolderSpec {
 
 struct FamilySpec {
   io::Family family = io::Family::kUnknown;
+  std::string human_name;  // of families that model_index.json alone tells; empty: by the tensors
   // Whether a model belongs to it, by its tensors and its model_index.json (null in single files).
   std::function<bool(const io::Recognised& what, const nlohmann::json& index)> recognises;
 
