@@ -4,10 +4,14 @@
 #include <c10/util/Exception.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 #include <iostream>
 #include <new>
+#include <utility>
 
+#include "app/cli_help.h"
+#include "app/cli_words.h"
 #include "app/commands.h"
 #include "app/late_library.h"
 #include "app/threads.h"
@@ -28,23 +32,54 @@ int fail(const std::string& message, int code) {
   return code;
 }
 
-// A flag for every field of a request that has one. `positional`: the key of the field that may be
-// given without its flag; empty: none.
-void add_request_flags(CLI::App* cmd, pipeline::RequestWords& words,
-                       const std::string& positional = "") {
+// What holds if a field is not said, for --help.
+std::string usual_text(const pipeline::RequestField& field) {
+  if (!field.usual.empty() || !field.written) return field.usual;
+  const nlohmann::json usual = field.written(pipeline::Request());
+  return usual.is_number() ? pipeline::shown(usual) : "";
+}
+
+// A flag for every field of a request that has one.
+void add_request_flags(CLI::App* cmd, pipeline::RequestWords& words) {
   using pipeline::FieldWords;
   for (const pipeline::RequestField& field : pipeline::request_fields()) {
     if (field.flag.empty()) continue;
-    const std::string name = (field.key == positional ? field.key + "," : "") + field.flag;
+    std::string names = field.flag;
+    for (const std::string& other : field.also) names += "," + other;
     std::vector<std::string>& said = words[field.key];
     if (field.words == FieldWords::kNone) {
-      cmd->add_flag_callback(name, [&said] { said = {"true"}; }, field.help);
+      cmd->add_flag_callback(names, [&said] { said = {"true"}; }, field.help);
       continue;
     }
-    CLI::Option* option =
-        cmd->add_option(name, said, field.help)->type_name(field.type)->allow_extra_args(false);
+    CLI::Option* option = cmd->add_option(names, said, field.help)
+                              ->type_name(field.type)
+                              ->allow_extra_args(false)
+                              ->default_str(usual_text(field));
     if (field.words == FieldWords::kOne) option->expected(1);
   }
+}
+
+// Values of flags that are one of a few words, for completion.
+FlagValues values_of_flags() {
+  FlagValues values = {{"--device", {"cpu", "cuda"}},
+                       {"--dtype", {"bf16", "f32"}},
+                       {"--bridge", {"auto", "exact", "tiny", "learned"}},
+                       {"--form", {"paper", "symmetric", "one_way"}},
+                       {"--part", {"all", "high", "low"}}};
+  for (const pipeline::RequestField& field : pipeline::request_fields()) {
+    if (!field.values.empty()) values[field.flag] = field.values;
+  }
+  return values;
+}
+
+// Not below 0: CLI11 would wrap a negative number around.
+CLI::Option* add_seed(CLI::App* cmd, uint64_t& seed, const char* what) {
+  return cmd->add_option("--seed", seed, what)
+      ->capture_default_str()
+      ->check([](const std::string& word) {
+        const bool digits = word.find_first_not_of("0123456789") == std::string::npos;
+        return digits ? "" : "expected a whole number of 0 or more, found '" + word + "'";
+      });
 }
 
 void add_threads(CLI::App* cmd) {
@@ -65,74 +100,91 @@ void add_output_flags(CLI::App* cmd, OutputArgs& args, const char* plan) {
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
-void add_draw(CLI::App& app, DrawArgs& args) {
-  CLI::App* cmd = app.add_subcommand("draw", "Draw pictures from a Chinese or English prompt");
-  add_request_flags(cmd, args.request, "prompt");
-  cmd->add_option("--controlnet", args.controlnets, "ControlNet, file or folder (may be repeated)")
+// `whose`: " of the hub", where there are several models.
+void add_load_flags(CLI::App* cmd, LoadArgs& args, const std::string& whose = "") {
+  cmd->add_option("--model", args.model,
+                  "Model" + whose +
+                      ": a diffusers folder, one .safetensors, a folder with PanGu-Draw 3's two "
+                      ".ckpt, low and high in their names, or the name of one in models/")
+      ->default_str(whose.empty() ? "mini, the embedded model" : "the recipe's");
+  cmd->add_option("--controlnet", args.controlnets,
+                  "ControlNet" + whose + ", file or folder (may be repeated)")
       ->allow_extra_args(false);
-  cmd->add_option("--lora", args.loras, "LoRA, FILE[:WEIGHT] (may be repeated)")
+  cmd->add_option("--lora", args.loras, "LoRA" + whose + ", FILE[:WEIGHT] (may be repeated)")
       ->allow_extra_args(false);
   cmd->add_option("--lora-dir", args.lora_dir, "Where <lora:NAME:WEIGHT> in the prompt looks");
-  cmd->add_option("--embedding", args.embeddings, "Textual inversion; its name is the word")
+  cmd->add_option("--embedding", args.embeddings,
+                  "Textual inversion" + whose + "; its name is the word (may be repeated)")
       ->allow_extra_args(false);
   cmd->add_option(
-      "--model", args.model,
-      "Model: a diffusers folder, one .safetensors, or a folder with PanGu-Draw 3's two "
-      ".ckpt, low and high in their names (default: the embedded model)");
-  cmd->add_option("--vae", args.vae,
-                  "Autoencoder out of another file: alone, tiny (TAESD), or in a checkpoint");
-  cmd->add_option("--unet", args.unet, "Denoiser out of another file: alone or in a checkpoint");
-  cmd->add_option("--text-encoder", args.text_encoders,
-                  "Text encoder out of another file, likewise (repeat it for SDXL's two)")
+      "--vae", args.vae,
+      "Autoencoder" + whose + " out of another file: alone, tiny (TAESD), or in a checkpoint");
+  cmd->add_option("--unet", args.unet,
+                  "Denoiser" + whose + " out of another file: alone or in a checkpoint");
+  cmd->add_option(
+         "--text-encoder", args.text_encoders,
+         "Text encoder" + whose + " out of another file, likewise (repeat it for SDXL's two)")
       ->allow_extra_args(false);
   cmd->add_option("--prediction-type", args.prediction_type,
-                  "What the network predicts: epsilon, v_prediction, sample or flow_prediction "
-                  "(default: what the files say)");
+                  "What the network predicts: epsilon, v_prediction, sample or flow_prediction")
+      ->default_str("what the files say");
   cmd->add_option("--upscaler", args.upscaler,
-                  "An ESRGAN (RRDBNet) .safetensors, for --upscale and --hires-scale");
-  cmd->add_option("--refiner", args.refiner, "SDXL's refiner, which draws the last steps");
+                  "An ESRGAN (RRDBNet) .safetensors" + whose + ", for --upscale and --hires-scale");
+  CLI::Option* refiner = cmd->add_option("--refiner", args.refiner,
+                                         "SDXL's refiner" + whose + ", which draws the last steps");
   cmd->add_option("--refiner-start", args.refiner_start, "From this share of the schedule on")
-      ->capture_default_str();
+      ->capture_default_str()
+      ->needs(refiner);
   cmd->add_option("--experts-in-memory", args.experts_in_memory,
-                  "Denoisers kept at once (0: all); 1 halves PanGu-Draw 3's memory")
+                  "Denoisers of a model kept at once (0: all); 1 halves PanGu-Draw 3's memory")
       ->capture_default_str();
   cmd->add_option("--vae-tile", args.vae_tile, "Decode in tiles of so many pixels (0: by size)")
       ->capture_default_str();
-  cmd->add_option("--with", args.withs,
-                  "MODEL[,weight=0.5][,from=0][,to=1][,mask=][,prompt=][,control=]: draw together")
-      ->allow_extra_args(false);
-  cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned");
-  cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
-  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--vae-dtype", args.vae_dtype,
-                  "The same for the autoencoder (default: f32; of own models as --dtype)");
+  cmd->add_option("--dtype", args.dtype, "f32 or bf16")->default_str("the faster one here");
+  cmd->add_option("--vae-dtype", args.vae_dtype, "The same for the autoencoder")
+      ->default_str("f32; of own models as --dtype");
   add_threads(cmd);
+}
+
+CLI::Option* add_with(CLI::App* cmd, std::vector<std::string>& withs, const char* what) {
+  return cmd
+      ->add_option(
+          "--with", withs,
+          std::string("MODEL[,weight=0.5][,from=0][,to=1][,mask=][,prompt=][,control=]: ") + what)
+      ->allow_extra_args(false);
+}
+
+void add_draw(CLI::App& app, DrawArgs& args) {
+  CLI::App* cmd = app.add_subcommand("draw", "Draw pictures from a Chinese or English prompt");
+  cmd->footer("Example: pangu-draw draw a red apple, 3D render --seed 7 --out apple.png");
+  cmd->add_option("prompt", args.prompt, "What to draw; several words need no quotes");
+  add_request_flags(cmd, args.request);
+  cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
+  CLI::Option* with = add_with(cmd, args.withs, "draw together");
+  cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned")
+      ->default_str("auto")
+      ->needs(with);
+  add_load_flags(cmd, args.load);
   add_output_flags(cmd, args.output, "Print which expert serves which sigma, and stop");
 }
 
 void add_coop(CLI::App& app, CoopArgs& args) {
   CLI::App* cmd = app.add_subcommand("coop", "Several models draw one picture (Coop-Diffusion)");
+  cmd->footer("Example: pangu-draw coop examples/text_edges.toml a fox in the snow --out fox.png");
   cmd->add_option("recipe", args.recipe, "TOML file: members, weights, bridges, stages");
+  cmd->add_option("prompt", args.prompt, "What to draw, over the recipe's");
   cmd->add_option("--from", args.from, "Repeat the recipe inside this PNG");
   add_request_flags(cmd, args.request);
-  cmd->add_option("--form", args.form, "paper, symmetric or one_way");
-  cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned");
-  cmd->add_option("--bridge-every", args.bridge_every, "Bridge at every k-th call of the denoiser");
+  add_with(cmd, args.withs, "a further member");
+  cmd->add_option("--form", args.form, "paper, symmetric or one_way")->default_str("the recipe's");
+  cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned")
+      ->default_str("the recipe's");
+  cmd->add_option("--bridge-every", args.bridge_every, "Bridge at every k-th call of the denoiser")
+      ->default_str("the recipe's");
   cmd->add_option("--bridges", args.bridges, "Folder of a learned bridge (may be repeated)")
       ->allow_extra_args(false);
-  cmd->add_option("--experts-in-memory", args.experts_in_memory,
-                  "Denoisers of a model kept at once (0: all)")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 64));
-  cmd->add_option("--vae-tile", args.vae_tile, "Decode in tiles of so many pixels (0: by size)")
-      ->capture_default_str()
-      ->check(CLI::Range(0, 1 << 16));
-  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
-  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  cmd->add_option("--vae-dtype", args.vae_dtype,
-                  "The same for the autoencoder (default: f32; of own models as --dtype)");
-  add_threads(cmd);
+  add_load_flags(cmd, args.load, " of the hub");
   add_output_flags(cmd, args.output,
                    "Print members, bridges, memory and who counts at which sigma, and stop");
 }
@@ -189,7 +241,7 @@ void add_train_bridge(CLI::App& app, TrainBridgeArgs& args) {
   cmd->add_option("--blocks", args.blocks, "Residual blocks of each network")
       ->capture_default_str()
       ->check(CLI::Range(0, 64));
-  cmd->add_option("--seed", args.seed, "Of weights, views and order")->capture_default_str();
+  add_seed(cmd, args.seed, "Of weights, views and order");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
   add_threads(cmd);
@@ -246,7 +298,7 @@ void add_data(CLI::App& app, DataArgs& args) {
   scenes->add_option("--size", args.size_px, "Side in pixels")
       ->capture_default_str()
       ->check(CLI::Range(16, 4096));
-  scenes->add_option("--seed", args.seed, "Seed")->capture_default_str();
+  add_seed(scenes, args.seed, "Seed");
   scenes->add_option("--most", args.most_things, "Things in a scene, at most; fewer are larger")
       ->capture_default_str()
       ->check(CLI::Range(2, 4));
@@ -277,7 +329,7 @@ void add_eval(CLI::App& app, EvalArgs& args) {
   cmd->add_option("--guidance", args.guidance, "Guidance scale (default: the model's)");
   cmd->add_option("--guidance-low", args.guidance_low,
                   "Noise level below which guidance is off (default: the model's)");
-  cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
+  add_seed(cmd, args.seed, "Seed of the first picture");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
   add_threads(cmd);
@@ -321,7 +373,7 @@ void add_eval_coop(CLI::App& app, EvalCoopArgs& args) {
   cmd->add_option("--batch", args.batch, "Prompts in one forward")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
-  cmd->add_option("--seed", args.seed, "Seed of the first picture")->capture_default_str();
+  add_seed(cmd, args.seed, "Seed of the first picture");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
   add_threads(cmd);
@@ -351,8 +403,8 @@ void add_convert(CLI::App& app, ConvertArgs& args) {
 void add_control(CLI::App& app, ControlArgs& args) {
   CLI::App* control = app.add_subcommand("control", "Make the picture that a ControlNet expects");
   control->require_subcommand(1);
-  const auto kind = [&](const char* name, const char* what) {
-    CLI::App* cmd = control->add_subcommand(name, what);
+  const auto kind = [&](const char* name, const char* other, const char* what) {
+    CLI::App* cmd = control->add_subcommand(name, what)->alias(other);
     cmd->callback([&args, name] { args.kind = name; });
     cmd->add_option("in", args.input, "Picture to look at: PNG, JPEG or WebP")->required();
     cmd->add_option("out", args.out, "PNG to write")->required();
@@ -360,19 +412,19 @@ void add_control(CLI::App& app, ControlArgs& args) {
     cmd->add_flag("-q,--quiet", args.quiet, "Do not print the name of the file");
     return cmd;
   };
-  CLI::App* edges = kind("edges", "Canny's edges, white on black");
+  CLI::App* edges = kind("edges", "canny", "Canny's edges, white on black");
   edges->add_option("--low-threshold", args.low_threshold, "An edge goes on above this gradient")
       ->capture_default_str();
   edges->add_option("--high-threshold", args.high_threshold, "and begins above this one")
       ->capture_default_str();
   edges->add_flag("--l2-gradient", args.l2_gradient, "Euclidean length of the gradient");
-  CLI::App* hed = kind("hed", "Soft edges of objects, white on black");
+  CLI::App* hed = kind("hed", "softedge", "Soft edges of objects, white on black");
   hed->add_option("--detect-resolution", args.detect_resolution,
                   "Shorter side in pixels that the network sees (default: 512)");
   hed->add_flag("--safe", args.safe, "Three levels only, so that no trace of the picture is left");
   hed->add_flag("--scribble", args.scribble, "Black and white lines of a few pixels");
   add_threads(hed);
-  CLI::App* pose = kind("pose", "People as OpenPose's coloured skeletons, on black");
+  CLI::App* pose = kind("pose", "openpose", "People as OpenPose's coloured skeletons, on black");
   pose->add_option("--detect-resolution", args.detect_resolution,
                    "Side of the square that the network sees, a multiple of 32 (default: 192)");
   pose->add_option("--threshold", args.threshold, "Least score of a keypoint, 0 to 1")
@@ -388,10 +440,31 @@ void add_doctor(CLI::App& app, DoctorArgs& args) {
   cmd->add_flag("--json", args.json, "Print JSON");
 }
 
+void set_prompt(pipeline::RequestWords& request, const std::vector<std::string>& words) {
+  if (words.empty()) return;
+  std::vector<std::string>& prompt = request["prompt"];
+  if (!prompt.empty()) throw bad_input("prompt", "words, or --prompt", "both");
+  prompt = {joined_prompt(words)};
+}
+
+// What the program says of itself; for people and their shells.
+struct SelfArgs {
+  std::string shell;
+};
+
+void add_self(CLI::App& app, SelfArgs& args) {
+  app.add_subcommand("completion", "Print a script by which a shell completes these words")
+      ->add_option("shell", args.shell, "bash, zsh or fish")
+      ->required();
+  app.add_subcommand("man", "Print the manual page: pangu-draw man | man -l -");
+}
+
 int run(int argc, const char* const* argv) {
   CLI::App app("Pictures from Chinese and English prompts.", "pangu-draw");
+  app.formatter(help_formatter());
   app.require_subcommand(1);
   app.set_version_flag("--version", "pangu-draw " PANGU_VERSION);
+  SelfArgs self;
   DrawArgs draw;
   CoopArgs coop;
   TrainArgs train;
@@ -414,14 +487,30 @@ int run(int argc, const char* const* argv) {
   add_convert(app, convert);
   add_control(app, control);
   add_doctor(app, doctor);
+  add_self(app, self);
+  std::vector<std::string> words = usual_words({argv + std::min(argc, 1), argv + argc});
+  std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(words));
   } catch (const CLI::Success& success) {  // --help, --version
     return app.exit(success);
   } catch (const CLI::ParseError& error) {
-    return fail(shortened(error.what()) + ". Hint: pangu-draw --help", kBadFlagExit);
+    return fail(refusal_of(app, error), kBadFlagExit);
   }
+  if (!coop.from.empty() && !coop.recipe.empty() && !coop.recipe.ends_with(".toml")) {
+    coop.prompt.insert(coop.prompt.begin(), std::exchange(coop.recipe, ""));
+  }
+  set_prompt(draw.request, draw.prompt);
+  set_prompt(coop.request, coop.prompt);
   const std::string name = app.get_subcommands().front()->get_name();
+  if (name == "completion") {
+    std::cout << completion_script(app, values_of_flags(), self.shell);
+    return 0;
+  }
+  if (name == "man") {
+    std::cout << manual_page(app, PANGU_VERSION);
+    return 0;
+  }
   if (name == "draw") return run_draw(draw);
   if (name == "coop") return run_coop(coop);
   if (name == "train" && train.keys) return run_late(kTraining, "pangu_training_keys");

@@ -20,8 +20,8 @@ int run_convert(const ConvertArgs& args) {
   options.tokenizers = (home() / "models" / "tokenizers").string();
   std::unique_ptr<ProgressBar> bar;
   if (!args.quiet && isatty(fileno(stderr))) bar = std::make_unique<ProgressBar>("convert");
-  const pipeline::Converted done =
-      pipeline::convert_model(args.source, args.out, options, [&](const Progress& progress) {
+  const pipeline::Converted done = pipeline::convert_model(
+      model_path(args.source).string(), args.out, options, [&](const Progress& progress) {
         if (bar) (*bar)(progress);
       });
   bar.reset();

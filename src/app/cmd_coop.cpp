@@ -8,9 +8,11 @@
 #include "app/coop_setup.h"
 #include "app/drawing.h"
 #include "app/home.h"
+#include "app/loading.h"
 #include "core/error.h"
 #include "io/file_hash.h"
 #include "pipeline/coop/learned_bridges.h"
+#include "pipeline/doubts.h"
 #include "pipeline/picture_text.h"
 
 namespace pangu::app {
@@ -36,8 +38,37 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args, Warnings& warnings) {
   if (!args.bridge.empty()) recipe.bridge = args.bridge;
   if (args.bridge_every) recipe.bridge_every = *args.bridge_every;
   for (const std::string& path : args.bridges) recipe.bridges.push_back(path);
-  set_vae_dtype(recipe, args.vae_dtype);
+  for (const std::string& text : args.withs) {
+    recipe.members.push_back(pipeline::member_from_text(text));
+  }
+  set_vae_dtype(recipe, args.load.vae_dtype);
   return recipe;
+}
+
+// What a model is loaded with, and its control pictures, are the hub's.
+void give_to_hub(pipeline::Recipe& recipe, const LoadArgs& args,
+                 const pipeline::LoadOptions& load) {
+  const auto hub = std::find_if(recipe.members.begin(), recipe.members.end(),
+                                [](const pipeline::MemberSpec& member) { return member.hub; });
+  if (!args.model.empty()) hub->model = args.model;
+  if (!args.unet.empty()) hub->load.unet = args.unet;
+  if (!load.text_encoders.empty()) hub->load.text_encoders = load.text_encoders;
+  if (!load.prediction_type.empty()) hub->load.prediction_type = load.prediction_type;
+  const auto append = [](auto& list, const auto& more) {
+    list.insert(list.end(), more.begin(), more.end());
+  };
+  append(hub->load.loras, load.loras);
+  append(hub->load.controlnets, load.controlnets);
+  append(hub->load.embeddings, load.embeddings);
+  if (!load.vae.empty()) hub->load.vae = load.vae;
+  if (!load.upscaler.empty()) hub->load.upscaler = load.upscaler;
+  if (!load.refiner.empty()) {
+    hub->load.refiner = load.refiner;
+    hub->load.refiner_start = load.refiner_start;
+  }
+  if (recipe.request.controls.empty()) return;
+  hub->request["controls"] = pipeline::to_json(recipe.request)["controls"];
+  recipe.request.controls.clear();
 }
 
 // Those that the recipe names, then those that lie beside the embedded models.
@@ -70,6 +101,18 @@ std::vector<pipeline::LearnedBridge> bridges_for(const pipeline::Recipe& recipe,
   return learned;
 }
 
+// Of every member, as it draws.
+void warn_of_doubts(const pipeline::Cooperation& coop, const Watch& watch) {
+  for (const pipeline::MemberSpec& member : coop.recipe.members) {
+    pipeline::warn_of_doubts(member.load, watch);
+  }
+  for (const pipeline::CoopStage& stage : coop.stages) {
+    for (const pipeline::Member& member : stage.members) {
+      pipeline::warn_of_doubts(*member.model, member.request, {}, watch);
+    }
+  }
+}
+
 }  // namespace
 
 void set_vae_dtype(pipeline::Recipe& recipe, const std::string& dtype) {
@@ -96,6 +139,7 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
   const auto start = std::chrono::steady_clock::now();
   const pipeline::Cooperation coop =
       pipeline::assemble(recipe, coop_setup(recipe, load, {.on_warning = std::ref(warnings)}));
+  warn_of_doubts(coop, {.on_warning = std::ref(warnings)});
   Report report;
   report.before.emplace_back(
       "read models",
@@ -116,14 +160,10 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
 }
 
 int run_coop(const CoopArgs& args) {
-  pipeline::LoadOptions load;
-  load.device = args.device;
-  if (!args.dtype.empty()) load.dtype = args.dtype;
-  load.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
-  load.vae_tile = checked_tile(args.vae_tile);
-  load.tokenizers = (home() / "models" / "tokenizers").string();
   Warnings warnings;
-  const pipeline::Recipe recipe = recipe_of_args(args, warnings);
+  pipeline::Recipe recipe = recipe_of_args(args, warnings);
+  const pipeline::LoadOptions load = load_options(args.load, recipe.request.prompt);
+  give_to_hub(recipe, args.load, load);
   return run_recipe(recipe, load, args.output, warnings);
 }
 

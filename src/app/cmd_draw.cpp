@@ -9,64 +9,14 @@
 #include "app/coop_setup.h"
 #include "app/drawing.h"
 #include "app/home.h"
+#include "app/loading.h"
 #include "core/error.h"
-#include "core/utf8.h"
+#include "pipeline/doubts.h"
 #include "pipeline/draw.h"
 #include "pipeline/picture_text.h"
-#include "text/prompt.h"
 
 namespace pangu::app {
 namespace {
-
-// <lora:NAME:WEIGHT> of a prompt, as web UIs write it: NAME.safetensors in `folder`.
-std::vector<pipeline::LoraUse> loras_of_prompt(const std::string& prompt,
-                                               const std::string& folder) {
-  std::vector<pipeline::LoraUse> uses;
-  for (const text::ExtraNetwork& tag : text::extract_networks(prompt).networks) {
-    const std::string words = "prompt, <" + tag.kind + ":" + tag.name + ">";
-    if (tag.kind != "lora") throw bad_input(words, "<lora:NAME:WEIGHT>", "another kind of network");
-    if (folder.empty()) throw bad_input(words, "--lora-dir FOLDER with its file", "no folder");
-    const text::NetworkWeights weights = text::network_weights(tag);
-    uses.push_back({(std::filesystem::path(folder) / (tag.name + ".safetensors")).string(),
-                    weights.unet, weights.text_encoder});
-  }
-  return uses;
-}
-
-pipeline::LoadOptions load_options(const DrawArgs& args, const std::string& prompt) {
-  pipeline::LoadOptions options;
-  options.device = args.device;
-  if (!args.dtype.empty()) options.dtype = args.dtype;
-  if (!args.vae_dtype.empty()) {
-    options.vae_dtype = args.vae_dtype;
-  } else if (!args.from.empty()) {
-    options.vae_dtype = pipeline::vae_dtype_of_png(args.from);
-  }
-  for (const std::string& text : args.loras) options.loras.push_back(pipeline::lora_use_from(text));
-  for (const auto& use : loras_of_prompt(prompt, args.lora_dir)) options.loras.push_back(use);
-  options.controlnets = args.controlnets;
-  options.embeddings = args.embeddings;
-  options.vae = args.vae;
-  if (!args.model.empty()) options.unet = args.unet;
-  options.text_encoders = args.text_encoders;
-  options.prediction_type = args.prediction_type;
-  options.upscaler = args.upscaler;
-  options.refiner = args.refiner;
-  options.refiner_start = args.refiner_start;
-  if (args.experts_in_memory < 0) {
-    throw bad_input("--experts-in-memory", "0 (all) or more",
-                    std::to_string(args.experts_in_memory));
-  }
-  options.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
-  options.vae_tile = checked_tile(args.vae_tile);
-  options.tokenizers = (home() / "models" / "tokenizers").string();
-  return options;
-}
-
-// A denoiser alone is a model whose other parts come from elsewhere.
-const std::string& model_of(const DrawArgs& args) {
-  return args.model.empty() ? args.unet : args.model;
-}
 
 pipeline::Pictures read_pictures(const pipeline::Request& request) {
   pipeline::Pictures pictures;
@@ -100,7 +50,7 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
   recipe.request.controls.clear();
   pipeline::MemberSpec hub;
   hub.hub = true;
-  hub.model = model_of(args);
+  hub.model = model_of(args.load);
   hub.load = load;
   hub.request["controls"] = pipeline::to_json(asked)["controls"];
   double others = 0;
@@ -108,7 +58,7 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
     recipe.members.push_back(pipeline::member_from_text(text));
     others += recipe.members.back().weight;
   }
-  set_vae_dtype(recipe, args.vae_dtype);
+  set_vae_dtype(recipe, args.load.vae_dtype);
   hub.weight = std::max(0.0, 1.0 - others);
   recipe.members.insert(recipe.members.begin(), hub);
   if (!args.bridge.empty()) recipe.bridge = args.bridge;
@@ -122,13 +72,14 @@ int run_draw(const DrawArgs& args) {
   check_out(args.output);
   pipeline::Request asked = request_of(args);
   if (!args.from.empty()) warn_of_difference(args.from, warnings);
-  const pipeline::LoadOptions load = load_options(args, asked.prompt);
+  pipeline::LoadOptions load = load_options(args.load, asked.prompt);
+  if (!args.from.empty() && !load.vae_dtype) load.vae_dtype = pipeline::vae_dtype_of_png(args.from);
   if (!args.withs.empty()) {
     return run_recipe(recipe_of(args, asked, load), load, args.output, warnings);
   }
   Report report;
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Model model = pipeline::load_model(model_path(model_of(args)).string(), load,
+  const pipeline::Model model = pipeline::load_model(model_path(model_of(args.load)).string(), load,
                                                      {.on_warning = std::ref(warnings)});
   report.before.emplace_back(
       "read model",
@@ -138,8 +89,10 @@ int run_draw(const DrawArgs& args) {
     std::tie(asked.width, asked.height) = pipeline::size_near(*pictures.init, model.rules);
   }
   const pipeline::Request request = pipeline::resolved(asked, model.rules, fresh_seed());
+  pipeline::warn_of_doubts(load, {.on_warning = std::ref(warnings)});
+  pipeline::warn_of_doubts(model, request, args.request, {.on_warning = std::ref(warnings)});
 
-  if (!args.upscaler.empty() && request.upscale == 1.0 && request.hires_scale == 1.0) {
+  if (!args.load.upscaler.empty() && request.upscale == 1.0 && request.hires_scale == 1.0) {
     throw bad_input("--upscaler", "--upscale or --hires-scale with it", "neither",
                     "for example --upscale " + std::to_string(model.upscaler->factor));
   }

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/home.h"
 #include "app/table.h"
 #include "app/weights_report.h"
 #include "core/error.h"
@@ -16,6 +17,8 @@
 #include "io/json_file.h"
 #include "io/mapped_file.h"
 #include "io/weights_file.h"
+#include "pipeline/families/source.h"
+#include "pipeline/families/spec.h"
 #include "pipeline/model.h"
 
 namespace pangu::app {
@@ -133,6 +136,15 @@ void add_parts(OrderedJson& found, const fs::path& folder, const std::vector<fs:
 }
 
 // A model in the layout of diffusers: one part a folder in it.
+// What a family that model_index.json alone tells is called; empty for others.
+std::string own_name_of(const fs::path& folder) {
+  try {
+    return pipeline::open_source(folder.string()).spec->human_name;
+  } catch (const Error&) {  // add_refusal says what is wrong
+    return "";
+  }
+}
+
 OrderedJson inspect_model(const fs::path& folder, bool every_tensor) {
   std::vector<fs::path> files;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
@@ -149,7 +161,8 @@ OrderedJson inspect_model(const fs::path& folder, bool every_tensor) {
     // The pipeline says more than "no known family", and no less beside one.
     OrderedJson& name = found["recognised"]["name"];
     const bool known = found["recognised"]["family"] != io::name_of(io::Family::kUnknown);
-    name = known ? name.get<std::string>() + " (" + class_in(index) + ")" : class_in(index);
+    const std::string human = known ? name.get<std::string>() : own_name_of(folder);
+    name = human.empty() ? class_in(index) : human + " (" + class_in(index) + ")";
   }
   add_refusal(found, folder);
   return found;
@@ -251,7 +264,10 @@ void print(const OrderedJson& found) {
 }  // namespace
 
 int run_inspect(const InspectArgs& args) {
-  const fs::path path = args.path;
+  fs::path path = args.path;
+  std::error_code unreadable;
+  const bool is_name = !path.has_parent_path() && !path.has_extension();
+  if (is_name && !fs::exists(path, unreadable)) path = model_path(args.path);  // "mini"
   OrderedJson found;
   if (fs::is_directory(path)) {
     found = fs::exists(path / "model_index.json") ? inspect_model(path, args.tensors)

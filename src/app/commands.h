@@ -22,38 +22,45 @@ struct OutputArgs {
   bool quiet = false;  // no progress bar
 };
 
-struct DrawArgs {
-  pipeline::RequestWords request;            // what is to be drawn, by fields of a request
-  std::string model;                         // folder or file; empty: the embedded model
+// What a model is loaded with.
+struct LoadArgs {
+  std::string model;                         // folder, file or name; empty: the embedded model
   std::vector<std::string> controlnets;      // files or folders
   std::vector<std::string> loras;            // "FILE[:WEIGHT]"
   std::string lora_dir;                      // where <lora:NAME:WEIGHT> in a prompt finds NAME
   std::vector<std::string> embeddings;       // files of textual inversions
   std::string vae, unet, refiner, upscaler;  // files or folders
   std::vector<std::string> text_encoders;
-  std::string prediction_type;     // empty: as the files say
-  double refiner_start = 0.8;      // share of the noise schedule
-  int experts_in_memory = 0;       // 0: all
-  int vae_tile = 0;                // pixels; 0: by the picture's size
-  std::string from;                // a PNG of this program, whose request is repeated
-  std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
-  std::string bridge;              // of theirs; empty: auto
+  std::string prediction_type;  // empty: as the files say
+  double refiner_start = 0.8;   // share of the noise schedule
+  int experts_in_memory = 0;    // 0: all
+  int vae_tile = 0;             // pixels; 0: by the picture's size
   std::string device = "cpu";
   std::string dtype;      // "f32", "bf16"; empty: the faster one of this machine
   std::string vae_dtype;  // likewise; empty: that of --from, or the model's own
+};
+
+struct DrawArgs {
+  std::vector<std::string> prompt;  // words without a flag
+  pipeline::RequestWords request;   // what is to be drawn, by fields of a request
+  LoadArgs load;
+  std::string from;                // a PNG of this program, whose request is repeated
+  std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
+  std::string bridge;              // of theirs; empty: auto
   OutputArgs output;
 };
 
 struct CoopArgs {
-  std::string recipe;  // TOML file
-  std::string from;    // a PNG of this program, whose recipe is repeated
+  std::string recipe;               // TOML file
+  std::vector<std::string> prompt;  // words without a flag
+  std::string from;                 // a PNG of this program, whose recipe is repeated
   // Over the recipe.
   pipeline::RequestWords request;
   std::string form, bridge;
   std::optional<int> bridge_every;
   std::vector<std::string> bridges;  // folders of learned bridges
-  std::string device = "cpu", dtype, vae_dtype;
-  int experts_in_memory = 0, vae_tile = 0;
+  std::vector<std::string> withs;    // further members, as DrawArgs::withs
+  LoadArgs load;                     // of the hub; device, dtype and memory of all
   OutputArgs output;
 };
 

@@ -25,15 +25,6 @@ void print_timings(const pipeline::Timings& timings) {
 
 }  // namespace
 
-int checked_tile(int vae_tile) {
-  constexpr int least = 64;
-  if (vae_tile != 0 && vae_tile < least) {
-    throw bad_input("--vae-tile", "0 (by size), or " + std::to_string(least) + " or more",
-                    std::to_string(vae_tile));
-  }
-  return vae_tile;
-}
-
 uint64_t fresh_seed() { return std::random_device{}(); }
 
 void warn_of_difference(const std::string& from, Warnings& warnings) {

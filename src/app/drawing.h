@@ -19,9 +19,6 @@ namespace pangu::app {
 // 32 bits: short enough to be read out and typed again.
 uint64_t fresh_seed();
 
-// --vae-tile, in pixels; kBadInput unless it is 0 (by size) or large enough for a tile's seams.
-int checked_tile(int vae_tile);
-
 // Warns why the picture of --from will not come out as it was, if that is known.
 void warn_of_difference(const std::string& from, Warnings& warnings);
 

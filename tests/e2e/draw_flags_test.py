@@ -7,6 +7,7 @@ Usage: draw_flags_test.py PROGRAM. Skipped (77) without diffusers. Models are ti
 import hashlib
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -153,6 +154,42 @@ class DrawFlags(unittest.TestCase):
         whole = self.draw("--experts-in-memory", 0, **pangu)
         self.assertEqual(self.draw("--experts-in-memory", 1, **pangu), whole)
         self.refused(["--experts-in-memory", "-1"], "--experts-in-memory", -1)
+
+    def test_a_file_may_have_commas_in_its_name(self):
+        name = "picture 0, of many,weight=7.png"
+        shutil.copy(self.folder / "picture0.png", self.folder / name)
+        shutil.copytree(self.folder / "sd15", self.folder / "sd15, again")
+        one = ["--controlnet", "@net0", "--control-image"]
+        usual = self.draw(*one, "@picture0.png")
+        self.assertEqual(self.draw(*one, "@" + name), usual)
+        self.assertEqual(self.draw(*one, f"@{name},weight=0.5"), self.draw(*one, "@picture0.png,weight=0.5"))
+        together = self.draw("--with", "@sd15,weight=0.3,prompt=a dog, asleep")
+        self.assertNotEqual(together, self.alone)
+        self.assertEqual(self.draw("--with", "@sd15, again,weight=0.3,prompt=a dog, asleep"), together)
+
+    def test_coop_takes_the_flags_of_draw(self):
+        recipe = self.folder / "two.toml"
+
+        def coop(*flags, hub="", dog="prompt = 'a dog'"):
+            recipe.write_text(f"prompt = '{PROMPT}'\nsize = '96x64'\nsteps = 2\n[[member]]\nmodel = 'sd15'\nhub = true\n"
+                              f"weight = 0.5\n{hub}\n[[member]]\nname = 'dog'\nmodel = 'sd15'\nweight = 0.5\n{dog}\n")
+            named = [str(self.folder / flag[1:]) if flag.startswith("@") else flag for flag in flags]
+            done = subprocess.run([PROGRAM, "coop", recipe, *named, *FAST, "--overwrite", "--out", self.folder / "coop.png"],
+                                  capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
+            self.assertEqual(done.returncode, 0, f"{flags}: {done.stderr}")
+            return hashlib.sha256(Image.open(self.folder / "coop.png").tobytes()).hexdigest()
+
+        usual = coop()
+        for flags, key in (
+                (["--lora", "@loras/lora0.safetensors:0.5"], "lora = 'loras/lora0.safetensors:0.5'"),
+                (["--vae", "@vae"], "vae = 'vae'"),
+                (["--controlnet", "@net0", "--control-image", "@picture0.png"],
+                 "controlnet = 'net0'\ncontrol_image = 'picture0.png'")):
+            told = coop(*flags)
+            self.assertNotEqual(told, usual, flags)
+            self.assertEqual(told, coop(hub=key), flags)
+        self.assertEqual(coop("a dog"), coop("--prompt", "a dog"))
+        self.assertNotEqual(coop("--with", "@sd15,weight=0.5,prompt=a bird"), usual)
 
     def test_a_file_that_is_not_there_is_named(self):
         self.refused(["nowhere.safetensors"], model="nowhere.safetensors")

@@ -6,6 +6,7 @@ Usage: command_test.py PROGRAM
 import json
 import math
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -60,6 +61,151 @@ def bad_flags_are_code_2():
         message = refused(2, "draw", *arguments)
         assert "1000" in message and len(message) < 1000, message[:1000]
     refused(2, "draw", "a cat", "--model", "/nonexistent/model")
+
+
+def wrong_words_are_named():
+    """A wrong word is named, with the nearest right one and the help of the subcommand that was said."""
+    for words, *expected in (
+            (["drwa", "a cat"], "'drwa'", "did you mean 'draw'?"),
+            (["txt2img", "a cat"], "'txt2img'", "did you mean 'draw'?"),
+            (["a red apple"], "draws a picture"),
+            (["data", "pakc"], "data: expected", "did you mean 'pack'?"),
+            (["control", "depht", "a", "b"], "'depht'", "edges, hed, pose"),
+            (["draw", "a cat", "--stepz", "3"], "'--stepz'", "did you mean '--steps'?"),
+            (["draw", "a cat", "--tensors"], "a flag of inspect"),
+            (["draw", "a cat", "--sampler", "eular"], "'eular'", "did you mean 'euler'?"),
+            (["draw", "a cat", "--schedule", "karas"], "'karas'", "did you mean 'karras'?"),
+            (["draw", "a cat", "--model", "minni"], "nothing at 'minni'", "did you mean 'mini'?"),
+            (["draw", "a cat", "--with", "edges,wieght=0.5"], "'wieght'", "did you mean 'weight'"),
+            (["draw", "a cat", "--steps"], "--steps: expected INT, found nothing"),
+            (["draw", "a cat", "--embedding", "x.safetensors"], "x.safetensors", "read prompts by CLIP"),
+            (["draw", "a cat", "--model", "someone/something"], "nothing is downloaded"),
+            (["coop", "nowhere.toml"], "nothing at 'nowhere.toml'"),
+            (["inspect", "minni"], "did you mean 'mini'?"),
+            (["convert", "minni", "out"], "did you mean 'mini'?"),
+            (["inspect", "a", "b"], "found 'b' too", "pangu-draw inspect --help"),
+            (["data", "pack", "folder"], "--out is required", "pangu-draw data pack --help"),
+            (["completion", "tcsh"], "bash, zsh or fish"),
+            (["draw", "a", "cat", "cat.png"], "the name of a picture, 'cat.png'", "--out")):
+        message = refused(2, *words)
+        for part in expected:
+            assert part in message, (words, part, message)
+
+
+def words_that_change_nothing_are_told():
+    def warnings(*words):
+        done = run("draw", "a cat", "--plan", *words)
+        assert done.returncode == 0, done
+        return done.stderr
+    assert warnings() == ""
+    for words, *expected in (
+            (["--size", "1024"], "1024x1024 is far from 256x256", "repeated"),
+            (["--style", "shadde"], "'shadde'", "3d, flat, shaded", "did you mean 'shaded'?"),
+            (["--style-scale", "2"], "there is no --style"),
+            (["--negative", "dogs", "--guidance", "1"], "negative prompt"),
+            (["--s-noise", "0.5"], "adds no noise")):
+        told = warnings(*words)
+        assert told.startswith("pangu-draw: warning: ") and told.count("\n") == 1, (words, told)
+        for part in expected:
+            assert part in told, (words, part, told)
+    for words, *expected in (
+            (["--strength", "0.5"], "no picture to start from"), (["--clip-skip", "2"], "CLIP"),
+            (["--refiner-start", "0.5"], "--refiner"), (["--bridge", "tiny"], "--with")):
+        message = refused(2, "draw", "a cat", *words)
+        for part in expected:
+            assert part in message, (words, part, message)
+
+
+def names_that_people_type_work():
+    def plan(*words):
+        done = run("draw", *words, "--plan", "--json")
+        assert done.returncode == 0, done
+        return done.stdout
+    usual = ["a red apple", "--steps", "5", "--sampler", "dpmpp_2m", "--schedule", "exponential", "--seed", "3"]
+    own = plan(*usual)
+    assert own == plan("a", "red", "apple", "-s", "5", "--sampler", "DPM++ 2M Exponential", "--seed", "3")
+    assert own == plan("a red apple", "--num_inference_steps=5", "--sampler", "DPMSolverMultistepScheduler",
+                       "--scheduler", "Exponential", "--seed", "-1", "--model", "mini")
+    assert own != plan("a red apple", "--steps", "5")
+    assert run("draw", "x", "--plan", "--negative-prompt", "dogs", "--cfg", "3", "--width", "256", "-H", "192",
+               "-n", "2").stderr == ""
+    for words in (["draw", "a cat", "--seed", "-20000"], ["data", "scenes", "x", "--out", "y", "--seed", "-20000"],
+                  ["eval", "--seed", "-1"], ["train-bridge", "a", "b", "--images", "c", "-o", "d", "--seed", "-5"]):
+        message = refused(2, *words)
+        assert "0 or more" in message and words[-1] in message, message
+    assert run("control", "canny", "--help").returncode == 0
+    assert "UNet2DConditionModel" in run("inspect", "mini").stdout
+    assert "model of pangu-draw train (PanGuDrawPipeline)" in run("inspect", "mini").stdout
+    assert "that varies a picture" in run("inspect", "variation").stdout
+
+
+def the_page_of_names_is_right():
+    """Every flag and every name of a sampler in docs/command-line.md is one that the program takes."""
+    page = (pathlib.Path(__file__).resolve().parents[2] / "docs/command-line.md").read_text()
+    manual = run("man").stdout.replace("\\", "")
+    for flag in re.findall(r"`(-[-a-zA-Z]+)", page):
+        assert flag in manual, flag
+    rows = [line.strip("|").split("|") for line in page.split("| sampler |")[1].splitlines() if line.startswith("| `")]
+    names = [name for row in rows for cell in (row[0], row[2]) for name in re.findall(r"`([^`]+)`", cell)]
+    names += [name.strip() for row in rows for name in row[1].split(",") if name.strip() != "-"]
+    assert len(names) > 40, names
+    for name in names:
+        assert run("draw", "x", "--plan", "--sampler", name).returncode == 0, name
+
+
+def help_shows_defaults_and_changes_nothing(folder):
+    environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    commands = ("draw", "coop", "train", "train-bridge", "data", "data build", "data pack", "data stats", "data check",
+                "data scenes", "eval", "eval coop", "inspect", "convert", "control", "control edges", "doctor", "completion",
+                "man")
+    for command in commands:
+        done = run(*command.split(), "--help", cwd=folder, env=environment)
+        assert done.returncode == 0 and done.stderr == "", done
+        assert f"Usage: pangu-draw {command}" in done.stdout or "Usage:" in done.stdout, done.stdout
+        assert done.stdout == run("help", *command.split(), cwd=folder, env=environment).stdout, command
+    text = run("draw", "--help").stdout
+    for words in ("--steps,--num-inference-steps INT", "(default: the model's)", "(default: cpu)", "(default: any)",
+                  "(default: 0.75, with a mask 1)", "--cfg", "(default: 4)"):
+        assert words in text, (words, text)
+    assert not list(folder.iterdir()), list(folder.iterdir())
+
+
+def shells_complete_what_the_program_knows():
+    script = run("completion", "bash").stdout
+    ask = script + """
+ask() { COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMPREPLY=(); _pangu_draw; echo "${COMPREPLY[*]}"; }
+ask pangu-draw dr
+ask pangu-draw draw --neg
+ask pangu-draw draw x --sampler dpmpp_2
+ask pangu-draw data pa
+ask pangu-draw data pack --sh
+"""
+    done = subprocess.run(["bash", "-c", ask], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == "", done
+    assert done.stdout.split("\n")[:5] == [
+        "draw", "--negative --negative-prompt", "dpmpp_2s_a dpmpp_2m dpmpp_2m_sde", "pack", "--shard-mb"], done.stdout
+    for shell in ("zsh", "fish"):
+        script = run("completion", shell).stdout
+        assert "negative-prompt" in script and "dpmpp_2m_sde" in script and "shard-mb" in script, shell
+        if shutil.which(shell):
+            assert subprocess.run([shell, "-n", "/dev/stdin"], input=script, text=True).returncode == 0, shell
+    page = run("man").stdout
+    assert page.startswith(".TH pangu\\-draw 1") and "\\-\\-negative\\-prompt" in page, page[:300]
+    if shutil.which("man"):
+        shown = subprocess.run(["man", "--warnings", "-l", "-"], input=page, capture_output=True, text=True)
+        assert shown.returncode == 0 and "warning" not in shown.stderr, shown.stderr
+
+
+def files_that_are_not_there_are_called_that(folder):
+    nowhere = folder / "nowhere"
+    for words in (["--model", nowhere], ["--init-image", nowhere], ["--vae", nowhere], ["--lora", nowhere],
+                  ["--from", nowhere], ["--refiner", nowhere],
+                  ["--init-image", PICTURES / "rgb.png", "--mask", nowhere], ["--controlnet", nowhere],
+                  ["--with", f"{nowhere},weight=0.5"]):
+        done = run("draw", "a cat", *words, "--out", folder / "out.png")
+        assert done.returncode in (2, 3), done
+        assert "'" + str(nowhere) + "'" in done.stderr, (words, done.stderr)
+        assert "nothing at" in done.stderr or "o such file" in done.stderr or "not there" in done.stderr, done.stderr
 
 
 def inspect_reads_headers(folder):
@@ -238,8 +384,15 @@ def doctor_reports():
 def main() -> int:
     help_and_version()
     bad_flags_are_code_2()
+    wrong_words_are_named()
+    words_that_change_nothing_are_told()
+    names_that_people_type_work()
+    the_page_of_names_is_right()
+    shells_complete_what_the_program_knows()
     doctor_reports()
     with tempfile.TemporaryDirectory() as folder:
+        help_shows_defaults_and_changes_nothing(pathlib.Path(folder))
+        files_that_are_not_there_are_called_that(pathlib.Path(folder))
         inspect_reads_headers(pathlib.Path(folder))
         inspect_reads_models(pathlib.Path(folder))
         inspect_is_quick(pathlib.Path(folder))

@@ -17,6 +17,16 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FAKE_PROGRAM = '#!/bin/sh\nprintf "%s|" "$@"\nprintf "home=%s" "$PANGU_HOME"\nexit 7\n'
 MOST_SECONDS = 0.1
+# Runs a command at a terminal where a person answers "n".
+NO_AT_A_TERMINAL = """
+import os, pty, sys
+def answered(fd):
+    data = os.read(fd, 4096)
+    if b"Go on?" in data:
+        os.write(fd, b"n\\n")
+    return data
+sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:], answered)))
+"""
 
 
 def executable(path: pathlib.Path, text: str) -> None:
@@ -95,6 +105,56 @@ def change_means_a_build(folder):
     assert "pangu-draw" in log.read_text() and "ninja" in log.read_text(), log.read_text()
 
 
+def asking_for_words_changes_nothing(folder):
+    """--help, help, --version and the like build and install nothing, whatever is missing or out of date."""
+    launcher = checkout(folder)
+    environment, log = with_fake_tools(folder)
+    ahead = time.time() + 2
+    os.utime(folder / "src/a.cpp", (ahead, ahead))
+    for words in (["draw", "--help"], ["data", "build", "--help"], ["train", "-h"], ["--version"], ["help", "draw"],
+                  ["completion", "bash"]):
+        done = run([launcher, *words], env=environment)
+        assert done.returncode == 7 and done.stdout.startswith("|".join(words) + "|"), done
+    for words in (["test", "--help"], ["build", "-h"], ["package", "--help"]):
+        done = run([launcher, *words], env=environment)
+        assert done.returncode == 0 and "package [FOLDER]" in done.stdout, done
+    (folder / "build/release/pangu-draw").unlink()
+    for words in (["--help"], ["help"], ["draw", "--help"]):
+        done = run([launcher, *words], env=environment)
+        assert done.returncode == 0 and "not built yet" in done.stdout and "test [NAME...]" in done.stdout, done
+    done = run([launcher, "--version"], env=environment)
+    assert done.returncode == 4 and "./pangu-draw build" in done.stderr, done
+    assert not log.exists(), log.read_text()
+    assert not (folder / ".venv/requirements-data.txt").exists()
+
+
+def what_installs_asks_first(folder):
+    """`data build` says what it will install, and installs nothing where the person says no."""
+    checkout(folder)
+    script = ('root=$1; PANGU_PYTHON=python3; source "$root/tools/install/main.sh"; '
+              'missing_packages() { echo some-dev; }; python_is_there() { false; }; '
+              'install_packages() { echo installed; }; need_python() { echo installed; }; install_for_data')
+    done = run(["bash", "-c", script, "-", folder])
+    assert "The first `data build` will" in done.stderr and "some-dev" in done.stderr, done
+    assert "requirements-data.txt" in done.stderr and done.stdout == "installed\ninstalled\n", done
+    asked = subprocess.run(
+        [sys.executable, "-c", NO_AT_A_TERMINAL, "bash", "-c", script, "-", folder], capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, env={"PATH": os.environ["PATH"]}, timeout=60)
+    assert asked.returncode == 4 and "as you wished" in asked.stdout, asked
+    assert "installed\r\n" not in asked.stdout.replace("not installed", ""), asked
+
+
+def a_package_has_manual_and_completions(folder):
+    checkout(folder)
+    executable(folder / "package/bin/pangu-draw", '#!/bin/sh\necho "$@"\n')
+    script = 'root=$1; PANGU_PYTHON=python3; source "$root/tools/install/main.sh"; write_shell_files "$1/package"'
+    assert run(["bash", "-c", script, "-", folder]).returncode == 0
+    for name, words in (("man/man1/pangu-draw.1", "man"), ("zsh/site-functions/_pangu_draw", "completion zsh"),
+                        ("bash-completion/completions/pangu-draw", "completion bash"),
+                        ("fish/vendor_completions.d/pangu-draw.fish", "completion fish")):
+        assert (folder / "package/share" / name).read_text() == words + "\n", name
+
+
 def training_is_built_when_first_used(folder):
     launcher = checkout(folder)
     environment, log = with_fake_tools(folder)
@@ -131,7 +191,8 @@ def other_distributions_are_told(folder):
 
 def main() -> int:
     for test in (arguments_pass_untouched, later_use_is_fast, change_means_a_build,
-                 training_is_built_when_first_used, wheel_is_verified, other_distributions_are_told):
+                 training_is_built_when_first_used, asking_for_words_changes_nothing, what_installs_asks_first,
+                 a_package_has_manual_and_completions, wheel_is_verified, other_distributions_are_told):
         with tempfile.TemporaryDirectory() as folder:
             test(pathlib.Path(folder).resolve())
             print(f"ok: {test.__name__.replace('_', ' ')}")

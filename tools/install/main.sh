@@ -11,10 +11,12 @@ lacks() {
   exit 4
 }
 
-# Says what is about to happen; asks once where a person can answer. $@: lines of the plan.
+# Says what is about to happen; asks once where a person can answer. $@: what it is that does it, then the lines
+# of the plan.
 announce() {
-  (($# > 0)) || return 0
-  say "This first run will:"
+  (($# > 1)) || return 0
+  say "$1 will:"
+  shift
   printf '     - %s\n' "$@" >&2
   if [[ -t 0 && -t 2 && ${PANGU_YES-} != 1 ]]; then
     read -r -p "   Go on? [Y/n] " answer
@@ -59,16 +61,31 @@ plan() {
   missing=$(missing_packages "$@")
   [[ -z $missing ]] || echo "install Debian packages: ${missing//$'\n'/ }"
   torch_is_there || torch_plan
+  [[ ${1-} != test ]] || python_is_there test ||
+    echo "install the Python packages of tools/install/requirements-test.txt into .venv/"
   [[ -x $program ]] || echo "compile the program into build/ (a few minutes on two cores, about 2 GB)"
 }
 
 install_all() { # [test]
   local -a lines
   mapfile -t lines < <(plan "$@")
-  announce "${lines[@]}"
+  announce "This first run" "${lines[@]}"
   install_packages "$@"
   install_torch
   mkdir -p "$root/build"
+}
+
+# What `data build` needs beside the program.
+install_for_data() {
+  local -a lines
+  mapfile -t lines < <(
+    missing=$(missing_packages data)
+    [[ -z $missing ]] || echo "install Debian packages: ${missing//$'\n'/ }"
+    python_is_there data || echo "install the Python packages of tools/install/requirements-data.txt into .venv/"
+  )
+  announce "The first \`data build\`" "${lines[@]}"
+  install_packages data
+  need_python data
 }
 
 # A stamp says what was built from where; it is dated to the beginning of the build, so that a file
@@ -98,6 +115,16 @@ launcher_compile() { # [training...]
 
 launcher_build() { launcher_compile training; }
 
+# The manual page and the completions of an installation, where man and the shells look for them. $1: its prefix.
+write_shell_files() {
+  local share=$1/share installed=$1/bin/pangu-draw
+  mkdir -p "$share"/{man/man1,bash-completion/completions,zsh/site-functions,fish/vendor_completions.d}
+  "$installed" man >"$share/man/man1/pangu-draw.1"
+  "$installed" completion bash >"$share/bash-completion/completions/pangu-draw"
+  "$installed" completion zsh >"$share/zsh/site-functions/_pangu_draw"
+  "$installed" completion fish >"$share/fish/vendor_completions.d/pangu-draw.fish"
+}
+
 # A folder and an archive of it that run elsewhere: program, the libraries that it needs but for those of every
 # system, embedded models. Any x86-64 processor with AVX2 runs it. $1: where (default: build/package).
 launcher_package() {
@@ -109,6 +136,7 @@ launcher_package() {
   rm -rf "${out:?}/$name"
   cmake --install "$root/build/package-build" --prefix "$out/$name" >"$root/build/install.log" ||
     { cat "$root/build/install.log" >&2; exit 1; }
+  write_shell_files "$out/$name"
   tar -C "$out" -czf "$out/$name.tar.gz" "$name"
   say "$out/$name.tar.gz ($(($(stat -c %s "$out/$name.tar.gz") / 1000000)) MB)"
 }

@@ -96,9 +96,11 @@ install_torch() {
 }
 
 # Python packages of a purpose: requirements-NAME.txt, once for each version of that file.
+python_is_there() { cmp -s "$root/tools/install/requirements-$1.txt" "$venv/requirements-$1.txt"; }
+
 need_python() {
   local list=$root/tools/install/requirements-$1.txt installed=$venv/requirements-$1.txt
-  cmp -s "$list" "$installed" && return 0
+  python_is_there "$1" && return 0
   say "pip install -r tools/install/requirements-$1.txt"
   pip_quietly install -q --no-compile -r "$list" || lacks "pip could not install $list"
   cp "$list" "$installed"
