@@ -94,6 +94,7 @@ void add_output_flags(CLI::App* cmd, OutputArgs& args, const char* plan) {
       "Picture to write (.png, .jpg, .webp, with words as {seed} or {date} if you like), "
       "a folder for several, or - (default: pangu-{date}-{number}-{seed}.png)");
   cmd->add_flag("--overwrite", args.overwrite, "Replace pictures of the same name");
+  cmd->add_option("--preview", args.preview, "Picture that shows the drawing while it is made");
   cmd->add_flag("--plan", args.plan, plan);
   cmd->add_flag("--json", args.json, "Print what was drawn, and how, as JSON");
   cmd->add_flag("--timings", args.timings, "Say where the time went");
@@ -130,16 +131,15 @@ void add_load_flags(CLI::App* cmd, LoadArgs& args, const std::string& whose = ""
       ->default_str("what the files say");
   cmd->add_option("--upscaler", args.upscaler,
                   "An ESRGAN (RRDBNet) .safetensors" + whose + ", for --upscale and --hires-scale");
-  CLI::Option* refiner = cmd->add_option("--refiner", args.refiner,
-                                         "SDXL's refiner" + whose + ", which draws the last steps");
+  cmd->add_option("--refiner", args.refiner,
+                  "SDXL's refiner" + whose + ", which draws the last steps");
   cmd->add_option("--refiner-start", args.refiner_start, "From this share of the schedule on")
-      ->capture_default_str()
-      ->needs(refiner);
+      ->default_str("0.8");
   cmd->add_option("--experts-in-memory", args.experts_in_memory,
                   "Denoisers of a model kept at once (0: all); 1 halves PanGu-Draw 3's memory")
       ->capture_default_str();
   cmd->add_option("--vae-tile", args.vae_tile, "Decode in tiles of so many pixels (0: by size)")
-      ->capture_default_str();
+      ->default_str("0");
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16")->default_str("the faster one here");
   cmd->add_option("--vae-dtype", args.vae_dtype, "The same for the autoencoder")
@@ -160,11 +160,18 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->footer("Example: pangu-draw draw a red apple, 3D render --seed 7 --out apple.png");
   cmd->add_option("prompt", args.prompt, "What to draw; several words need no quotes");
   add_request_flags(cmd, args.request);
-  cmd->add_option("--from", args.from, "Repeat the request inside this PNG; other flags change it");
-  CLI::Option* with = add_with(cmd, args.withs, "draw together");
+  cmd->add_option("--from", args.from,
+                  "Repeat this picture, also one of A1111's web UI or ComfyUI; other flags change "
+                  "it");
+  cmd->add_option("--grid", args.grid,
+                  "A table of pictures: \"steps=10,20,30 guidance=3,5,7\", one or two settings");
+  cmd->add_option("--prompts", args.prompts,
+                  "File with a prompt a line, with choices as {red|blue} and lists as __animal__");
+  cmd->add_option("--wildcards", args.wildcards, "Folder with animal.txt and other lists")
+      ->default_str("that of --prompts");
+  add_with(cmd, args.withs, "draw together");
   cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned")
-      ->default_str("auto")
-      ->needs(with);
+      ->default_str("auto");
   add_load_flags(cmd, args.load);
   add_output_flags(cmd, args.output, "Print which expert serves which sigma, and stop");
 }
@@ -174,7 +181,7 @@ void add_coop(CLI::App& app, CoopArgs& args) {
   cmd->footer("Example: pangu-draw coop examples/text_edges.toml a fox in the snow --out fox.png");
   cmd->add_option("recipe", args.recipe, "TOML file: members, weights, bridges, stages");
   cmd->add_option("prompt", args.prompt, "What to draw, over the recipe's");
-  cmd->add_option("--from", args.from, "Repeat the recipe inside this PNG");
+  cmd->add_option("--from", args.from, "Repeat this picture of several models");
   add_request_flags(cmd, args.request);
   add_with(cmd, args.withs, "a further member");
   cmd->add_option("--form", args.form, "paper, symmetric or one_way")->default_str("the recipe's");

@@ -7,10 +7,10 @@
 #include "app/commands.h"
 #include "app/coop_setup.h"
 #include "app/drawing.h"
+#include "app/from_picture.h"
 #include "app/home.h"
 #include "app/loading.h"
 #include "core/error.h"
-#include "io/file_hash.h"
 #include "pipeline/coop/learned_bridges.h"
 #include "pipeline/doubts.h"
 #include "pipeline/picture_text.h"
@@ -18,21 +18,33 @@
 namespace pangu::app {
 namespace {
 
-pipeline::Recipe recipe_of_args(const CoopArgs& args, Warnings& warnings) {
+// The recipe, and what a picture was drawn with beside it.
+struct CoopAsked {
+  FromPicture from;
+  pipeline::Recipe recipe;
+  KeptLoading kept;
+};
+
+CoopAsked asked_of(const CoopArgs& args) {
   if (args.recipe.empty() == args.from.empty()) {
     throw bad_input("coop", "a recipe (.toml), or --from a picture",
                     args.recipe.empty() ? "neither" : "both");
   }
-  pipeline::Recipe recipe = args.from.empty()
-                                ? pipeline::recipe_of_file(args.recipe, home().string())
-                                : pipeline::recipe_of_png(args.from);
-  if (!args.from.empty()) {
-    warn_of_difference(args.from, warnings);
-    for (const std::string& file : pipeline::changed_inputs_of_png(args.from, io::sha256_of_file)) {
-      warnings("'" + file + "' is not the file that '" + args.from +
-               "' was drawn with: its SHA-256 is another");
-    }
+  if (args.from.empty()) {
+    return {{}, pipeline::recipe_of_file(args.recipe, home().string()), {}};
   }
+  CoopAsked asked{from_picture(args.from), {}, {}};
+  if (!asked.from.story.recipe) {
+    throw bad_input("'" + args.from + "'", "a recipe of several models", "a request of one model",
+                    "pangu-draw draw --from repeats it");
+  }
+  asked.kept = {asked.from.story.load, asked.from.story.recipe->request.prompt};
+  asked.recipe = with_found_models(asked.from, load_options(args.load, "", {}), args.load.model);
+  return asked;
+}
+
+// Flags over it.
+void apply_flags(const CoopArgs& args, pipeline::Recipe& recipe) {
   pipeline::apply(args.request, recipe.request);
   if (!args.form.empty()) recipe.form = args.form;
   if (!args.bridge.empty()) recipe.bridge = args.bridge;
@@ -42,33 +54,6 @@ pipeline::Recipe recipe_of_args(const CoopArgs& args, Warnings& warnings) {
     recipe.members.push_back(pipeline::member_from_text(text));
   }
   set_vae_dtype(recipe, args.load.vae_dtype);
-  return recipe;
-}
-
-// What a model is loaded with, and its control pictures, are the hub's.
-void give_to_hub(pipeline::Recipe& recipe, const LoadArgs& args,
-                 const pipeline::LoadOptions& load) {
-  const auto hub = std::find_if(recipe.members.begin(), recipe.members.end(),
-                                [](const pipeline::MemberSpec& member) { return member.hub; });
-  if (!args.model.empty()) hub->model = args.model;
-  if (!args.unet.empty()) hub->load.unet = args.unet;
-  if (!load.text_encoders.empty()) hub->load.text_encoders = load.text_encoders;
-  if (!load.prediction_type.empty()) hub->load.prediction_type = load.prediction_type;
-  const auto append = [](auto& list, const auto& more) {
-    list.insert(list.end(), more.begin(), more.end());
-  };
-  append(hub->load.loras, load.loras);
-  append(hub->load.controlnets, load.controlnets);
-  append(hub->load.embeddings, load.embeddings);
-  if (!load.vae.empty()) hub->load.vae = load.vae;
-  if (!load.upscaler.empty()) hub->load.upscaler = load.upscaler;
-  if (!load.refiner.empty()) {
-    hub->load.refiner = load.refiner;
-    hub->load.refiner_start = load.refiner_start;
-  }
-  if (recipe.request.controls.empty()) return;
-  hub->request["controls"] = pipeline::to_json(recipe.request)["controls"];
-  recipe.request.controls.clear();
 }
 
 // Those that the recipe names, then those that lie beside the embedded models.
@@ -115,6 +100,31 @@ void warn_of_doubts(const pipeline::Cooperation& coop, const Watch& watch) {
 
 }  // namespace
 
+void give_to_hub(pipeline::Recipe& recipe, const std::string& model,
+                 const pipeline::LoadOptions& load) {
+  const auto hub = std::find_if(recipe.members.begin(), recipe.members.end(),
+                                [](const pipeline::MemberSpec& member) { return member.hub; });
+  if (!model.empty()) hub->model = model;
+  const auto append = [](auto& list, const auto& more) {
+    list.insert(list.end(), more.begin(), more.end());
+  };
+  append(hub->load.loras, load.loras);
+  append(hub->load.controlnets, load.controlnets);
+  append(hub->load.embeddings, load.embeddings);
+  if (!load.vae.empty()) hub->load.vae = load.vae;
+  if (!load.unet.empty()) hub->load.unet = load.unet;
+  if (!load.text_encoders.empty()) hub->load.text_encoders = load.text_encoders;
+  if (!load.prediction_type.empty()) hub->load.prediction_type = load.prediction_type;
+  if (!load.upscaler.empty()) hub->load.upscaler = load.upscaler;
+  if (!load.refiner.empty()) {
+    hub->load.refiner = load.refiner;
+    hub->load.refiner_start = load.refiner_start;
+  }
+  if (recipe.request.controls.empty()) return;
+  hub->request["controls"] = pipeline::to_json(recipe.request)["controls"];
+  recipe.request.controls.clear();
+}
+
 void set_vae_dtype(pipeline::Recipe& recipe, const std::string& dtype) {
   if (dtype.empty()) return;
   for (pipeline::MemberSpec& member : recipe.members) member.load.vae_dtype = dtype;
@@ -151,19 +161,42 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
   const std::string bridges = pipeline::bridges_text(coop);
   if (!output.quiet && !bridges.empty()) std::cerr << bridges << "\n";
   report.facts = {{"plan", pipeline::to_json(coop)}, {"request", pipeline::to_json(coop.request)}};
-  PictureFiles files(output, coop.request, coop.hub->name, warnings);
+  PictureFiles files(output, {coop.request}, coop.hub->name, warnings);
+  const auto hub = std::find_if(coop.recipe.members.begin(), coop.recipe.members.end(),
+                                [](const pipeline::MemberSpec& member) { return member.hub; });
+  WeightHashes hashes(model_path(hub->model).string());
+  pipeline::PictureKeeps keeps = keeps_of(*hub, hashes);
+  keeps.model.load.vae_tile = load.vae_tile;
+  // The stage's hub comes first in its latents.
+  const auto model_at = [&](double sigma) -> const pipeline::Model& {
+    for (const pipeline::CoopStage& stage : coop.stages) {
+      if (sigma > stage.sigmas.back()) return *stage.members.front().model;
+    }
+    return *coop.hub;
+  };
   draw_to_files(
-      output, files, coop.request, std::move(report), warnings,
-      [&](const pipeline::DrawHooks& hooks) { return pipeline::draw(coop, hooks); },
-      [&](int index) { return pipeline::png_text(coop, index, io::sha256_of_file); });
+      output, model_at, files, std::move(report), warnings,
+      [&](const pipeline::DrawHooks& hooks) {
+        hashes.stop_when(hooks.watch.wants_stop);
+        return pipeline::draw(coop, hooks);
+      },
+      [&](int index) {
+        keeps.folder = files.folder_of(index);
+        return pipeline::png_text(coop, index, keeps);
+      });
   return 0;
 }
 
 int run_coop(const CoopArgs& args) {
   Warnings warnings;
-  pipeline::Recipe recipe = recipe_of_args(args, warnings);
-  const pipeline::LoadOptions load = load_options(args.load, recipe.request.prompt);
-  give_to_hub(recipe, args.load, load);
+  CoopAsked asked = asked_of(args);
+  pipeline::Recipe& recipe = asked.recipe;
+  apply_flags(args, recipe);
+  const pipeline::LoadOptions load = load_options(args.load, recipe.request.prompt, asked.kept);
+  give_to_hub(recipe, args.load.model, load);
+  if (!args.from.empty()) {
+    warn_of_differences(asked.from, pipeline::to_json(recipe), warnings);
+  }
   return run_recipe(recipe, load, args.output, warnings);
 }
 

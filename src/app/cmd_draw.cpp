@@ -1,15 +1,16 @@
-// `pangu-draw draw`: flags to a request, a request to PNG files.
-#include <algorithm>
+// `pangu-draw draw`: flags to a request, a request to pictures.
 #include <chrono>
-#include <filesystem>
 #include <iostream>
+#include <optional>
 #include <tuple>
 
 #include "app/commands.h"
 #include "app/coop_setup.h"
+#include "app/draw_many.h"
+#include "app/draw_setup.h"
 #include "app/drawing.h"
 #include "app/home.h"
-#include "app/loading.h"
+#include "app/weight_hashes.h"
 #include "core/error.h"
 #include "pipeline/doubts.h"
 #include "pipeline/draw.h"
@@ -29,40 +30,16 @@ pipeline::Pictures read_pictures(const pipeline::Request& request) {
   return pictures;
 }
 
-pipeline::Request request_of(const DrawArgs& args) {
-  pipeline::Request r;
-  if (!args.from.empty()) r = pipeline::request_of_png(args.from);
-  pipeline::apply(args.request, r);
-  return r;
-}
-
 std::vector<std::string> expert_names(const pipeline::Model& model) {
   std::vector<std::string> names;
   for (const auto& expert : model.denoising.experts) names.push_back(expert.name);
   return names;
 }
 
-// --with: the model is the hub, and has what the others leave of 1.
-pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
-                           const pipeline::LoadOptions& load) {
-  pipeline::Recipe recipe;
-  recipe.request = asked;
-  recipe.request.controls.clear();
-  pipeline::MemberSpec hub;
-  hub.hub = true;
-  hub.model = model_of(args.load);
-  hub.load = load;
-  hub.request["controls"] = pipeline::to_json(asked)["controls"];
-  double others = 0;
-  for (const std::string& text : args.withs) {
-    recipe.members.push_back(pipeline::member_from_text(text));
-    others += recipe.members.back().weight;
-  }
-  set_vae_dtype(recipe, args.load.vae_dtype);
-  hub.weight = std::max(0.0, 1.0 - others);
-  recipe.members.insert(recipe.members.begin(), hub);
-  if (!args.bridge.empty()) recipe.bridge = args.bridge;
-  return recipe;
+void print_plan(const pipeline::Model& model, const pipeline::Request& request, bool as_json) {
+  const diffusion::Plan plan = pipeline::plan_of(model, request);
+  std::cout << (as_json ? diffusion::to_json(plan, expert_names(model)) + "\n"
+                        : diffusion::to_table(plan, expert_names(model)));
 }
 
 }  // namespace
@@ -70,17 +47,20 @@ pipeline::Recipe recipe_of(const DrawArgs& args, const pipeline::Request& asked,
 int run_draw(const DrawArgs& args) {
   Warnings warnings;
   check_out(args.output);
-  pipeline::Request asked = request_of(args);
-  if (!args.from.empty()) warn_of_difference(args.from, warnings);
-  pipeline::LoadOptions load = load_options(args.load, asked.prompt);
-  if (!args.from.empty() && !load.vae_dtype) load.vae_dtype = pipeline::vae_dtype_of_png(args.from);
-  if (!args.withs.empty()) {
-    return run_recipe(recipe_of(args, asked, load), load, args.output, warnings);
+  const DrawSetup setup = draw_setup(args, warnings);
+  const std::vector<std::string> prompts = prompts_of(args);
+  if (setup.recipe && !(args.grid.empty() && prompts.empty())) {
+    throw bad_input("--grid or --prompts", "one model", "several that draw together");
   }
+  if (setup.recipe) return run_recipe(*setup.recipe, setup.load, args.output, warnings);
+  const pipeline::LoadOptions& load = setup.model.load;
+  pipeline::Request asked = setup.request;
+  if (!prompts.empty()) asked.prompt = prompts.front();
   Report report;
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Model model = pipeline::load_model(model_path(model_of(args.load)).string(), load,
-                                                     {.on_warning = std::ref(warnings)});
+  const std::string path = model_path(setup.model.model).string();
+  const pipeline::Model model =
+      pipeline::load_model(path, load, {.on_warning = std::ref(warnings)});
   report.before.emplace_back(
       "read model",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -97,19 +77,40 @@ int run_draw(const DrawArgs& args) {
                     "for example --upscale " + std::to_string(model.upscaler->factor));
   }
   if (args.output.plan) {
-    const diffusion::Plan plan = pipeline::plan_of(model, request);
-    std::cout << (args.output.json ? diffusion::to_json(plan, expert_names(model)) + "\n"
-                                   : diffusion::to_table(plan, expert_names(model)));
+    print_plan(model, request, args.output.json);
     return 0;
   }
+  // Of several that are not one request with a count: the cells of a grid, or prompts of a file.
+  std::optional<Grid> grid;
+  std::vector<pipeline::Request> many;
+  asked.seed = request.seed;
+  if (!args.grid.empty()) {
+    grid = grid_from(args.grid);
+    many = cells_of(*grid, asked, model.rules);
+  } else if (!prompts.empty()) {
+    many = requests_of(prompts, args, asked, model.rules);
+  }
+  const bool of_prompts = !grid && !many.empty();
+  const std::vector<pipeline::Request> named = of_prompts ? many : std::vector{request};
   report.facts = {{"request", pipeline::to_json(request)}, {"model", model.name}};
-  PictureFiles files(args.output, request, model.name, warnings);
+  PictureFiles files(args.output, named, model.name, warnings);
+  WeightHashes hashes(path);
+  pipeline::PictureKeeps keeps = keeps_of(setup.model, hashes);
   draw_to_files(
-      args.output, files, request, std::move(report), warnings,
+      args.output, [&](double) -> const pipeline::Model& { return model; }, files,
+      std::move(report), warnings,
       [&](const pipeline::DrawHooks& hooks) {
+        hashes.stop_when(hooks.watch.wants_stop);
+        if (grid) return draw_grid(*grid, {model, pictures}, many, hooks);
+        if (of_prompts) return draw_all({model, pictures}, many, hooks);
         return pipeline::draw(model, request, hooks, pictures);
       },
-      [&](int index) { return pipeline::png_text(model, request, index); });
+      [&](int index) {
+        keeps.folder = files.folder_of(index);
+        if (of_prompts)
+          return pipeline::png_text(model, many[static_cast<size_t>(index)], 0, keeps);
+        return pipeline::png_text(model, request, index, keeps);
+      });
   return 0;
 }
 

@@ -20,6 +20,9 @@
 #include "pipeline/families/source.h"
 #include "pipeline/families/spec.h"
 #include "pipeline/model.h"
+#include "pipeline/picture_story.h"
+#include "pipeline/picture_text.h"
+#include "pipeline/request_fields.h"
 
 namespace pangu::app {
 namespace {
@@ -192,21 +195,94 @@ bool is_picture(const fs::path& path) {
          (text.starts_with("RIFF") && text.substr(8).starts_with("WEBP"));
 }
 
+// What a picture says of its drawing, in the order in which a person asks.
+OrderedJson drawing_of(const pipeline::PictureStory& story) {
+  OrderedJson found = {{"by", story.origin}};
+  if (story.recipe) {
+    found["recipe"] = OrderedJson(pipeline::to_json(*story.recipe));
+  } else {
+    // Only what was said: the usual value of what was not is in none of its fields.
+    const nlohmann::json request = pipeline::to_json(story.request),
+                         usual = pipeline::to_json(pipeline::Request());
+    for (const pipeline::RequestField& field : pipeline::request_fields()) {
+      if (!request.contains(field.key) || request[field.key] == usual[field.key]) continue;
+      found["request"][field.key] = request[field.key];
+    }
+    found["model"] = {{"name", story.mark.name},
+                      {"path", story.mark.path},
+                      {"fingerprint", story.mark.fingerprint}};
+    const nlohmann::json member = pipeline::to_json(story.model),
+                         plain = pipeline::to_json(pipeline::MemberSpec());
+    for (const auto& [key, value] : member.items()) {
+      if (key != "model" && (!plain.contains(key) || plain[key] != value))
+        found["with"][key] = value;
+    }
+  }
+  if (story.load.dtype) found["dtype"] = *story.load.dtype;
+  if (!story.unmatched.empty()) found["unmatched"] = story.unmatched;
+  return found;
+}
+
 OrderedJson inspect_picture(const fs::path& path) {
   const io::MappedFile file(path.string());
   const auto bytes = file.bytes();
   const std::span<const uint8_t> pixels(reinterpret_cast<const uint8_t*>(bytes.data()),
                                         bytes.size());
   const image::Image picture = image::decode_image(pixels);
+  const image::TextChunks chunks = image::read_text(pixels);
   OrderedJson text = OrderedJson::object();
-  if (path.extension() == ".png") {
-    for (const auto& [key, value] : image::read_png_text(pixels)) text[key] = value;
+  for (const auto& [key, value] : chunks) text[key] = value;
+  OrderedJson found = {{"kind", "picture"},
+                       {"path", path.string()},
+                       {"width", picture.width},
+                       {"height", picture.height},
+                       {"text", text}};
+  try {
+    found["drawing"] = drawing_of(pipeline::story_of_text(chunks, path.string()));
+  } catch (const Error& error) {
+    const bool says = chunks.count(pipeline::kJsonText) || chunks.count(pipeline::kParametersText);
+    if (says) found["problem"] = error.what();
   }
-  return {{"kind", "picture"},
-          {"path", path.string()},
-          {"width", picture.width},
-          {"height", picture.height},
-          {"text", text}};
+  return found;
+}
+
+// "  prompt          a cat", objects and lists as they are in JSON.
+void add_rows(std::vector<Row>& rows, const OrderedJson& values, const std::string& indent) {
+  for (const auto& [key, value] : values.items()) {
+    if (value.is_object()) {
+      rows.push_back({indent + key, ""});
+      add_rows(rows, value, indent + "  ");
+    } else if (value.is_array() && !value.empty() && value.front().is_object()) {
+      for (size_t i = 0; i < value.size(); ++i) {
+        rows.push_back({indent + key + " " + std::to_string(i + 1), ""});
+        add_rows(rows, value[i], indent + "  ");
+      }
+    } else if (!value.is_null() && value != "" && !(value.is_array() && value.empty())) {
+      rows.push_back({indent + key, value.is_string() ? value.get<std::string>() : value.dump()});
+    }
+  }
+}
+
+void print_picture(const OrderedJson& found) {
+  std::cout << found["path"].get<std::string>() << ": " << found["width"] << "x" << found["height"]
+            << "\n";
+  if (found.contains("problem")) {
+    std::cout << "problem: " << found["problem"].get<std::string>() << "\n";
+  }
+  if (found.contains("drawing")) {
+    std::vector<Row> rows;
+    add_rows(rows, found["drawing"], "");
+    size_t width = 0;
+    for (const Row& row : rows) width = std::max(width, row[0].size());
+    for (const Row& row : rows) {
+      std::cout << row[0] << std::string(row[1].empty() ? 0 : width + 2 - row[0].size(), ' ')
+                << row[1] << "\n";
+    }
+    return;
+  }
+  for (const auto& [key, text] : found["text"].items()) {
+    std::cout << key << ": " << text.get<std::string>() << "\n";
+  }
 }
 
 Row summary_row(const OrderedJson& part) {
@@ -232,11 +308,7 @@ void print_tensors(const OrderedJson& part) {
 void print(const OrderedJson& found) {
   const std::string kind = found["kind"];
   if (kind == "picture") {
-    std::cout << found["path"].get<std::string>() << ": " << found["width"] << "x"
-              << found["height"] << "\n";
-    for (const auto& [key, text] : found["text"].items()) {
-      std::cout << key << ": " << text.get<std::string>() << "\n";
-    }
+    print_picture(found);
     return;
   }
   const bool one = !found.contains("parts");

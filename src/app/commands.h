@@ -16,6 +16,7 @@ namespace pangu::app {
 struct OutputArgs {
   std::string out;         // app/picture_files.h says what it may be
   bool overwrite = false;  // a picture of that name may be replaced
+  std::string preview;     // picture file that shows how far a drawing is; empty: none
   bool plan = false;       // print who serves which sigma, draw nothing
   bool json = false;
   bool timings = false;
@@ -31,29 +32,32 @@ struct LoadArgs {
   std::vector<std::string> embeddings;       // files of textual inversions
   std::string vae, unet, refiner, upscaler;  // files or folders
   std::vector<std::string> text_encoders;
-  std::string prediction_type;  // empty: as the files say
-  double refiner_start = 0.8;   // share of the noise schedule
-  int experts_in_memory = 0;    // 0: all
-  int vae_tile = 0;             // pixels; 0: by the picture's size
+  std::string prediction_type;          // empty: as the files say
+  std::optional<double> refiner_start;  // share of the noise schedule
+  int experts_in_memory = 0;            // 0: all
+  std::optional<int> vae_tile;          // pixels; 0: by the picture's size
   std::string device = "cpu";
   std::string dtype;      // "f32", "bf16"; empty: the faster one of this machine
-  std::string vae_dtype;  // likewise; empty: that of --from, or the model's own
+  std::string vae_dtype;  // likewise; empty: the picture's of --from, or the model's own
 };
 
 struct DrawArgs {
   std::vector<std::string> prompt;  // words without a flag
   pipeline::RequestWords request;   // what is to be drawn, by fields of a request
   LoadArgs load;
-  std::string from;                // a PNG of this program, whose request is repeated
+  std::string from;                // a picture that is repeated
   std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
   std::string bridge;              // of theirs; empty: auto
+  std::string grid;                // app/grid.h; empty: none
+  std::string prompts;             // file with a prompt a line; empty: none
+  std::string wildcards;           // folder of its lists; empty: beside it
   OutputArgs output;
 };
 
 struct CoopArgs {
   std::string recipe;               // TOML file
   std::vector<std::string> prompt;  // words without a flag
-  std::string from;                 // a PNG of this program, whose recipe is repeated
+  std::string from;                 // a picture of several models, which is repeated
   // Over the recipe.
   pipeline::RequestWords request;
   std::string form, bridge;

@@ -13,6 +13,11 @@ namespace pangu::app {
 pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
                                const Watch& watch = {});
 
+// What flags say that a model is loaded with, and the recipe's own control pictures, are its hub's;
+// so is `model` if it is not empty.
+void give_to_hub(pipeline::Recipe& recipe, const std::string& model,
+                 const pipeline::LoadOptions& load);
+
 // Lets the autoencoders of all members compute in one type; empty: leaves them as the recipe says.
 void set_vae_dtype(pipeline::Recipe& recipe, const std::string& dtype);
 

@@ -4,10 +4,13 @@
 
 #include <cstdio>
 #include <iostream>
+#include <map>
+#include <optional>
 #include <random>
 
+#include "app/preview.h"
 #include "core/error.h"
-#include "pipeline/picture_text.h"
+#include "io/file_hash.h"
 
 namespace pangu::app {
 namespace {
@@ -27,9 +30,19 @@ void print_timings(const pipeline::Timings& timings) {
 
 uint64_t fresh_seed() { return std::random_device{}(); }
 
-void warn_of_difference(const std::string& from, Warnings& warnings) {
-  const std::string why = pipeline::difference_of_png(from);
-  if (!why.empty()) warnings("'" + from + "': " + why);
+pipeline::PictureKeeps keeps_of(const pipeline::MemberSpec& model, WeightHashes& hashes) {
+  pipeline::PictureKeeps keeps;
+  keeps.model = model;
+  // Files are the same for all pictures of a drawing.
+  keeps.mark = [known = std::map<std::string, io::ContentMark>()](
+                   const std::string& path) mutable -> io::ContentMark {
+    const auto found = known.find(path);
+    if (found != known.end()) return found->second;
+    return known[path] = io::content_mark(path);
+  };
+  keeps.model_hash = [&hashes] { return hashes.model(); };
+  keeps.lora_hash = [&hashes](const std::string& path) { return hashes.lora(path); };
+  return keeps;
 }
 
 DrawingWatch::DrawingWatch(bool quiet, Warnings& warnings) : warnings_(warnings) {
@@ -54,18 +67,24 @@ void DrawingWatch::print(const std::string& line) {
   std::cout << line << "\n" << std::flush;
 }
 
-void draw_to_files(const OutputArgs& output, PictureFiles& files, const pipeline::Request& request,
-                   Report report, Warnings& warnings,
+void draw_to_files(const OutputArgs& output,
+                   const std::function<const pipeline::Model&(double sigma)>& model_at,
+                   PictureFiles& files, Report report, Warnings& warnings,
                    const std::function<pipeline::Drawing(const pipeline::DrawHooks&)>& draw,
                    const std::function<image::TextChunks(int index)>& text_of) {
-  const uint64_t first = *request.seed, last = first + static_cast<uint64_t>(request.count - 1);
+  const uint64_t first = files.first_seed();
+  const uint64_t last = first + static_cast<uint64_t>(files.count() - 1);
   std::cerr << (first == last ? "seed " : "seeds ") << first
             << (first == last ? "" : " to " + std::to_string(last)) << "\n";
+  std::optional<Preview> preview;
+  if (!output.preview.empty()) preview.emplace(output.preview, output.overwrite, model_at);
   pipeline::Drawing drawing;
   {
     DrawingWatch watch(output.quiet, warnings);
     pipeline::DrawHooks hooks = watch.hooks();
+    if (preview) hooks.on_latents = [&](const diffusion::StepInfo& step) { preview->show(step); };
     hooks.on_picture = [&](int index, const image::Image& picture) {
+      if (preview) preview->show(picture);
       const auto name = files.write(index, picture, text_of(index));
       if (name && !output.json) watch.print(*name);
     };

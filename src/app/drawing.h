@@ -10,17 +10,19 @@
 #include "app/interrupt.h"
 #include "app/picture_files.h"
 #include "app/warnings.h"
+#include "app/weight_hashes.h"
 #include "core/progress.h"
 #include "image/image.h"
 #include "pipeline/draw.h"
+#include "pipeline/picture_text.h"
 
 namespace pangu::app {
 
 // 32 bits: short enough to be read out and typed again.
 uint64_t fresh_seed();
 
-// Warns why the picture of --from will not come out as it was, if that is known.
-void warn_of_difference(const std::string& from, Warnings& warnings);
+// What pictures keep of a model beside their request; `hashes` outlives it.
+pipeline::PictureKeeps keeps_of(const pipeline::MemberSpec& model, WeightHashes& hashes);
 
 // Whoever waits at the terminal: sees a bar, unless `quiet` or elsewhere, and warnings, and ends
 // the drawing by Ctrl-C.
@@ -44,11 +46,13 @@ struct Report {
   pipeline::Timings before;  // phases before the drawing's own
 };
 
-// Draws by `draw`, whose hooks write every picture when it is done with its text and print its
+// Draws by `draw`, whose hooks show a preview if it is asked for, as `model_at` a noise level
+// decodes it, and whose hooks write every picture when it is done with its text and print its
 // name; then says what --json and --timings ask for. Before all that it says the seed. Throws
 // Stopped at the end, if the drawing was stopped before its last picture.
-void draw_to_files(const OutputArgs& output, PictureFiles& files, const pipeline::Request& request,
-                   Report report, Warnings& warnings,
+void draw_to_files(const OutputArgs& output,
+                   const std::function<const pipeline::Model&(double sigma)>& model_at,
+                   PictureFiles& files, Report report, Warnings& warnings,
                    const std::function<pipeline::Drawing(const pipeline::DrawHooks&)>& draw,
                    const std::function<image::TextChunks(int index)>& text_of);
 

@@ -1,6 +1,7 @@
 #include "app/loading.h"
 
 #include <filesystem>
+#include <set>
 #include <vector>
 
 #include "app/home.h"
@@ -25,6 +26,32 @@ std::vector<pipeline::LoraUse> loras_of_prompt(const std::string& prompt,
   return uses;
 }
 
+// LoRAs of the flags, or else those that the picture had beside its prompt; then those of the
+// prompt, whose files the picture knows if its own prompt stays.
+std::vector<pipeline::LoraUse> loras_of(const LoadArgs& args, const std::string& prompt,
+                                        const KeptLoading& kept) {
+  std::set<std::string> tagged;
+  if (kept.prompt) {
+    for (const auto& tag : text::extract_networks(*kept.prompt).networks) tagged.insert(tag.name);
+  }
+  const auto is_tagged = [&](const pipeline::LoraUse& use) {
+    return tagged.count(std::filesystem::path(use.path).stem().string()) > 0;
+  };
+  std::vector<pipeline::LoraUse> loras;
+  for (const std::string& text : args.loras) loras.push_back(pipeline::lora_use_from(text));
+  for (const pipeline::LoraUse& use : kept.options.loras) {
+    if (args.loras.empty() && !is_tagged(use)) loras.push_back(use);
+  }
+  if (kept.prompt == prompt) {
+    for (const pipeline::LoraUse& use : kept.options.loras) {
+      if (is_tagged(use)) loras.push_back(use);
+    }
+  } else {
+    for (const auto& use : loras_of_prompt(prompt, args.lora_dir)) loras.push_back(use);
+  }
+  return loras;
+}
+
 // 0: by size; else large enough for a tile's seams.
 int checked_tile(int vae_tile) {
   constexpr int least = 64;
@@ -37,32 +64,31 @@ int checked_tile(int vae_tile) {
 
 }  // namespace
 
-const std::string& model_of(const LoadArgs& args) {
-  return args.model.empty() ? args.unet : args.model;
-}
-
-pipeline::LoadOptions load_options(const LoadArgs& args, const std::string& prompt) {
-  pipeline::LoadOptions options;
+pipeline::LoadOptions load_options(const LoadArgs& args, const std::string& prompt,
+                                   const KeptLoading& kept) {
+  pipeline::LoadOptions options = kept.options;
   options.device = args.device;
   if (!args.dtype.empty()) options.dtype = args.dtype;
-  for (const std::string& text : args.loras) options.loras.push_back(pipeline::lora_use_from(text));
-  for (const auto& use : loras_of_prompt(prompt, args.lora_dir)) options.loras.push_back(use);
-  options.controlnets = args.controlnets;
-  options.embeddings = args.embeddings;
-  options.vae = args.vae;
   if (!args.vae_dtype.empty()) options.vae_dtype = args.vae_dtype;
-  if (!args.model.empty()) options.unet = args.unet;
-  options.text_encoders = args.text_encoders;
-  options.prediction_type = args.prediction_type;
-  options.upscaler = args.upscaler;
-  options.refiner = args.refiner;
-  options.refiner_start = args.refiner_start;
+  options.loras = loras_of(args, prompt, kept);
+  if (!args.controlnets.empty()) options.controlnets = args.controlnets;
+  if (!args.embeddings.empty()) options.embeddings = args.embeddings;
+  if (!args.vae.empty()) options.vae = args.vae;
+  if (!args.unet.empty()) options.unet = args.unet;
+  if (!args.text_encoders.empty()) options.text_encoders = args.text_encoders;
+  if (!args.prediction_type.empty()) options.prediction_type = args.prediction_type;
+  if (!args.upscaler.empty()) options.upscaler = args.upscaler;
+  if (!args.refiner.empty()) options.refiner = args.refiner;
+  if (args.refiner_start) {
+    if (options.refiner.empty()) throw bad_input("--refiner-start", "--refiner FILE", "none");
+    options.refiner_start = *args.refiner_start;
+  }
   if (args.experts_in_memory < 0) {
     throw bad_input("--experts-in-memory", "0 (all) or more",
                     std::to_string(args.experts_in_memory));
   }
   options.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
-  options.vae_tile = checked_tile(args.vae_tile);
+  if (args.vae_tile) options.vae_tile = checked_tile(*args.vae_tile);
   options.tokenizers = (home() / "models" / "tokenizers").string();
   return options;
 }

@@ -83,9 +83,11 @@ void check_out(const OutputArgs& said) {
   }
 }
 
-PictureFiles::PictureFiles(const OutputArgs& said, const pipeline::Request& request,
-                           const std::string& model, Warnings& warnings, std::optional<int> count)
-    : seed_(*request.seed), count_(count.value_or(request.count)), warnings_(warnings) {
+PictureFiles::PictureFiles(const OutputArgs& said, const std::vector<pipeline::Request>& requests,
+                           const std::string& model, Warnings& warnings)
+    : seed_(*requests.front().seed),
+      count_(requests.size() == 1 ? requests.front().count : static_cast<int>(requests.size())),
+      warnings_(warnings) {
   check_out(said);
   if (said.out == kStandardOutput) {
     if (count_ > 1) throw bad_input("--out -", "one picture", std::to_string(count_));
@@ -93,18 +95,24 @@ PictureFiles::PictureFiles(const OutputArgs& said, const pipeline::Request& requ
   }
   pattern_ = pattern_of(said.out);
   format_ = format_of(said.out);
-  const auto word = [fields = pipeline::to_json(request), model, seed = seed_,
-                     date = local_time("%Y-%m-%d"), time = local_time("%H-%M-%S")](
-                        const std::string& name, int index) -> std::optional<std::string> {
+  std::vector<nlohmann::json> fields;
+  for (const pipeline::Request& request : requests) fields.push_back(pipeline::to_json(request));
+  const auto word = [fields, model, seed = seed_, date = local_time("%Y-%m-%d"),
+                     time = local_time("%H-%M-%S")](const std::string& name,
+                                                    int index) -> std::optional<std::string> {
     if (name == "seed") return std::to_string(seed + static_cast<uint64_t>(index));
     if (name == "index") return std::to_string(index);
     if (name == "date") return date;
     if (name == "time") return time;
     if (name == "model") return model;
-    return field_text(fields, name);
+    return field_text(fields[fields.size() == 1 ? 0 : static_cast<size_t>(index)], name);
   };
   series_.emplace(io::SeriesPlan{pattern_, count_, said.overwrite, word, kWords});
   series_->try_place();
+}
+
+std::string PictureFiles::folder_of(int index) const {
+  return series_ ? fs::path(series_->name_of(index)).parent_path().string() : "";
 }
 
 std::optional<std::string> PictureFiles::write(int index, const image::Image& picture,

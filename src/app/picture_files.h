@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "app/commands.h"
 #include "app/warnings.h"
@@ -22,16 +23,19 @@ namespace pangu::app {
 
 class PictureFiles {
  public:
-  // request: resolved; its seed and count name the files. `count`: of pictures, where it is not
-  // that of the request. Tries the place. Error kBadInput for a name of another format, kIo if
-  // nothing can be written there.
-  PictureFiles(const OutputArgs& said, const pipeline::Request& request, const std::string& model,
-               Warnings& warnings, std::optional<int> count = {});
+  // requests: resolved; one with its count of pictures, or one for each picture, whose seeds count
+  // up. Tries the place. Error kBadInput for a name of another format, kIo if nothing can be
+  // written there.
+  PictureFiles(const OutputArgs& said, const std::vector<pipeline::Request>& requests,
+               const std::string& model, Warnings& warnings);
 
   // Writes picture `index`; its name, or nothing if it went to standard output. Error kIo.
   std::optional<std::string> write(int index, const image::Image& picture,
                                    const image::TextChunks& text);
 
+  // Where picture `index` goes; empty: the current folder.
+  std::string folder_of(int index) const;
+  uint64_t first_seed() const { return seed_; }
   int count() const { return count_; }                  // of pictures to come
   int written() const { return written_; }              // so far
   double seconds() const { return seconds_; }           // of encoding and writing

@@ -9,6 +9,7 @@
 #include "core/testing.h"
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
+#include "pipeline/picture_story.h"
 #include "pipeline/picture_text.h"
 #include "pipeline/toy_model.h"
 
@@ -404,7 +405,7 @@ TEST_CASE("a PNG whose sampler added noise of another version says so") {
     if (!version.is_null()) body["noise_version"] = version;
     text["pangu-draw"] = body.dump();
     const image::Image picture{8, 8, 3, std::vector<uint8_t>(8 * 8 * 3)};
-    return difference_of_png(folder.write("a.png", image::encode_png(picture, text)));
+    return story_of_picture(folder.write("a.png", image::encode_png(picture, text))).difference;
   };
   CHECK(difference("euler_a", "philox", diffusion::kStepNoiseVersion) == "");
   CHECK(contains(difference("euler_a", "philox", nullptr), "version 1"));

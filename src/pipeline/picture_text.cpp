@@ -1,143 +1,106 @@
 #include "pipeline/picture_text.h"
 
-#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <sstream>
 
 #include "core/error.h"
-#include "core/json_reader.h"
 #include "diffusion/image_noise.h"
-#include "image/image.h"
-#include "io/mapped_file.h"
 #include "pipeline/draw.h"
+#include "pipeline/web_parameters.h"
 
 namespace pangu::pipeline {
 namespace {
 
-constexpr const char* kJsonKey = "pangu-draw";
-constexpr int kUnnamedNoiseVersion = 1;  // of pictures from before versions were written
-constexpr const char* kVaeDtypeKey = "vae_dtype";
-constexpr const char* kParametersKey = "parameters";  // A1111's web UI
+using nlohmann::json;
+namespace fs = std::filesystem;
 
-std::map<std::string, std::string> text_of_png(const std::string& path) {
-  const io::MappedFile file(path);
-  const auto bytes = file.bytes();
-  try {
-    return image::read_text({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()});
-  } catch (const Error& error) {
-    throw while_doing("reading '" + path + "'", error);
+// A path in the JSON of a key that names files; LoRAs have their weight behind a colon.
+void replace_path(json& node, const std::string& key,
+                  const std::function<std::string(const std::string& path)>& with) {
+  const std::string text = node;
+  const size_t colon = key == "lora" ? text.rfind(':') : std::string::npos;
+  const std::string path = text.substr(0, colon);
+  if (path.empty()) return;
+  node = with(path) + (colon == std::string::npos ? "" : text.substr(colon));
+}
+
+void replace_paths_of(json& node, const std::string& key,
+                      const std::function<std::string(const std::string& path)>& with) {
+  if (node.is_array()) {
+    for (json& item : node) replace_paths_of(item, key, with);
+  } else if (node.is_object()) {
+    for (auto& [inner, value] : node.items()) {
+      const bool path_of_lora = key == "lora" && inner == "path";
+      replace_paths_of(value, path_of_lora ? "image" : inner, with);
+    }
+  } else if (node.is_string() && key != "model" && names_a_path(key)) {
+    replace_path(node, key, with);
   }
 }
 
-nlohmann::json json_of_png(const std::string& path) {
-  const auto text = text_of_png(path);
-  const auto found = text.find(kJsonKey);
-  if (found == text.end()) {
-    throw bad_input("'" + path + "'", "a PNG drawn by this program", "one without its request");
+// The keys of a member that say something: what was loaded beside the model.
+json load_json(const MemberSpec& member) {
+  json table = to_json(member);
+  const json usual = to_json(MemberSpec());
+  for (const auto& [key, value] : usual.items()) {
+    if (table.contains(key) && table[key] == value) table.erase(key);
   }
-  const std::string what = "'" + path + "', text '" + kJsonKey + "'";
-  return JsonReader(what, parse_json(found->second, what)).json();
-}
-
-// What was meant where a key is missing, because the program had no such key when it drew: pictures
-// of another shape were stretched.
-nlohmann::json with_old_defaults(nlohmann::json request) {
-  if (request.is_object() && !request.contains("resize_mode")) request["resize_mode"] = "stretch";
-  return request;
+  for (const char* kept_of_model : {"model", "vae_dtype"}) table.erase(kept_of_model);
+  return table;
 }
 
 }  // namespace
 
-std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index) {
+void replace_paths(json& document, const std::function<std::string(const std::string&)>& with) {
+  replace_paths_of(document, "", with);
+}
+
+json kept_files(const json& document, const PictureKeeps& keeps) {
+  json files = json::object();
+  if (!keeps.mark) return files;
+  json read = document;
+  replace_paths(read, [&](const std::string& path) {
+    if (files.contains(path)) return path;
+    try {
+      const io::ContentMark mark = keeps.mark(path);
+      const fs::path from = fs::absolute(keeps.folder.empty() ? "." : keeps.folder);
+      files[path] = {{mark.kind, mark.digits},
+                     {"relative", fs::absolute(path)
+                                      .lexically_normal()
+                                      .lexically_relative(from.lexically_normal())
+                                      .string()}};
+    } catch (const std::exception&) {  // it was drawn all the same: a file that is gone by now
+    }
+    return path;
+  });
+  return files;
+}
+
+std::map<std::string, std::string> png_text(const Model& model, const Request& request, int index,
+                                            const PictureKeeps& keeps) {
   Request one = request;
   one.seed = *request.seed + static_cast<uint64_t>(index);
   one.count = 1;
-  nlohmann::json json = {{"request", to_json(one)},
-                         {"model",
-                          {{"name", model.name},
-                           {"fingerprint", model.fingerprint},
-                           {kVaeDtypeKey, model.cost.vae_dtype}}},
-                         {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
+  json document = {{"request", to_json(one)},
+                   {"model",
+                    {{"path", keeps.model.model},
+                     {"name", model.name},
+                     {"fingerprint", model.fingerprint},
+                     {"dtype", model.cost.dtype},
+                     {"vae_dtype", model.cost.vae_dtype}}},
+                   {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
+  if (keeps.model.load.vae_tile > 0) document["model"]["vae_tile"] = keeps.model.load.vae_tile;
+  const json load = load_json(keeps.model);
+  if (!load.empty()) document["load"] = load;
+  json files = kept_files(document, keeps);
+  if (!files.empty()) document["files"] = std::move(files);
   const Batch batch = batch_of(model, request, index);
   if (batch.count > 1) {
-    json["batch"] = {{"first_seed", *request.seed + static_cast<uint64_t>(batch.first)},
-                     {"count", batch.count}};
+    document["batch"] = {{"first_seed", *request.seed + static_cast<uint64_t>(batch.first)},
+                         {"count", batch.count}};
   }
-  std::ostringstream parameters;
-  parameters << request.prompt << "\n";
-  if (!request.negative.empty()) parameters << "Negative prompt: " << request.negative << "\n";
-  parameters << "Steps: " << *request.steps << ", Sampler: " << *request.sampler
-             << ", Schedule type: " << *request.schedule << ", CFG scale: " << *request.guidance
-             << ", Seed: " << *one.seed << ", Size: " << *request.width << "x" << *request.height
-             << ", Model: " << model.name;
-  if (request.eta) parameters << ", Eta: " << *request.eta;
-  if (request.s_noise != 1.0) parameters << ", Sigma noise: " << request.s_noise;
-  return {{kParametersKey, parameters.str()}, {kJsonKey, json.dump()}};
-}
-
-Request request_of_png(const std::string& path) {
-  const nlohmann::json json = json_of_png(path);
-  if (!json.contains("request")) {
-    const bool recipe = json.contains("recipe");
-    throw bad_input("'" + path + "'", "a request", recipe ? "a recipe of several models" : "none",
-                    recipe ? "pangu-draw coop --from repeats it" : "");
-  }
-  return request_from_json(with_old_defaults(json["request"]));
-}
-
-Recipe recipe_of_png(const std::string& path) {
-  const nlohmann::json json = json_of_png(path);
-  if (!json.contains("recipe")) {
-    const bool request = json.contains("request");
-    throw bad_input("'" + path + "'", "a recipe", request ? "a request of one model" : "none",
-                    request ? "pangu-draw draw --from repeats it" : "");
-  }
-  return recipe_from_json(with_old_defaults(json["recipe"]));
-}
-
-std::optional<std::string> vae_dtype_of_png(const std::string& path) {
-  const nlohmann::json json = json_of_png(path);
-  std::optional<std::string> dtype;
-  if (json.contains("model")) {
-    JsonReader("'" + path + "', model", json["model"]).read(kVaeDtypeKey, dtype);
-  }
-  return dtype;
-}
-
-std::string difference_of_png(const std::string& path) {
-  const nlohmann::json json = json_of_png(path);
-  const Request request =
-      json.contains("recipe") ? recipe_from_json(json["recipe"]).request : request_of_png(path);
-  // A recipe may leave both to its hub, whose defaults are philox and a sampler without noise.
-  const bool own_noise = request.noise.value_or("philox") == "philox";
-  if (!request.sampler || !own_noise) return "";
-  const auto& all = diffusion::samplers();
-  const auto sampler = std::find_if(all.begin(), all.end(),
-                                    [&](const auto& s) { return s.name == *request.sampler; });
-  if (sampler == all.end()) return "";  // who draws with it will say so
-  if (!sampler->needs_noise && !(sampler->takes_eta && request.eta.value_or(0.0) > 0.0)) return "";
-  const auto found = json.find(kNoiseVersionKey);
-  const nlohmann::json version =
-      found == json.end() ? nlohmann::json(kUnnamedNoiseVersion) : *found;
-  if (version == diffusion::kStepNoiseVersion) return "";
-  return "the noise that " + *request.sampler + " adds was of version " +
-         version.dump().substr(0, 20) + " and is of version " +
-         std::to_string(diffusion::kStepNoiseVersion) + " now, which makes another picture";
-}
-
-std::vector<std::string> changed_inputs_of_png(
-    const std::string& path, const std::function<std::string(const std::string& path)>& hash) {
-  const nlohmann::json json = json_of_png(path);
-  const nlohmann::json files = json.value("files", nlohmann::json::object());
-  std::vector<std::string> changed;
-  for (const std::string& file : files_of(recipe_of_png(path))) {
-    if (!files.is_object() || !files.contains(file)) continue;
-    try {
-      if (files[file] != hash(file)) changed.push_back(file);
-    } catch (const Error&) {  // who draws with it will say what is wrong
-    }
-  }
-  return changed;
+  return {{kParametersText, text::to_text(web_parameters(model, one, keeps))},
+          {kJsonText, document.dump()}};
 }
 
 }  // namespace pangu::pipeline

@@ -147,6 +147,50 @@ class Files(unittest.TestCase):
         self.refused(["-", "one picture"], "-o", "-", "--count", 2)
         self.refused(["--json"], "-o", "-", "--json")
 
+    def test_a_grid_is_one_picture_of_all_values(self):
+        self.assertEqual(self.draw("--grid", "seed=1,2,3 steps=1,2", "-o", "grid.png"), ["grid.png"])
+        width, height = Image.open(self.folder / "grid.png").size
+        self.assertGreater(width, 3 * 64)
+        self.assertGreater(height, 2 * 64)
+        cell = Image.open(self.folder / self.draw("--seed", 2, "-o", "cell.png")[0]).convert("RGB")
+        page = Image.open(self.folder / "grid.png").convert("RGB")
+        found = [(x, y) for x in range(width - 63) for y in range(height - 63)
+                 if page.getpixel((x, y)) == cell.getpixel((0, 0))
+                 and page.crop((x, y, x + 64, y + 64)).tobytes() == cell.tobytes()]
+        self.assertEqual(len(found), 1)
+        self.assertGreater(min(found[0]), 10)  # labels before and above
+        self.refused(["steps", "many"], "--grid", "steps=many")
+        self.refused(["did you mean 'steps'"], "--grid", "stepz=1,2")
+
+    def test_a_preview_is_there_while_a_picture_is_drawn_and_spares_other_pictures(self):
+        self.draw("-o", "mine.png")
+        before = self.bytes_of("mine.png")
+        self.refused(["--preview", "mine.png", "--overwrite"], "--preview", "mine.png")
+        self.assertEqual(self.bytes_of("mine.png"), before)
+        for _ in range(2):
+            self.draw("-o", "a.png", "--preview", "now.png")
+            self.assertEqual(Image.open(self.folder / "now.png").size, (64, 64))
+
+    def test_prompts_of_a_file_are_all_drawn(self):
+        (self.folder / "animal.txt").write_text("cat\ndog\n")
+        (self.folder / "prompts.txt").write_text("# mine\na __animal__\n\na {red|blue} hat\n")
+        done = self.run_program("draw", *SMALL, "--prompts", "prompts.txt", "--count", 2, "--seed", 5, "-o",
+                                "{index} {prompt}.png")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("seeds 5 to 8", done.stderr)
+        names = done.stdout.splitlines()
+        self.assertEqual(len(names), 4)
+        for i, name in enumerate(names):
+            self.assertRegex(name, f"^{i} a " + ("(cat|dog)" if i < 2 else "(red|blue) hat") + r"\.png$")
+            again = self.run_program("draw", *SMALL, name[2:-4], "--seed", 5 + i, "-o", f"again{i}.png")
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.assertEqual(self.bytes_of(f"again{i}.png"), self.bytes_of(name))
+        for words, text in ((["nothing"], "__nothing__\n"), (["prompt a line"], "# x\n"), (["--lora"], "a<lora:x:1>\n")):
+            (self.folder / "wrong.txt").write_text(text)
+            done = self.run_program("draw", *SMALL, "--prompts", "wrong.txt")
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(words[0], done.stderr)
+
 
 if __name__ == "__main__":
     unittest.main()

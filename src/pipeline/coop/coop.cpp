@@ -454,6 +454,7 @@ Cooperation assemble(const Recipe& recipe, const CoopSetup& setup) {
       std::find_if(members.begin(), members.end(), [](const Loaded& m) { return m.spec->hub; });
   Cooperation coop;
   coop.recipe = recipe;
+  for (size_t i = 0; i < members.size(); ++i) coop.recipe.members[i].name = members[i].name;
   coop.hub = hub->model;
   coop.handoff = diffusion::handoff_from(recipe.handoff);
   diffusion::coop_form_from(recipe.form);

@@ -14,6 +14,7 @@
 #include "pipeline/coop/bridges.h"
 #include "pipeline/coop/recipe.h"
 #include "pipeline/draw.h"
+#include "pipeline/picture_text.h"
 
 namespace pangu::pipeline {
 
@@ -91,10 +92,9 @@ std::string bridges_text(const Cooperation& coop);
 std::string to_table(const Cooperation& coop);
 nlohmann::json to_json(const Cooperation& coop);
 
-// What is kept in picture `index`: the recipe, fingerprints of models, SHA-256 of input files.
-// hash: of a file's bytes.
-std::map<std::string, std::string> png_text(
-    const Cooperation& coop, int index,
-    const std::function<std::string(const std::string& path)>& hash);
+// What is kept in picture `index`: the recipe, names and fingerprints of models, and the files as
+// png_text of one model keeps them (picture_text.h).
+std::map<std::string, std::string> png_text(const Cooperation& coop, int index,
+                                            const PictureKeeps& keeps = {});
 
 }  // namespace pangu::pipeline

@@ -7,7 +7,6 @@
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/coop/coop.h"
-#include "pipeline/picture_text.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -210,23 +209,29 @@ json to_json(const Cooperation& coop) {
   return {{"form", coop.recipe.form}, {"handoff", coop.recipe.handoff}, {"stages", stages}};
 }
 
-std::map<std::string, std::string> png_text(
-    const Cooperation& coop, int index,
-    const std::function<std::string(const std::string& path)>& hash) {
-  auto text = png_text(*coop.hub, coop.request, index);
+std::map<std::string, std::string> png_text(const Cooperation& coop, int index,
+                                            const PictureKeeps& keeps) {
+  PictureKeeps of_hub = keeps;
   Recipe recipe = coop.recipe;
+  for (const MemberSpec& member : recipe.members) {
+    if (member.hub) of_hub.model = member;
+  }
+  auto text = png_text(*coop.hub, coop.request, index, of_hub);
   recipe.request.seed = *coop.request.seed + static_cast<uint64_t>(index);
   recipe.request.count = 1;
-  json models = json::object(), files = json::object();
+  json models = json::object();
   for (const CoopStage& stage : coop.stages) {
-    for (const Member& m : stage.members) models[m.name] = m.model->fingerprint;
+    for (const Member& m : stage.members) {
+      models[m.name] = {{"name", m.model->name}, {"fingerprint", m.model->fingerprint}};
+    }
   }
-  for (const std::string& path : files_of(recipe)) files[path] = hash(path);
-  text["pangu-draw"] = json{{"recipe", to_json(recipe)},
-                            {"models", models},
-                            {"files", files},
-                            {kNoiseVersionKey, diffusion::kStepNoiseVersion}}
-                           .dump();
+  json document = {{"recipe", to_json(recipe)},
+                   {"models", models},
+                   {"shared", {{"dtype", coop.hub->cost.dtype}}},
+                   {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
+  if (keeps.model.load.vae_tile > 0) document["shared"]["vae_tile"] = keeps.model.load.vae_tile;
+  document["files"] = kept_files(document["recipe"], keeps);
+  text[kJsonText] = document.dump();
   return text;
 }
 

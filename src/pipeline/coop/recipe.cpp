@@ -132,7 +132,7 @@ MemberSpec member_from(const json& table, size_t number) {
   return m;
 }
 
-json to_json(const MemberSpec& m) {
+json json_of_member(const MemberSpec& m) {
   json table = m.request;
   table["name"] = m.name;
   table["model"] = m.model;
@@ -231,11 +231,6 @@ const std::set<std::string> kPathKeys = {
     "model", "mask",         "controlnet", "lora",     "embedding", "vae",  "tiny_vae",
     "unet",  "text_encoder", "refiner",    "upscaler", "bridges",   "image"};
 
-bool names_a_path(const std::string& key) {
-  const RequestField* field = find_request_field(key);
-  return field ? field->is_path : kPathKeys.count(key) > 0;
-}
-
 // The path in `text` (before ",weight=" or ":0.8") as found beside the recipe or in `home`.
 std::string located(const std::string& key, const std::string& text, const fs::path& folder,
                     const fs::path& home) {
@@ -266,6 +261,14 @@ void locate(json& node, const std::string& key, const fs::path& folder, const fs
 }
 
 }  // namespace
+
+bool names_a_path(const std::string& key) {
+  const RequestField* field = find_request_field(key);
+  return field ? field->is_path : kPathKeys.count(key) > 0;
+}
+
+MemberSpec member_from_json(const json& table) { return member_from(table, 1); }
+json to_json(const MemberSpec& member) { return json_of_member(member); }
 
 Recipe recipe_from_json(const json& document) {
   JsonReader keys("recipe", document);
@@ -301,7 +304,7 @@ json to_json(const Recipe& r) {
   document["bridge_from"] = r.bridge_from;
   document["bridge_to"] = r.bridge_to;
   document["handoff"] = r.handoff;
-  for (const MemberSpec& m : r.members) document["member"].push_back(to_json(m));
+  for (const MemberSpec& m : r.members) document["member"].push_back(json_of_member(m));
   document["stage"] = json::array();
   for (const StageSpec& s : r.stages) document["stage"].push_back(to_json(s));
   return document;
@@ -336,27 +339,6 @@ MemberSpec member_from_text(const std::string& text) {
     }
   }
   return member_from(table, 1);
-}
-
-std::vector<std::string> files_of(const Recipe& recipe) {
-  std::vector<std::string> files;
-  const auto add = [&](const std::string& path) {
-    if (!path.empty() && std::find(files.begin(), files.end(), path) == files.end()) {
-      files.push_back(path);
-    }
-  };
-  const auto add_request = [&](const Request& request) {
-    add(request.init_image);
-    add(request.mask_image);
-    add(request.image_prompt);
-    for (const ControlUse& use : request.controls) add(use.image);
-  };
-  add_request(recipe.request);
-  for (const MemberSpec& m : recipe.members) {
-    add(m.mask);
-    add_request(request_from_json(m.request));
-  }
-  return files;
 }
 
 }  // namespace pangu::pipeline

@@ -74,6 +74,12 @@ Recipe recipe_from_json(const nlohmann::json& json);
 // recipe_from_json(to_json(r)) is r.
 nlohmann::json to_json(const Recipe& recipe);
 
+// The same of one member alone, which need not be of a recipe. member_from_json(to_json(m)) is m.
+MemberSpec member_from_json(const nlohmann::json& json);
+nlohmann::json to_json(const MemberSpec& member);
+// Whether the value of this key of a recipe, a member or a request names files or folders.
+bool names_a_path(const std::string& key);
+
 // A TOML file; paths in it are taken from the file's folder, "models/..." also from `home`.
 Recipe recipe_of_file(const std::string& path, const std::string& home);
 
@@ -81,8 +87,5 @@ Recipe recipe_of_file(const std::string& path, const std::string& home);
 // `control=FILE` is control_image, keys of lists may be repeated, a value takes the rest up to the
 // next ",key=". A MODEL that is there may have commas in its name.
 MemberSpec member_from_text(const std::string& text);
-
-// Every file that the recipe names besides models: masks, control and init pictures.
-std::vector<std::string> files_of(const Recipe& recipe);
 
 }  // namespace pangu::pipeline
