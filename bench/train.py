@@ -68,9 +68,11 @@ def theirs(args, config):
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    cache = pathlib.Path(config["cache_dir"])
-    latents = list(load_file(cache / "latents.safetensors").values())
-    captions = list(load_file(cache / "captions.safetensors").values())
+    caches = list(pathlib.Path(config["cache_dir"]).glob("*/latents.safetensors"))
+    if len(caches) != 1:
+        sys.exit(f"bench/train.py: expected one cache in {config['cache_dir']}, found {len(caches)}")
+    latents = list(load_file(caches[0]).values())
+    captions = list(load_file(caches[0].with_name("captions.safetensors")).values())
     crop, batch = config.get("latent_crop", 0), config["train_batch_size"]
     shape = torch.Size(latents[0].shape[:1]) + torch.Size([config["resolution"] // 16] * 2)
     latents = [x for x in latents if x.shape == shape]
@@ -152,6 +154,8 @@ def main():
     parser.add_argument("--yardstick", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     config = tomllib.loads(pathlib.Path(args.config).read_text())
+    for key in ("cache_dir", "network_config"):  # paths in the file are taken from its folder
+        config[key] = str(pathlib.Path(args.config).parent / config[key])
     for item in args.set:
         key, _, value = item.partition("=")
         config[key] = parse_value(value)

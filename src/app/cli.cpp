@@ -197,9 +197,19 @@ void add_coop(CLI::App& app, CoopArgs& args) {
 }
 
 void add_train(CLI::App& app, TrainArgs& args) {
-  CLI::App* cmd = app.add_subcommand("train", "Train a model as a TOML file says");
+  CLI::App* cmd = app.add_subcommand(
+      "train", "Fine-tune a model on pictures, or train one as a TOML file says");
   cmd->add_option("config", args.config, "TOML configuration");
-  cmd->add_option("--set", args.sets, "section.key=value, over the file (may be repeated)")
+  cmd->add_option("--finetune", args.finetune,
+                  "Model to go on from (models/mini); needs --data and --out, and no TOML file");
+  cmd->add_option("--data", args.data, "Folder of pictures with captions (may be repeated)")
+      ->allow_extra_args(false);
+  cmd->add_option("--out", args.out, "Folder for the model, which `draw --model` opens");
+  cmd->add_option("--steps", args.steps, "Steps of each expert (default: the file's, or 400)")
+      ->check(CLI::PositiveNumber);
+  cmd->add_option("--write-config", args.write_config,
+                  "Write what would be trained as a TOML file, and stop");
+  cmd->add_option("--set", args.sets, "key=value, over all other settings (may be repeated)")
       ->allow_extra_args(false);
   cmd->add_option("--minutes", args.minutes, "Stop after this long, with a checkpoint");
   cmd->add_option("--device", args.device, "cpu or cuda (default: the file's)");
@@ -213,7 +223,7 @@ void add_train(CLI::App& app, TrainArgs& args) {
       ->check(CLI::Range(1, 100000));
   cmd->add_flag("--fresh", args.fresh, "Begin anew, do not resume from the last checkpoint");
   cmd->add_flag("--keys", args.keys, "Print the table of configuration keys");
-  cmd->add_flag("--dry-run", args.dry_run, "Check configuration and data, train nothing");
+  cmd->add_flag("--dry-run", args.dry_run, "Check settings, data, device and disk, train nothing");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }
 
@@ -521,7 +531,6 @@ int run(int argc, const char* const* argv) {
   if (name == "draw") return run_draw(draw);
   if (name == "coop") return run_coop(coop);
   if (name == "train" && train.keys) return run_late(kTraining, "pangu_training_keys");
-  if (name == "train" && train.config.empty()) throw bad_input("train", "a TOML file", "none");
   if (name == "train") return run_late(kTraining, "pangu_train", train);
   if (name == "train-bridge") {
     return run_late(kTraining, "pangu_train_bridge", train_bridge);

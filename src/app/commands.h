@@ -70,7 +70,13 @@ struct CoopArgs {
 
 struct TrainArgs {
   std::string config;             // TOML file
-  std::vector<std::string> sets;  // "section.key=value" over the file
+  std::vector<std::string> sets;  // "key=value" over the file
+  // Without a file, or over it.
+  std::string finetune;           // a model to go on from
+  std::vector<std::string> data;  // folders of pictures and captions, or shards
+  std::string out;                // folder for the model and its training
+  std::optional<int> steps;
+  std::string write_config;       // write all this as a TOML file here, train nothing
   std::string device;             // empty: the file's
   std::optional<double> minutes;  // stop, with a checkpoint, after this long
   bool fresh = false;             // do not resume from the last checkpoint

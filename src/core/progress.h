@@ -13,7 +13,7 @@ struct Progress {
   int64_t done = 0;
   int64_t total = 0;           // 0: not known
   double loss = std::nan("");  // NaN: not shown
-  double rate = std::nan("");  // samples, steps, ... a second; NaN: done / elapsed
+  double rate = std::nan("");  // a second; NaN: done / elapsed; 0: not shown, nor time left
   const char* unit = "steps";  // of done, total and rate
   std::string text;            // shown last
 };

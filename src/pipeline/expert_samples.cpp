@@ -41,7 +41,8 @@ at::Tensor expert_samples(const ExpertSamples& asked) {
   if (asked.max_timestep < schedule.num_train_timesteps()) x = x + asked.latents;
   const auto denoise = diffusion::denoise_with(
       [&](const at::Tensor& x_net, double t) {
-        const auto halves = asked.predict(x_net, t).chunk(2);
+        const at::Tensor both = at::cat({x_net, x_net}).contiguous(at::MemoryFormat::ChannelsLast);
+        const auto halves = asked.predict(both, at::full({1}, t), asked.conditions).chunk(2);
         return halves[0] + asked.guidance * (halves[1] - halves[0]);
       },
       asked.parameterisation, schedule);

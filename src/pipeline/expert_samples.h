@@ -9,6 +9,7 @@
 #include "diffusion/parameterisation.h"
 #include "diffusion/schedule.h"
 #include "image/image.h"
+#include "pipeline/model.h"
 
 namespace pangu::pipeline {
 
@@ -21,8 +22,11 @@ struct ExpertSamples {
   // Clean latents [N,C,h,w] f32: their shape, and for an expert whose range does not reach pure
   // noise what is under the noise.
   at::Tensor latents = {};
-  // The predictions of 2N rows, those of the unconditional side first. x_net: [N,C,h,w], for both.
-  std::function<at::Tensor(const at::Tensor& x_net, double t_index)> predict = {};
+  // Of 2N rows, those of the unconditional side first; f32.
+  Conditions conditions = {};
+  // TrainableDenoiser::predict of a network in f32.
+  std::function<at::Tensor(const at::Tensor& x_net, const at::Tensor& t_index, const Conditions&)>
+      predict = {};
 };
 
 // Clean latents [N,C,h,w]; sample i has the noise of seed i.

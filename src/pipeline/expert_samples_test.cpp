@@ -15,9 +15,11 @@ TEST_CASE("an expert that knows the clean latent lands on it, guided from its un
   asked.parameterisation = diffusion::Parameterisation::kX0;
   asked.latents = at::zeros_like(clean);
   asked.guidance = 3.0;
-  asked.predict = [&](const at::Tensor& x, double t) {
-    times.push_back(t);
-    CHECK(x.sizes() == clean.sizes());
+  asked.conditions.context = at::zeros({6, 1, 1});
+  asked.predict = [&](const at::Tensor& x, const at::Tensor& t, const Conditions& told) {
+    times.push_back(t.item<double>());
+    CHECK(x.sizes() == at::IntArrayRef({6, 4, 8, 8}));
+    CHECK(told.context.size(0) == 6);
     return at::cat({at::zeros_like(clean), clean / 3.0});
   };
   const at::Tensor found = expert_samples(asked);
@@ -33,12 +35,12 @@ TEST_CASE("an expert of low noise begins from its pictures under the noise of it
   asked.max_timestep = 500;
   asked.latents = at::full({1, 4, 32, 32}, 7.0);
   at::Tensor first;
-  asked.predict = [&](const at::Tensor& x_net, double t) {
+  asked.predict = [&](const at::Tensor& x_net, const at::Tensor& t, const Conditions&) {
     if (!first.defined()) {
-      CHECK(t == 499);
-      first = x_net / schedule.input_scale(schedule.sigma_of_t(499));
+      CHECK(t.item<double>() == 499);
+      first = x_net[0] / schedule.input_scale(schedule.sigma_of_t(499));
     }
-    return at::cat({x_net, x_net});
+    return x_net;
   };
   expert_samples(asked);
   // 4096 values: the mean's deviation is sigma / 64.

@@ -1,5 +1,6 @@
 #include "pipeline/trained_model.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <optional>
 #include <utility>
@@ -8,6 +9,7 @@
 #include "core/json_reader.h"
 #include "io/atomic_file.h"
 #include "io/json_file.h"
+#include "pipeline/families/spec.h"
 #include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
@@ -17,9 +19,11 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr const char* kWeightsFile = "diffusion_pytorch_model.safetensors";
+constexpr const char* kPipeline = "PanGuDrawPipeline";
 constexpr const char* kIndexFile = "model_index.json";
 constexpr const char* kStructure = "unet";
 constexpr const char* kTexture = "unet_texture";
+constexpr const char* kImageEncoderPart = "image_encoder";
 constexpr const char* kBoundary = "expert_boundary";
 constexpr const char* kTrainedRange = "trained_timesteps";  // of a model with one of two experts
 
@@ -38,7 +42,9 @@ json drawing_keys_of(const std::string& file) {
   if (steps < 1) throw reader.error("default_steps", "1 or more", std::to_string(steps));
   reader.get("default_guidance", 1.0);
   reader.get("default_guidance_low", 0.0);
-  reader.get<std::string>("text_model", "");
+  for (const char* name : {"default_sampler", "default_schedule", "text_model"}) {
+    reader.get<std::string>(name, "");
+  }
   using Words = std::map<std::string, std::string>;
   for (const auto& [name, words] : reader.get<std::map<std::string, Words>>("style_prompts", {})) {
     for (const auto& [language, text] : words) {
@@ -50,50 +56,42 @@ json drawing_keys_of(const std::string& file) {
   return reader.json();
 }
 
+// What the model that training goes on from says of drawing. Its text encoder is copied.
+json drawing_keys_of_base(const std::string& folder) {
+  const json index = io::read_json_file((fs::path(folder) / kIndexFile).string());
+  json keys = json::object();
+  for (const auto& [key, value] : index.items()) {
+    if (key.starts_with("default_") || key == "style_prompts") keys[key] = value;
+  }
+  return keys;
+}
+
 json drawing_keys(const TrainedModelPlan& plan) {
   json keys = {{"default_size", {plan.default_side_px, plan.default_side_px}}};
+  if (!plan.base.empty()) keys.update(drawing_keys_of_base(plan.base));
   for (const std::string& file : plan.drawing) keys.update(drawing_keys_of(file));
   return keys;
 }
 
-// The half of the noise levels that a model folder was trained on, [min, max), and the folder of
-// the network for it.
-struct Half {
-  int64_t min = 0, max = 0;
-  fs::path network;
-};
-
-Half half_of(const std::string& folder, bool structure, int64_t steps) {
-  const std::string file = (fs::path(folder) / kIndexFile).string();
-  JsonReader index = io::open_json_file(file, "other_expert");
-  if (index.has(kBoundary) && fs::is_directory(fs::path(folder) / kTexture)) {
-    const auto boundary = index.need<int64_t>(kBoundary);
-    return structure ? Half{boundary, steps, fs::path(folder) / kStructure}
-                     : Half{0, boundary, fs::path(folder) / kTexture};
-  }
-  const auto range = index.need<std::vector<int64_t>>(kTrainedRange);
-  if (range.size() != 2) throw index.error(kTrainedRange, "[first, end]", json(range).dump());
-  return {range[0], range[1], fs::path(folder) / kStructure};
+std::string range_text(int64_t min, int64_t max) {
+  return std::to_string(min) + " to " + std::to_string(max);
 }
 
 // None if the plan has no other expert.
-std::optional<Half> other_half(const TrainedModelPlan& plan) {
+std::optional<TrainedExpert> other_half(const TrainedModelPlan& plan) {
   if (plan.other_expert.empty()) return std::nullopt;
   const int64_t steps = plan.schedule.num_train_timesteps();
   const bool structure = plan.min_timestep == 0;  // of the other
-  const Half half = half_of(plan.other_expert, structure, steps);
-  const bool meets = structure ? half.min == plan.max_timestep && half.max == steps
-                               : half.min == 0 && half.max == plan.min_timestep;
-  if (!meets) {
-    const auto range = [](int64_t min, int64_t max) {
-      return std::to_string(min) + " to " + std::to_string(max);
-    };
-    throw bad_input("other_expert '" + plan.other_expert + "'",
-                    "an expert trained on the timesteps " +
-                        (structure ? range(plan.max_timestep, steps) : range(0, plan.min_timestep)),
-                    "one trained on " + range(half.min, half.max));
+  const int64_t min = structure ? plan.max_timestep : 0;
+  const int64_t max = structure ? steps : plan.min_timestep;
+  std::string found;
+  for (const TrainedExpert& one : trained_experts(plan.other_expert, steps, "other_expert")) {
+    if (one.min_timestep == min && one.max_timestep == max) return one;
+    found += (found.empty() ? "one trained on " : " and one on ") +
+             range_text(one.min_timestep, one.max_timestep);
   }
-  return half;
+  throw bad_input("other_expert '" + plan.other_expert + "'",
+                  "an expert trained on the timesteps " + range_text(min, max), found);
 }
 
 json scheduler_keys(const TrainedModelPlan& plan) {
@@ -128,14 +126,20 @@ void copy_folder(const fs::path& from, const fs::path& to) {
   if (failed) throw io_error("cannot copy '" + from.string() + "' to", to.string(), failed.value());
 }
 
-void write_network(const fs::path& folder, const TrainedNetwork& network, const char* file) {
+void make_folder(const fs::path& folder) {
   std::error_code failed;
   fs::create_directories(folder, failed);
   if (failed) throw io_error("cannot make", folder.string(), failed.value());
-  write_keys(folder / "config.json", network.config);
+}
+
+void write_network(const fs::path& folder, const TrainablePart& part, const char* file,
+                   const std::map<std::string, at::Tensor>& all) {
+  make_folder(folder);
+  write_keys(folder / "config.json", part.config);
   std::map<std::string, at::Tensor> weights;
-  for (const auto& [name, tensor] : network.weights) {
-    weights[name] = tensor.cpu().to(at::kBFloat16).contiguous();
+  for (const auto& [name, tensor] : all) {
+    if (!name.starts_with(part.prefix)) continue;
+    weights[name.substr(part.prefix.size())] = tensor.cpu().to(at::kBFloat16).contiguous();
   }
   tensors::save_safetensors((folder / file).string(), weights, {{"format", "pt"}});
 }
@@ -153,44 +157,75 @@ void check_trained_model(const TrainedModelPlan& plan) {
 }
 
 void write_trained_model(const std::string& folder, const TrainedModelPlan& plan,
-                         const TrainedNetwork& unet, const TrainedNetwork& image_encoder) {
+                         const std::vector<TrainablePart>& parts,
+                         const std::map<std::string, at::Tensor>& weights) {
   const fs::path out = folder, inputs = plan.inputs;
   const json drawing = drawing_keys(plan);
-  const std::optional<Half> other = other_half(plan);
+  const std::optional<TrainedExpert> other = other_half(plan);
+  make_folder(out);
   std::error_code failed;
-  fs::create_directories(out / "scheduler", failed);
-  if (failed) throw io_error("cannot make", (out / "scheduler").string(), failed.value());
   fs::remove(out / kIndexFile, failed);  // what is half written is no model
 
-  json index = {{"_class_name", "PanGuDrawPipeline"},
+  json index = {{"_class_name", kPipeline},
                 {"_pangu_version", 1},
                 {"scheduler", library_class("diffusers", "DDIMScheduler")},
                 {kStructure, library_class("diffusers", "UNet2DConditionModel")}};
   const bool is_texture = other && plan.min_timestep == 0;
   if (other) {
-    copy_folder(other->network, out / (is_texture ? kStructure : kTexture));
+    copy_folder(fs::path(plan.other_expert) / other->component,
+                out / (is_texture ? kStructure : kTexture));
     index[kTexture] = index[kStructure];
     index[kBoundary] = is_texture ? plan.max_timestep : plan.min_timestep;
   } else if (plan.min_timestep > 0 || plan.max_timestep < plan.schedule.num_train_timesteps()) {
     index[kTrainedRange] = {plan.min_timestep, plan.max_timestep};
   }
-  write_network(out / (is_texture ? kTexture : kStructure), unet, kWeightsFile);
-
+  for (const TrainablePart& part : parts) {
+    if (part.component == kImageEncoderPart) {
+      write_network(out / part.component, part, "model.safetensors", weights);
+      index[kImageEncoderPart] = library_class("transformers", "CLIPVisionModelWithProjection");
+    } else {
+      write_network(out / (is_texture ? kTexture : kStructure), part, kWeightsFile, weights);
+    }
+  }
   copy_folder(inputs / "vae", out / "vae");
   const std::string vae = class_of(out / "vae", "AutoencoderKL");
   index["vae"] = library_class(vae == "PixelSpace" ? "pangu_draw" : "diffusers", vae);
-  if (!image_encoder.weights.empty()) {
-    write_network(out / "image_encoder", image_encoder, "model.safetensors");
-    index["image_encoder"] = library_class("transformers", "CLIPVisionModelWithProjection");
-  }
   if (plan.reads_captions && !drawing.contains("text_model")) {
-    for (const char* part : {"text_encoder", "tokenizer"}) copy_folder(inputs / part, out / part);
+    const fs::path text = text_folder_of(plan.inputs);
+    for (const char* part : {"text_encoder", "tokenizer"}) copy_folder(text / part, out / part);
     index["text_encoder"] = library_class("transformers", "BertModel");
     index["tokenizer"] = library_class("transformers", "XLMRobertaTokenizerFast");
   }
-  write_keys(out / "scheduler/scheduler_config.json", scheduler_keys(plan));
+  if (plan.base.empty()) {
+    make_folder(out / "scheduler");
+    write_keys(out / "scheduler/scheduler_config.json", scheduler_keys(plan));
+  } else {
+    copy_folder(fs::path(plan.base) / "scheduler", out / "scheduler");
+  }
   index.update(drawing);
   write_keys(out / kIndexFile, index);
+}
+
+const TrainingSpec& training_from_nothing(bool reads_pictures) {
+  io::Recognised what;
+  if (reads_pictures) what.components = {kImageEncoderPart};
+  return spec_of(what, {{"_class_name", kPipeline}}).training.value();
+}
+
+std::vector<TrainedExpert> trained_experts(const std::string& folder, int64_t steps,
+                                           const std::string& what) {
+  JsonReader index = io::open_json_file((fs::path(folder) / kIndexFile).string(), what);
+  if (fs::is_directory(fs::path(folder) / kTexture)) {
+    const auto boundary = index.get<int64_t>(kBoundary, steps / 2);
+    return {{"structure", kStructure, boundary, steps}, {"texture", kTexture, 0, boundary}};
+  }
+  const auto range = index.get<std::vector<int64_t>>(kTrainedRange, {0, steps});
+  if (range.size() != 2 || range[0] < 0 || range[0] >= range[1] || range[1] > steps) {
+    throw index.error(kTrainedRange, "[first, end] within " + range_text(0, steps),
+                      json(range).dump());
+  }
+  const char* name = range[0] > 0 ? "structure" : range[1] < steps ? "texture" : "denoiser";
+  return {{name, kStructure, range[0], range[1]}};
 }
 
 }  // namespace pangu::pipeline

@@ -8,6 +8,7 @@
 
 #include "core/testing.h"
 #include "io/json_file.h"
+#include "tensors/safetensors.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -29,8 +30,8 @@ struct Trainings {
   }
 
   std::string write(const std::string& name, double value = 1.0) const {
-    write_trained_model(folder.file(name), plan, {{{"width", 4}}, {{"w", at::full({2}, value)}}},
-                        {});
+    write_trained_model(folder.file(name), plan, {{"unet", "", {{"width", 4}}}},
+                        {{"w", at::full({2}, value)}});
     return folder.file(name);
   }
   json read(const std::string& name) const { return io::read_json_file(folder.file(name)); }
@@ -105,6 +106,66 @@ TEST_CASE("later files of what drawing leaves open take the place of earlier one
   CHECK(index["text_model"] == "../mini");
   CHECK_FALSE(t.has("model/text_encoder"));
   CHECK_FALSE(index.contains("text_encoder"));
+}
+
+TEST_CASE("networks that learn together are written apart, each with its names and class") {
+  Trainings t;
+  t.plan.reads_captions = false;
+  write_trained_model(t.folder.file("model"), t.plan,
+                      {{"unet", "unet.", {{"width", 4}}}, {"image_encoder", "image_encoder.", {}}},
+                      {{"unet.w", at::zeros({2})}, {"image_encoder.v", at::zeros({3})}});
+  const auto names = [&](const char* file) {
+    std::vector<std::string> list;
+    for (const auto& [name, tensor] : tensors::load_safetensors(t.folder.file(file))) {
+      list.push_back(name);
+    }
+    return list;
+  };
+  CHECK(names("model/unet/diffusion_pytorch_model.safetensors") == std::vector<std::string>{"w"});
+  CHECK(names("model/image_encoder/model.safetensors") == std::vector<std::string>{"v"});
+  CHECK(t.read("model/model_index.json")["image_encoder"] ==
+        json({"transformers", "CLIPVisionModelWithProjection"}));
+  CHECK_FALSE(t.has("model/text_encoder"));
+}
+
+TEST_CASE(
+    "a model that goes on from another keeps its scheduler, its defaults and its text encoder") {
+  Trainings t;
+  t.folder.write("base/model_index.json",
+                 std::string(R"({"_class_name": "PanGuDrawPipeline", "default_size": [96, 64],
+                   "default_sampler": "heun", "text_model": "../inputs"})"));
+  t.folder.write("base/scheduler/scheduler_config.json", std::string(R"({"beta_start": 0.5})"));
+  t.folder.write("base/vae/config.json", std::string(R"({"_class_name": "PixelSpace"})"));
+  t.plan.base = t.plan.inputs = t.folder.file("base");
+  t.write("model");
+  const json index = t.read("model/model_index.json");
+  CHECK(index["default_size"] == json({96, 64}));
+  CHECK(index["default_sampler"] == "heun");
+  CHECK_FALSE(index.contains("text_model"));
+  CHECK(t.has("model/text_encoder/config.json"));
+  CHECK(t.read("model/scheduler/scheduler_config.json") == json({{"beta_start", 0.5}}));
+}
+
+TEST_CASE("a model folder tells its experts and their timesteps") {
+  Trainings t;
+  CHECK(trained_experts(t.write("whole"), 1000, "model").front().name == "denoiser");
+  t.plan.min_timestep = 600;
+  const auto one = trained_experts(t.write("structure"), 1000, "model");
+  REQUIRE(one.size() == 1);
+  CHECK(one[0].name == "structure");
+  CHECK(one[0].min_timestep == 600);
+  CHECK(one[0].max_timestep == 1000);
+  t.plan.max_timestep = 600;
+  t.plan.min_timestep = 0;
+  t.plan.other_expert = t.folder.file("structure");
+  const auto two = trained_experts(t.write("both"), 1000, "model");
+  REQUIRE(two.size() == 2);
+  CHECK(two[1].name == "texture");
+  CHECK(two[1].component == "unet_texture");
+  CHECK(two[1].max_timestep == 600);
+  t.folder.write("wrong/model_index.json", std::string(R"({"trained_timesteps": [600, 100]})"));
+  CHECK(contains(refusal_of([&] { trained_experts(t.folder.file("wrong"), 1000, "model"); }),
+                 "trained_timesteps"));
 }
 
 TEST_CASE("a file of what drawing leaves open is refused with its key") {

@@ -22,6 +22,18 @@ std::string metadata_of(const io::SafetensorsFile& file, const std::string& path
   return found->second;
 }
 
+[[noreturn]] void refuse_metadata(const std::string& path) {
+  throw bad_input("checkpoint '" + path + "'", "numbers in its metadata", "others");
+}
+
+int64_t step_of(const io::SafetensorsFile& file, const std::string& path) {
+  try {
+    return std::stoll(metadata_of(file, path, "step"));
+  } catch (const std::logic_error&) {
+    refuse_metadata(path);
+  }
+}
+
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
@@ -37,11 +49,11 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
   const io::SafetensorsFile file = io::SafetensorsFile::open(path);
   const auto text = [&](const char* key) { return metadata_of(file, path, key); };
   Checkpoint c;
+  c.step = step_of(file, path);
   try {
-    c.step = std::stoll(text("step"));
     c.train_seconds = std::stod(text("train_seconds"));
   } catch (const std::logic_error&) {
-    throw bad_input("checkpoint '" + path + "'", "numbers in its metadata", "others");
+    refuse_metadata(path);
   }
   c.fingerprint = text(kFingerprint);
   for (const auto& [name, view] : file.tensors()) {
@@ -52,6 +64,11 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
     c.tensors[name] = tensors::copied(view, name);
   }
   return c;
+}
+
+std::optional<int64_t> checkpoint_step(const std::string& path) {
+  if (!std::filesystem::exists(path)) return std::nullopt;
+  return step_of(io::SafetensorsFile::open(path), path);
 }
 
 std::optional<std::string> fingerprint_in(const std::string& path) {

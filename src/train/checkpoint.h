@@ -22,7 +22,9 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
 // None if there is no such file; Error kBadInput if there is a broken one.
 std::optional<Checkpoint> load_checkpoint(const std::string& path);
 
-// The fingerprint alone, without reading the tensors; none if there is no such file.
+// The steps alone, and the fingerprint alone, without reading the tensors; none if there is no such
+// file.
+std::optional<int64_t> checkpoint_step(const std::string& path);
 std::optional<std::string> fingerprint_in(const std::string& path);
 
 // Writes named f32 tensors in `dtype`, atomically.

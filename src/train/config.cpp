@@ -1,11 +1,23 @@
 #include "train/config.h"
 
 #include <algorithm>
+#include <filesystem>
+#include <set>
 
 #include "core/error.h"
 
 namespace pangu::train {
 namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kPretrained = "pretrained_model_name_or_path";
+
+// What a model that is fine-tuned says itself.
+constexpr const char* kSaidByModel[] = {
+    "network_config", "model_dir",    "initial_weights", "image_encoder_config", "prediction_type",
+    "beta_schedule",  "min_timestep", "max_timestep",    "other_expert",         "control"};
 
 void one_of(const TomlReader& reader, const char* key, const std::string& value,
             const std::vector<std::string>& known) {
@@ -15,16 +27,15 @@ void one_of(const TomlReader& reader, const char* key, const std::string& value,
   throw bad_input(reader.where(key), "one of " + list, "'" + value + "'");
 }
 
-}  // namespace
+json json_of(TrainConfig config) {
+  JsonFieldWriter writer;
+  config.visit_fields(writer);
+  return writer.json;
+}
 
-TrainConfig TrainConfig::open(const std::string& path,
-                              const std::vector<std::string>& assignments) {
-  TomlReader reader = TomlReader::open(path);
-  for (const std::string& assignment : assignments) reader.set(assignment);
-  TrainConfig c;
-  c.visit_fields(reader);
-  reader.finish();
+void validate(const TrainConfig& c, const TomlReader& reader) {
   one_of(reader, "task", c.task, {"autoencoder", "denoiser"});
+  one_of(reader, "expert", c.expert, {"all", "structure", "texture"});
   one_of(reader, "data_part", c.data_part, {"all", "high", "low"});
   one_of(reader, "optimizer", c.optimizer, {"adamw", "muon"});
   one_of(reader, "lr_scheduler", c.lr_scheduler, {"cosine", "constant"});
@@ -35,14 +46,128 @@ TrainConfig TrainConfig::open(const std::string& path,
   };
   required("output_dir", !c.output_dir.empty());
   required("train_data_dir", !c.train_data_dir.empty());
-  required("network_config", !c.network_config.empty());
-  if (c.task == "denoiser") required("model_dir", !c.model_dir.empty());
+  if (c.pretrained_model.empty()) {
+    required("network_config", !c.network_config.empty());
+    if (c.task == "denoiser") required("model_dir", !c.model_dir.empty());
+  } else {
+    if (c.task != "denoiser") {
+      throw bad_input(reader.where("task"), "'denoiser', which alone is fine-tuned",
+                      "'" + c.task + "'");
+    }
+    const json said = json_of(c), standard = json_of({});
+    for (const char* key : kSaidByModel) {
+      if (said[key] == standard[key]) continue;
+      throw bad_input(reader.where(key), std::string("nothing, as ") + kPretrained + " says it",
+                      said[key].dump());
+    }
+  }
   if (c.min_timestep >= c.max_timestep) {
     throw bad_input(reader.where("min_timestep"), "less than max_timestep",
                     std::to_string(c.min_timestep));
   }
+}
+
+TrainConfig read(TomlReader& reader, TrainConfig start,
+                 const std::vector<std::string>& assignments) {
+  for (const std::string& assignment : assignments) reader.set(assignment);
+  start.visit_fields(reader);
+  reader.finish();
+  validate(start, reader);
+  return start;
+}
+
+enum class PathKind { kOutput, kInput, kModel };
+
+// Every field that is a path, or a list of paths.
+template <class Act>
+void for_each_path(TrainConfig& c, const Act& act) {
+  act("output_dir", c.output_dir, PathKind::kOutput);
+  act("cache_dir", c.cache_dir, PathKind::kOutput);
+  act("model_output", c.model_output, PathKind::kOutput);
+  act(kPretrained, c.pretrained_model, PathKind::kModel);
+  act("network_config", c.network_config, PathKind::kInput);
+  act("model_dir", c.model_dir, PathKind::kInput);
+  act("initial_weights", c.initial_weights, PathKind::kInput);
+  act("perceptual_weights", c.perceptual_weights, PathKind::kInput);
+  act("other_expert", c.other_expert, PathKind::kInput);
+  act("image_encoder_config", c.image_encoder_config, PathKind::kInput);
+  for (std::string& one : c.train_data_dir) act("train_data_dir", one, PathKind::kInput);
+  for (std::string& one : c.drawing) act("drawing", one, PathKind::kInput);
+}
+
+bool is_there(const fs::path& path) {
+  std::error_code unreadable;
+  return fs::exists(path, unreadable);
+}
+
+// A model may also be called by a name that the program knows, which is no path.
+bool is_name(PathKind kind, const fs::path& path) {
+  return kind == PathKind::kModel && !is_there(path);
+}
+
+// Writes what differs from the defaults in the order of the fields.
+struct TomlWriter {
+  json standard;
+  std::string text;
+
+  template <class T>
+  void operator()(const char* key, T& field, const char*, Limits = {}) {
+    const json value = field;
+    // Text, numbers and lists are written in TOML as in JSON.
+    if (value != standard[key]) text += std::string(key) + " = " + value.dump() + "\n";
+  }
+};
+
+}  // namespace
+
+TrainConfig TrainConfig::open(const std::string& path,
+                              const std::vector<std::string>& assignments) {
+  TomlReader reader = TomlReader::open(path);
+  TrainConfig c = read(reader, {}, assignments);
+  std::set<std::string> assigned;
+  for (const std::string& one : assignments) {
+    std::string key = one.substr(0, one.find('='));
+    key.erase(std::remove(key.begin(), key.end(), ' '), key.end());
+    assigned.insert(key);
+  }
+  const fs::path folder = fs::path(path).parent_path();
+  for_each_path(c, [&](const char* key, std::string& field, PathKind kind) {
+    if (field.empty() || assigned.contains(key)) return;
+    const fs::path found = (folder / field).lexically_normal();
+    if (!is_name(kind, found)) field = found.string();
+  });
   if (c.cache_dir.empty()) c.cache_dir = c.output_dir + "/cache";
   return c;
+}
+
+TrainConfig TrainConfig::with(const TrainConfig& start,
+                              const std::vector<std::string>& assignments) {
+  TomlReader reader("", "settings");
+  TrainConfig c = read(reader, start, assignments);
+  if (c.cache_dir.empty()) c.cache_dir = c.output_dir + "/cache";
+  return c;
+}
+
+std::string TrainConfig::toml(const std::string& folder) const {
+  TrainConfig c = *this;
+  if (c.cache_dir == c.output_dir + "/cache") c.cache_dir.clear();
+  const fs::path from = fs::absolute(folder.empty() ? "." : folder).lexically_normal();
+  for_each_path(c, [&](const char*, std::string& field, PathKind kind) {
+    if (field.empty() || fs::path(field).is_absolute() || is_name(kind, field)) return;
+    field = fs::absolute(field).lexically_normal().lexically_relative(from).string();
+  });
+  TomlWriter writer{json_of({}), ""};
+  c.visit_fields(writer);
+  return writer.text;
+}
+
+void require_inputs(const TrainConfig& config) {
+  TrainConfig c = config;
+  for_each_path(c, [](const char* key, const std::string& field, PathKind kind) {
+    if (kind != PathKind::kInput || field.empty() || is_there(field)) return;
+    throw bad_input(key, "a file or folder that is there", "'" + field + "'",
+                    "a path in a TOML file is taken from the folder of that file");
+  });
 }
 
 }  // namespace pangu::train

@@ -11,6 +11,8 @@ namespace pangu::train {
 
 struct TrainConfig {
   std::string task = "denoiser";
+  std::string pretrained_model;
+  std::string expert = "all";
   std::string output_dir;
   std::vector<std::string> train_data_dir;
   std::string network_config;
@@ -81,6 +83,10 @@ struct TrainConfig {
   template <class V>
   void visit_fields(V& v) {
     v("task", task, "`autoencoder` or `denoiser`");
+    v("pretrained_model_name_or_path", pretrained_model,
+      "model to fine-tune: weights, conditions, noise schedule and defaults come from it");
+    v("expert", expert,
+      "`all`, `structure` or `texture`: which of the model's experts to fine-tune");
     v("output_dir", output_dir, "where checkpoints, logs, samples and the model go");
     v("train_data_dir", train_data_dir, "dataset folders or `.tar` shards");
     v("network_config", network_config, "JSON with diffusers' configuration of the network");
@@ -88,7 +94,9 @@ struct TrainConfig {
     v("initial_weights", initial_weights,
       "safetensors to start from instead of random weights; a checkpoint gives its master weights");
     v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
-    v("cache_dir", cache_dir, "latents and caption states; empty: output_dir/cache");
+    v("cache_dir", cache_dir,
+      "latents and caption states, in a folder for each first dataset and its encoders; empty: "
+      "output_dir/cache");
     v("model_output", model_output,
       "folder of the model to draw with (task denoiser); empty: output_dir/model");
     v("drawing", drawing,
@@ -173,8 +181,18 @@ struct TrainConfig {
     v("sample_prompts", sample_prompts, "prompts of the sample grid");
   }
 
-  // Reads FILE, applies "key=value" assignments, validates. Error kBadInput names file, line, key.
+  // Reads FILE, applies "key=value" assignments, validates. Relative paths in the file are taken
+  // from its folder, those of assignments from the current one. Error kBadInput names file, line,
+  // key.
   static TrainConfig open(const std::string& path, const std::vector<std::string>& assignments);
+  // The same without a file: assignments over `start`.
+  static TrainConfig with(const TrainConfig& start, const std::vector<std::string>& assignments);
+
+  // What differs from the defaults, as a file in `folder` that open() reads as the same.
+  std::string toml(const std::string& folder) const;
 };
+
+// Error kBadInput naming the key of an input that is no file or folder.
+void require_inputs(const TrainConfig& config);
 
 }  // namespace pangu::train

@@ -3,6 +3,7 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -33,6 +34,62 @@ at::Tensor cropped(const at::Tensor& picture, Rng& rng) {
   const auto y = static_cast<int64_t>(rng.below(room)), x = static_cast<int64_t>(rng.below(room));
   const at::Tensor crop = picture.slice(1, y, y + part).slice(2, x, x + part).unsqueeze(0);
   return at::upsample_bilinear2d(crop.to(at::kFloat), {side, side}, false)[0];
+}
+
+// Captions as a padded batch; the mask is true where a token stands.
+std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
+                                                  const std::vector<int64_t>& indices) {
+  int64_t longest = 1;
+  const auto length = [&](int64_t i) {
+    return captions.offsets[static_cast<size_t>(i) + 1] - captions.offsets[static_cast<size_t>(i)];
+  };
+  for (const int64_t i : indices) longest = std::max(longest, length(i));
+  const int64_t batch = static_cast<int64_t>(indices.size());
+  at::Tensor context = at::zeros({batch, longest, captions.states.size(1)}, at::kBFloat16);
+  at::Tensor mask = at::zeros({batch, longest}, at::kBool);
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t i = indices[static_cast<size_t>(b)], n = length(i);
+    const int64_t first = captions.offsets[static_cast<size_t>(i)];
+    context[b].slice(0, 0, n).copy_(captions.states.slice(0, first, first + n));
+    mask[b].slice(0, 0, n).fill_(true);
+  }
+  return {context, mask};
+}
+
+// What a batch is told, row by row.
+class ConditionRows {
+ public:
+  void add_caption(int64_t caption) { captions_.push_back(caption); }
+  void add_picture(const at::Tensor& picture, bool is_seen) {
+    pictures_.push_back(picture);
+    seen_.push_back(is_seen);
+  }
+  void add_control(const at::Tensor& control) { controls_.push_back(control); }
+
+  diffusion::Conditions conditions(const CaptionStates& captions) const {
+    diffusion::Conditions c;
+    if (pictures_.empty()) {
+      std::tie(c.context, c.context_mask) = gather_captions(captions, captions_);
+    } else {
+      c.pictures = at::stack(pictures_);
+      c.context_mask = at::tensor(seen_, at::kByte).to(at::kBool).unsqueeze(1);
+    }
+    if (!controls_.empty()) c.extra_channels = at::stack(controls_);
+    return c;
+  }
+
+ private:
+  std::vector<int64_t> captions_;
+  std::vector<at::Tensor> pictures_, controls_;
+  std::vector<uint8_t> seen_;
+};
+
+// Of the `position`-th item of a batch, so that a batch has all languages; the empty one if the
+// item has none in its turn's language.
+int64_t first_caption(const LatentItem& item, size_t position) {
+  if (item.captions.empty()) return 0;
+  const std::vector<int32_t>& words = item.captions[position % item.captions.size()];
+  return words.empty() ? 0 : words[0];
 }
 
 struct DenoiserLoss {
@@ -85,9 +142,9 @@ struct DenoiserLoss {
 
   at::Tensor operator()(const Slice& slice) {
     const std::vector<int64_t> batch = order.at(slice.batch);
-    std::vector<at::Tensor> latents, masks, noises, offsets, controls, pictures;
-    std::vector<int64_t> captions, times;
-    std::vector<uint8_t> kept;
+    std::vector<at::Tensor> latents, masks, noises, offsets;
+    std::vector<int64_t> times;
+    ConditionRows rows;
     bool masked = false;
     for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
       const uint64_t sample = static_cast<uint64_t>(slice.batch * config.train_batch_size + i);
@@ -98,14 +155,14 @@ struct DenoiserLoss {
       masked = masked || view.mask.defined();
       masks.push_back(view.mask.defined() ? view.mask : at::ones_like(view.latent.slice(0, 0, 1)));
       if (item.picture.defined()) {
-        kept.push_back(rng.uniform() >= config.caption_dropout_rate);
-        pictures.push_back(cropped(item.picture, rng));
+        const bool kept = rng.uniform() >= config.caption_dropout_rate;
+        rows.add_picture(cropped(item.picture, rng), kept);
       } else {
-        captions.push_back(caption_of(item, rng));
+        rows.add_caption(caption_of(item, rng));
       }
       if (item.control.defined()) {
         const bool black = rng.uniform() < config.control_dropout_rate;
-        controls.push_back(black ? at::zeros_like(item.control) : item.control);
+        rows.add_control(black ? at::zeros_like(item.control) : item.control);
       }
       times.push_back(t_of(slice.batch, i));
       noises.push_back(normals(seed, kNoiseStream + sample, latents.back().sizes()));
@@ -121,16 +178,12 @@ struct DenoiserLoss {
       noise = diffusion::offset_noise(noise, at::stack(offsets).to(device), config.noise_offset);
     }
     const at::Tensor t = at::tensor(times, at::kLong);
-    const auto [context, mask] =
-        pictures.empty() ? gather_captions(set->captions, captions)
-                         : std::pair(at::stack(pictures),
-                                     at::tensor(kept, at::kByte).to(at::kBool).unsqueeze(1));
-    at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule).to(dtype);
-    if (!controls.empty()) input = at::cat({input, at::stack(controls).to(device, dtype)}, 1);
-    input = input.contiguous(at::MemoryFormat::ChannelsLast);
+    const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule)
+                                 .to(dtype)
+                                 .contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor prediction =
-        replicas[static_cast<size_t>(slice.replica)](input, t.to(device, at::kFloat),
-                                                     context.to(device, dtype), mask.to(device))
+        replicas[static_cast<size_t>(slice.replica)](
+            input, t.to(device, at::kFloat), rows.conditions(set->captions).to(device, dtype))
             .to(at::kFloat);
     at::Tensor wanted = diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
     if (masked) {
@@ -163,23 +216,36 @@ diffusion::LossConfig loss_config_of(const TrainConfig& config) {
   return loss;
 }
 
-std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
-                                                  const std::vector<int64_t>& indices) {
-  int64_t longest = 1;
-  const auto length = [&](int64_t i) {
-    return captions.offsets[static_cast<size_t>(i) + 1] - captions.offsets[static_cast<size_t>(i)];
-  };
-  for (const int64_t i : indices) longest = std::max(longest, length(i));
-  const int64_t batch = static_cast<int64_t>(indices.size());
-  at::Tensor context = at::zeros({batch, longest, captions.states.size(1)}, at::kBFloat16);
-  at::Tensor mask = at::zeros({batch, longest}, at::kBool);
-  for (int64_t b = 0; b < batch; ++b) {
-    const int64_t i = indices[static_cast<size_t>(b)], n = length(i);
-    const int64_t first = captions.offsets[static_cast<size_t>(i)];
-    context[b].slice(0, 0, n).copy_(captions.states.slice(0, first, first + n));
-    mask[b].slice(0, 0, n).fill_(true);
+std::vector<int64_t> items_of_one_shape(const LatentSet& set, int64_t count, int64_t stride) {
+  std::vector<int64_t> chosen;
+  for (size_t i = 0; i < set.items.size(); i += static_cast<size_t>(stride)) {
+    if (static_cast<int64_t>(chosen.size()) == count) break;
+    if (set.items[i].latent.sizes() == set.items.front().latent.sizes()) {
+      chosen.push_back(static_cast<int64_t>(i));
+    }
   }
-  return {context, mask};
+  return chosen;
+}
+
+LatentBatch batch_of(const LatentSet& set, const std::vector<int64_t>& items, bool guided) {
+  std::vector<at::Tensor> latents;
+  ConditionRows rows;
+  const auto add_side = [&](bool unconditional) {
+    for (size_t i = 0; i < items.size(); ++i) {
+      const LatentItem& item = set.items[static_cast<size_t>(items[i])];
+      if (item.picture.defined()) {
+        rows.add_picture(item.picture, !unconditional);
+      } else {
+        rows.add_caption(unconditional ? 0 : first_caption(item, i));
+      }
+      if (item.control.defined()) rows.add_control(item.control);
+    }
+  };
+  for (const int64_t i : items) latents.push_back(set.items[static_cast<size_t>(i)].latent);
+  if (guided) add_side(true);
+  add_side(false);
+  return {at::stack(latents).to(at::kFloat),
+          rows.conditions(set.captions).to(at::kCPU, at::kFloat)};
 }
 
 void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width) {
@@ -208,33 +274,24 @@ std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Sched
                                const diffusion::LossConfig& loss_config, const DenoiserCall& net,
                                const LatentSet& set, int times, int64_t count) {
   const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> latents, noises, controls, pictures;
-  std::vector<int64_t> captions;
-  for (const LatentItem& item : set.items) {
-    if (static_cast<int64_t>(latents.size()) == count) break;
-    if (!latents.empty() && item.latent.sizes() != latents.front().sizes()) continue;
-    noises.push_back(normals(static_cast<uint64_t>(config.seed), kNoiseStream + latents.size(),
-                             item.latent.sizes()));
-    latents.push_back(item.latent);
-    if (item.control.defined()) controls.push_back(item.control);
-    if (item.picture.defined()) pictures.push_back(item.picture);
-    captions.push_back(item.captions.empty() || item.captions[0].empty() ? 0 : item.captions[0][0]);
+  const LatentBatch batch = batch_of(set, items_of_one_shape(set, count, 1), /*guided=*/false);
+  const at::Tensor& x0 = batch.latents;
+  std::vector<at::Tensor> noises;
+  for (int64_t i = 0; i < x0.size(0); ++i) {
+    noises.push_back(normals(static_cast<uint64_t>(config.seed),
+                             kNoiseStream + static_cast<uint64_t>(i), x0[i].sizes()));
   }
+  const at::Tensor noise = at::stack(noises);
   diffusion::LossConfig plain = loss_config;
   plain.weighting = diffusion::LossWeighting::kNone;
-  const at::Tensor x0 = at::stack(latents).to(at::kFloat), noise = at::stack(noises);
-  const auto [context, mask] =
-      pictures.empty() ? gather_captions(set.captions, captions)
-                       : std::pair(at::stack(pictures), at::ones({x0.size(0), 1}, at::kBool));
   std::vector<LossAtT> losses;
   const int64_t span = loss_config.max_timestep - 1 - loss_config.min_timestep;
   for (int i = 0; i < times; ++i) {
     const int64_t t_index = loss_config.min_timestep + span * i / (times - 1);
     const at::Tensor t = at::full({x0.size(0)}, t_index, at::kLong);
-    at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule);
-    if (!controls.empty()) input = at::cat({input, at::stack(controls).to(at::kFloat)}, 1);
-    const at::Tensor prediction = net(input.contiguous(at::MemoryFormat::ChannelsLast),
-                                      t.to(at::kFloat), context.to(at::kFloat), mask);
+    const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule);
+    const at::Tensor prediction =
+        net(input.contiguous(at::MemoryFormat::ChannelsLast), t.to(at::kFloat), batch.conditions);
     const at::Tensor wanted = diffusion::target(x0, t, noise, schedule, plain.parameterisation);
     const at::Tensor loss = diffusion::loss_per_sample(prediction, wanted, t, schedule, plain);
     losses.push_back({t_index, schedule.sigma_of_t(double(t_index)), loss.mean().item<double>()});

@@ -6,27 +6,34 @@
 #include <memory>
 #include <vector>
 
+#include "diffusion/conditions.h"
 #include "diffusion/loss.h"
 #include "train/latent_set.h"
 #include "train/trainer.h"
 
 namespace pangu::train {
 
-// One replica's network. x: [B,C,h,w] in the training dtype, channels-last, behind them the control
-// channels of a set that has them; t_index: [B] f32, context: [B,L,D], mask: [B,L] bool. Of a set
-// with pictures, context is those, [B,3,S,S], and mask, [B,1], false where the embedding is to be
-// 0. Returns the prediction [B,C,h,w].
+// One replica's network. x: [B,C,h,w] in the training dtype, channels-last; t_index: [B] f32. Of
+// the conditions a set gives: context and context_mask of captions; or pictures [B,3,S,S] and
+// context_mask [B,1], false where the embedding is to be 0; and extra_channels of a set with
+// control channels. All numbers are in the training dtype. Returns the prediction [B,C,h,w].
 using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
-                                              const at::Tensor& context, const at::Tensor& mask)>;
+                                              const diffusion::Conditions& conditions)>;
 
 // The noise schedule and the loss that a configuration asks for. Error kBadInput for an unknown
 // name.
 diffusion::Schedule schedule_of(const TrainConfig& config);
 diffusion::LossConfig loss_config_of(const TrainConfig& config);
 
-// Captions as a padded batch; true where a token stands.
-std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
-                                                  const std::vector<int64_t>& indices);
+// Items of a set as one batch, each with the first caption of one of its languages in turn.
+struct LatentBatch {
+  at::Tensor latents;                // [N,C,h,w] f32
+  diffusion::Conditions conditions;  // f32
+};
+// items: of one shape. guided: the conditions have 2N rows, those of the unconditional side first.
+LatentBatch batch_of(const LatentSet& set, const std::vector<int64_t>& items, bool guided);
+// Up to `count` items whose latents have the first one's shape, every stride-th.
+std::vector<int64_t> items_of_one_shape(const LatentSet& set, int64_t count, int64_t stride);
 
 // Error kBadInput if config.latent_crop does not fit into latents of this size. Asked by
 // denoiser_loss of every latent; for callers that know the sizes before they have the latents.
@@ -42,8 +49,8 @@ struct LossAtT {
 };
 
 // Mean unweighted loss of the prediction at `times` time indices from the first to the last of the
-// trained range, at least two, over the first `count` items with their first caption and one fixed
-// noise each. For curves of loss by sigma.
+// trained range, at least two, over the first `count` items of one shape and one fixed noise each.
+// For curves of loss by sigma.
 std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
                                const diffusion::LossConfig& loss_config, const DenoiserCall& net,
                                const LatentSet& set, int times, int64_t count);

@@ -1,4 +1,4 @@
-// What a denoiser's loss refuses before it is trained.
+// What a denoiser's loss tells the network, and what it refuses before it is trained.
 #include "train/denoiser_loss.h"
 
 #include <doctest/doctest.h>
@@ -26,6 +26,82 @@ TEST_CASE("a crop that is larger than a latent is refused before training begins
   CHECK(contains(refusal(9), "found 9"));
 }
 
+// Two items with a caption in each language and control channels; caption i has i + 1 tokens of i.
+std::shared_ptr<LatentSet> told_set() {
+  auto set = std::make_shared<LatentSet>();
+  for (int32_t i = 0; i < 2; ++i) {
+    LatentItem& item = set->items.emplace_back();
+    item.latent = at::full({4, 8, 8}, 0.5, at::kBFloat16);
+    item.control = at::full({1, 8, 8}, i + 1, at::kBFloat16);
+    item.captions = {{2 * i + 1}, {2 * i + 2}};
+  }
+  set->captions.offsets = {0};
+  std::vector<at::Tensor> states;
+  for (int64_t i = 0; i < 5; ++i) {
+    states.push_back(at::full({i + 1, 3}, double(i), at::kBFloat16));
+    set->captions.offsets.push_back(set->captions.offsets.back() + i + 1);
+  }
+  set->captions.states = at::cat(states);
+  return set;
+}
+
+TEST_CASE("a batch tells each item's caption, languages in turn, the unconditional side first") {
+  const auto set = told_set();
+  const LatentBatch batch = batch_of(*set, {0, 1}, /*guided=*/true);
+  CHECK(batch.latents.sizes() == at::IntArrayRef({2, 4, 8, 8}));
+  const diffusion::Conditions& c = batch.conditions;
+  // Caption 0 twice, then number 1 (first language of item 0) and 4 (second language of item 1).
+  CHECK(c.context.sizes() == at::IntArrayRef({4, 5, 3}));
+  CHECK(at::equal(c.context_mask.sum(1), at::tensor({1, 1, 2, 5})));
+  CHECK(c.context[2][1][0].item<double>() == 1.0);
+  CHECK(c.context[3][4][0].item<double>() == 4.0);
+  CHECK(c.context[2][2][0].item<double>() == 0.0);
+  CHECK(c.extra_channels[0][0][0][0].item<double>() == 1.0);
+  CHECK(c.extra_channels[3][0][0][0].item<double>() == 2.0);
+  CHECK(batch_of(*set, {1}, /*guided=*/false).conditions.context.size(0) == 1);
+}
+
+TEST_CASE("items of one batch have the first one's shape") {
+  const auto set = told_set();
+  set->items.push_back(set->items[0]);
+  set->items[1].latent = at::zeros({4, 8, 6}, at::kBFloat16);
+  CHECK(items_of_one_shape(*set, 9, 1) == std::vector<int64_t>{0, 2});
+  CHECK(items_of_one_shape(*set, 1, 1) == std::vector<int64_t>{0});
+  CHECK(items_of_one_shape(*set, 9, 2) == std::vector<int64_t>{0, 2});
+}
+
+TEST_CASE("the network of a loss is told what it is told when it draws") {
+  const auto set = told_set();
+  TrainConfig config;
+  config.mixed_precision = "no";
+  config.train_batch_size = 2;
+  config.caption_dropout_rate = 0;
+  config.control_dropout_rate = 1;
+  diffusion::Conditions told;
+  const DenoiserCall net = [&](const at::Tensor& x, const at::Tensor& t,
+                               const diffusion::Conditions& conditions) {
+    CHECK(x.sizes() == at::IntArrayRef({2, 4, 8, 8}));
+    CHECK(t.sizes() == at::IntArrayRef({2}));
+    told = conditions;
+    return at::zeros_like(x);
+  };
+  const diffusion::Schedule schedule;
+  const LossFunction loss = denoiser_loss(config, schedule, loss_config_of(config), {net}, set);
+  CHECK(loss({0, 0, 0, 2}).item<double>() > 0);
+  CHECK(told.context.size(0) == 2);
+  CHECK((told.context.scalar_type() == at::kFloat));
+  CHECK(told.context_mask.any(1).all().item<bool>());
+  CHECK(told.extra_channels.abs().max().item<double>() == 0.0);  // every control is dropped
+  CHECK(!told.pictures.defined());
+  // With every picture dropped, none is seen.
+  for (LatentItem& item : set->items) item.picture = at::ones({3, 4, 4}, at::kBFloat16);
+  config.caption_dropout_rate = 1;
+  denoiser_loss(config, schedule, loss_config_of(config), {net}, set)({0, 0, 0, 2});
+  CHECK(!told.context.defined());
+  CHECK(told.pictures.sizes() == at::IntArrayRef({2, 3, 4, 4}));
+  CHECK(!told.context_mask.any().item<bool>());
+}
+
 TEST_CASE("a mask says how much of each pixel's loss counts") {
   TrainConfig config;
   config.train_batch_size = 1;
@@ -39,8 +115,8 @@ TEST_CASE("a mask says how much of each pixel's loss counts") {
     set->captions.offsets = {0, 1};
     set->captions.states = at::zeros({1, 3}, at::kBFloat16);
     // Wrong by the same everywhere but for the noise, which is one for all masks.
-    const DenoiserCall zero = [](const at::Tensor& x, const at::Tensor&, const at::Tensor&,
-                                 const at::Tensor&) { return at::zeros_like(x); };
+    const DenoiserCall zero = [](const at::Tensor& x, const at::Tensor&,
+                                 const diffusion::Conditions&) { return at::zeros_like(x); };
     const auto loss =
         denoiser_loss(config, schedule_of(config), loss_config_of(config), {zero}, set);
     return loss({.replica = 0, .batch = 0, .first = 0, .count = 1}).item<double>();

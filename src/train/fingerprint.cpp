@@ -14,13 +14,28 @@ constexpr size_t kShownDigits = 16;  // of a hash
 json settings_of(TrainConfig config) {
   JsonFieldWriter writer;
   config.visit_fields(writer);
-  for (const char* free : {"output_dir",         "train_data_dir",      "network_config",
-                           "model_dir",          "initial_weights",     "perceptual_weights",
-                           "cache_dir",          "model_output",        "drawing",
-                           "other_expert",       "time_budget_minutes", "device",
-                           "save_every_minutes", "save_every_n_steps",  "sample_every_n_steps",
-                           "log_every_n_steps",  "sample_prompts",      "max_train_steps",
-                           "learning_rate",      "lr_scheduler"}) {
+  for (const char* free : {"pretrained_model_name_or_path",
+                           "expert",
+                           "output_dir",
+                           "train_data_dir",
+                           "network_config",
+                           "model_dir",
+                           "initial_weights",
+                           "perceptual_weights",
+                           "cache_dir",
+                           "model_output",
+                           "drawing",
+                           "other_expert",
+                           "time_budget_minutes",
+                           "device",
+                           "save_every_minutes",
+                           "save_every_n_steps",
+                           "sample_every_n_steps",
+                           "log_every_n_steps",
+                           "sample_prompts",
+                           "max_train_steps",
+                           "learning_rate",
+                           "lr_scheduler"}) {
     writer.json.erase(free);
   }
   return writer.json;

@@ -26,7 +26,7 @@ void shuffle(std::vector<T>& values, Rng& rng) {
 
 TensorCache::TensorCache(std::string path, std::string maker)
     : path_(std::move(path)), maker_(std::move(maker)) {
-  if (!std::filesystem::exists(path_)) return;
+  if (path_.empty() || !std::filesystem::exists(path_)) return;
   const io::SafetensorsFile file = io::SafetensorsFile::open(path_);
   const auto found = file.metadata().find("maker");
   if (found == file.metadata().end() || found->second != maker_) return;
@@ -46,7 +46,7 @@ void TensorCache::put(const std::string& key, const at::Tensor& bf16) {
 }
 
 void TensorCache::save() {
-  if (!changed_) return;
+  if (!changed_ || path_.empty()) return;
   tensors::save_safetensors(path_, {tensors_.begin(), tensors_.end()}, {{"maker", maker_}});
   changed_ = false;
 }

@@ -40,7 +40,7 @@ struct LatentSet {
 // it was made with. Several runs may share the file; each adds what it misses.
 class TensorCache {
  public:
-  // An absent file, or one of another maker, is an empty cache.
+  // An absent file, or one of another maker, is an empty cache. Of an empty path nothing is kept.
   TensorCache(std::string path, std::string maker);
   // An undefined tensor if the key is not there.
   at::Tensor find(const std::string& key) const;

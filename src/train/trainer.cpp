@@ -230,6 +230,18 @@ int64_t replica_count(const TrainConfig& config) {
   return config.device == "cpu" ? core_count() : 1;
 }
 
+int64_t steps_done(const TrainConfig& config) {
+  return checkpoint_step(checkpoint_path(config)).value_or(0);
+}
+
+uint64_t bytes_on_disk(const TrainConfig& config, const torch::nn::Module& network) {
+  uint64_t parameters = 0;
+  for (const at::Tensor& one : network.parameters()) parameters += uint64_t(one.numel());
+  // Master weights and two moments at most, and the average; the exported weights are bf16.
+  const uint64_t copies = config.use_ema ? 4 : 3;
+  return parameters * (2 * copies * sizeof(float) + sizeof(at::BFloat16));
+}
+
 void check_resumable(const TrainConfig& config, const RunInputs& inputs, int64_t replicas) {
   const std::string path = checkpoint_path(config);
   const auto before = fingerprint_in(path);

@@ -7,6 +7,7 @@
 #pragma once
 #include <torch/nn/module.h>
 
+#include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
@@ -62,6 +63,12 @@ struct TrainResult {
 
 // How many replicas a run has: config.replicas, or one a core on the CPU, one on a GPU.
 int64_t replica_count(const TrainConfig& config);
+
+// How many steps output_dir's checkpoint has; 0 if there is none.
+int64_t steps_done(const TrainConfig& config);
+
+// Bytes that a run's checkpoint, while the next one is written beside it, and its weights take.
+uint64_t bytes_on_disk(const TrainConfig& config, const torch::nn::Module& network);
 
 // Error kBadInput if output_dir has a checkpoint of other settings or inputs, or one that was made
 // by another number of replicas: it says what differs and how to go on. For callers with much to do

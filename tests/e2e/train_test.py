@@ -186,7 +186,7 @@ class Train(unittest.TestCase):
         self.assertRegex(err, r"captions: stopped after \d+ of 161")
 
         process = self.start(config)
-        self.wait(process, (cache / "captions.safetensors").exists)
+        self.wait(process, lambda: any(cache.glob("*/captions.safetensors")))
         process.send_signal(signal.SIGTERM)
         err = process.communicate()[1]
         self.assertEqual(process.returncode, 143, err)
@@ -250,6 +250,151 @@ class Train(unittest.TestCase):
         wrong.write_text(json.dumps({"default_step": 20}))
         said = self.train(texture, "--set", f'drawing=["{wrong}"]', "--fresh", code=2)
         self.assertIn("default_step", said)
+
+    def finetune(self, *arguments, data=None, out="mine", code=0):
+        """Fine-tunes models/mini in a few steps; what it said on stdout and stderr."""
+        process = subprocess.Popen(
+            [PROGRAM, "train", "--finetune", str(ROOT / "models/mini"), "--data", str(data),
+             "--out", str(self.folder / out), "--steps", "2", "--set", "resolution=128",
+             "--set", "train_batch_size=2", "--set", "replicas=2", *map(str, arguments)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder)
+        stdout, stderr = process.communicate()
+        self.assertEqual(process.returncode, code, (arguments, stdout, stderr))
+        return stdout, stderr
+
+    def test_pictures_in_a_folder_become_a_model_that_draws_in_one_command(self):
+        data, mini, mine = self.pictures(3, 40), ROOT / "models/mini", self.folder / "mine"
+        out, err = self.finetune("--dry-run", data=data)
+        self.assertIn("all is fine", out)
+        self.assertFalse(mine.exists(), "a dry run writes nothing")
+
+        out, err = self.finetune(data=data)
+        self.assertIn(f"draw \"...\" --model {mine}", out)
+        for expert, times in (("structure", "500 to 1000"), ("texture", "0 to 500")):
+            self.assertIn(f"fine-tuning 'mini', {expert} (timesteps {times}): starting, 2 steps", err)
+        index = json.loads((mine / "model_index.json").read_text())
+        base = json.loads((mini / "model_index.json").read_text())
+        self.assertEqual(index, base)
+        for part in ("unet", "unet_texture"):
+            self.assertNotEqual(self.weights("mine", part), (mini / part / "diffusion_pytorch_model.safetensors").read_bytes())
+        self.assertEqual((mine / "vae/config.json").read_text(), (mini / "vae/config.json").read_text())
+        picture = self.folder / "drawn.png"
+        subprocess.run([PROGRAM, "draw", "a disc", "--model", mine, "--size", "128x128", "--steps", "2",
+                        "--out", picture, "-q"], check=True, capture_output=True)
+        self.assertEqual(picture.read_bytes()[:4], b"\x89PNG")
+
+        # The same command has nothing more to do, and more steps go on.
+        out, err = self.finetune(data=data)
+        self.assertEqual(err.count("its 2 steps are done"), 2)
+        before = self.weights("mine", "unet")
+        out, err = self.finetune("--set", "max_train_steps=3", data=data)
+        self.assertIn("resuming at step 2 of 3 steps", err)
+        self.assertNotEqual(self.weights("mine", "unet"), before)
+
+    def test_one_expert_alone_is_fine_tuned_beside_the_other_one_of_the_model(self):
+        data, mini = self.pictures(2, 40), ROOT / "models/mini"
+        self.finetune("--set", "expert=texture", data=data)
+        self.assertEqual(self.weights("mine", "unet"), (mini / "unet/diffusion_pytorch_model.safetensors").read_bytes())
+        self.assertNotEqual(self.weights("mine", "unet_texture"), (mini / "unet_texture/diffusion_pytorch_model.safetensors").read_bytes())
+        texture = self.weights("mine", "unet_texture")
+        self.finetune("--set", "expert=structure", data=data)
+        self.assertEqual(self.weights("mine", "unet_texture"), texture)
+
+    def test_models_in_pixels_are_fine_tuned_too_with_the_text_encoder_that_they_borrow(self):
+        data = self.pictures(2, 40)
+        for model in ("low", "edges", "variation"):
+            with self.subTest(model=model):
+                process = subprocess.run(
+                    [PROGRAM, "train", "--finetune", ROOT / "models" / model, "--data", data, "--out",
+                     self.folder / model, "--steps", "1", "--set", "train_batch_size=2",
+                     "--set", "replicas=1", "--set", "resolution=64", "-q"], capture_output=True, text=True)
+                self.assertEqual(process.returncode, 0, process.stderr)
+                index = json.loads((self.folder / model / "model_index.json").read_text())
+                self.assertNotIn("text_model", index)
+                self.assertEqual((self.folder / model / "text_encoder").exists(), model != "variation")
+        picture = self.folder / "drawn.png"
+        subprocess.run([PROGRAM, "draw", "a disc", "--model", self.folder / "low", "--size", "64x64",
+                        "--steps", "1", "--out", picture, "-q"], check=True, capture_output=True)
+        self.assertTrue(picture.exists())
+
+    def test_a_configuration_that_is_written_trains_the_same_from_any_folder(self):
+        data = self.pictures(2, 40)
+        self.finetune(data=data, out="flags")
+        written = self.folder / "configs/mine.toml"
+        written.parent.mkdir()
+        out, err = self.finetune("--write-config", written, data=data, out="file")
+        self.assertIn(f"pangu-draw train {written}", out)
+        self.assertFalse((self.folder / "file").exists())
+        self.assertIn('train_data_dir = ["../pictures"]'.replace("../pictures", str(data)), written.read_text())
+        self.assertNotIn("scene_count", written.read_text())
+        self.train(written)
+        for part in ("unet", "unet_texture"):
+            self.assertEqual(self.weights("file", part), self.weights("flags", part))
+        out, err = self.finetune("--write-config", written, data=data, out="file", code=2)
+        self.assertIn("--write-config", err)
+
+    def test_what_cannot_be_fine_tuned_is_told_before_anything_is_written(self):
+        data = self.pictures(2, 40)
+        other = self.folder / "other"
+        other.mkdir()
+        (other / "photo.txt").write_text("mine")
+        self.assertIn("other files", self.finetune(data=data, out="other", code=2)[1])
+        self.assertIn("another folder", self.train("--finetune", ROOT / "models/mini", "--data", data,
+                                                   "--out", ROOT / "models/mini", code=2))
+        self.assertIn("--data", self.train("--finetune", ROOT / "models/mini", "--out", other, code=2))
+        self.assertIn("--out", self.train("--finetune", ROOT / "models/mini", "--data", data, code=2))
+        self.assertIn("--finetune", self.train(code=2))
+        self.assertIn("min_timestep", self.finetune("--set", "min_timestep=3", data=data, code=2)[1])
+        self.assertIn("colour", self.finetune("--set", "expert=colour", data=data, code=2)[1])
+        nowhere = self.finetune(data=self.folder / "nowhere", code=2)[1]
+        self.assertIn("nowhere", nowhere)
+        broken = self.folder / "broken"
+        broken.mkdir()
+        (broken / "a.png").write_bytes(png(40, 1)[:60])
+        (broken / "a.txt").write_text("half a disc")
+        self.assertIn("readable", self.finetune("--dry-run", data=broken, code=2)[1])
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()),
+                         ["broken", "other", "pictures", "unet.json", "vae.json"])
+
+    def test_a_stop_says_that_a_checkpoint_is_written_and_leaves_a_model(self):
+        data = self.pictures(2, 40)
+        command = [PROGRAM, "train", "--finetune", ROOT / "models/mini", "--data", data, "--out",
+                   self.folder / "mine", "--steps", "1000", "--set", "resolution=128",
+                   "--set", "train_batch_size=2", "--set", "replicas=1", "--set", "log_every_n_steps=1"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        metrics = self.folder / "mine/training/structure/metrics.jsonl"
+        self.wait(process, metrics.exists)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("stopping, writing a checkpoint", err)
+        self.assertIn("the same command goes on from here", err)
+        self.assertNotIn("texture", err)
+        self.assertTrue((self.folder / "mine/model_index.json").exists())
+        # Times are told in one form, once a line.
+        for line in err.splitlines():
+            self.assertLessEqual(line.count(" left"), 1, line)
+
+    def test_paths_in_a_configuration_are_taken_from_its_folder(self):
+        self.pictures(3, 24)
+        config = self.folder / "configs/a.toml"
+        config.parent.mkdir()
+        config.write_text("""task = "autoencoder"
+output_dir = "../run"
+train_data_dir = ["../pictures"]
+network_config = "../vae.json"
+resolution = 8
+train_batch_size = 2
+max_train_steps = 1
+replicas = 1
+sample_every_n_steps = 0
+""")
+        self.train(config)
+        self.assertTrue(self.weights("run"))
+        config.write_text(config.read_text().replace("../vae.json", "vae.json"))
+        said = self.train(config, code=2)
+        self.assertIn("network_config", said)
+        self.assertIn("folder of that file", said)
 
     def test_a_crop_that_is_larger_than_a_latent_is_refused(self):
         config = self.denoiser("run", self.pictures(2, 24), resolution=64, latent_crop=9)

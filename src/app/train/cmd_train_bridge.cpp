@@ -13,14 +13,15 @@
 
 #include "app/commands.h"
 #include "app/table.h"
-#include "app/train/bridge_pairs.h"
+#include "app/train/bridge_sides.h"
+#include "app/train/training.h"
 #include "core/error.h"
 #include "core/progress.h"
 #include "eval/bridge_judge.h"
 #include "io/atomic_file.h"
 #include "nn/autoencoder/latent_converter.h"
 #include "nn/unet/unet.h"
-#include "pipeline/latent_space.h"
+#include "pipeline/coop/bridges.h"
 #include "train/checkpoint.h"
 #include "train/trainer.h"
 
@@ -57,6 +58,10 @@ std::pair<int, int> sizes_from(const std::string& text) {
   return {a, b};
 }
 
+at::Tensor bicubic(const at::Tensor& pixels, int width, int height) {
+  return pipeline::resampled(pixels, height, width, image::Filter::kBicubic);
+}
+
 // Both directions, as one module to train.
 struct Both : torch::nn::Module {
   std::shared_ptr<nn::LatentConverter> forth, back;
@@ -68,7 +73,7 @@ struct Both : torch::nn::Module {
   nn::LatentConverter& way(bool is_forth) { return is_forth ? *forth : *back; }
 };
 
-std::pair<BridgeSide, BridgeSide> open_sides(const TrainBridgeArgs& args) {
+std::pair<train::BridgeSide, train::BridgeSide> open_sides(const TrainBridgeArgs& args) {
   std::pair<int, int> sizes = {args.resolution.value_or(0), args.resolution.value_or(0)};
   if (args.resolution && (*args.resolution < 1 || *args.resolution > 8192)) {
     throw bad_input("--resolution", "1 to 8192 pixels", std::to_string(*args.resolution));
@@ -80,22 +85,22 @@ std::pair<BridgeSide, BridgeSide> open_sides(const TrainBridgeArgs& args) {
   for (const auto& [side, path] : {std::pair("A", args.a), {"B", args.b}}) {
     if (path.empty()) throw bad_input(side, "a model or an autoencoder", "''");
   }
-  BridgeSide a = open_bridge_side(args.a, sizes.first, options);
-  BridgeSide b = open_bridge_side(args.b, sizes.second, options);
+  train::BridgeSide a = open_bridge_side(args.a, sizes.first, options);
+  train::BridgeSide b = open_bridge_side(args.b, sizes.second, options);
   // An autoencoder alone has no size of its own: it takes the other's.
   if (a.size_px == 0 && b.size_px == 0) {
     throw bad_input("--sizes", "A=PIXELS,B=PIXELS for autoencoders alone", "none");
   }
   if (a.size_px == 0) a = open_bridge_side(args.a, b.size_px, options);
   if (b.size_px == 0) b = open_bridge_side(args.b, a.size_px, options);
-  if (pipeline::one_encoder(a.space, b.space) && a.size_px == b.size_px) {
+  if (a.encoder == b.encoder && a.size_px == b.size_px) {
     throw bad_input("models A and B", "two latent spaces, or one at two sizes (--sizes)",
                     "one at " + std::to_string(a.size_px) + " pixels, which needs no bridge");
   }
   return {std::move(a), std::move(b)};
 }
 
-nn::LatentConverterConfig config_of(const BridgeSide& from, const BridgeSide& to,
+nn::LatentConverterConfig config_of(const train::BridgeSide& from, const train::BridgeSide& to,
                                     const train::ChannelStatistics& from_statistics,
                                     const train::ChannelStatistics& to_statistics,
                                     const TrainBridgeArgs& args) {
@@ -104,8 +109,8 @@ nn::LatentConverterConfig config_of(const BridgeSide& from, const BridgeSide& to
   c.to_channels = to.channels;
   c.from_downscale = from.downscale;
   c.to_downscale = to.downscale;
-  c.from_space = from.space.text();
-  c.to_space = to.space.text();
+  c.from_space = from.space;
+  c.to_space = to.space;
   c.from_name = from.name;
   c.to_name = to.name;
   c.grid_scale = double(to.size_px) / to.downscale / (double(from.size_px) / from.downscale);
@@ -124,8 +129,9 @@ size_t bytes_of(const train::LatentPair& pair) {
   return static_cast<size_t>(pair.a.nbytes() + pair.b.nbytes());
 }
 
-std::vector<train::LatentPair> encode_pairs(const PairMaker& maker, const TrainBridgeArgs& args,
-                                            double seconds, data::Report& report) {
+std::vector<train::LatentPair> encode_pairs(const train::PairMaker& maker,
+                                            const TrainBridgeArgs& args, double seconds,
+                                            data::Report& report) {
   const auto start = Clock::now();
   std::unique_ptr<ProgressBar> bar(args.quiet ? nullptr : new ProgressBar("encode"));
   std::vector<train::LatentPair> pairs;
@@ -264,16 +270,16 @@ struct Direction {
 };
 
 // forth: from A to B. pairs were held out.
-Direction direction_of(bool forth, const nn::LatentConverterConfig& config, const PairMaker& maker,
-                       const BridgeSide& from, const BridgeSide& to,
-                       const std::vector<train::LatentPair>& pairs) {
+Direction direction_of(bool forth, const nn::LatentConverterConfig& config,
+                       const train::PairMaker& maker, const train::BridgeSide& from,
+                       const train::BridgeSide& to, const std::vector<train::LatentPair>& pairs) {
   eval::BridgeJudge::Pairs judged;
   for (const train::LatentPair& pair : pairs) {
     judged.emplace_back(forth ? pair.a : pair.b, forth ? pair.b : pair.a);
   }
   Direction d{kFolders[forth ? 0 : 1], config, {judged, to.decode, config}, {}, {}};
-  const BridgeShape square =
-      forth ? bridge_shapes(from, to).front() : bridge_shapes(to, from).front();
+  const train::BridgeShape square =
+      forth ? train::bridge_shapes(from, to).front() : train::bridge_shapes(to, from).front();
   d.exact = d.judge(
       [&](const at::Tensor& x, const at::Tensor&) { return maker.exact(x, square, forth); });
   return d;
@@ -306,14 +312,7 @@ train::BridgeCalls calls_of(const std::shared_ptr<Both>& network) {
 train::TrainHooks hooks_of(const train::TrainConfig& config, ProgressBar* bar) {
   train::TrainHooks hooks;
   if (bar) {
-    hooks.on_log = [bar](const train::StepReport& r) {
-      (*bar)({.done = r.step,
-              .total = r.max_steps,
-              .loss = r.loss,
-              .rate = r.samples_per_second,
-              .unit = "pairs",
-              .text = duration_text(r.seconds_left) + " left"});
-    };
+    hooks.on_log = [bar](const train::StepReport& r) { (*bar)(progress_of(r, "pairs")); };
   }
   if (config.time_budget_minutes > 0) {
     hooks.progress = [begun = Clock::now(), seconds = config.time_budget_minutes * 60] {
@@ -357,12 +356,13 @@ int run_train_bridge(const TrainBridgeArgs& args) {
   BridgePictures pictures = split_pictures(bridge_pictures(args.images));
   fs::create_directories(args.out);
 
-  PairOptions options;
+  train::PairOptions options;
   options.seed = args.seed;
   data::Report report;
-  const PairMaker maker(a, b, std::move(pictures.seen), options);
+  const train::PairMaker maker(a, b, std::move(pictures.seen), options, bicubic);
   const std::vector<train::LatentPair> judged =
-      PairMaker(a, b, std::move(pictures.held_out), options).plain(kHeldOut, report);
+      train::PairMaker(a, b, std::move(pictures.held_out), options, bicubic)
+          .plain(kHeldOut, report);
   if (judged.empty()) throw bad_input("--images", "pictures that can be read", report.text());
   const auto pairs = encode_pairs(maker, args, budget * kEncodingShare, report);
   if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());

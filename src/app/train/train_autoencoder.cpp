@@ -11,6 +11,7 @@
 #include "app/train/training_pictures.h"
 #include "core/error.h"
 #include "core/hash.h"
+#include "core/watch.h"
 #include "eval/reconstruction.h"
 #include "io/atomic_file.h"
 #include "io/file_hash.h"
@@ -73,7 +74,7 @@ void write_reconstructions(const std::string& path, nn::AutoencoderKL& network,
 
 }  // namespace
 
-void train_autoencoder(const TrainingRun& run) {
+TrainingOutcome train_autoencoder(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::AutoencoderCalls> calls;
@@ -87,7 +88,8 @@ void train_autoencoder(const TrainingRun& run) {
   // Pictures take minutes to read: what else can be wrong was found before.
   // Room for crops, where there are any.
   const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
-  const TrainingData data = training_data(config);
+  begin_run(run, *modules.front());
+  const TrainingData data = training_data(config, !run.dry_run);
   train::RunInputs inputs;
   inputs.data = data.index_hash;
   inputs.network = sha256_hex(io::read_json_file(config.network_config, "network_config").dump());
@@ -95,8 +97,8 @@ void train_autoencoder(const TrainingRun& run) {
     inputs.conditioning = io::sha256_of_file(config.perceptual_weights);
   }
   if (run.resume) train::check_resumable(config, inputs, train::replica_count(config));
-  const std::vector<at::Tensor> pictures = load_training_pictures(data, side, run.hooks.stop);
-  if (pictures.empty()) return;  // stopped
+  const std::vector<at::Tensor> pictures = load_training_pictures(data, side, run.wants_stop);
+  if (pictures.empty()) throw Stopped("stopped while the pictures were read");
   train::PerceptualFeatures perceptual;
   if (!config.perceptual_weights.empty()) {
     auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{kVggBlocks},
@@ -105,7 +107,8 @@ void train_autoencoder(const TrainingRun& run) {
             config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat);
     perceptual = [vgg](const at::Tensor& x) { return vgg->features(x); };
   }
-  if (run.dry_run) return;
+  const train::LossFunction loss = train::autoencoder_loss(config, calls, perceptual, pictures);
+  if (run.dry_run) return {};
 
   auto judge = make_autoencoder(config);  // f32, with averaged weights
   judge->eval();
@@ -119,9 +122,7 @@ void train_autoencoder(const TrainingRun& run) {
     std::filesystem::create_directories(folder);
     write_reconstructions(folder + "/step" + std::to_string(step) + ".png", *judge, shown);
   };
-  const train::TrainResult result =
-      train::train(config, modules, train::autoencoder_loss(config, calls, perceptual, pictures),
-                   inputs, hooks, run.resume);
+  const train::TrainResult result = train::train(config, modules, loss, inputs, hooks, run.resume);
 
   nn::load_into(*judge, result.weights);
   const eval::Reconstruction found = eval::reconstruction_of(
@@ -140,6 +141,7 @@ void train_autoencoder(const TrainingRun& run) {
   io::write_file_atomic(folder + "/config.json", json.dump(2) + "\n");
   train::write_weights(folder + "/diffusion_pytorch_model.safetensors", result.weights,
                        at::kBFloat16);
+  return {result.step, result.finished, folder};
 }
 
 }  // namespace pangu::app

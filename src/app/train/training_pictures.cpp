@@ -28,8 +28,7 @@ at::Tensor fit(const image::Image& picture, int side) {
 constexpr const char* kUnreadable = "unreadable";
 
 std::vector<std::string> contents_of(const std::vector<data::Item>& items,
-                                     const std::string& cache_dir) {
-  std::filesystem::create_directories(cache_dir);
+                                     const std::string& cache_dir, bool keeps_hashes) {
   data::ContentHashes hashes(cache_dir + "/contents.json");
   std::vector<std::string> contents;
   for (const data::Item& item : items) {
@@ -39,13 +38,16 @@ std::vector<std::string> contents_of(const std::vector<data::Item>& items,
       contents.push_back(kUnreadable);
     }
   }
-  hashes.save();
+  if (keeps_hashes) {
+    std::filesystem::create_directories(cache_dir);
+    hashes.save();
+  }
   return contents;
 }
 
 }  // namespace
 
-TrainingData training_data(const train::TrainConfig& config) {
+TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes) {
   data::Report report;
   std::vector<data::Item> items;
   data::ItemFilter filter;
@@ -63,10 +65,18 @@ TrainingData training_data(const train::TrainConfig& config) {
                     "none", "`pangu-draw data stats FOLDER` counts what a folder holds");
   }
   TrainingData data;
-  data.contents = contents_of(items, config.cache_dir);
+  data.contents = contents_of(items, config.cache_dir, keeps_hashes);
   data.index_hash = data::index_hash(items, data.contents);
   data.items = std::move(items);
   return data;
+}
+
+data::Item check_pictures(const TrainingData& data) {
+  data::Report report;
+  const std::vector<data::Item> whole = data::decodable(data.items, report);
+  if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
+  if (whole.empty()) throw bad_input("train_data_dir", "at least one readable picture", "none");
+  return whole.front();
 }
 
 std::vector<at::Tensor> load_training_pictures(const TrainingData& data, int64_t side_px,

@@ -19,8 +19,12 @@ struct TrainingData {
 };
 
 // What cannot be read is named on stderr and left out. The hashes of pictures are kept in
-// config.cache_dir. Error kBadInput if nothing is left.
-TrainingData training_data(const train::TrainConfig& config);
+// config.cache_dir, if `keeps_hashes`. Error kBadInput if nothing is left.
+TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes);
+
+// Decodes every picture and says on stderr which cannot be. Error kBadInput if none can.
+// Returns the first that can.
+data::Item check_pictures(const TrainingData& data);
 
 // Its pictures as [S,S,4] u8 with S = side_px: smaller pictures enlarged (Lanczos), others shrunk,
 // centred on transparency. None if stop() says so meanwhile; stop may be empty.

@@ -1,9 +1,7 @@
 // Models that `pangu-draw train` makes: a small UNet that reads a frozen multilingual BERT, or a
 // picture by a CLIP image encoder. Their model_index.json tells them and says their defaults.
 #include <algorithm>
-#include <filesystem>
 
-#include "io/json_file.h"
 #include "pipeline/families/spec.h"
 
 namespace pangu::pipeline {
@@ -21,12 +19,8 @@ bool reads_pictures(const io::Recognised& what) {
   return std::count(what.components.begin(), what.components.end(), "image_encoder") > 0;
 }
 
-// Several models may share one text encoder, whose folder model_index.json names.
 TextSide bert_of_index(const TextSetup& setup) {
-  const std::filesystem::path folder = setup.source->folder;
-  JsonReader index = io::open_json_file((folder / "model_index.json").string());
-  return bert_side(
-      (folder / index.get("text_model", std::string("."))).lexically_normal().string());
+  return bert_side(text_folder_of(setup.source->folder));
 }
 
 }  // namespace
@@ -44,6 +38,7 @@ FamilySpec own_models() {
   s.vae_follows_dtype = true;
   s.text_side = bert_of_index;
   s.folder.pipeline = kOwnPipeline;
+  s.training = train_with_captions();
   return s;
 }
 
@@ -55,6 +50,7 @@ FamilySpec own_picture_models() {
   };
   s.quirks.reads_picture = true;
   s.text_side = picture_side;
+  s.training = train_with_pictures();
   return s;
 }
 

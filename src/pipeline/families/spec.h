@@ -15,6 +15,7 @@
 #include "io/families/families.h"
 #include "pipeline/families/clip_reader.h"
 #include "pipeline/families/text_sides.h"
+#include "pipeline/families/training.h"
 #include "pipeline/families/unet_denoiser.h"
 #include "pipeline/model.h"
 
@@ -97,6 +98,8 @@ struct FamilySpec {
   std::function<std::vector<float>(int width, int height, bool negative)> size_numbers;
 
   FolderSpec folder;
+
+  std::optional<TrainingSpec> training = {};  // none: it cannot be trained here
 };
 
 // Defaults that most families share, for square pictures.

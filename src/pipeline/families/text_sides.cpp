@@ -25,12 +25,13 @@ struct BertReader {
   text::UnigramTokenizer tokenizer;
 };
 
-Conditions read_with_bert(const BertReader& reader, const std::vector<std::string>& prompts) {
+Conditions read_with_bert(const BertReader& reader, const std::vector<std::string>& prompts,
+                          int64_t max_tokens) {
   std::vector<std::vector<int32_t>> ids;
   size_t longest = 1;
   for (const std::string& prompt : prompts) {
     ids.push_back(reader.tokenizer.encode(reader.encoder.config().prompt_prefix + prompt,
-                                          static_cast<size_t>(kPromptTokens)));
+                                          static_cast<size_t>(max_tokens)));
     longest = std::max(longest, ids.back().size());
   }
   const int64_t rows = static_cast<int64_t>(prompts.size()), length = int64_t(longest);
@@ -47,6 +48,14 @@ Conditions read_with_bert(const BertReader& reader, const std::vector<std::strin
   conditions.context = reader.encoder.encode(batch, mask);
   conditions.context_mask = mask;
   return conditions;
+}
+
+std::shared_ptr<Lazy<BertReader>> lazy_bert(const std::string& folder) {
+  return std::make_shared<Lazy<BertReader>>([folder](const Watch&) {
+    return std::make_shared<BertReader>(
+        BertReader{nn::TextEncoder::from_folder(folder + "/text_encoder"),
+                   text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
+  });
 }
 
 // The vocabulary beside the encoder, or the one that comes with the program.
@@ -142,16 +151,12 @@ class ClipReaders {
 }  // namespace
 
 TextSide bert_side(const std::string& folder) {
-  const auto reader = std::make_shared<Lazy<BertReader>>([folder](const Watch&) {
-    return std::make_shared<BertReader>(
-        BertReader{nn::TextEncoder::from_folder(folder + "/text_encoder"),
-                   text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
-  });
+  const auto reader = lazy_bert(folder);
   TextSide side;
   side.load = [reader](const Watch& watch) { reader->get(watch); };
   side.encode = [reader, encoder = folder + "/text_encoder"](const PromptRows& rows,
                                                              const Watch& watch) {
-    Conditions conditions = read_with_bert(reader->get(watch), rows.prompts);
+    Conditions conditions = read_with_bert(reader->get(watch), rows.prompts, kPromptTokens);
     if (!is_finite(conditions.context)) check_finite(conditions.context, open_weights(encoder));
     return conditions;
   };
@@ -168,6 +173,14 @@ TextSide bert_side(const std::string& folder) {
         watch);
   };
   return side;
+}
+
+std::function<Conditions(const std::vector<std::string>&, int64_t)> bert_reader(
+    const std::string& folder) {
+  const auto reader = lazy_bert(folder);
+  return [reader](const std::vector<std::string>& captions, int64_t max_tokens) {
+    return read_with_bert(reader->get({}), captions, max_tokens);
+  };
 }
 
 TextSide clip_side(const TextSetup& setup) {

@@ -1,6 +1,8 @@
 // The text sides of every family: prompts -> what its networks are told. Weights and vocabularies
 // come in when first needed. It knows no sampler and no picture file.
 #pragma once
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,6 +24,9 @@ struct TextSetup {
 
 // Our small models: a frozen multilingual BERT with its mask; the prompt is taken as it is written.
 TextSide bert_side(const std::string& folder);
+// The same for captions that are cut to max_tokens; weights come in at the first call.
+std::function<Conditions(const std::vector<std::string>& captions, int64_t max_tokens)> bert_reader(
+    const std::string& folder);
 
 // The CLIP text encoders of the family side by side (FamilySpec::encoders), a pooled vector and
 // size numbers where it has them. Prompts have A1111's syntax: weights, BREAK, chunks of 75 tokens

@@ -1,5 +1,5 @@
-// Pictures of a folder to pairs of latents that show the same in two spaces: what a learned bridge
-// is trained and judged on. Knows no converter.
+// Pictures to pairs of latents that show the same in two spaces: what a learned bridge is trained
+// and judged on. Knows no converter and no autoencoder.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -10,30 +10,23 @@
 
 #include "core/rng.h"
 #include "data/dataset.h"
-#include "pipeline/coop/bridges.h"
-#include "pipeline/model.h"
 #include "train/bridge_loss.h"
 
-namespace pangu::app {
+namespace pangu::train {
 
 // One end of a bridge: latents [B,C,h,w] as a denoiser sees them, pixels [B,3,H,W] in [-1,1].
 struct BridgeSide {
   std::string name;
-  pipeline::LatentSpace space;
+  std::string space;    // the text of its latent space
+  std::string encoder;  // tells encoders apart; spaces of one encoder are a linear map apart
   int channels = 0, downscale = 0;
   int size_px = 0;  // side of the square that it works at, a multiple of downscale
   std::function<at::Tensor(const at::Tensor& latents)> decode;
   std::function<at::Tensor(const at::Tensor& pixels)> encode;
 };
 
-// A model, or an autoencoder alone (AutoencoderKL, tiny) in a folder or file of its own. size_px 0:
-// the model's default; of an autoencoder alone 0 stays.
-BridgeSide open_bridge_side(const std::string& path, int size_px,
-                            const pipeline::LoadOptions& options);
-
-// Every PNG, JPEG and WebP in a folder and the folders in it, or the items of one of our datasets.
-// Error kBadInput if there are none.
-std::vector<data::Item> bridge_pictures(const std::string& path);
+// The nearest side of at least four latent pixels.
+int bridge_size_px(double side_px, int downscale);
 
 struct BridgeShape {
   int a_width = 0, a_height = 0, b_width = 0, b_height = 0;  // pixels
@@ -57,30 +50,34 @@ struct PairOptions {
 // Makes pairs in batches of one shape.
 class PairMaker {
  public:
+  // pixels: [B,3,H,W] -> [B,3,height,width], as the exact bridge between the sides resizes.
+  using Resize = std::function<at::Tensor(const at::Tensor& pixels, int width, int height)>;
+
   PairMaker(const BridgeSide& a, const BridgeSide& b, std::vector<data::Item> pictures,
-            PairOptions options);
+            PairOptions options, Resize resize);
 
   // The pairs of batch `number`, about `count` of them, a pure function of (options, number). Fewer
   // if pictures cannot be read, which `report` then names.
-  std::vector<train::LatentPair> batch(uint64_t number, int64_t count, data::Report& report) const;
+  std::vector<LatentPair> batch(uint64_t number, int64_t count, data::Report& report) const;
 
   // Undegraded pairs of the square shape, of `count` pictures in their order. pixels: [3,H,W] each,
   // of the larger size.
-  std::vector<train::LatentPair> plain(int64_t count, data::Report& report) const;
+  std::vector<LatentPair> plain(int64_t count, data::Report& report) const;
 
-  // B's latent through pixels, as pipeline::BridgeKind::kExact. forth: from A to B.
+  // B's latent through pixels, as the exact bridge does it. forth: from A to B.
   at::Tensor exact(const at::Tensor& latents, const BridgeShape& shape, bool forth) const;
 
  private:
   at::Tensor view(Rng& rng, int width, int height, data::Report& report) const;
   void degrade(at::Tensor& pixels, Rng& rng, data::Report& report) const;
-  std::vector<train::LatentPair> encoded(const std::vector<at::Tensor>& pixels,
-                                         const BridgeShape& shape) const;
+  std::vector<LatentPair> encoded(const std::vector<at::Tensor>& pixels,
+                                  const BridgeShape& shape) const;
 
   BridgeSide a_, b_;
   std::vector<data::Item> pictures_;
   std::vector<BridgeShape> shapes_;
   PairOptions options_;
+  Resize resize_;
 };
 
-}  // namespace pangu::app
+}  // namespace pangu::train

@@ -1,0 +1,99 @@
+#include "app/train/finetune.h"
+
+#include <filesystem>
+
+#include "app/home.h"
+#include "core/error.h"
+#include "io/atomic_file.h"
+#include "pipeline/model.h"
+
+namespace pangu::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+// One expert of the model that `config` names.
+TrainingRun run_of(train::TrainConfig config,
+                   const std::shared_ptr<const pipeline::TrainingBase>& base,
+                   const pipeline::TrainedExpert& expert) {
+  if (config.model_output.empty()) config.model_output = config.output_dir;
+  if (fs::weakly_canonical(config.model_output) == fs::weakly_canonical(base->source->folder)) {
+    throw bad_input("output_dir '" + config.model_output + "'", "another folder than the model's",
+                    "that of the model to fine-tune");
+  }
+  const std::string training = config.output_dir + "/training";
+  if (config.model_output == config.output_dir && fs::exists(config.output_dir) &&
+      !fs::is_empty(config.output_dir) && !fs::exists(training)) {
+    throw bad_input("output_dir '" + config.output_dir + "'",
+                    "an empty folder, or one that fine-tuning began", "one with other files");
+  }
+  if (config.cache_dir == config.output_dir + "/cache") config.cache_dir = training + "/cache";
+  config.output_dir = training + "/" + expert.name;
+  config.model_dir = base->source->folder;
+  config.prediction_type = diffusion::to_string(base->parameterisation);
+  config.min_timestep = expert.min_timestep;
+  config.max_timestep = expert.max_timestep;
+  if (base->reads_control) config.control = "edges";
+  TrainingRun run;
+  run.config = std::move(config);
+  run.base = base;
+  run.expert = expert;
+  return run;
+}
+
+}  // namespace
+
+train::TrainConfig finetuning_config(const std::string& model, const std::string& device) {
+  const pipeline::TrainingBase base = pipeline::open_training_base(model_path(model).string());
+  train::TrainConfig c;
+  c.pretrained_model = model;
+  c.resolution = base.default_side_px;
+  c.enable_bucket = true;
+  c.bucket_reso_steps = base.size_multiple;
+  c.train_batch_size = 8;
+  c.max_train_steps = 400;
+  c.learning_rate = 1e-4;
+  c.lr_scheduler = "constant";
+  c.lr_warmup_steps = 20;
+  c.ema_decay = 0.99;
+  c.sample_every_n_steps = 100;
+  if (!device.empty()) c.device = device;
+  c.mixed_precision = pipeline::fastest_dtype(c.device) == "bf16" ? "bf16" : "no";
+  return c;
+}
+
+std::vector<TrainingRun> runs_of(const train::TrainConfig& config) {
+  if (config.pretrained_model.empty()) {
+    TrainingRun run;
+    run.config = config;
+    return {run};
+  }
+  const auto base = std::make_shared<const pipeline::TrainingBase>(
+      pipeline::open_training_base(model_path(config.pretrained_model).string()));
+  std::vector<TrainingRun> runs;
+  std::string names;
+  for (const pipeline::TrainedExpert& expert : base->experts) {
+    names += (names.empty() ? "" : " and ") + expert.name;
+    if (config.expert != "all" && config.expert != expert.name) continue;
+    runs.push_back(run_of(config, base, expert));
+  }
+  if (runs.empty()) {
+    throw bad_input("expert", "all or " + names + ", which '" + config.pretrained_model + "' has",
+                    "'" + config.expert + "'");
+  }
+  return runs;
+}
+
+void write_config(const train::TrainConfig& config, const std::string& file) {
+  if (fs::exists(file)) {
+    throw bad_input("--write-config", "a file that is not there yet", "'" + file + "'");
+  }
+  io::write_file_atomic(file,
+                        "# `pangu-draw train " + file +
+                            "` trains this; `pangu-draw train "
+                            "--keys` explains every key.\n# Paths are taken from the folder of "
+                            "this file.\n" +
+                            config.toml(fs::path(file).parent_path().string()));
+}
+
+}  // namespace pangu::app

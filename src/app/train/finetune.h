@@ -1,0 +1,24 @@
+// Fine-tuning: from a model and folders of pictures to a configuration, and from a configuration to
+// one run for each expert of its model.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/train/training.h"
+#include "train/config.h"
+
+namespace pangu::app {
+
+// What `train --finetune` asks for: the model's own size and shapes, few steps at a low rate. The
+// device decides the precision. Error kBadInput if the model cannot be trained.
+train::TrainConfig finetuning_config(const std::string& model, const std::string& device);
+
+// One run for each expert that config.expert chooses; one alone where nothing is fine-tuned. Runs
+// of a model write into OUTPUT_DIR/training/EXPERT, and the model into OUTPUT_DIR.
+std::vector<TrainingRun> runs_of(const train::TrainConfig& config);
+
+// Writes `config` as a TOML file that trains the same. Error kBadInput if there is such a file.
+void write_config(const train::TrainConfig& config, const std::string& file);
+
+}  // namespace pangu::app

@@ -1,0 +1,63 @@
+#include "app/train/training.h"
+
+#include <torch/types.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <string_view>
+
+#include "io/disk_space.h"
+#include "pipeline/families/networks.h"
+#include "tensors/safetensors.h"
+
+namespace pangu::app {
+
+std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) {
+  constexpr std::string_view kMaster = "master/";
+  std::map<std::string, at::Tensor> weights, masters;
+  for (const auto& [name, tensor] : tensors::load_safetensors(path)) {
+    if (name.starts_with(kMaster)) {
+      masters[name.substr(kMaster.size())] = tensor;
+    } else {
+      weights[name] = tensor;
+    }
+  }
+  return masters.empty() ? weights : masters;
+}
+
+void begin_run(const TrainingRun& run, const torch::nn::Module& network) {
+  const train::TrainConfig& config = run.config;
+  pipeline::LoadOptions options;
+  options.device = config.device;
+  pipeline::placement_of(options);
+  io::require_space(config.output_dir, train::bytes_on_disk(config, network));
+  const int64_t done = run.resume ? train::steps_done(config) : 0;
+  const std::string all = std::to_string(config.max_train_steps) + " steps";
+  std::string what = run.base ? "fine-tuning '" + run.base->source->name + "', " + run.expert.name +
+                                    " (timesteps " + std::to_string(config.min_timestep) + " to " +
+                                    std::to_string(config.max_timestep) + ")"
+                              : config.task;
+  if (done >= config.max_train_steps) {
+    what += ": its " + all + " are done";
+  } else if (done > 0) {
+    what += ": resuming at step " + std::to_string(done) + " of " + all;
+  } else {
+    what += ": starting, " + all;
+  }
+  if (run.say) run.say(what + ", in '" + config.output_dir + "'");
+}
+
+Progress progress_of(const train::StepReport& report, const char* unit) {
+  Progress progress;
+  progress.done = report.step;
+  progress.total = report.max_steps;
+  progress.loss = report.loss;
+  progress.rate = 0;  // of steps, which the bar would tell the time by
+  char text[160];
+  std::snprintf(text, sizeof text, "%.1f %s/s | %s left", report.samples_per_second, unit,
+                duration_text(report.seconds_left).c_str());
+  progress.text = text;
+  return progress;
+}
+
+}  // namespace pangu::app
