@@ -39,8 +39,8 @@ using BaseWeights = std::map<std::string, at::Tensor>;
 // differences. All is summed in f32 and rounded once to the weight's type however many changes a
 // module gets in this call. Weights are replaced, never written, so that mapped ones stay whole.
 // Returns what was replaced. Throws Error kBadInput naming module and shapes when a change does not
-// fit, and naming the module when the sum is not finite, with the network unchanged; Stopped
-// between two weights, with those before it changed.
+// fit, and naming the module when the sum is not finite; Stopped between two weights. The network
+// is then unchanged.
 BaseWeights merge_lora(torch::nn::Module& network, const std::vector<LoraWeights>& changes,
                        double scale, const Watch& watch = {});
 
