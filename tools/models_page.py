@@ -118,14 +118,15 @@ Prompts of models with CLIP's text encoders have A1111's syntax:
 | `[from:to:0.5]`, `[from:to:8]` | `from` for half of the steps, or for 8 steps; then `to` |
 | `[to:0.5]`, `[from::0.5]` | nothing before, nothing after |
 | `[a\\|b\\|c]` | one a step, in turn |
+| `a AND b :0.5` | drawn together: guidance towards each, times its weight (composable diffusion) |
 | `BREAK` | a new chunk of 75 tokens begins |
 | `<lora:NAME:0.8>` | `NAME.safetensors` in `--lora-dir` |
 | `\\(`, `\\[`, `\\\\` | the character itself |
 
 They nest. The change comes after as many steps as A1111's documentation says; its program makes it one step later. With
-image-to-image shares are of the steps that are drawn. `AND` is a word, with a warning. The embedded models and
-PanGu-Draw 3 read every word as it is written and warn of such syntax, and of the words behind their 77 tokens, which
-are cut.
+image-to-image shares are of the steps that are drawn. Where guidance does not act, the first of several joined prompts
+counts alone. The embedded models and PanGu-Draw 3 read every word as it is written and warn of such syntax, and of the
+words behind their 77 tokens, which are cut.
 
 ## How it is tested
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <set>
 
@@ -19,12 +20,20 @@
 namespace pangu::pipeline {
 namespace {
 
-diffusion::Guidance guidance_of(const Request& request, const Expert& expert) {
+// joined: ReadPrompts::joined_weights. The parts of a joined prompt add scale * w (e(part) - e(0)),
+// as in composable diffusion (Liu et al. 2022). With the sum W of the weights that is guidance of
+// scale * W towards the first part, and that of a style of scale * w towards each other part.
+diffusion::Guidance guidance_of(const Request& request, const Expert& expert,
+                                const std::vector<double>& joined) {
   diffusion::Guidance g;
   g.scale = expert.reads_guidance ? 1.0 : *request.guidance;
   for (const std::string& style : request.styles) {
     g.style_scales.push_back(style_use_from(style).scale.value_or(*request.style_scale));
   }
+  for (size_t part = 1; part < joined.size(); ++part) {
+    g.style_scales.push_back(g.scale * joined[part]);
+  }
+  if (!joined.empty()) g.scale *= std::accumulate(joined.begin(), joined.end(), 0.0);
   g.rescale = request.guidance_rescale;
   g.sigma_low = *request.guidance_low;
   g.sigma_high = request.guidance_high;
@@ -140,9 +149,31 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
           });
         },
         job.model.denoising.parameterisation, job.model.denoising.schedule,
-        guidance_of(job.request, expert)));
+        guidance_of(job.request, expert, prompts.joined_weights)));
   }
   return experts;
+}
+
+bool reads_syntax(const Model& model) {
+  const auto& sides = model.denoising.text_sides;
+  return std::any_of(sides.begin(), sides.end(),
+                     [](const TextSide& side) { return side.reads_syntax; });
+}
+
+// Parts the prompt of one picture at AND: its row, and those of its styles, keep the first part,
+// the others get rows at the end. Returns the weights, or nothing if there is no AND.
+std::vector<double> part_at_and(std::vector<std::string>& rows) {
+  const auto parts = text::joined_prompts(rows[diffusion::kCondRow]);
+  if (parts.size() == 1) return {};
+  for (size_t row = diffusion::kCondRow; row < rows.size(); ++row) {
+    rows[row] = text::joined_prompts(rows[row]).front().prompt;
+  }
+  std::vector<double> weights;
+  for (const text::JoinedPrompt& part : parts) {
+    if (!weights.empty()) rows.push_back(part.prompt);
+    weights.push_back(part.weight);
+  }
+  return weights;
 }
 
 // All prompts as they are down to a noise level.
@@ -153,10 +184,7 @@ struct PromptState {
 
 // From most noise to least; one where no prompt changes.
 std::vector<PromptState> states_of(const Job& job, const std::vector<std::string>& written) {
-  const auto& sides = job.model.denoising.text_sides;
-  const bool may_change = std::any_of(sides.begin(), sides.end(),
-                                      [](const TextSide& side) { return side.reads_syntax; });
-  if (!may_change) return {{0.0, written}};
+  if (!reads_syntax(job.model)) return {{0.0, written}};
   const int steps = static_cast<int>(job.plan.steps.size());
   std::vector<std::vector<text::PromptPhase>> phases;
   std::set<int> ends;
@@ -221,19 +249,19 @@ ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::stri
   rows.picture = picture_prompt;
   std::vector<std::string> written;
   for (size_t row = 0; row < of_each.front().size(); ++row) {
-    for (const auto& own : of_each) {
-      written.push_back(own[row]);
-      rows.negative.push_back(row == static_cast<size_t>(diffusion::kUncondRow));
-    }
+    for (const auto& own : of_each) written.push_back(own[row]);
   }
+  ReadPrompts read;
+  read.prompt_count = static_cast<int64_t>(of_each.size());
+  if (of_each.size() == 1 && reads_syntax(job.model)) read.joined_weights = part_at_and(written);
+  rows.negative.assign(written.size(), false);
+  std::fill_n(rows.negative.begin(), of_each.size(), true);  // diffusion::kUncondRow
   const auto& sides = job.model.denoising.text_sides;
   if (job.timed.watch().on_warning) {
     for (const TextSide& side : sides) {
       if (side.review) side.review(written, job.timed.watch());
     }
   }
-  ReadPrompts read;
-  read.prompt_count = static_cast<int64_t>(of_each.size());
   std::map<std::vector<std::string>, size_t> known;
   for (const PromptState& state : states_of(job, written)) {
     const auto [found, is_new] = known.try_emplace(state.prompts, read.sets.size());

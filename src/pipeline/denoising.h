@@ -109,6 +109,9 @@ struct ReadPrompts {
   };
   std::vector<Phase> phases;
   int64_t prompt_count = 1;  // 1: all images of a batch share it; else one prompt an image
+  // Weights of the parts of a prompt that AND joins, or empty. The first part is the prompt's row,
+  // the others have rows behind those of the styles.
+  std::vector<double> joined_weights;
 
   size_t set_at(double sigma) const {
     for (const Phase& phase : phases) {
@@ -129,7 +132,8 @@ struct ReadPrompts {
 };
 
 // of_each: the prompts of every picture, in the row order of prompts_of. Prompts that change at a
-// step change at the noise level at which the plan has that step.
+// step change at the noise level at which the plan has that step. A prompt alone is parted at the
+// word AND; among several it is a word.
 ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::string>>& of_each,
                          const at::Tensor& picture_prompt);
 

@@ -57,6 +57,23 @@ TEST_CASE("a prompt that changes is read once for each of its states, and change
   CHECK(told.drawn("[cat:horse:0.3]") == std::vector<int>(10, 15));
 }
 
+TEST_CASE("prompts that AND joins are drawn together, each by its weight") {
+  Told told;
+  const auto picture = [&](const std::string& prompt, double guidance) {
+    Request r = told.request(prompt);
+    r.guidance = guidance;
+    return draw(told.model, r).pictures.at(0);
+  };
+  const double rounding = 1;  // of a byte: the sums are taken in another order
+  // Twice the same prompt is twice its guidance; half of it twice is it once.
+  CHECK(toys::most_off(picture("cat AND cat", 2), picture("cat", 4)) <= rounding);
+  CHECK(toys::most_off(picture("cat :0.5 AND cat :0.5", 2), picture("cat", 2)) <= rounding);
+  CHECK(toys::most_off(picture("cat AND horses :0", 2), picture("cat", 2)) <= rounding);
+  CHECK(toys::most_off(picture("cat AND horses :0.4", 2), picture("cat", 2)) > 2);
+  // In what the toy's network adds to a picture lengths count: 3 + 6 are 9.
+  CHECK(toys::most_off(picture("cat AND horses", 2), picture("catdogfox", 2)) <= rounding);
+}
+
 TEST_CASE("with image-to-image a share is one of the steps that are drawn") {
   Told told;
   Request r = told.request("[cat:horse:0.5]");

@@ -2,7 +2,7 @@
 // tokens, extra networks <lora:name:0.8>. Gives ids and weights; knows no tokenizer (the ids come
 // from a callable) and no tensors. Prompt editing [a:b:0.5] and alternation [a|b] are resolved
 // before, by text/prompt_schedule.h; what is left of them is text, inside of de-emphasis where
-// there are brackets. AND is a word.
+// there are brackets. So is AND.
 //
 // What the weights are for ("Original" emphasis of that program): every row of the encoder's output
 // is multiplied by its token's weight, then the whole chunk by its mean before over its mean after.

@@ -2,6 +2,7 @@
 #include "text/prompt_schedule.h"
 
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <memory>
@@ -224,18 +225,29 @@ const Node* first_change(const Node& node) {
   return nullptr;
 }
 
-bool has_word(std::string_view text, std::string_view word) {
+// Where a word of its own begins; npos if there is none from `at` on.
+size_t find_word(std::string_view text, std::string_view word, size_t at = 0) {
   const auto is_word = [](char c) {
-    return c == '_' || (static_cast<unsigned char>(c) & 0x80) ||
-           std::isalnum(static_cast<unsigned char>(c));
+    const auto byte = static_cast<unsigned char>(c);
+    return c == '_' || byte >= 0x80 || std::isalnum(byte);
   };
-  for (size_t at = text.find(word); at != text.npos; at = text.find(word, at + 1)) {
+  for (at = text.find(word, at); at != text.npos; at = text.find(word, at + 1)) {
     const size_t end = at + word.size();
-    if ((at == 0 || !is_word(text[at - 1])) && (end == text.size() || !is_word(text[end]))) {
-      return true;
-    }
+    if ((at == 0 || !is_word(text[at - 1])) && (end == text.size() || !is_word(text[end]))) break;
   }
-  return false;
+  return at;
+}
+
+JoinedPrompt joined_prompt(std::string_view part) {
+  const size_t colon = part.rfind(':');
+  const auto weight = colon == part.npos ? std::nullopt : schedule_number(part.substr(colon + 1));
+  JoinedPrompt joined;
+  if (weight) {
+    joined.weight = *weight;
+    part = part.substr(0, colon);
+  }
+  joined.prompt = std::string(trimmed(part));
+  return joined;
 }
 
 // "(x:1.3)", with the shortest x.
@@ -273,14 +285,26 @@ std::vector<PromptPhase> prompt_phases(std::string_view prompt, int steps) {
   return phases;
 }
 
-bool joins_by_and(std::string_view prompt) { return has_word(prompt, "AND"); }
+std::vector<JoinedPrompt> joined_prompts(const std::string& prompt) {
+  constexpr std::string_view kAnd = "AND";
+  std::vector<JoinedPrompt> parts;
+  size_t begin = 0;
+  for (size_t at = find_word(prompt, kAnd); at != prompt.npos;
+       at = find_word(prompt, kAnd, begin)) {
+    parts.push_back(joined_prompt(std::string_view(prompt).substr(begin, at - begin)));
+    begin = at + kAnd.size();
+  }
+  if (parts.empty()) return {{prompt}};
+  parts.push_back(joined_prompt(std::string_view(prompt).substr(begin)));
+  return parts;
+}
 
 std::string syntax_in(std::string_view prompt) {
   const Node tree = Parser(prompt).all();
   if (const Node* change = first_change(tree)) return change->text;
   if (std::string weight = weight_in(prompt); !weight.empty()) return weight;
   for (const char* word : {"BREAK", "AND"}) {
-    if (has_word(prompt, word)) return word;
+    if (find_word(prompt, word) != prompt.npos) return word;
   }
   const size_t tag = prompt.find("<lora:"), end = prompt.find('>', tag == prompt.npos ? 0 : tag);
   return tag == prompt.npos || end == prompt.npos ? ""

@@ -33,8 +33,15 @@ std::vector<PromptPhase> prompt_phases(std::string_view prompt, int steps);
 // weight "(x:1.3)", editing, alternation, "BREAK", "AND", "<lora:x:1>"; empty if there is none.
 std::string syntax_in(std::string_view prompt);
 
-// Whether the prompt joins several by the word AND, which that program draws together.
-bool joins_by_and(std::string_view prompt);
+// One of several prompts that are drawn together, and how much it counts.
+struct JoinedPrompt {
+  std::string prompt;
+  double weight = 1.0;
+};
+
+// The parts of "a AND b :0.5": each may end with its weight. One part of weight 1 if the prompt has
+// no word AND; there a number behind a colon is text, which that program takes for a weight.
+std::vector<JoinedPrompt> joined_prompts(const std::string& prompt);
 
 // The end of a text that is too long: from the first word on that `fits` no more. Empty if all
 // fits. A text without spaces is cut between characters. fits: whether a beginning of the text

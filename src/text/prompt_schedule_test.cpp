@@ -71,8 +71,22 @@ TEST_CASE("syntax that means more than words is found") {
   CHECK(syntax_in("a fox AND snow") == "AND");
   CHECK(syntax_in("BREAKING SAND") == "");
   CHECK(syntax_in("<lora:ink:0.8> a fox") == "<lora:ink:0.8>");
-  CHECK(joins_by_and("a AND b"));
-  CHECK_FALSE(joins_by_and("a and b, LANDSCAPE"));
+}
+
+TEST_CASE("AND joins prompts, each with its weight") {
+  const auto shown = [](const char* prompt) {
+    std::string text;
+    for (const JoinedPrompt& part : joined_prompts(prompt)) {
+      text += "<" + part.prompt + "*" + std::to_string(part.weight).substr(0, 4) + ">";
+    }
+    return text;
+  };
+  CHECK(shown("a cat AND a dog :0.5 AND (snow:1.2)") ==
+        "<a cat*1.00><a dog*0.50><(snow:1.2)*1.00>");
+  CHECK(shown("a cat:1.2 AND a dog:-.3") == "<a cat*1.20><a dog*-0.3>");
+  CHECK(shown("a and b, LANDSCAPE, SAND, AND_") == "<a and b, LANDSCAPE, SAND, AND_*1.00>");
+  CHECK(shown(" wide 16:9") == "< wide 16:9*1.00>");
+  CHECK(shown("AND") == "<*1.00><*1.00>");
 }
 
 TEST_CASE("the end of a text that is too long is told by whole words") {

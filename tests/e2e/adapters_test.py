@@ -260,7 +260,6 @@ class Adapters(unittest.TestCase):
         self.draw(*one, prompt="a cat, embedding:zorbix", warns=["no embedding 'zorbix'", "'zorbyx'"])
         self.draw(*one, prompt="a cat, zorbix", warns=["embedding 'zorbyx': no prompt has this word"])
         self.draw(prompt="a <cat-toy> in snow", warns=["no embedding '<cat-toy>'"])
-        self.draw(prompt="a cat AND a dog", warns=["AND is read as a word"])
 
     def test_the_cut_end_of_a_prompt_is_said(self):
         long = ", ".join(["a red fox in the snow"] * 30) + ", a green bicycle"
@@ -281,6 +280,14 @@ class Adapters(unittest.TestCase):
         self.assertGreater(np.abs(early - late).mean(), OTHER / 10)
         # Heun calls the network twice a step; the level between two steps belongs to the next.
         self.assertGreater(np.abs(of("a [cat:dog:0.5] in snow", "--sampler", "heun") - cat).mean(), OTHER / 10)
+
+    def test_prompts_joined_by_and_add_their_guidance(self):
+        cat = self.draw("--guidance", "6", prompt="a cat in snow")
+        self.check_same(self.draw("--guidance", "3", prompt="a cat in snow AND a cat in snow"), cat, moved=self.alone)
+        self.check_same(self.draw("--guidance", "6", prompt="a cat in snow :1 AND a green bicycle :0"), cat,
+                        moved=self.alone)
+        other = self.draw("--guidance", "6", prompt="a cat in snow AND a green bicycle :0.5")
+        self.assertGreater(np.abs(other - cat).mean(), OTHER)
 
     def test_edited_prompts_draw_as_diffusers_does_with_its_callback(self):
         steps, prompts = 6, {"first": "a cat in snow", "then": "a green bicycle"}

@@ -112,11 +112,6 @@ void warn_of_words(const std::vector<std::string>& prompts, const std::vector<st
   std::string all;
   for (const std::string& prompt : prompts) {
     all += lower(prompt) + "\n";
-    if (text::joins_by_and(prompt)) {
-      watch.warn(
-          "prompt: AND is read as a word; drawing by several prompts at once is not "
-          "supported, --with draws with several models");
-    }
     std::set<std::string> unknown;
     replaced(prompt, words, [&](const std::string& word) {
       if (!is_word(words, word)) unknown.insert(word);

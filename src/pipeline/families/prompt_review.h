@@ -17,8 +17,8 @@ void warn_of_plain_reading(const std::vector<std::string>& prompts, size_t most_
                            const std::function<size_t(std::string_view)>& count,
                            const Watch& watch);
 
-// Of readers of A1111's syntax: AND, "embedding:WORD" and "<WORD>" of unknown words, and known
-// words that no prompt has. words: of the textual inversions that are there.
+// Of readers of A1111's syntax: "embedding:WORD" and "<WORD>" of unknown words, and known words
+// that no prompt has. words: of the textual inversions that are there.
 void warn_of_words(const std::vector<std::string>& prompts, const std::vector<std::string>& words,
                    const Watch& watch);
 
