@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/message.h"
+#include "core/nearest.h"
 #include "text/prompt_schedule.h"
 #include "text/utf8.h"
 
@@ -121,7 +122,9 @@ void warn_of_words(const std::vector<std::string>& prompts, const std::vector<st
       if (!is_word(words, word)) unknown.insert(word);
     }
     for (const std::string& word : unknown) {
-      watch.warn("prompt: there is no embedding '" + shortened(word) + "'; " + known_words(words));
+      const std::string near = did_you_mean(word, words);
+      watch.warn("prompt: there is no embedding '" + shortened(word) + "'; " +
+                 (near.empty() ? known_words(words) : near));
     }
   }
   for (const std::string& word : words) {

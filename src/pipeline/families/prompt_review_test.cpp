@@ -39,8 +39,8 @@ TEST_CASE("embeddings that there are not, and those that no prompt has, are name
       {"a <cat-toy>, embedding:easyneg.safetensors, <lora:x:1>", "(embedding:EasyNeg:1.2)"}, words,
       heard.watch);
   CHECK(heard.all() == "");
-  warn_of_words({"a <dog-toy>, embedding:hard, easyneg"}, words, heard.watch);
-  CHECK(contains(heard.all(), "no embedding '<dog-toy>'"));
+  warn_of_words({"a <cat-toys>, embedding:hard, easyneg"}, words, heard.watch);
+  CHECK(contains(heard.all(), "no embedding '<cat-toys>'; did you mean '<cat-toy>'"));
   CHECK(contains(heard.all(), "no embedding 'hard'; there are 'EasyNeg', '<cat-toy>'"));
   CHECK(contains(heard.all(), "embedding '<cat-toy>': no prompt has this word"));
   CHECK_FALSE(contains(heard.all(), "embedding 'EasyNeg': no prompt"));
