@@ -10,7 +10,7 @@
 #include "image/resize.h"
 #include "pipeline/coop/hires.h"
 #include "pipeline/draw.h"
-#include "pipeline/picture_text.h"
+#include "pipeline/picture_story.h"
 #include "pipeline/toy_model.h"
 
 using namespace pangu;
@@ -123,7 +123,7 @@ TEST_CASE("a PNG from before there was a resize mode is repeated by stretching")
   const auto request_of = [&](const nlohmann::json& request) {
     const nlohmann::json all = {{"request", request}};
     const auto png = image::encode_png(image::filled(1, 1, {}), {{"pangu-draw", all.dump()}});
-    return request_of_png(folder.write("a.png", png));
+    return story_of_picture(folder.write("a.png", png)).request;
   };
   nlohmann::json json = to_json(r);
   CHECK(request_of(json).resize_mode == "crop");
