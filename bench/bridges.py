@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""What bridges cost and change: fused members' seconds a step by those of the members alone, and how far the picture moves.
+"""Measures what bridges cost and change: the seconds a step of fused members relative to the members alone, and how
+far the picture changes.
 
     bench/bridges.py PROGRAM RECIPE [--kinds exact,learned] [--steps 40] [--fewer 30] [--seeds 3] [--vgg WEIGHTS]
                      [-- MORE COOP OPTIONS, say --bridges FOLDER]
 
-The first kind is the judge of pictures; --fewer is its own step count that a bridge is compared to. Of each seed the
-members are drawn alone, too, each at the size that it has in the recipe, so that a busy machine slows all alike: ratios
-are what counts. Seconds are of denoisers and bridges. Feature distance, with the weights of tools/export_vgg.py: mean
-square between VGG16's features of unit length, mean over its five blocks (LPIPS without trained weights).
-Needs NumPy and Pillow; --vgg also torch and safetensors.
+Pictures are compared with those of the first kind; for scale they are also compared with its pictures at --fewer
+steps. For each seed the members are drawn alone, too, each at its size in the recipe, so that a busy machine slows all
+alike: only ratios count. Seconds are those of denoisers and bridges. The feature distance needs the weights of
+tools/export_vgg.py: it is the mean square between VGG16's features of unit length, averaged over its five blocks
+(LPIPS without trained weights). Needs NumPy and Pillow; --vgg also torch and safetensors.
 """
 import argparse
 import json
@@ -38,7 +39,7 @@ def psnr(a, b):
 
 
 def feature_distance(weights):
-    """A function of two pictures."""
+    """Returns a function of two pictures."""
     if not weights:
         return lambda a, b: math.nan
     import torch
@@ -63,7 +64,7 @@ def feature_distance(weights):
 
 
 def located(value, folder):
-    """Paths beside the recipe as absolute ones."""
+    """Makes the paths of a recipe absolute; they are relative to its folder."""
     if isinstance(value, dict):
         return {k: v if k in ("prompt", "negative", "name") else located(v, folder) for k, v in value.items()}
     if isinstance(value, list):
@@ -79,7 +80,7 @@ def toml(recipe):
 
 
 def alone(recipe, name, width, height):
-    """The recipe as TOML with that member as the hub, and no weight for the others."""
+    """Returns the recipe as TOML with one member as the hub and no weight for the others."""
     members = [{k: v for k, v in member.items() if k not in RANGES} for member in recipe["member"]]
     for member in members:
         member.update(hub=member["name"] == name, weight=float(member["name"] == name))

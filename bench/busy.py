@@ -1,8 +1,9 @@
-"""Two drawings side by side on the same cores, and one alone, with the program's own waiting at barriers and with
-libgomp's. Every figure is a ratio of runs that were made in turn.
+"""Times two drawings side by side on the same cores, and one alone, with the program's own waiting policy at barriers
+and with libgomp's. Every figure is a ratio of runs that were made by turns.
 
 Usage: busy.py [PROGRAM] [--rounds 7] [--draw WORDS...]
-Goals: side by side at most 1.5 times alone a picture of the two; at most 3 % lost alone against libgomp's waiting.
+Goals: side by side, each picture takes at most 1.5 times as long as alone; alone, at most 3 % is lost against
+libgomp's policy.
 """
 
 import argparse
@@ -26,7 +27,7 @@ def environment(own: bool) -> dict[str, str]:
 
 
 def seconds(program: str, words: list[str], at_once: int, own: bool, folder: str) -> float:
-    """Of `at_once` drawings that begin together, until the last one ends."""
+    """Returns the seconds of `at_once` drawings that begin together, until the last one ends."""
     begun = time.perf_counter()
     running = [subprocess.Popen([program, *words, "--out", f"{folder}/{number}.png", "--overwrite"],
                                 env=environment(own), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for number in range(at_once)]

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Cold start to picture: seconds of `pangu-draw draw` as a newcomer meets them, and where they go.
+"""Measures the seconds from starting `pangu-draw draw` to the picture, as a newcomer meets them,
+and where they go.
 
     bench/draw.py PROGRAM [--steps 20] [--runs 5] [--prompt TEXT] [-- MORE DRAW OPTIONS]
 
 Each run is a process of its own, with the model's files in the page cache (the first run, which
-reads them, is shown and not counted). Prints wall seconds and the program's own phases, medians.
+reads them, is shown and not counted). Prints the medians of the wall seconds and of the program's
+own phases.
 """
 import argparse
 import json

@@ -1,4 +1,5 @@
-"""One run of the program in a process of its own: its seconds and its greatest memory, as one line. Fails above MOST_GB.
+"""Runs the program once in a process of its own and prints its seconds and its peak memory as one line. Fails above
+MOST_GB.
 
   full_size_run.py NAME MOST_GB PROGRAM {draw,convert} ARGUMENTS...      MOST_GB: 0 is no limit
 

@@ -7,7 +7,7 @@ experts, whose UNets' names and shapes are checked against the table of the rele
 folder of the two MindSpore files, f32, 27.7 GB; controlnet (a folder) and
 lora (kohya's names, rank 16, all attention) are sd15's; variations is sd-image-variations, a folder with CLIP's vision
 tower (ViT-L/14). Prints the path.
-Tensor after tensor: it holds one at a time. What such a model draws is noise.
+Tensors are written one after another, and only one is held in memory. Such a model draws noise.
 """
 import json
 import math
@@ -42,7 +42,7 @@ BLOCK = torch.randn(1 << 24, generator=torch.Generator().manual_seed(1))
 
 
 def on_meta(kind, *arguments, **more):
-    """A model without memory: names and shapes."""
+    """Makes a model that takes no memory, for names and shapes."""
     with torch.device("meta"):
         model = kind(*arguments, **more)
     state = {k: v for k, v in model.state_dict().items() if not k.endswith("position_ids")}
@@ -56,7 +56,7 @@ def text(kind, config):
 
 
 def values(name, shape, dtype):
-    """Pieces of a tensor: norms are the identity, the rest keeps variances about as they are."""
+    """Yields the pieces of a tensor: norms are the identity, other weights roughly preserve variances."""
     count = math.prod(shape)
     if len(shape) < 2:
         fill = 1.0 if "norm" in name and name.endswith("weight") or ".ln_" in name and name.endswith("weight") else 0.0
@@ -98,7 +98,7 @@ def single(name, folder):
 
 
 def released_shapes():
-    """Of one generator of PanGu-Draw 3: its UNet's, and how deep its Chinese encoder is."""
+    """Returns the shapes of the UNet of one generator of PanGu-Draw 3, and the depth of its Chinese encoder."""
     with open(ROOT / "tests/parity/data/pangu_draw_3_tensors.tsv", encoding="utf-8") as table:
         shapes = {name: [int(side) for side in sides.split(",") if side]
                   for name, sides in (line.rstrip("\n").split("\t") for line in table)}

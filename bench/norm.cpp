@@ -1,5 +1,6 @@
-// How long our group norm takes: the norms of an autoencoder's last level, of a UNet's first one,
-// and of a small training batch, forward and with gradients, the least of many runs.
+// Measures how long our group norm takes: the norms of an autoencoder's last level, of a UNet's
+// first level and of a small training batch, forward and with gradients. It prints the shortest of
+// many runs.
 //   bench_norm [threads]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>

@@ -1,14 +1,13 @@
 #!/usr/bin/env python3
-"""Training throughput: this program against diffusers + PyTorch, same network, same data, one run.
+"""Compares the training throughput of this program with diffusers + PyTorch: same network, same data, one run.
 
     bench/train.py PROGRAM CONFIG.toml [--set KEY=VALUE]... [--rounds 3] [--seconds 40] [--threads 2]
 
 CONFIG is a denoiser's training file whose cache of latents and captions is there already (one run
-of `pangu-draw train` makes it). Rounds alternate between the two, so that a noisy neighbour meets
-both. The yardstick is the usual loop: UNet2DConditionModel, channels-last, bf16 autocast over f32
-weights, torch's fused AdamW, clipping, EMA by torch._foreach_lerp_, batches stacked in a loader
-thread. Both sides train for real; the first steps of each round are not counted. Prints samples/s
-of each round and the ratio of the medians.
+of `pangu-draw train` makes it). Rounds alternate between the two, so that other load on the machine affects both. The
+reference is the usual loop: UNet2DConditionModel, channels-last, bf16 autocast over f32 weights, torch's fused AdamW,
+clipping, EMA by torch._foreach_lerp_, batches stacked in a loader thread. Both sides train for real; the first steps
+of each round are not counted. Prints samples/s of each round and the ratio of the medians.
 """
 import argparse
 import json

@@ -1,5 +1,6 @@
-// What it saves to prepare a UNet's conditions once a picture: the time of one step given the
-// conditions, and given what was prepared of them, taken by turns; and how much memory that takes.
+// Measures what it saves to prepare a UNet's conditions once a picture: the time of one step with
+// the conditions and with prepared conditions, by turns, and the memory that prepared conditions
+// take.
 //   bench_unet_step [UNET.json, default: Stable Diffusion 1.5's] [--size 64] [--batch 2]
 //                   [--tokens 77] [--dtype f32|bf16] [--threads 1] [--runs 5]
 #include <ATen/ATen.h>

@@ -1,6 +1,6 @@
-// How many samples a second a UNet trains at: forward and backward of one configuration, without
-// data or optimiser. Beside the wall clock it prints the rate by processor time, which other
-// programs on the machine disturb less.
+// Measures how many samples a second a UNet trains at: forward and backward of one configuration,
+// without data or optimiser. It also prints the rate by processor time, which other programs on the
+// machine disturb less than the wall clock.
 //   bench_unet_train UNET.json [--size 16] [--batch 64] [--tokens 32] [--dtype bf16|f32]
 //                    [--threads 2] [--seconds 8] [--profile]
 #include <ATen/ATen.h>

@@ -1,4 +1,4 @@
-"""The yardstick of bench_unet_train: the same UNet configuration, forward and backward, under diffusers + PyTorch.
+"""The reference for bench_unet_train: forward and backward of the same UNet configuration with diffusers + PyTorch.
 
   unet_train_diffusers.py UNET.json [--size 16] [--batch 64] [--tokens 32] [--dtype bf16|f32] [--layout cl|plain]
                           [--threads 2] [--seconds 8]

@@ -1,6 +1,6 @@
-"""Adds context_norm.mean and context_norm.scale to a text encoder: the mean of its token states over
-the captions of a training set and one over the root mean square of what is left. The states of e5 lie
-far from zero mean, which cross-attention learns from slowly.
+"""Adds context_norm.mean and context_norm.scale to a text encoder: the mean of its token states over the captions of a
+training set, and the inverse of the root mean square of the states minus that mean. The mean of e5's states is far
+from zero, and cross-attention learns slowly from such states.
 
 Usage: add_context_norm.py CACHE/captions.safetensors TEXT_ENCODER/model.safetensors
 

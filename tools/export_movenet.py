@@ -1,8 +1,7 @@
-"""Export MoveNet SinglePose Lightning of npm `@vladmandic/human` 3.3.6 to a model folder: what models/movenet is.
-
-What it is: the convolutions of a tfjs graph model (MobileNetV2, a feature pyramid, four heads) under names that say
-what they do, in the f16 they are stored in, turned to torch's [out,in,kh,kw]; batch normalisations were folded into
-them before. The package is MIT; Google published the network under Apache-2.0. What it is not: trained here.
+"""Exports MoveNet SinglePose Lightning of npm `@vladmandic/human` 3.3.6 to a model folder; models/movenet was made so.
+It writes the convolutions of a tfjs graph model (MobileNetV2, a feature pyramid, four heads) under names that say what
+they do, in the f16 they are stored in, turned to torch's [out,in,kh,kw]; batch normalisations were folded into them
+before. The package is MIT; Google published the network under Apache-2.0. It was not trained here.
 
 `--reference OUT PICTURE` evaluates the package's own graph, node by node, on the middle of a picture at 192 x 192 and
 writes the picture, the four heads at every sixth place and the keypoints, for the parity test.
@@ -30,7 +29,7 @@ PIXELS, EVERY = 192, 6
 
 
 def read_package():
-    """(nodes of the graph, {name: array as stored})."""
+    """Returns (nodes of the graph, {name: array as stored})."""
     with tarfile.open(fetch_package.fetch(*PACKAGE)) as package:
         model = json.load(package.extractfile(f"{FOLDER}/movenet-lightning.json"))
         raw = package.extractfile(f"{FOLDER}/movenet-lightning.bin").read()
@@ -46,7 +45,7 @@ def read_package():
 
 
 def renamed():
-    """{our name without .weight and .bias: (kernel, bias or None) of the package}."""
+    """Returns {our name without .weight and .bias: (kernel, bias or None) of the package}."""
     names = {"backbone.stem": ("model/Conv1/Conv2D_weights", "model/Conv1/Conv2D_bn_offset"),
              "backbone.last": ("model/Conv_1/Conv2D_weights", "model/Conv_1/Conv2D_bn_offset")}
     for block in range(17):
@@ -95,7 +94,7 @@ def export(tensors, folder):
 
 
 def evaluate(nodes, tensors, image):
-    """{node: value} of the graph on image [1,192,192,3] int32; values are NHWC numpy arrays."""
+    """Returns {node: value} of the graph on image [1,192,192,3] int32; values are NHWC numpy arrays."""
     import torch
     from torch.nn import functional as F
     values = {name: value.astype(np.float32) if value.dtype == np.float16 else value

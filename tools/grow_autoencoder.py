@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Turns an autoencoder for small pictures into one for pictures of twice the side, same latents.
+"""Turns an autoencoder for small pictures into one for pictures of twice the side with the same latents.
 
     tools/grow_autoencoder.py IN_VAE OUT_VAE --pictures DATASET [--width 16]
 
@@ -7,7 +7,7 @@ Progressive growing (Karras et al. 2018) for diffusers' AutoencoderKL: IN_VAE (f
 on pictures shrunk to half; OUT_VAE (f = 2^(k+1)) has one more level at the outside, on both ends,
 whose residual branches end in zero and whose plain convolutions are fitted by least squares on real
 pictures, so that it starts as "shrink, then the old network" and "the old network, then enlarge".
-Further training is the trainer's (key initial_weights).
+`pangu-draw train` trains it further (key initial_weights).
 """
 import argparse
 import io
@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 
 def rows_of(dataset):
-    """Manifest lines of a dataset folder or a folder of shards, each with the bytes of its picture."""
+    """Yields the manifest lines of a dataset folder or a folder of shards, each with the bytes of its picture."""
     if (dataset / "manifest.jsonl").exists():
         for line in open(dataset / "manifest.jsonl", encoding="utf-8"):
             row = json.loads(line)
@@ -55,12 +55,12 @@ def pictures(dataset, count, side):
 
 
 def patches_of(x, stride):
-    """Values under a 3x3 kernel, [N*H*W, C*9], in the order of a convolution's weight."""
+    """Returns the values under a 3x3 kernel, [N*H*W, C*9], in the order of a convolution's weight."""
     return F.unfold(x, 3, padding=0, stride=stride).transpose(1, 2).reshape(-1, x.shape[1] * 9)
 
 
 def fit(inputs, wanted, ridge):
-    """Ridge regression with a bias: weight [out,in] and bias [out]."""
+    """Ridge regression with a bias: returns weight [out,in] and bias [out]."""
     ones = torch.ones(inputs.shape[0], 1, dtype=torch.float64)
     a = torch.cat([inputs.double(), ones], 1)
     gram = a.T @ a

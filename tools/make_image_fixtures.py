@@ -14,7 +14,7 @@ SIZES = [(5, 4), (20, 14), (13, 3), (7, 9)]
 
 
 def pattern(mode):
-    """13x9 of hard noise: the same formula stands in the test."""
+    """13x9 pixels of hard noise, by the same formula as in the test."""
     image = Image.new(mode, (13, 9))
     channels = len(mode)
     image.putdata([tuple((x * 37 + y * 91 + c * 53 + x * y * 7) % 256 for c in range(channels))

@@ -3,17 +3,16 @@
 
     python tools/mini_dataset.py --out DIR [--edition 1|2] [--cache DIR] [--pack DIR]
 
-The first edition (973 concepts in three styles) is what models are scored on, the second (all
-concepts, five styles, synonyms in the captions) what they are trained on; mini_data/editions.py.
-DIR gets images/STYLE/CODEPOINTS.webp (RGBA cut-outs), manifest.jsonl, words.txt, NOTICE and
-stats.json; --pack writes WebDataset shards. Needs Pillow, fontTools and numpy, npm, apt-get,
-dpkg-deb and rsvg-convert. Not needed to run the program.
+Models are scored on the first edition (973 concepts in three styles) and trained on the second (all concepts, five
+styles, synonyms in the captions); see mini_data/editions.py. DIR gets images/STYLE/CODEPOINTS.webp (RGBA cut-outs),
+manifest.jsonl, words.txt, NOTICE and stats.json; --pack writes WebDataset shards. Needs Pillow, fontTools and numpy,
+npm, apt-get, dpkg-deb and rsvg-convert. Not needed to run the program.
 
 Held-out sets are fixed for ever by SHA-256 (first 8 bytes, big-endian, modulo 10,000):
   heldout_concept: hash(concept_id) < 500; all styles of 5 % of the concepts.
   heldout_pair: of the other concepts, hash(concept_id + "/" + style) < 1000, 10 % of the pairs; if
   that took every style of a concept, the style with the largest hash is trained on after all.
-The second edition holds out the same, near copies of it, and by the same rule of what it adds.
+The second edition holds out the same items, near copies of them, and items of its own by the same rule.
 """
 import argparse
 import collections
@@ -60,7 +59,7 @@ def load_sources(cache: pathlib.Path, packages) -> dict:
 
 def read_pictures(sources: dict, styles: dict[str, editions.Style],
                   wanted: set[str]) -> dict[str, dict[str, tuple[bytes, int, int]]]:
-    """Style -> concept id -> encoded picture, width, height."""
+    """Returns style -> concept id -> encoded picture, width, height."""
     archives = sources["archives"]
     readers = {
         "fluent3d": lambda: pictures.read_3d(archives["fluent3d"], wanted),
@@ -75,13 +74,13 @@ def read_pictures(sources: dict, styles: dict[str, editions.Style],
 
 
 def is_colourable(concept, chinese: str) -> bool:
-    """Skin is not named by colour, and 一杯... reads badly after one."""
+    """Whether a caption may name the colour: skin is not named by colour, and 一杯... reads badly after a colour."""
     face = concept.subgroup.startswith("face-") and concept.subgroup != "face-costume"
     return not (face or concept.group == "people-body" or chinese.startswith("一"))
 
 
 def words_of(concept, english: str, chinese: str, cldr) -> tuple[list[str], list[str]]:
-    """Keywords in English and Chinese."""
+    """Returns the keywords in English and Chinese."""
     kind_en, kind_zh = (captions.KIND_OF.get(concept.concept_id)
                         or captions.KINDS.get(concept.subgroup)
                         or wordings.MORE_KINDS.get(concept.subgroup, ("", "")))
@@ -96,7 +95,7 @@ def characters_of(concept_id: str) -> str:
 
 def record_of(concept, style: str, source: editions.Style, picture, split: str, english: str,
               chinese: str, use: str) -> dict:
-    """A line of the manifest, but for its captions."""
+    """Returns a line of the manifest without its captions."""
     data, width, height = picture
     package = fetch.PACKAGES[source.package]
     colour = (colours.main_colour(data, english, chinese) if is_colourable(concept, chinese)
@@ -118,13 +117,13 @@ def colour_of(record: dict) -> tuple[str, str] | None:
 
 
 def names_of_first(concept, table) -> tuple[str, str, str]:
-    """English, Chinese, use."""
+    """Returns the English name, the Chinese name and the use."""
     english, chinese, use = table.get(concept.concept_id, ("", "", ""))
     return captions.lower_english(english or concept.label_en), chinese or concept.label_zh, use
 
 
 def make_records(chosen, found, sources) -> list[dict]:
-    """Of the first edition."""
+    """Returns the records of the first edition."""
     table = names.load()
     records = []
     for concept in chosen:
@@ -146,7 +145,7 @@ def make_records(chosen, found, sources) -> list[dict]:
 
 
 def synonym_table(chosen, named, sources) -> list[dict[str, list[str]]]:
-    """Concept id -> synonyms, in English and in Chinese."""
+    """Returns concept id -> synonyms, in English and in Chinese."""
     english, chinese = {}, {}
     for concept in chosen:
         cid = concept.concept_id

@@ -5,9 +5,9 @@
 
 Every line "parity  NAME  error E  bound B" becomes a row, so the page lists what is tested and nothing
 else; a parity test fails when a case of its own is not on the page. The name of a picture is
-"picture: [single ]FAMILY TASK[: DETAIL]" and fills a cell of the table of families and tasks; "changed NAME by D
-with SETTING" is how far another value of what it tests moves it. "rival NAME | OURS | THEIRS | D" is a row of what
-others do differently.
+"picture: [single ]FAMILY TASK[: DETAIL]" and fills a cell of the table of families and tasks; "changed NAME by D with
+SETTING" says how far the picture changes with another value of the tested setting. "rival NAME | OURS | THEIRS | D" is
+a row of what other programs do differently.
 """
 
 import re
@@ -169,7 +169,7 @@ def table_of(head, lines):
 
 
 def pictures_of(found):
-    """(case, family, tasks, error, bound) of every picture; a name that is not understood is an error."""
+    """Yields (case, family, tasks, error, bound) of every picture; a name that is not understood is an error."""
     pictures = []
     for name, error, bound in found:
         if not name.startswith("picture: "):
@@ -184,7 +184,7 @@ def pictures_of(found):
 
 
 def table(pictures):
-    """Family x task, and what a family is tested against."""
+    """The table of families and tasks, with what each family is tested against."""
     columns = [*TASKS, SINGLE]
     text = "| family | " + " | ".join(columns) + " | tested against |\n" + "|---" * (len(columns) + 2) + "|\n"
     for family, (title, against) in FAMILIES.items():

@@ -1,8 +1,6 @@
-"""PanGu-Draw 3 drawn by a second statement of it, written from its specification in plain torch.
-
-It is not part of the program: it is what the program is compared with, and slow. Nothing in it comes
-from src/ or from diffusers and transformers; files are read with a reader of its own, tensors keep
-the names that they have in the files.
+"""A second implementation of PanGu-Draw 3, written from its specification in plain torch. It is no part of the
+program; tests compare the program with it, and it is slow. Nothing in it comes from src/ or from diffusers and
+transformers. It has a file reader of its own, and tensors keep the names that they have in the files.
 
   pangu_reference.py draw FOLDER OUT.png PROMPT [--negative TEXT] [--style NAME ...] [--steps N] ...
   pangu_reference.py tiny FOLDER [--seed N]     a random pair of narrow files, for tests

@@ -1,4 +1,5 @@
-"""Draws the pictures of the README: what the embedded model draws, and examples/*.toml, each member alone and together.
+"""Draws the pictures of the README: a grid of the embedded model's pictures, and examples/*.toml, with each member
+alone and together.
 
 Usage: readme_pictures.py PROGRAM FOLDER   (a Python with Pillow; writes mini_grid.webp and coop_examples.webp)
 """

@@ -13,8 +13,8 @@ enum class ErrorCode {
   kInternal,     // our own mistake; CLI exit code 1
 };
 
-// Message form: "WHAT: expected E, found F. Hint: H" (see bad_input). Layers add "while ..." in
-// front.
+// The message has the form "WHAT: expected E, found F. Hint: H" (see bad_input). Layers above the
+// thrower may add "while ..." in front of it (see while_doing).
 class Error : public std::runtime_error {
  public:
   Error(ErrorCode code, const std::string& message) : std::runtime_error(message), code_(code) {}
@@ -29,10 +29,10 @@ Error bad_input(const std::string& what, const std::string& expected = "",
                 const std::string& found = "", const std::string& hint = "");
 Error io_error(const std::string& what, const std::string& path, int errno_value);
 
-// The same error with "while DOING: " in front of its message.
+// Returns the same error with "while DOING: " in front of its message.
 Error while_doing(const std::string& doing, const Error& error);
 
-// Exit code of the command line for an error of this code.
+// The exit code that the command line ends with for an error of this code.
 int exit_code(ErrorCode code);
 
 }  // namespace pangu

@@ -2,8 +2,8 @@
 #include "core/fields.h"
 
 // toml++ 3.3 takes some characters for impossible in its test for Unicode blanks (U+00F9, U+3001,
-// ...). They are possible, and they are no blanks. And it assumes, ahead of its own refusals, that
-// a file is right ("[[#" ends a debug build).
+// ...). They are possible, and they are no blanks. It also asserts that a file is well-formed
+// before it refuses a malformed one ("[[#" ends a debug build).
 #include <toml++/impl/preprocessor.h>
 #undef TOML_ASSERT
 #define TOML_ASSERT(expression) static_assert(true)
@@ -33,7 +33,7 @@ namespace {
 
 constexpr size_t kMaxTomlBytes = 1 << 20;
 
-// A table nested without bound would overflow the parser's stack; ours are flat.
+// A table nested without bound would overflow the parser's stack; configurations of ours are flat.
 void check_nesting(std::string_view text, const std::string& name) {
   int depth = 0;
   for (const char c : text) {

@@ -17,10 +17,10 @@ struct Limits {
   double low = -1e300, high = 1e300;  // inclusive; for text and lists, of the length
 };
 
-// One TOML document, read field by field. Every error is kBadInput and names file, line and key.
+// Reads one TOML document field by field. Every error is kBadInput and names file, line and key.
 class TomlReader {
  public:
-  // `name` is how errors call the text. Refuses texts over 1 MiB.
+  // `name` is what errors call the text, such as its file. Texts over 1 MiB are refused.
   TomlReader(std::string_view text, std::string name);
   static TomlReader open(const std::string& path);
   ~TomlReader();
@@ -36,10 +36,11 @@ class TomlReader {
   void operator()(const char* key, std::vector<int64_t>& field, const char* doc, Limits = {});
   void operator()(const char* key, std::vector<std::string>& field, const char* doc, Limits = {});
 
-  // Refuses keys that no field asked for, with the nearest known key as the hint.
+  // Throws for a key that no field has read, with the nearest known key as the hint.
   void finish() const;
 
-  // "FILE:LINE: KEY" for errors found after reading, such as two keys that contradict.
+  // Returns "FILE:LINE: KEY" for errors that are found after reading, such as two keys that
+  // contradict each other.
   std::string where(const std::string& key) const;
 
  private:
@@ -47,11 +48,11 @@ class TomlReader {
   std::unique_ptr<State> state_;
 };
 
-// A TOML file of at most 1 MiB as JSON, for documents with nested tables; dates and times are
-// refused. Errors are kBadInput and name file and line.
+// Returns a TOML file of at most 1 MiB as JSON, for documents with nested tables. Dates and times
+// are refused. Errors are kBadInput and name file and line.
 nlohmann::json toml_as_json(const std::string& path);
 
-// {key: value} of all fields.
+// Collects all fields as one JSON object {key: value}.
 class JsonFieldWriter {
  public:
   template <class T>
@@ -61,7 +62,7 @@ class JsonFieldWriter {
   nlohmann::json json = nlohmann::json::object();
 };
 
-// A Markdown table of key, default and meaning.
+// Collects all fields as a Markdown table of key, default and meaning.
 class DocFieldWriter {
  public:
   template <class T>

@@ -1,4 +1,5 @@
-// SHA-256 (FIPS 180-4) for checksums, fixed splits and names of cached content. Not for secrets.
+// SHA-256 (FIPS 180-4) for checksums, fixed splits and names of cached content. It is not meant for
+// secrets.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -9,12 +10,12 @@
 
 namespace pangu {
 
-// Feed pieces, then ask once.
+// Takes the text in pieces by update(), then gives its hash once by digest().
 class Sha256 {
  public:
   Sha256& update(std::span<const std::byte> bytes);
   Sha256& update(std::string_view text);
-  // Ends the message. REQUIRES: called once, no update afterwards.
+  // Ends the message and returns its hash. REQUIRES: called once, with no update afterwards.
   std::array<uint8_t, 32> digest();
 
  private:
@@ -27,7 +28,7 @@ class Sha256 {
   uint64_t size_bytes_ = 0;
 };
 
-// 64 lower-case hexadecimal digits.
+// Returns 64 lower-case hexadecimal digits.
 std::string sha256_hex(std::string_view text);
 std::string hex_of(std::span<const uint8_t> bytes);
 

@@ -1,5 +1,5 @@
-// The parser is nlohmann's, which does not nest its own calls; limits, refusals and their wording
-// are here.
+// The parser is nlohmann's, which does not recurse; the limits, the refusals and their wording are
+// here.
 #include "core/json_reader.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace {
 
 constexpr size_t kShownBytes = 80;
 
-// Watches a parse: how deep it is, and which keys every open object has.
+// Watches a parse: it knows how deep the parser is, and which keys every open object has.
 class JsonWatch {
  public:
   JsonWatch(const std::string& name, int max_depth) : name_(name), max_depth_(max_depth) {}

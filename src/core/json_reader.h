@@ -1,7 +1,7 @@
 // Configuration that other programs wrote as JSON. parse_json caps size and depth and refuses a key
-// that comes twice; JsonReader reads the keys of one object, strictly typed, and remembers which,
-// so that nothing is dropped silently. Every error is kBadInput and names the file and the key. It
-// knows no format; configuration of our own is TOML (core/fields.h).
+// that comes twice; JsonReader reads the keys of one object, strictly typed, and remembers which
+// keys were read, so that nothing is dropped silently. Every error is kBadInput and names the file
+// and the key. It knows no format; configuration of our own is TOML (core/fields.h).
 #pragma once
 #include <cstdint>
 #include <limits>
@@ -23,29 +23,30 @@ struct JsonLimits {
   int max_depth = 64;  // of nested objects and lists
 };
 
-// One JSON value of any kind. `name` is how errors call the text, say "'vae/config.json'". The
-// limits are held before any value beyond them is made.
+// One JSON value of any kind. `name` is what errors call the text, such as "'vae/config.json'". A
+// text over a limit is refused before any value is made of what lies beyond it.
 nlohmann::json parse_json(std::string_view text, const std::string& name, JsonLimits limits = {});
 
-// At most 80 bytes of a value for a message, whatever bytes its texts hold.
+// The beginning of a value for a message, at most 80 bytes, whatever bytes its texts hold.
 std::string short_text(const nlohmann::json& value);
 
-// Types T that can be read: bool, int, int64_t, double, std::string, nlohmann::json (any value), a
-// std::vector of these (one value alone stands for a list of one), a std::map from std::string to
-// these. An integer serves as a double; nothing else is converted.
+// Reads the keys of one JSON object. The types T that can be read are bool, int, int64_t, double,
+// std::string, nlohmann::json (any value), a std::vector of these (one value alone stands for a
+// list of one), a std::map from std::string to these. An integer serves as a double; nothing else
+// is converted.
 class JsonReader {
  public:
-  // `name` is how errors call the file. Throws if `object` is no JSON object.
+  // `name` is what errors call the file. Throws if `object` is no JSON object.
   JsonReader(std::string name, nlohmann::json object);
 
-  // The value of a key; `fallback` where it is absent or null.
+  // Returns the value of a key, or `fallback` where the key is absent or null.
   template <typename T>
   T get(const std::string& key, T fallback) {
     if (const nlohmann::json* value = find(key)) return as<T>(key, *value);
     return fallback;
   }
 
-  // Throws if the key is absent or null.
+  // Returns the value of a key; throws if it is absent or null.
   template <typename T>
   T need(const std::string& key) {
     const nlohmann::json* value = find(key);
@@ -53,13 +54,13 @@ class JsonReader {
     return as<T>(key, *value);
   }
 
-  // Absent or null leaves the field as it is.
+  // Reads a key into a field, which stays as it is where the key is absent or null.
   template <typename T>
   void read(const std::string& key, T& field) {
     if (const nlohmann::json* value = find(key)) field = as<T>(key, *value);
   }
 
-  // The same for a number, which has to lie from `low` to `high`.
+  // The same for a number, which must lie from `low` to `high`.
   template <typename T>
   void read(const std::string& key, T& field, T low, T high) {
     const nlohmann::json* value = find(key);
@@ -73,7 +74,7 @@ class JsonReader {
     field = number;
   }
 
-  // Absent leaves the field as it is, null empties it.
+  // Reads a key into a field, which stays as it is where the key is absent; null empties it.
   template <typename T>
   void read(const std::string& key, std::optional<T>& field) {
     const nlohmann::json* value = find(key);
@@ -84,16 +85,16 @@ class JsonReader {
     }
   }
 
-  // A key that may be absent, null, or one of these values; throws for any other.
+  // Reads a key that may be absent, null, or one of these values; throws for any other value.
   void only(const std::string& key, const std::vector<nlohmann::json>& allowed);
 
-  // A key that is known and that nothing depends on, whatever its value.
+  // Marks a key as read that is known and that nothing depends on, whatever its value.
   void passes(const std::string& key) { seen_.insert(key); }
 
-  // Whether the key is there with a value other than null. Does not count as reading it.
+  // Whether the key is there with a value other than null. This does not count as reading it.
   bool has(const std::string& key) const;
 
-  // Keys that nobody has asked for, in alphabetical order. Left out are those that say nothing:
+  // Keys that nobody has asked for, in alphabetical order. Keys that say nothing are left out:
   // names that begin with '_', and the values null and false.
   std::vector<std::string> unread() const;
 
@@ -105,7 +106,7 @@ class JsonReader {
   // Throws for the first of unread().
   void refuse_unread() const;
 
-  // What `call` gives; an error of it is told with the file's name.
+  // Returns what `call` returns; an error that it throws gets the file's name in front.
   template <typename Call>
   auto naming_file(const Call& call) const {
     try {
@@ -115,7 +116,7 @@ class JsonReader {
     }
   }
 
-  // For a value of the right type that is wrong all the same.
+  // The error for a value of the right type that is wrong all the same.
   Error error(const std::string& key, const std::string& expected, const std::string& found) const;
 
   const std::string& name() const { return name_; }

@@ -46,20 +46,21 @@ TEST_CASE("A JSON reader gives values of the type that was asked for, or the fal
 TEST_CASE("A JSON reader's errors name the file and the key") {
   JsonReader reader = reader_of(R"({"i": 2.5, "s": 1, "b": 0, "l": [1, "x"], "big": 3000000000,
                                     "m": {"a": 1}})");
-  const auto says = [](const std::string& message, const char* part) {
+  const auto names_key_and = [](const std::string& message, const char* part) {
     return message.find("'unet/config.json', key '") != std::string::npos &&
            message.find(part) != std::string::npos;
   };
-  CHECK(says(refusal_of([&] { reader.get("i", 1); }), "an integer, found 2.5"));
-  CHECK(says(refusal_of([&] { reader.get("s", std::string()); }), "a string, found 1"));
-  CHECK(says(refusal_of([&] { reader.get("b", true); }), "true or false, found 0"));
-  CHECK(says(refusal_of([&] { reader.get("l", std::vector<int>()); }), "an integer, found \"x\""));
-  CHECK(says(refusal_of([&] { reader.get("big", 1); }), "2147483647"));
+  CHECK(names_key_and(refusal_of([&] { reader.get("i", 1); }), "an integer, found 2.5"));
+  CHECK(names_key_and(refusal_of([&] { reader.get("s", std::string()); }), "a string, found 1"));
+  CHECK(names_key_and(refusal_of([&] { reader.get("b", true); }), "true or false, found 0"));
+  CHECK(names_key_and(refusal_of([&] { reader.get("l", std::vector<int>()); }),
+                      "an integer, found \"x\""));
+  CHECK(names_key_and(refusal_of([&] { reader.get("big", 1); }), "2147483647"));
   CHECK(reader.get("big", int64_t{1}) == 3000000000);
-  CHECK(says(refusal_of([&] { reader.get("m", std::map<std::string, std::string>()); }),
-             "key 'm.a': expected a string"));
-  CHECK(says(refusal_of([&] { reader.need<int>("absent"); }), "a value, found none"));
-  CHECK(says(refusal_of([&] { reader.only("s", {2}); }), "2 (nothing else is supported)"));
+  CHECK(names_key_and(refusal_of([&] { reader.get("m", std::map<std::string, std::string>()); }),
+                      "key 'm.a': expected a string"));
+  CHECK(names_key_and(refusal_of([&] { reader.need<int>("absent"); }), "a value, found none"));
+  CHECK(names_key_and(refusal_of([&] { reader.only("s", {2}); }), "2 (nothing else is supported)"));
 }
 
 TEST_CASE("A JSON reader knows the keys that nobody asked for, but for those that say nothing") {

@@ -18,7 +18,7 @@ TEST_CASE(
   CHECK(message(std::string(400, 'a')) == "prompt: expected less, found " + std::string(400, 'a'));
   CHECK(message(std::string(20000, 'a')) ==
         "prompt: expected less, found " + std::string(60, 'a') + "... (20000 bytes)");
-  // A Chinese character has three bytes, none of which is shown alone.
+  // A Chinese character has three bytes; a cut must not part them.
   std::string chinese = "a";
   while (chinese.size() < 1000) chinese += "\u5b57";
   CHECK(shortened(chinese) == chinese.substr(0, 58) + "... (1000 bytes)");

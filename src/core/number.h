@@ -1,4 +1,4 @@
-// A number out of a person's words.
+// Reading a number that a person wrote.
 #pragma once
 #include <charconv>
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace pangu {
 
-// The whole text as a finite number. Error kBadInput names `what`.
+// Reads the whole text as a finite number. Throws kBadInput, which names `what`.
 inline double number_of(const std::string& what, const std::string& text) {
   double value = 0.0;
   const char* const end = text.data() + text.size();

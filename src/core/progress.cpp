@@ -1,4 +1,4 @@
-// Formatting of progress and its two looks: a bar that moves, and plain lines for logs.
+// Formats progress and draws it in one of two ways: a bar that moves, or plain lines for logs.
 #include "core/progress.h"
 
 #include <sys/ioctl.h>
@@ -18,7 +18,7 @@ double steady_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-// 0 if `out` is no terminal.
+// Returns the columns of the terminal; 0 if `out` is no terminal.
 int terminal_width(std::FILE* out) {
   const int fd = fileno(out);
   if (!isatty(fd)) return 0;
@@ -33,7 +33,8 @@ std::string number(double value, const char* format) {
   return text;
 }
 
-// The longest beginning of UTF-8 text that fits; three- and four-byte characters are taken as wide.
+// The longest beginning of a UTF-8 text that fits; characters of three and four bytes count as two
+// columns.
 std::string fitted(const std::string& text, int columns) {
   int used = 0;
   size_t at = 0;

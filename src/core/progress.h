@@ -1,4 +1,4 @@
-// Progress of anything long: events that a library emits, and a bar that an application shows.
+// The progress of long work: events that a library emits, and a bar that an application shows.
 // Libraries take an OnProgress; only the application decides where it is drawn.
 #pragma once
 #include <cmath>
@@ -13,8 +13,8 @@ struct Progress {
   int64_t done = 0;
   int64_t total = 0;           // 0: not known
   double loss = std::nan("");  // NaN: not shown
-  double rate = std::nan("");  // a second; NaN: done / elapsed; 0: not shown, nor time left
-  const char* unit = "steps";  // of done, total and rate
+  double rate = std::nan("");  // units a second; NaN: done / elapsed time; 0: unknown, not shown
+  const char* unit = "steps";  // what done, total and rate count
   std::string text;            // shown last
 };
 
@@ -27,8 +27,8 @@ std::string progress_line(const Progress& progress, double elapsed_s, int width_
 // "0:07", "12:34", "3:04:05"; "?" if not finite.
 std::string duration_text(double seconds);
 
-// Redraws one line on a terminal (at most ten times a second); elsewhere prints a plain line every
-// `plain_every_s` and at the end. Not thread-safe.
+// Redraws one line on a terminal, at most ten times a second. Elsewhere it prints a plain line
+// every `plain_every_s` seconds and at the end. It is not thread-safe.
 class ProgressBar {
  public:
   struct Options {
@@ -45,7 +45,7 @@ class ProgressBar {
 
   void operator()(const Progress& progress);
 
-  // Ends the bar's line, so that other text can follow. Called by the destructor too.
+  // Ends the bar's line, so that other text can follow. The destructor calls it too.
   void finish();
 
  private:

@@ -9,7 +9,7 @@ constexpr uint32_t kMul0 = 0xD2511F53, kMul1 = 0xCD9E8D57;
 constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
 constexpr double kTwoPi = 6.283185307179586476925286766559;
 
-// (0, 1]: the logarithm of Box-Muller never sees zero.
+// The result lies in (0, 1], so that the logarithm of Box-Muller never sees zero.
 double open_unit(uint32_t bits) { return (bits + 1.0) * 0x1p-32; }
 
 }  // namespace

@@ -1,6 +1,6 @@
 // Counter-based random numbers (Philox4x32-10, Salmon et al., SC 2011): the n-th number of a stream
-// is a pure function of (seed, stream, n). Nothing is ever saved or restored to repeat a run:
-// sampling keys a stream by the image, training by the sample counter.
+// is a pure function of (seed, stream, n). Nothing is saved or restored to repeat a run: drawing
+// keys a stream by the picture, training by the sample counter.
 #pragma once
 #include <array>
 #include <cstddef>
@@ -8,13 +8,15 @@
 
 namespace pangu {
 
-// One block of four 32-bit numbers.
+// Returns one block of four 32-bit numbers.
 std::array<uint32_t, 4> philox4x32(uint64_t seed, uint64_t stream, uint64_t block);
 
-// Standard normals (Box-Muller on pairs) number `offset`.. of a stream..
+// Fills `out` with the standard normals number offset to offset + count - 1 of a stream (Box-Muller
+// on pairs).
 void fill_normal(uint64_t seed, uint64_t stream, uint64_t offset, float* out, size_t count);
 
-// A cursor over one stream, for draws of mixed kinds. Copying it forks the same future.
+// A position in one stream, for draws of mixed kinds. A copy gives the same numbers as the original
+// from there on.
 class Rng {
  public:
   Rng(uint64_t seed, uint64_t stream) : seed_(seed), stream_(stream) {}

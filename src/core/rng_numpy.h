@@ -1,6 +1,6 @@
 // The random numbers of numpy.random.RandomState(seed), the generator behind np.random.seed: the
-// released PanGu-Draw 3 draws its noise from it. A sequence, not a function of a counter: for
-// anything new use rng.h. Sources: MT19937, Matsumoto and Nishimura 1998; randn, Marsaglia's polar
+// released PanGu-Draw 3 draws its noise from it. It is a sequence, not a function of a counter, so
+// anything new uses rng.h. Sources: MT19937, Matsumoto and Nishimura 1998; randn, Marsaglia's polar
 // method as NumPy's "legacy" distributions keep it for reproducibility.
 #pragma once
 #include <cstddef>
@@ -9,15 +9,15 @@
 
 namespace pangu {
 
-// Copying it forks the same future.
+// A copy gives the same numbers as the original from there on.
 class NumpyRandom {
  public:
-  // kBadInput for a seed above 2^32 - 1, which NumPy refuses too.
+  // Throws kBadInput for a seed above 2^32 - 1, which NumPy refuses too.
   explicit NumpyRandom(uint64_t seed);
   uint32_t next_u32() { return engine_(); }
   double uniform();  // RandomState.random_sample: 53 bits, [0, 1)
   double normal();   // RandomState.randn, which makes numbers in pairs and keeps the second
-  // The next `count` of them, rounded to f32, as randn(...).astype(np.float32).
+  // Writes the next `count` normals, rounded to f32, as randn(...).astype(np.float32) does.
   void fill_normal(float* out, size_t count);
 
  private:

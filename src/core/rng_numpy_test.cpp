@@ -30,7 +30,7 @@ TEST_CASE("randn gives RandomState's normals, in pairs and far down the stream")
   struct Case {
     uint64_t seed;
     double first[5];
-    double sum_of_magnitudes, after;  // of 100000, and the next one
+    double sum_of_magnitudes, after;  // of 100000 normals, and the normal after them
   };
   for (const Case& c : {Case{0,
                              {1.764052345967664, 0.4001572083672233, 0.9787379841057392,

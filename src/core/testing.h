@@ -1,5 +1,5 @@
-// What unit tests of every room share: a folder that is gone with its test, and the message of a
-// refusal. Not part of the program.
+// What the unit tests of every room share: a folder that is removed with its test, and the message
+// of an error. It is not part of the program.
 #pragma once
 #include <doctest/doctest.h>
 #include <stdlib.h>
@@ -13,8 +13,8 @@
 
 namespace pangu {
 
-// The repository, and the Python that CMake was given. Both are in tests/doctest_main.cpp alone, so
-// that no other object depends on where the repository lies.
+// The folder of the repository, and the Python that CMake was given. Both are in
+// tests/doctest_main.cpp alone, so that no other object depends on where the repository lies.
 extern const char* const kSourceDir;
 extern const char* const kReferencePython;
 
@@ -31,7 +31,8 @@ struct TestFolder {
 
   std::string file(const std::string& name) const { return (path / name).string(); }
 
-  // Bytes of a text or of any byte-like container; folders on the way are made. Returns the path.
+  // Writes the bytes of a text or of any byte-like container to a file and returns its path.
+  // Missing folders are made.
   std::string write(const std::string& name, std::string_view bytes) const {
     std::filesystem::create_directories((path / name).parent_path());
     std::ofstream(path / name, std::ios::binary) << bytes;

@@ -1,5 +1,5 @@
-// A scanner of TOML's strings and comments (TOML 1.0, "Comment" and "String"), and nothing else of
-// it.
+// A scanner of TOML's strings and comments (TOML 1.0, "Comment" and "String"); it reads nothing
+// else of TOML.
 #include "core/toml_text.h"
 
 #include <algorithm>
@@ -11,8 +11,8 @@ namespace {
 
 constexpr int kMaxDots = 64;
 
-// Where a comment or a string of one line ends at the latest. More than TOML's own line ends: a
-// scanner that ends a comment too early is only stricter than the parser.
+// Whether a comment or a string of one line ends here at the latest. More characters end a line
+// here than in TOML: a scanner that ends a comment too early is only stricter than the parser.
 bool ends_line(std::string_view text, size_t at) {
   const std::string_view rest = text.substr(at);
   return rest[0] == '\n' || rest[0] == '\r' || rest[0] == '\v' || rest[0] == '\f' ||
@@ -25,7 +25,7 @@ size_t after_line(std::string_view text, size_t at) {
   return at;
 }
 
-// Behind the string that opens at `at`, or at the point where it cannot go on.
+// The position behind the string that opens at `at`, or the point where that string is malformed.
 size_t after_string(std::string_view text, size_t at) {
   const char quote = text[at];
   const bool escapes = quote == '"';
@@ -60,7 +60,7 @@ std::string character_at(std::string_view text, size_t at) {
 
 void check_toml_characters(std::string_view text, const std::string& name) {
   size_t at = text.substr(0, 3) == "\xEF\xBB\xBF" ? 3 : 0;  // byte order mark
-  int dots = 0;  // since the last line, "=", "," or bracket: of one key
+  int dots = 0;  // of the present key: since the last line, "=", "," or bracket
   while (at < text.size()) {
     if (text[at] == '.') {
       if (++dots > kMaxDots) {

@@ -9,7 +9,7 @@ namespace {
 
 constexpr uint32_t kMalformed = 0xFFFFFFFF;
 
-// The code point at `at`, which moves behind it; kMalformed if there is none.
+// Returns the code point at `at` and moves `at` behind it; kMalformed if there is none.
 uint32_t next_code_point(std::string_view text, size_t& at) {
   const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
   const uint8_t lead = byte(at);

@@ -1,5 +1,5 @@
-// The little of Unicode that every room may need: is it UTF-8, and is it Chinese. Normalisation and
-// tokens are text's.
+// What every room may need of Unicode: whether a text is UTF-8, and whether it is Chinese.
+// Normalisation and tokens belong to the room text.
 #pragma once
 #include <optional>
 #include <string>
@@ -7,7 +7,8 @@
 
 namespace pangu {
 
-// Well-formed UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
+// Whether a text is well-formed UTF-8 as RFC 3629 defines it: no overlong forms, no surrogates,
+// nothing above U+10FFFF.
 bool is_utf8(std::string_view text);
 
 // True if the text holds a Han character (U+3400-9FFF, F900-FAFF, 20000-3FFFF): a caption with one

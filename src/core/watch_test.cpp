@@ -17,20 +17,21 @@ TEST_CASE("Work that is watched by nobody is never stopped") {
 }
 
 TEST_CASE("Work that shall stop ends after it said how far it is") {
-  int64_t heard = 0;
+  int64_t received = 0;
   bool stops = false;
-  const Watch watch{[&] { return stops; }, [&](const Progress& p) { heard = p.done; }};
+  const Watch watch{[&] { return stops; }, [&](const Progress& p) { received = p.done; }};
   CHECK_NOTHROW(watch.report({.done = 1, .total = 2, .text = ""}));
   stops = true;
   CHECK_THROWS_AS(watch.report({.done = 2, .total = 2, .text = ""}), Stopped);
-  CHECK(heard == 2);
+  CHECK(received == 2);
 }
 
 TEST_CASE("A warning reaches who watches, and the work goes on") {
-  std::vector<std::string> heard;
-  const Watch watch{.on_warning = [&](const std::string& sentence) { heard.push_back(sentence); }};
+  std::vector<std::string> received;
+  const Watch watch{
+      .on_warning = [&](const std::string& sentence) { received.push_back(sentence); }};
   CHECK_NOTHROW(watch.warn("prompt: it was cut"));
-  CHECK(heard == std::vector<std::string>{"prompt: it was cut"});
+  CHECK(received == std::vector<std::string>{"prompt: it was cut"});
 }
 
 TEST_CASE("Who waits for another's work can stop waiting") {

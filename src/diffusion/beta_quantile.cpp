@@ -1,5 +1,5 @@
-// The continued fraction of DLMF 8.17.22, which converges fast below the mean, and a bisection on
-// it.
+// Evaluates the continued fraction of DLMF 8.17.22, which converges fast below the mean, and
+// inverts it by bisection.
 #include "diffusion/beta_quantile.h"
 
 #include <cmath>
@@ -64,7 +64,7 @@ double beta_quantile(double p, double alpha, double beta) {
   double low = 0.0, high = 1.0;
   for (;;) {
     const double middle = 0.5 * (low + high);
-    // Neighbours: no double is between them.
+    // The two are neighbours: no double lies between them.
     if (middle <= low || middle >= high) return middle;
     (beta_distribution(middle, alpha, beta) < p ? low : high) = middle;
   }

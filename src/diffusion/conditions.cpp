@@ -10,7 +10,7 @@ constexpr at::Tensor Conditions::* kFields[] = {&Conditions::context,  &Conditio
                                                 &Conditions::guidance, &Conditions::extra_channels,
                                                 &Conditions::pictures};
 
-// Applies one function to every tensor that is defined.
+// Applies one function to every defined tensor.
 template <class Change>
 Conditions changed(const Conditions& given, const Change& change) {
   Conditions result;

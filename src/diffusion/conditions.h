@@ -1,5 +1,6 @@
-// What a denoiser is told beside the noisy latent and the time: a bag of tensors, one row for every
-// row of the batch, the same for drawing and for training. It knows no network and no text encoder.
+// The conditions that a denoiser gets in addition to the noisy latent and the time: a set of
+// tensors with one row for every row of the batch, the same in drawing and in training. It knows no
+// network and no text encoder.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -8,25 +9,25 @@
 
 namespace pangu::diffusion {
 
-// An undefined tensor means that the network is told nothing of the kind.
+// An undefined tensor means that there is no such condition.
 struct Conditions {
-  at::Tensor context;       // [R,L,D], token states
-  at::Tensor context_mask;  // [R,L] bool, true where a token counts; undefined: all count
-  at::Tensor pooled;        // [R,P], the text as a whole (SDXL)
-  at::Tensor
-      size_numbers;     // [R,K] f32, sizes and crops (SDXL), an index of the size (PanGu-Draw 3)
-  at::Tensor guidance;  // [R] f32, scale of guidance that the network imitates (LCM)
+  at::Tensor context;         // [R,L,D], token states
+  at::Tensor context_mask;    // [R,L] bool, true where a token counts; undefined: all count
+  at::Tensor pooled;          // [R,P], the text as a whole (SDXL)
+  at::Tensor size_numbers;    // [R,K] f32: sizes and crops (SDXL), or size index (PanGu-Draw 3)
+  at::Tensor guidance;        // [R] f32, scale of guidance that the network imitates (LCM)
   at::Tensor extra_channels;  // [R,E,h,w], input channels behind the latent's (inpainting, control)
-  at::Tensor pictures;        // [R,3,S,S], of networks that embed a picture themselves
+  at::Tensor pictures;        // [R,3,S,S], for networks that embed a picture themselves
 
-  // The rows of these numbers, in this order; a row may come several times.
+  // Returns the rows of these numbers, in this order; a row may come several times.
   Conditions rows(const std::vector<int64_t>& numbers) const;
-  // All tensors on a device, those of numbers of reals in `dtype`. The mask stays bool and the size
-  // numbers and guidance f32: a half-precision type cannot hold a width of 1025 pixels.
+  // Returns the tensors on a device, in `dtype` but for three: the mask stays bool, and the size
+  // numbers and guidance stay f32, because a half-precision type cannot hold a width of 1025
+  // pixels.
   Conditions to(const at::Device& device, at::ScalarType dtype) const;
 };
 
-// Several values of equal shapes as one: row r of value i becomes row r * count + i.
+// Joins several values of equal shapes: row r of value i becomes row r * count + i of the result.
 Conditions interleaved(const std::vector<Conditions>& each);
 
 }  // namespace pangu::diffusion

@@ -18,7 +18,7 @@ constexpr EnumName<CoopForm> kFormNames[] = {
     {CoopForm::kOneWay, "one_way"},
 };
 
-// One member's guess as another sees it, and how much it counts.
+// One member's guess in another member's space, and its weight.
 struct Share {
   at::Tensor x0;
   double weight;
@@ -31,7 +31,7 @@ at::Tensor mask_like(const at::Tensor& mask, const at::Tensor& x) {
 }
 
 at::Tensor combined(const std::vector<Share>& shares) {
-  // One alone is what it is, to the last bit.
+  // A single guess is returned as it is, to the last bit.
   if (shares.size() == 1) return shares.front().x0;
   bool masked = false;
   double total = 0.0;
@@ -55,7 +55,7 @@ at::Tensor combined(const std::vector<Share>& shares) {
   return masked ? sum / weights : sum;
 }
 
-// The bridged guesses of the last calls of one drawing.
+// Keeps the bridged guesses of the last calls of one drawing.
 struct Memory {
   double last_sigma = -1.0;
   int calls_since = 0;
@@ -90,14 +90,15 @@ class Fused {
   struct Call {
     const Latents& x;
     double sigma;
-    std::vector<at::Tensor> own;  // each member's guess in its own space, once it was asked
-    bool bridges;                 // anew, and not from memory
+    std::vector<at::Tensor> own;  // each member's guess in its own space, once it has been called
+    bool bridges;                 // whether guesses are bridged anew at this call
   };
 
   bool due(double sigma) const {
     Memory& m = *memory_;
     if (!remembers_) return true;
-    // Samplers with a call in the middle of a step come back to its end but for rounding.
+    // Samplers with a call in the middle of a step may call at its end with a sigma that is off by
+    // rounding.
     const bool begins = m.last_sigma < 0.0 || sigma > just_above(m.last_sigma);
     if (begins) {
       m.bridged.assign(members_.size(), std::vector<at::Tensor>(members_.size()));
@@ -129,7 +130,7 @@ class Fused {
     return call.own[k];
   }
 
-  // What `make` gives, or what it gave when guesses were last bridged this way.
+  // Returns what `make` returns, or what it returned when guesses were last bridged this way.
   template <class Make>
   at::Tensor remembered(const Call& call, size_t from, size_t to, const Make& make) const {
     if (!remembers_) return make();
@@ -153,7 +154,7 @@ class Fused {
     return combined(shares);
   }
 
-  // The guess that member k, not the hub, steps with.
+  // The guess with which member k, which is not the hub, steps.
   at::Tensor moved(Call& call, size_t k, const std::vector<size_t>& active,
                    const at::Tensor& fused_in_hub) const {
     if (call.sigma <= options_.lowest_sigma || !members_[k].weight.is_positive_up_to(call.sigma)) {

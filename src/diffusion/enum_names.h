@@ -1,5 +1,5 @@
-// Enumerations of this room and the field's names for them: one table an enumeration serves both
-// ways. Not a public contract of the room.
+// The names that the field uses for enumerations of this room: one table an enumeration, for both
+// directions. It is no public contract of the room.
 #pragma once
 #include <cstddef>
 #include <string>
@@ -14,7 +14,8 @@ struct EnumName {
   const char* name;
 };
 
-// kBadInput "WHAT: expected one of a, b, found NAME".
+// The value of a name; throws kBadInput "WHAT: expected one of a, b, found NAME" for an unknown
+// one.
 template <class Enum, size_t N>
 Enum enum_from(const EnumName<Enum> (&table)[N], const std::string& what, const std::string& name) {
   std::string known;

@@ -1,4 +1,4 @@
-// Routing by noise level, and the plan of one drawing.
+// Routes by noise level, and makes the plan of one drawing.
 #include "diffusion/experts.h"
 
 #include <algorithm>
@@ -97,7 +97,7 @@ Plan make_plan(const SigmaList& sigmas, const Schedule& schedule, std::vector<do
     for (double& boundary : boundaries) {
       const auto first_below = std::find_if(sigmas.begin(), sigmas.end() - 1,
                                             [boundary](double sigma) { return sigma < boundary; });
-      // The very first step has no step before it to lag behind.
+      // The first step has no step before it to lag behind.
       if (first_below != sigmas.end() - 1 && first_below != sigmas.begin()) boundary = *first_below;
     }
   }

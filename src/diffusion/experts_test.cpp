@@ -1,4 +1,4 @@
-// Plans and routing: who serves which step.
+// Plans and routing: which expert serves which step.
 #include "diffusion/experts.h"
 
 #include <ATen/ATen.h>
@@ -31,7 +31,7 @@ TEST_CASE("with the lag, the plan splits the steps as the released PanGu-Draw do
     const Plan plan = pangu_plan(c.steps, true);
     CHECK(plan.steps_of(0) == c.structure);
     CHECK(plan.steps_of(1) == c.texture);
-    // What the plan prints is what routing by its boundaries does.
+    // The plan names the expert that routing by its boundaries calls.
     for (const PlanStep& step : plan.steps) {
       CHECK(expert_of_sigma(plan.boundaries, step.sigma) == step.expert);
     }
@@ -76,13 +76,14 @@ TEST_CASE("a window holds the calls of the steps that lie whole inside of its sh
         const SigmaWindow window = plan.window(from, to);
         for (size_t i = 0; i < plan.steps.size(); ++i) {
           const auto count = static_cast<double>(plan.steps.size());
-          const bool acts = double(i) / count >= from && double(i + 1) / count <= to;
+          const bool inside = double(i) / count >= from && double(i + 1) / count <= to;
           const auto [sigma, next, t_index, expert] = plan.steps[i];
-          // The step's own call, that in its middle, and one at its beginning that was computed.
-          CHECK(window.contains(sigma) == acts);
-          CHECK(window.contains(std::sqrt(sigma * std::max(next, 1e-3))) == acts);
-          CHECK(window.contains(sigma * (1.0 - 1e-15)) == acts);
-          CHECK(window.contains(sigma * (1.0 + 1e-15)) == acts);
+          // The call at the step's beginning, the one in its middle, and calls whose sigma is off
+          // by rounding.
+          CHECK(window.contains(sigma) == inside);
+          CHECK(window.contains(std::sqrt(sigma * std::max(next, 1e-3))) == inside);
+          CHECK(window.contains(sigma * (1.0 - 1e-15)) == inside);
+          CHECK(window.contains(sigma * (1.0 + 1e-15)) == inside);
         }
       }
       CHECK_FALSE(plan.window(0.5, 0.5).contains(plan.steps.front().sigma));

@@ -1,4 +1,4 @@
-// Row weights once a step, one forward, one weighted sum.
+// Row weights once a call, then one forward and one weighted sum.
 #include "diffusion/guidance.h"
 
 #include <ATen/ATen.h>
@@ -88,7 +88,7 @@ Denoiser guide(BatchedNet net, Parameterisation parameterisation, const Schedule
       [net = std::move(net), parameterisation, schedule, guidance](const Latents& x, double sigma) {
         const at::Tensor& noisy = x.one();
         const RowWeights rows = row_weights(guidance, sigma);
-        // In x's dtype before the sum: weights of several units would cost half precision its
+        // The sum is taken in x's dtype: weights of several units would cost half precision its
         // digits.
         const at::Tensor predictions =
             net(noisy * schedule.input_scale(sigma), {sigma, schedule.t_of_sigma(sigma)}, rows.rows)

@@ -1,4 +1,4 @@
-// Which rows are asked for, and what becomes of them.
+// Which rows guidance calls the network for, and how it combines them.
 #include "diffusion/guidance.h"
 
 #include <ATen/ATen.h>
@@ -47,7 +47,7 @@ TEST_CASE("the rescale gives each image the standard deviation of its condition"
   CHECK((ratio - 1.0).abs().max().item<double>() < 1e-12);
   const at::Tensor plain = combine_rows(e, rows, 0.0), half = combine_rows(e, rows, 0.5);
   CHECK((half - 0.5 * (plain + full)).abs().max().item<double>() < 1e-12);
-  // A condition of weight 0 is asked for all the same.
+  // The condition's row is called for even with weight 0.
   CHECK(row_weights({.scale = 2.0, .style_scales = {2.0}, .rescale = 0.5}, 1.0).rows ==
         Rows{0, 1, 2});
 }

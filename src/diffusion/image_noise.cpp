@@ -1,4 +1,4 @@
-// Names of noise streams, and tensors filled from them.
+// How noise streams are named, and how tensors are filled from them.
 #include "diffusion/image_noise.h"
 
 #include <ATen/ATen.h>
@@ -23,7 +23,7 @@ constexpr EnumName<NoiseKind> kNoiseKindNames[] = {
 };
 
 // Start noise takes the streams below 2^63, so that stream number and space number are one and the
-// same; a step's stream has the top bit, and its names side by side below it.
+// same; a step's stream has the top bit, and below it stage, step, part and space side by side.
 uint64_t step_stream(const NoiseDraw& draw, const StepOrigin& origin, uint64_t space) {
   const uint64_t step = origin.first_step + draw.step;
   const auto part = static_cast<uint64_t>(draw.part);
@@ -48,7 +48,7 @@ at::Tensor filled(const std::vector<uint64_t>& seeds, const std::vector<int64_t>
 using Shape = std::vector<int64_t>;
 
 // The different shapes of a tuple, the first part's first and the others in lexicographic order, so
-// that the order of the parts beside the first moves no number. Parts of one shape share noise.
+// that the order of the other parts changes no number. Parts of one shape share noise.
 struct Spaces {
   std::vector<Shape> shapes_chw;
   std::vector<size_t> of_part;
@@ -68,7 +68,8 @@ Spaces spaces_of(const std::vector<Shape>& parts) {
   return spaces;
 }
 
-// make(shape, number of the space), a space after the other; every part has its space's.
+// Calls make(shape, number of the space) once a space, in order; every part gets the result of its
+// space.
 template <class Make>
 Latents by_space(const Spaces& spaces, const Make& make) {
   std::vector<at::Tensor> own;
@@ -106,7 +107,7 @@ Like like_of(const Latents& latents, size_t images) {
   return like;
 }
 
-// The next numbers of one image's sequence, [shape...] f32.
+// Returns the next numbers of one picture's sequence, [shape...] f32.
 using Stream = std::function<at::Tensor(const std::vector<int64_t>& shape_chw)>;
 
 Stream stream_of(NoiseKind kind, uint64_t seed) {
@@ -117,7 +118,8 @@ Stream stream_of(NoiseKind kind, uint64_t seed) {
       return noise;
     };
   }
-  // torch's own: its blocks of 16 and its vectorised logarithm are not ours to repeat.
+  // torch itself draws: its blocks of 16 numbers and its vectorised logarithm are not worth
+  // repeating here.
   return [generator = at::make_generator<at::CPUGeneratorImpl>(seed)](
              const std::vector<int64_t>& shape_chw) {
     return at::randn(shape_chw, generator, at::TensorOptions(at::kFloat));

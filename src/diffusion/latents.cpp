@@ -51,7 +51,7 @@ Latents operator*(const Latents& a, double scale) {
 
 Latents mix(const Latents& a, const Latents& b, double weight) {
   check_same_size(a, b);
-  // Not 0 * b: a member that is switched off must not pass on its infinities.
+  // 0 * b would not do: a member that is switched off must not pass on its infinities.
   if (weight == 0.0) return a;
   if (weight == 1.0) return b;
   return a * (1.0 - weight) + b * weight;

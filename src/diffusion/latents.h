@@ -9,8 +9,8 @@
 
 namespace pangu::diffusion {
 
-// part k: [B,C_k,H_k,W_k], latent of space k in the VE scale (x = x0 + sigma * eps). Copies share
-// storage; no function of this room writes into a part.
+// Part k is [B,C_k,H_k,W_k], the latent of space k in the VE scale (x = x0 + sigma * eps). Copies
+// share storage; no function of this room writes into a part.
 struct Latents {
   std::vector<at::Tensor> parts;
 
@@ -20,19 +20,19 @@ struct Latents {
 
   size_t size() const { return parts.size(); }
   const at::Tensor& operator[](size_t space) const { return parts[space]; }
-  // The tensor of a tuple of one; kInternal error for any other size.
+  // Returns the tensor of a tuple of one; throws kInternal for any other size.
   const at::Tensor& one() const;
 
-  // Part by part. Both sides must have the same number of parts (kInternal error otherwise). The
-  // scalar is a double, the parts keep their dtype. Friends, so that a plain tensor's own operators
-  // stay unambiguous beside the implicit constructor.
+  // These operators work part by part. Both sides must have the same number of parts (kInternal
+  // error otherwise). The scalar is a double; the parts keep their dtype. They are friends so that
+  // a plain tensor's own operators stay unambiguous with the implicit constructor.
   friend Latents operator+(const Latents& a, const Latents& b);
   friend Latents operator-(const Latents& a, const Latents& b);
   friend Latents operator*(const Latents& a, double scale);
   friend Latents operator*(double scale, const Latents& a) { return a * scale; }
 };
 
-// a + (b - a) * weight, computed as a * (1 - weight) + b * weight: exact at weight 0 and 1.
+// Returns a + (b - a) * weight, computed as a * (1 - weight) + b * weight: exact at weight 0 and 1.
 Latents mix(const Latents& a, const Latents& b, double weight);
 
 }  // namespace pangu::diffusion

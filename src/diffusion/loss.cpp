@@ -22,7 +22,7 @@ at::ScalarType working_type(const at::Tensor& x) {
   return x.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
 }
 
-// [B,1,1,...] of value(t_index[b]) in the working type of `like`, beside it.
+// Returns value(t_index[b]) as [B,1,1,...] in the working type of `like`, on its device.
 template <class Function>
 at::Tensor per_sample(const at::Tensor& t_index, const at::Tensor& like, Function value) {
   if (t_index.dim() != 1 || t_index.scalar_type() != at::kLong || t_index.size(0) != like.size(0)) {
@@ -38,7 +38,7 @@ at::Tensor per_sample(const at::Tensor& t_index, const at::Tensor& like, Functio
   return values.reshape(shape).to(like.device(), working_type(like));
 }
 
-// of_x0 * x0 + of_eps * noise with coefficients per sample.
+// Returns of_x0 * x0 + of_eps * noise with coefficients per sample.
 template <class Function>
 at::Tensor mixture(const at::Tensor& x0, const at::Tensor& t_index, const at::Tensor& noise,
                    Function coefficients) {
@@ -118,7 +118,7 @@ double loss_weight(const LossConfig& config, const Schedule& schedule, int64_t t
     return (1.0 + std::min(config.sigma_data * config.sigma_data * snr, config.snr_gamma)) * slope *
            slope;
   }
-  // min(SNR, gamma) / SNR, in the form that survives SNR 0.
+  // This is min(SNR, gamma) / SNR in a form that is finite at SNR 0.
   if (config.parameterisation == Parameterisation::kEps)
     return std::min(1.0, config.snr_gamma / snr);
   const double slope = x0_per_prediction(config.parameterisation, c);

@@ -1,5 +1,5 @@
-// Weights against golden numbers (NumPy, from the formulas of Hang et al. 2023), pieces against
-// each other.
+// Tests weights against golden numbers (NumPy, from the formulas of Hang et al. 2023), and the
+// functions against each other.
 #include "diffusion/loss.h"
 
 #include <ATen/ATen.h>

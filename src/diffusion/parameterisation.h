@@ -28,19 +28,20 @@ struct Affine {
 Affine x0_from_prediction(Parameterisation parameterisation, const Schedule& schedule,
                           double sigma);
 
-// What a prediction is made of: signal * x0 + noise * eps (kV: {-b, a}; kFlow: {-1, 1}).
+// The coefficients of a prediction signal * x0 + noise * eps (kV: {-b, a}; kFlow: {-1, 1}).
 Coefficients prediction_coefficients(Parameterisation parameterisation, const Coefficients& c);
 
-// Change of prediction = slope * change of x0 (or of eps) at equal x: what turns an error in one
-// parameterisation into an error in another. x0 slope is 1 for kX0, eps slope is 1 for kEps.
+// The slope of x0 (or of eps) over the prediction at equal x, which turns an error in one
+// parameterisation into an error in another. The slope of x0 is 1 for kX0, that of eps is 1 for
+// kEps.
 double x0_per_prediction(Parameterisation parameterisation, const Coefficients& c);
 double eps_per_prediction(Parameterisation parameterisation, const Coefficients& c);
 
 // The prediction that a perfect network would make. x0, eps: equal shapes.
 at::Tensor prediction_from(Parameterisation parameterisation, const at::Tensor& x0,
                            const at::Tensor& eps, const Coefficients& c);
-// Inverses, from the network's own input x_net = a x0 + b eps. x0 of kEps needs a > 0, eps of kX0 b
-// > 0.
+// The inverses, from the network's own input x_net = a x0 + b eps. x0_from of kEps needs a > 0;
+// eps_from of kX0 needs b > 0.
 at::Tensor x0_from(Parameterisation parameterisation, const at::Tensor& prediction,
                    const at::Tensor& x_net, const Coefficients& c);
 at::Tensor eps_from(Parameterisation parameterisation, const at::Tensor& prediction,
@@ -50,7 +51,8 @@ at::Tensor eps_from(Parameterisation parameterisation, const at::Tensor& predict
 // not necessarily whole. Returns the raw prediction, [B,C,H,W], any floating dtype.
 using Net = std::function<at::Tensor(const at::Tensor& x_net, double t_index)>;
 
-// A denoiser of one latent space (tuples of one). Predictions are cast to x's dtype.
+// Makes a network a denoiser of one latent space (of tuples of one). Predictions are cast to x's
+// dtype.
 Denoiser denoise_with(Net net, Parameterisation parameterisation, const Schedule& schedule);
 
 }  // namespace pangu::diffusion

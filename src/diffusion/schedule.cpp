@@ -1,4 +1,4 @@
-// Tables of alpha-bar and sigma, and the way between a time index and a noise level.
+// Tables of alpha-bar and sigma, and the conversions between a time index and a noise level.
 #include "diffusion/schedule.h"
 
 #include <algorithm>
@@ -19,13 +19,13 @@ constexpr EnumName<BetaSchedule> kBetaScheduleNames[] = {
 
 constexpr double kCosineOffset = 0.008;  // Nichol and Dhariwal 2021, section 3.2
 constexpr double kCosineMaxBeta = 0.999;
-// The finite stand-ins for no signal at all; 2^-24 is also what diffusers uses. (The squared cosine
+// The finite values that stand for no signal at all; diffusers uses 2^-24 too. (The squared cosine
 // ends below it, at 2.4e-9, and keeps its own value: only an exact 0 is replaced.)
 constexpr double kAlphaBarForZero = 0x1p-24;
 constexpr double kLargestFlowTime = 1.0 - 0x1p-12;
-// From this sigma on a step to the next level is one out of pure noise, of which x0 is a hundredth.
-// (Stable Diffusion ends at 14.6; DDPM's linear betas end at 157, where eight steps of Heun on a
-// Gaussian were five times as far off as Euler's.)
+// From this sigma on, a latent counts as pure noise: x0 is a hundredth of it. (Stable Diffusion
+// ends at 14.6; DDPM's linear betas end at 157, where eight steps of Heun on a Gaussian were five
+// times as far off as Euler's.)
 constexpr double kAlmostPureNoise = 100.0;
 
 double sigma_of_alpha_bar(double alpha_bar) { return std::sqrt((1.0 - alpha_bar) / alpha_bar); }
@@ -126,7 +126,8 @@ Schedule::Schedule(const ScheduleConfig& config) : config_(config) {
   for (double beta : make_betas(config_)) alpha_bars_.push_back(alpha_bar *= 1.0 - beta);
   if (config_.rescale_betas_zero_snr) alpha_bars_ = rescale_zero_terminal_snr(alpha_bars_);
   for (double ab : alpha_bars_) {
-    // Below the last alpha-bar but one, or the table would not increase.
+    // The value must lie below the last alpha-bar but one, or the table of sigmas would not
+    // increase.
     if (ab == 0.0) ab = std::min(kAlphaBarForZero, *(alpha_bars_.end() - 2) / 2.0);
     sigmas_.push_back(sigma_of_alpha_bar(ab));
     log_sigmas_.push_back(std::log(sigmas_.back()));

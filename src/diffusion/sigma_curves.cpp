@@ -33,7 +33,7 @@ void check_rho(double rho) {
   }
 }
 
-// curve(u) for n values of u from 0 to 1, then 0.
+// Returns curve(u) for n values of u from 0 to 1, then 0.
 template <class Curve>
 SigmaList along(int64_t steps, const Curve& curve) {
   SigmaList sigmas;
@@ -72,7 +72,7 @@ SigmaList beta_levels(const SigmaRange& r) {
   return without_end(beta_sigmas(r.steps, r.low, r.high));
 }
 
-// Of Gaussian data of deviation 1 these steps leave the least KL divergence (Sabour et al. 2024,
+// On Gaussian data of deviation 1 these steps give the least KL divergence (Sabour et al. 2024,
 // section 3.2; their variable is sigma with the same ends).
 SigmaList kl_optimal_levels(const SigmaRange& r) {
   check_curve_range(r.steps, r.low, r.high);
@@ -104,7 +104,8 @@ const std::vector<SigmaRule>& sigma_curve_rules() {
        .summary = "exponential bent by rho, 1 (no bend) unless given",
        .levels = polyexponential_levels,
        .is_curve = true},
-      // As A1111's web UI and diffusers; ComfyUI takes the quantiles of t instead.
+      // A1111's web UI and diffusers take quantiles of this kind; ComfyUI takes the quantiles of t
+      // instead.
       {.name = "beta",
        .web_name = "Beta",
        .summary = "quantiles of Beta(0.6, 0.6) between sigma_min and sigma_max",

@@ -1,4 +1,4 @@
-// Where a sampler stops on the way from noise to picture: lists that visit timesteps of a schedule.
+// Lists of noise levels that visit timesteps of a schedule.
 #include "diffusion/sigmas.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ constexpr EnumName<FinalSigma> kFinalSigmaNames[] = {
     {FinalSigma::kSigmaMin, "sigma_min"},
 };
 
-constexpr double kSameLevel = 1e-6;  // relative; last places are 1e-16, steps 1e-3 and more
+constexpr double kSameLevel = 1e-6;  // relative; rounding is about 1e-16, a step at least 1e-3
 
 void check_steps(int64_t steps, int64_t most) {
   if (steps < 1 || steps > most) {
@@ -29,7 +29,7 @@ void check_steps(int64_t steps, int64_t most) {
   }
 }
 
-// A flow's t_index of the time s in (0, 1], pushed towards noise by flow_shift.
+// A flow's t_index of the time s in (0, 1], shifted towards noise by flow_shift.
 double shifted_flow_t(const Schedule& schedule, double s) {
   const double k = schedule.config().flow_shift;
   return k * s / (1.0 + (k - 1.0) * s) * static_cast<double>(schedule.num_train_timesteps());
@@ -42,7 +42,7 @@ double table_sigma(const Schedule& schedule, double i) {
   return schedule.sigma_of_t(shifted_flow_t(schedule, (i + 1.0) / N));
 }
 
-// sigma linear in t between table entries, as diffusers' "interpolation_type": "linear".
+// The sigma of t, linear in t between table entries, as diffusers' "interpolation_type": "linear".
 double linear_sigma_of_t(const Schedule& schedule, double t) {
   const double low = std::floor(t), part = t - low;
   if (part == 0.0) return schedule.sigma_of_t(t);
@@ -52,7 +52,7 @@ double linear_sigma_of_t(const Schedule& schedule, double t) {
 double timestep(const SigmaOptions& options, int64_t i, int64_t n, int64_t train_steps) {
   const auto N = static_cast<double>(train_steps);
   const auto index = static_cast<double>(i), count = static_cast<double>(n);
-  // DPM-Solver's schedulers make one step more and leave out its t = 0.
+  // DPM-Solver's schedulers place one step more and leave out its t = 0.
   const int64_t parts = options.timestep_rule == TimestepRule::kDpmSolver ? n + 1 : n;
   switch (options.spacing) {
     case Spacing::kLeading: {
@@ -76,7 +76,7 @@ double timestep(const SigmaOptions& options, int64_t i, int64_t n, int64_t train
   throw Error(ErrorCode::kInternal, "spacing without a rule");
 }
 
-// Rules that visit entries of the schedule's table; the ends of the range are not read.
+// The rules below visit entries of the schedule's table; they do not read the ends of the range.
 
 SigmaList normal_levels(const SigmaRange& r) {
   SigmaList sigmas;
@@ -110,7 +110,8 @@ SigmaList simple_levels(const SigmaRange& r) {
   return sigmas;
 }
 
-// Where steps do not divide N these may be more than asked for, as in the web UIs: 31 for 30.
+// Where the number of steps does not divide N there may be more levels than steps, as in the web
+// UIs: 31 for 30.
 SigmaList ddim_uniform_levels(const SigmaRange& r) {
   check_steps(r.steps, r.schedule.num_train_timesteps());
   const int64_t N = r.schedule.num_train_timesteps(), stride = std::max<int64_t>(N / r.steps, 1);
@@ -192,7 +193,8 @@ std::vector<double> spaced_timesteps(const Schedule& schedule, int64_t steps,
   std::vector<double> timesteps;
   for (int64_t i = 0; i < steps; ++i) {
     if (schedule.is_flow()) {
-      // s = 1, ..., 1/n: the ends of n equal parts of the line, then shifted towards noise.
+      // s takes the values 1, ..., 1/n, the ends of n equal parts of the line, which are then
+      // shifted towards noise.
       const double s = 1.0 - static_cast<double>(i) / static_cast<double>(steps);
       timesteps.push_back(shifted_flow_t(schedule, s));
       continue;

@@ -16,42 +16,44 @@ namespace pangu::diffusion {
 // n + 1 strictly decreasing values for n steps; the last is 0.
 using SigmaList = std::vector<double>;
 
-// A little above sigma, so that what begins or ends at a level takes that level along also where a
-// sampler computed it anew (sqrt(sigma sigma_down) is the next level but for rounding) and is off
-// by last bits. Levels of a list lie much farther apart than this.
+// Returns a value slightly above sigma, so that a range that ends at a level holds that level also
+// where a sampler computed it anew and is off in the last bits (sqrt(sigma sigma_down) is the next
+// level but for rounding). Levels of a list lie much farther apart than this.
 double just_above(double sigma);
 
 enum class Spacing {
   kLeading,     // t = i * floor(N / n) + steps_offset
-  kLinspace,    // n values from N - 1 to 0, both ends included (one alone: N - 1)
+  kLinspace,    // n values from N - 1 to 0, both ends included (n = 1: N - 1)
   kTrailing,    // t = round(N - i * N / n) - 1
   kLegacyDdpm,  // t = floor(linspace(N - 1, 0, n, without the end))
 };
-// The same spacing is three things in diffusers, by the family of the scheduler (Sampler::
-// timestep_rule). Rounding is half to even.
+// diffusers' schedulers place the timesteps of one spacing in three ways; Sampler::timestep_rule
+// says which. Halves are rounded to even.
 enum class TimestepRule {
   kEuler,      // as written above; linspace is not rounded
   kDdim,       // linspace is rounded
-  kDpmSolver,  // leading and linspace as kDdim for n + 1 steps, without the last
+  kDpmSolver,  // as kDdim for n + 1 steps, without the last (leading, linspace)
 };
-// Where the last step ends; names of diffusers' final_sigmas_type.
+// Where the last step ends, with the names of diffusers' final_sigmas_type.
 enum class FinalSigma {
-  kZero,      // "zero"
-  kSigmaMin,  // "sigma_min", also DDIM's set_alpha_to_one = false. A list that is there already is
-              // not made longer, and so has one step less.
+  kZero,  // "zero"
+  // "sigma_min", which is also DDIM's set_alpha_to_one = false. A list that visits sigma_min
+  // already is not made longer, and so has one step fewer.
+  kSigmaMin,
 };
-// Tables of align_your_steps.
+// The tables of align_your_steps.
 enum class AlignYourSteps { kSd15, kSdxl };
 
 struct SigmaOptions {
   Spacing spacing = Spacing::kLinspace;
   TimestepRule timestep_rule = TimestepRule::kEuler;
-  int64_t steps_offset = 1;  // kLeading only; 1 for Stable Diffusion; less where t would leave N
-  // Between table entries: sigma, not log(sigma), is linear in t.
+  int64_t steps_offset = 1;  // kLeading only; 1 for Stable Diffusion; cut where t would reach N
+  // Whether sigma is linear in t between table entries, rather than log(sigma).
   bool linear_interpolation = false;
   std::optional<double> rho;  // karras, edm: 7; polyexponential: 1
-  // karras, exponential, polyexponential, beta: the schedule's ends unless given, or, as diffusers'
-  // schedulers of the Euler family, the sigmas of the first and last timestep of `spacing`.
+  // The ends of karras, exponential, polyexponential and beta. Unset: the schedule's ends, or, with
+  // ends_of_timesteps, the sigmas of the first and last timestep of `spacing`, as in diffusers'
+  // schedulers of the Euler family.
   std::optional<double> sigma_min, sigma_max;
   bool ends_of_timesteps = false;
   FinalSigma final_sigma = FinalSigma::kZero;
@@ -59,8 +61,8 @@ struct SigmaOptions {
   int64_t original_inference_steps = 50;  // lcm
 };
 
-// What a rule places levels by: a schedule, a number of steps, options, and the ends that a curve
-// goes between.
+// What a rule needs to place levels: a schedule, a number of steps, options, and the ends of a
+// curve.
 struct SigmaRange {
   const Schedule& schedule;
   int64_t steps;
@@ -68,57 +70,61 @@ struct SigmaRange {
   double low, high;
 };
 
-// A rule that places noise levels: an entry of the table.
+// A rule that places noise levels: an entry of the table of rules.
 struct SigmaRule {
-  std::string name;  // of flags and files
-  // What others call it, as Sampler::web_name and other_names.
+  std::string name;  // as flags and configuration files spell it
+  // How others spell it, as Sampler::web_name and other_names.
   std::string web_name = {};
   std::vector<std::string> other_names = {};
-  std::string summary;  // for people
-  // The levels above the end, falling, one a step.
+  std::string summary;  // shown to people
+  // Returns the levels above the end in falling order, one a step.
   SigmaList (*levels)(const SigmaRange&) = nullptr;
-  bool of_timesteps = false;  // it visits the timesteps of SigmaOptions::spacing
-  // A curve between sigma_min and sigma_max, which may be those of timesteps (ends_of_timesteps)...
+  bool of_timesteps = false;  // whether it visits the timesteps of SigmaOptions::spacing
+  // Whether it is a curve between sigma_min and sigma_max, which may be those of timesteps
+  // (SigmaOptions::ends_of_timesteps).
   bool is_curve = false;
-  // ... or, unless given, its own {sigma_min, sigma_max}, whatever the schedule's.
+  // Its own {sigma_min, sigma_max}, used where the options give none, whatever the schedule's ends
+  // are.
   std::optional<std::pair<double, double>> own_ends = {};
 };
 const std::vector<SigmaRule>& sigma_rules();
-// Those of them that need no table of a schedule.
+// The rules of sigma_rules() that need no table of a schedule.
 const std::vector<SigmaRule>& sigma_curve_rules();
-// kBadInput lists the names.
+// The rule of this name. Throws kBadInput, which lists the names, if there is none.
 const SigmaRule& find_sigma_rule(const std::string& name);
 
-// kBadInput for an unknown name, steps outside [1, N] (lists that visit timesteps: [1, N - 1] with
-// kDpmSolver, [1, original_inference_steps] for lcm) or [1, 10000] (the others), or a range that is
-// empty.
+// The list of a rule by its name. Throws kBadInput for an unknown name, an empty range, or a bad
+// number of steps. A list that visits timesteps may have 1 to N steps (with kDpmSolver to N - 1,
+// lcm to original_inference_steps), any other 1 to 10000.
 SigmaList make_sigmas(const std::string& name, const Schedule& schedule, int64_t steps,
                       const SigmaOptions& options = {});
 
-// The steps of an image-to-image drawing: the last min(int(n strength), n) of n, as diffusers'
-// get_timesteps. kBadInput unless 0 <= strength <= 1 and a step is left.
+// The steps of an image-to-image drawing: the last min(int(n strength), n) of n steps, as
+// diffusers' get_timesteps has them. Throws kBadInput unless 0 <= strength <= 1 and a step is left.
 SigmaList tail_of(const SigmaList& sigmas, double strength);
 
-// The list with its last value raised to `end`: a step that would begin there or below is left out,
-// unless it is the only one, which then ends at 0.
+// Returns the list with its last value raised to `end`. A step that would begin at `end` or below
+// is left out, unless it is the only one, which then ends at 0.
 SigmaList ending_at(SigmaList sigmas, double end);
 
-// The t_index of each step of "normal" (n values, decreasing); for flow, shifted by flow_shift.
+// Returns the t_index of each step of "normal" (n values, decreasing); those of a flow are shifted
+// by flow_shift.
 std::vector<double> spaced_timesteps(const Schedule& schedule, int64_t steps,
                                      const SigmaOptions& options = {});
-// Of "lcm": n of the first int(original_steps * strength) multiples of floor(N / original_steps),
-// less 1.
+// The timesteps of "lcm": n of the first int(original_steps * strength) multiples of floor(N /
+// original_steps), each less 1.
 std::vector<double> lcm_timesteps(const Schedule& schedule, int64_t steps,
                                   int64_t original_steps = 50, double strength = 1.0);
 
-// n values from sigma_max to sigma_min (one step: sigma_max alone), then 0.
+// These curves have n values from sigma_max to sigma_min (one step: sigma_max alone), then 0.
 SigmaList karras_sigmas(int64_t steps, double sigma_min, double sigma_max, double rho = 7.0);
 SigmaList exponential_sigmas(int64_t steps, double sigma_min, double sigma_max);
 SigmaList polyexponential_sigmas(int64_t steps, double sigma_min, double sigma_max,
                                  double rho = 1.0);
 SigmaList beta_sigmas(int64_t steps, double sigma_min, double sigma_max, double alpha = 0.6,
                       double beta = 0.6);
-// The published 11 levels of a table, or as many between them as asked for; the last becomes 0.
+// The published 11 levels of a table; for another number of steps, levels interpolated between
+// them. The last becomes 0.
 SigmaList align_your_steps_sigmas(int64_t steps, AlignYourSteps table);
 
 Spacing spacing_from(const std::string& name);  // "leading", "linspace", "trailing", "legacy_ddpm"

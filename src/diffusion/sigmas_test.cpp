@@ -1,5 +1,5 @@
-// Lists of noise levels: golden numbers from the formulas in NumPy and mpmath; agreement with
-// diffusers' schedulers is tests/parity/samplers_test.cpp.
+// Tests lists of noise levels against golden numbers from the formulas in NumPy and mpmath;
+// tests/parity/samplers_test.cpp compares them with diffusers' schedulers.
 #include "diffusion/sigmas.h"
 
 #include <doctest/doctest.h>
@@ -148,7 +148,7 @@ TEST_CASE("a list may end at the schedule's lowest sigma, once") {
   const SigmaList leading = make_sigmas("normal", sd, 10, options);
   CHECK(leading.size() == 11);
   CHECK(leading.back() == sd.sigma_min());
-  options.spacing = Spacing::kLinspace;  // is there already
+  options.spacing = Spacing::kLinspace;  // which visits sigma_min already
   CHECK(make_sigmas("normal", sd, 10, options).size() == 10);
   CHECK(make_sigmas("karras", sd, 10, options).back() == doctest::Approx(sd.sigma_min()));
   CHECK((final_sigma_from(to_string(FinalSigma::kSigmaMin)) == FinalSigma::kSigmaMin));

@@ -1,4 +1,4 @@
-// Judging bridges with closed forms: what is measured, and which candidate is kept.
+// Tests judging bridges with closed forms: what is measured, and which candidate is kept.
 #include "eval/bridge_judge.h"
 
 #include <doctest/doctest.h>
@@ -25,7 +25,8 @@ TEST_CASE("a bridge is measured by decoded pictures and by latents in deviations
   };
   CHECK(at_(0, 0).psnr_db == doctest::Approx(10 * std::log10(4 / 1e-10)));
   CHECK(at_(0, 0).relative_error == 0.0);
-  // Off by 2 of a picture whose range is 20: 20 dB. The second channel is not seen.
+  // The picture has a range of 20 and is off by 2, which is 20 dB. The second channel has no
+  // effect.
   CHECK(at_(2, 0).psnr_db == doctest::Approx(20));
   CHECK(at_(0, 4).psnr_db > 100);
   CHECK(at_(1, 4).relative_error == doctest::Approx(1.0));

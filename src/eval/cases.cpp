@@ -11,8 +11,8 @@ namespace {
 Names numbered(const std::vector<data::Item>& items, std::string data::Item::* name) {
   Names names;
   for (const data::Item& item : items) {
-    const auto [found, fresh] = names.number.emplace(item.*name, int64_t(names.of.size()));
-    if (fresh) names.of.push_back(found->first);
+    const auto [found, fresh] = names.number.emplace(item.*name, int64_t(names.by_number.size()));
+    if (fresh) names.by_number.push_back(found->first);
   }
   return names;
 }

@@ -1,4 +1,4 @@
-// The choice of what is drawn.
+// Tests the choice of what is drawn.
 #include "eval/cases.h"
 
 #include <doctest/doctest.h>
@@ -72,7 +72,7 @@ TEST_CASE("a dataset that says no concepts cannot be scored") {
 
 TEST_CASE("names are numbered in the order of the items") {
   const auto items = made_items();
-  CHECK(styles_of(items).of == std::vector<std::string>{"3d", "flat", "shaded"});
+  CHECK(styles_of(items).by_number == std::vector<std::string>{"3d", "flat", "shaded"});
   CHECK(concepts_of(items).number.at("c7") == 7);
 }
 

@@ -24,7 +24,7 @@ constexpr int kCellPx = 128;
 constexpr int kColumns = 8;
 constexpr size_t kGridCells = 24, kSceneCells = 16;
 
-// What is drawn of one group in one language, case by case.
+// What was drawn for one group in one language, case by case.
 struct DrawnGroup {
   std::vector<size_t> cases;  // indices
   std::vector<image::Image> pictures;
@@ -90,13 +90,13 @@ class Evaluator {
     const at::Tensor pairs = real_rows([&](size_t i) { return items_[i].split == "heldout_pair"; });
     const auto fitted = [&](const at::Tensor& rows, const at::Tensor& labels, const Names& names,
                             double l2) {
-      return fit_on_views(real_, rows, labels, int64_t(names.of.size()), l2);
+      return fit_on_views(real_, rows, labels, int64_t(names.by_number.size()), l2);
     };
     ProbeFacts& facts = found_.scores.probe;
     facts.pictures = n;
     facts.train_pictures = train.size(0);
-    facts.concepts = int64_t(concepts_.of.size());
-    facts.styles = int64_t(styles_.of.size());
+    facts.concepts = int64_t(concepts_.by_number.size());
+    facts.styles = int64_t(styles_.by_number.size());
     facts.views = kViews;
     if (pairs.numel() > 0) {
       const at::Tensor plain = input.index_select(0, pairs);
@@ -120,7 +120,7 @@ class Evaluator {
       for (const Case& c : cases_) wishes.push_back({c.prompt(language), c.seed});
     }
     const std::vector<image::Image> pictures = drawn(wishes);
-    const Features features = source_.of(pictures, /*with_final=*/true, phase("look"));
+    const Features features = source_.features_of(pictures, /*with_final=*/true, phase("look"));
     size_t row = 0;
     for (const char* language : kLanguages) {
       std::map<std::string, std::vector<int64_t>> rows;
@@ -176,7 +176,7 @@ class Evaluator {
         const at::Tensor rank = ranks(log_p, labels);
         for (size_t i = 0; i < group.cases.size(); ++i) {
           hits[{name, language}].push_back(rank[int64_t(i)].item<int64_t>() < kTop);
-          if (name == "heldout_concept") continue;  // nothing was promised there
+          if (name == "heldout_concept") continue;  // the models were never trained on them
           misses.push_back({log_p[int64_t(i)][concepts[i]].item<double>(),
                             cases_[group.cases[i]].prompt(language), &group.pictures[i]});
         }
@@ -204,14 +204,15 @@ class Evaluator {
         pictures);
   }
 
-  // asked: numbers of styles; seen: [asked.size()] i64.
+  // Counts the styles that pictures are recognised as. asked: the numbers of the styles that they
+  // were asked for in; seen: [asked.size()] i64, the numbers of those recognised.
   void count_styles(const std::vector<int64_t>& asked, const at::Tensor& seen) {
     std::vector<StyleScore>& scores = found_.scores.styles;
     if (scores.empty()) {
-      for (const std::string& style : styles_.of) {
+      for (const std::string& style : styles_.by_number) {
         StyleScore& score = scores.emplace_back();
         score.asked = style;
-        for (const std::string& name : styles_.of) score.seen.emplace_back(name, 0);
+        for (const std::string& name : styles_.by_number) score.seen.emplace_back(name, 0);
       }
     }
     for (size_t i = 0; i < asked.size(); ++i) {
@@ -219,7 +220,8 @@ class Evaluator {
     }
   }
 
-  // Training concepts that have every style, a column each; a row for every style.
+  // Makes a grid of the training concepts that have every style: a column for each concept, a row
+  // for each style.
   void grid_of_styles() {
     std::map<std::string, std::map<std::string, size_t>> items;  // concept -> style -> item
     for (size_t i = 0; i < items_.size(); ++i) {
@@ -229,7 +231,7 @@ class Evaluator {
     }
     std::vector<std::pair<uint64_t, std::string>> order;
     for (const auto& [name, by_style] : items) {
-      if (by_style.size() == styles_.of.size()) {
+      if (by_style.size() == styles_.by_number.size()) {
         order.emplace_back(stable_hash("eval grid: " + name), name);
       }
     }
@@ -238,7 +240,7 @@ class Evaluator {
     if (order.empty()) return;
     std::vector<Wish> wishes;
     Grid grid = {"mini_styles.webp", "Training concepts in every style", int(order.size()), {}};
-    for (const std::string& style : styles_.of) {
+    for (const std::string& style : styles_.by_number) {
       for (size_t column = 0; column < order.size(); ++column) {
         const data::Item& item = items_[items[order[column].second][style]];
         wishes.push_back({item.captions_en[0], options_.seed + column});
@@ -269,10 +271,11 @@ class Evaluator {
   }
 
   void measure_distances() {
-    std::set<size_t> asked;
-    for (const Case& c : cases_) asked.insert(c.item);
-    const at::Tensor own = real_rows([&](size_t i) { return asked.count(i) > 0; });
-    const Features reference = real_.rows(real_rows([&](size_t i) { return asked.count(i) == 0; }));
+    std::set<size_t> case_items;
+    for (const Case& c : cases_) case_items.insert(c.item);
+    const at::Tensor own = real_rows([&](size_t i) { return case_items.count(i) > 0; });
+    const Features reference =
+        real_.rows(real_rows([&](size_t i) { return case_items.count(i) == 0; }));
     const auto add = [&](const std::string& what, const Features& set) {
       const double unknown = std::numeric_limits<double>::quiet_NaN();
       found_.scores.frechet.push_back(
@@ -293,7 +296,7 @@ class Evaluator {
     add("real pictures of the same concepts and styles (floor)", real_.rows(own));
   }
 
-  // Scores of pictures, one a plan.
+  // Scores pictures, one for each plan.
   SceneScore look_through(const std::string& what, const std::vector<data::ScenePlan>& plans,
                           const std::vector<at::Tensor>& log_p, size_t shift) const {
     SceneScore score;
@@ -303,7 +306,7 @@ class Evaluator {
       for (const data::SceneThing& thing : plans[s].things) {
         labels.push_back(concept_of(thing.item));
       }
-      // Another scene's picture has no windows at this one's places.
+      // The windows of this scene's places are not among those of another scene's picture.
       data::ScenePlan plan = plans[s];
       if (shift > 0) plan.relation.clear();
       const SceneFound found = look_for(plan, log_p[(s + shift) % plans.size()], labels);
@@ -322,7 +325,7 @@ class Evaluator {
     std::vector<image::Image> crops;
     std::vector<int64_t> counts;
     for (size_t s = 0; s < plans.size(); ++s) {
-      data::ScenePlan plan = plans[s];  // places follow the size that was drawn
+      data::ScenePlan plan = plans[s];  // windows are placed in the size that was drawn
       plan.width_px = pictures[s].width;
       plan.height_px = pictures[s].height;
       const auto windows = windows_of(plan);
@@ -333,7 +336,7 @@ class Evaluator {
       }
     }
     const at::Tensor log_p = concept_probe_.log_probabilities(
-        source_.of(crops, /*with_final=*/false, phase("look")).mixed6);
+        source_.features_of(crops, /*with_final=*/false, phase("look")).mixed6);
     return log_p.split_with_sizes(counts);
   }
 
@@ -350,7 +353,7 @@ class Evaluator {
     std::vector<Wish> wishes;
     for (const std::string language : kLanguages) {
       for (size_t s = 0; s < plans.size(); ++s) {
-        // The last wording names the style.
+        // The last caption names the style.
         const auto& captions = language == "zh" ? plans[s].captions_zh : plans[s].captions_en;
         wishes.push_back({captions.back(), options_.seed + s});
       }

@@ -1,5 +1,5 @@
-// The whole evaluation on a dataset of coloured squares, with features that count colours, for a
-// generator that draws exactly what it is asked and one that never does.
+// Tests the whole evaluation on a dataset of coloured squares, with features that count colours,
+// for a generator that draws exactly what it is asked and one that never does.
 #include "eval/evaluate.h"
 
 #include <doctest/doctest.h>
@@ -55,8 +55,8 @@ struct World {
       for (int s = 0; s < 3; ++s) add_item(c, s);
     }
     source.fingerprint = "shares of colours";
-    source.of = [this](const std::vector<image::Image>& pictures, bool with_final,
-                       const OnProgress&) {
+    source.features_of = [this](const std::vector<image::Image>& pictures, bool with_final,
+                                const OnProgress&) {
       pictures_looked_at += int64_t(pictures.size());
       const Features found = shares(pictures);
       return Features{found.mixed6, with_final ? found.final : at::Tensor()};
@@ -84,7 +84,7 @@ struct World {
     items.push_back(item);
   }
 
-  // The share of each colour of the palette and of white among the pixels.
+  // Returns the share of each colour of the palette and of white among the pixels.
   static Features shares(const std::vector<image::Image>& pictures) {
     at::Tensor rows = at::zeros({int64_t(pictures.size()), kConcepts + 1});
     for (size_t p = 0; p < pictures.size(); ++p) {
@@ -144,7 +144,7 @@ TEST_CASE(
   World world;
   const Scores scores = world.evaluated(false).scores;
   CHECK(scores.probe.pictures == 30);
-  // Sizes that its colours were not seen in may confuse the first guess, not the first five.
+  // A size in which a colour was never trained may confuse the first guess, but not the first five.
   CHECK(scores.probe.own_concept.count == 6);
   CHECK(scores.probe.own_concept.top5 == 6);
   REQUIRE(scores.groups.size() == 6);
@@ -222,15 +222,15 @@ TEST_CASE("real pictures are looked at once, until one of them changes") {
 TEST_CASE("features that were interrupted go on where they were") {
   World world;
   const std::string cache = (world.folder / "cut.safetensors").string();
-  const auto look = world.source.of;
-  world.source.of = [&](const std::vector<image::Image>& pictures, bool with_final,
-                        const OnProgress& progress) {
+  const auto look = world.source.features_of;
+  world.source.features_of = [&](const std::vector<image::Image>& pictures, bool with_final,
+                                 const OnProgress& progress) {
     if (world.pictures_looked_at >= 46) throw std::runtime_error("power cut");
     return look(pictures, with_final, progress);
   };
   CHECK_THROWS_AS(real_features(world.source, world.items, cache, {}, 16), std::runtime_error);
   const int64_t before = world.pictures_looked_at;
-  world.source.of = look;
+  world.source.features_of = look;
   const Features found = real_features(world.source, world.items, cache, {}, 16);
   CHECK(world.pictures_looked_at - before < 60 - 30);
   const Features whole = real_features(world.source, world.items, cache + ".whole");

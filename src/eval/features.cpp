@@ -78,7 +78,7 @@ Features features_of(const nn::Inception& network, const std::vector<image::Imag
   std::vector<Features> parts;
   report(progress, 0, pictures.size());
   for (size_t first = 0; first < pictures.size();) {
-    // Pictures of one size make a batch.
+    // Pictures of one size form a batch.
     std::vector<at::Tensor> batch;
     size_t i = first;
     while (i < pictures.size() && batch.size() < kBatch &&
@@ -110,8 +110,8 @@ FeatureSource inception_features(const std::string& weights_path) {
 }
 
 image::Image softened(const image::Image& picture, const std::string& key) {
-  constexpr int kLowPx = 64, kHighPx = 128;         // of the blur
-  constexpr double kLowScale = 0.9, kShift = 0.04;  // of the side
+  constexpr int kLowPx = 64, kHighPx = 128;         // sides to which the blur shrinks a picture
+  constexpr double kLowScale = 0.9, kShift = 0.04;  // shares of the side
   Rng rng(stable_hash(key), 0);
   const int small = kLowPx + int(rng.below(kHighPx - kLowPx + 1));
   const double scale = rng.uniform(kLowScale, 2 - kLowScale);
@@ -129,12 +129,13 @@ image::Image softened(const image::Image& picture, const std::string& key) {
 
 namespace {
 
-// What the cache holds of the pictures that `key` stands for; undefined tensors if nothing.
+// The features in the cache for the pictures that `key` stands for; undefined tensors if there are
+// none.
 Features kept_features(const std::string& cache, const std::string& key) {
   if (!std::filesystem::exists(cache)) return {};
   try {
-    const io::Metadata said = io::SafetensorsFile::open(cache).metadata();
-    if (!said.count(kMadeOf) || said.at(kMadeOf) != key) return {};
+    const io::Metadata cached = io::SafetensorsFile::open(cache).metadata();
+    if (!cached.count(kMadeOf) || cached.at(kMadeOf) != key) return {};
     const nn::TensorMap kept = tensors::load_safetensors(cache);
     return {kept.at("mixed6"), kept.at("final")};
   } catch (const Error&) {
@@ -153,14 +154,14 @@ Features real_features(const FeatureSource& source, const std::vector<data::Item
   std::vector<Features> fresh;
   if (done < all) report(progress, done, all);
   while (done < all) {
-    // A batch ends with its view, because only view 0 asks for `final`.
+    // A batch ends with its view, because only view 0 needs `final`.
     const size_t view = done / n, first = done % n, count = std::min(kBatch, n - first);
     std::vector<image::Image> pictures;
     for (size_t i = first; i < first + count; ++i) {
       const image::Image picture = data::render_item(items[i], kPicturePx);
       pictures.push_back(view == 0 ? picture : softened(picture, items[i].id));
     }
-    fresh.push_back(source.of(pictures, view == 0, {}));
+    fresh.push_back(source.features_of(pictures, view == 0, {}));
     done += count;
     if (done == all || done - saved >= save_every) {
       if (found.mixed6.defined()) fresh.insert(fresh.begin(), found);

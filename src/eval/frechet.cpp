@@ -10,7 +10,7 @@
 namespace pangu::eval {
 namespace {
 
-constexpr int64_t kRowsAtOnce = 1024;  // that are turned into f64
+constexpr int64_t kRowsAtOnce = 1024;  // rows that are converted to f64 at once
 
 }  // namespace
 
@@ -28,7 +28,7 @@ void FeatureGaussian::add(const at::Tensor& rows) {
   }
 }
 
-// The rows go into the sums.
+// Moves the kept rows into the sums.
 void FeatureGaussian::fold() {
   if (!shift_.defined()) {
     shift_ = rows_.mean(0);
@@ -56,8 +56,8 @@ at::Tensor FeatureGaussian::root() const {
   if (rows_.defined()) products = products + (rows_ - shift_).t().matmul(rows_ - shift_);
   const at::Tensor offset = centre - shift_;
   const at::Tensor covariance = (products - double(count_) * at::outer(offset, offset)) / divisor;
-  // C = U L U^T, so L^(1/2) U^T is a root. Eigenvalues that rounding alone makes are left out:
-  // their square roots would be far larger than they are.
+  // C = U L U^T, so L^(1/2) U^T is a root. Eigenvalues that come from rounding alone are left out:
+  // their square roots would be far larger than themselves.
   const auto [values, vectors] = at::linalg_eigh(covariance);
   const double least =
       values[-1].item<double>() * double(values.size(0)) * std::numeric_limits<double>::epsilon();
@@ -83,7 +83,8 @@ double frechet_distance(const FeatureGaussian& a, const FeatureGaussian& b) {
     throw Error(ErrorCode::kInternal, "frechet_distance: expected [N,F] and [M,F]");
   }
   // tr (C1 C2)^(1/2) is the sum of the square roots of the eigenvalues of ra rb^T rb ra^T, that is
-  // of the singular values of ra rb^T: exact at any rank, and no square root of a matrix.
+  // of the singular values of ra rb^T: this is exact at any rank and needs no square root of a
+  // matrix.
   const at::Tensor cross = at::linalg_svdvals(ra.matmul(rb.t())).sum();
   const at::Tensor distance =
       (a.mean() - b.mean()).square().sum() + ra.square().sum() + rb.square().sum() - 2 * cross;

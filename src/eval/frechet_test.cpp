@@ -1,4 +1,4 @@
-// Frechet distances that have a closed form.
+// Tests Frechet distances that have a closed form.
 #include "eval/frechet.h"
 
 #include <doctest/doctest.h>
@@ -10,7 +10,8 @@
 namespace pangu::eval {
 namespace {
 
-// [2F,F] rows of mean `mean` and covariance exactly diag(variance): +-c e_k for every axis k.
+// Returns [2F,F], rows with the mean `mean` and exactly the covariance diag(variance): +-c e_k for
+// every axis k.
 at::Tensor cross_rows(const at::Tensor& mean, const at::Tensor& variance) {
   const int64_t n = mean.size(0);
   const at::Tensor c = (variance * (2.0 * double(n) - 1) / 2).sqrt();
@@ -53,8 +54,8 @@ TEST_CASE("a set is at no distance from itself and at the same distance both way
   CHECK(frechet_distance(few, others) == doctest::Approx(frechet_distance(others, few)));
 }
 
-// |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2) of all rows at once, by singular values of the
-// centred rows.
+// |m1 - m2|^2 + tr C1 + tr C2 - 2 tr (C1 C2)^(1/2) computed from all rows at once by singular
+// values of the centred rows.
 double direct(const at::Tensor& a, const at::Tensor& b) {
   const auto rooted = [](const at::Tensor& x) {
     return (x - x.mean(0)) / std::sqrt(double(x.size(0) - 1));
@@ -74,8 +75,8 @@ TEST_CASE("many rows in parts have the distance of all rows at once, far from th
     FeatureGaussian parts, whole;
     for (const at::Tensor& part : far_a.split(37)) parts.add(part);
     whole.add(far_b);
-    // f64 keeps 16 digits of a centre 1e4 deviations away: 12 of what is around it, 9 after
-    // squares.
+    // f64 has 16 digits. Around a centre that is 1e4 deviations away, 12 of them are left for the
+    // differences, and 9 after squaring.
     CHECK(frechet_distance(parts, whole) == doctest::Approx(direct(a, b)).epsilon(1e-9));
     CHECK((parts.mean() - far_a.mean(0)).abs().max().item<double>() < 1e-11);
   }

@@ -22,7 +22,7 @@ at::Tensor concept_labels(const std::vector<data::Item>& items, const Names& nam
 
 Probe fit_concepts(const std::vector<data::Item>& items, const Names& names, const Features& real) {
   return fit_on_views(real, at::arange(int64_t(items.size()), at::kLong),
-                      concept_labels(items, names), int64_t(names.of.size()), kConceptL2);
+                      concept_labels(items, names), int64_t(names.by_number.size()), kConceptL2);
 }
 
 }  // namespace pangu::eval

@@ -1,4 +1,4 @@
-// The page of fixed scores, and what scores become as JSON.
+// Tests the page of fixed scores, and scores as JSON.
 #include "eval/page.h"
 
 #include <doctest/doctest.h>

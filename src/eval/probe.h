@@ -1,6 +1,6 @@
 // A probe: multinomial logistic regression on frozen features, which says what a picture shows by
-// the standards of real pictures. Features are standardised, weights have an L2 penalty, the
-// optimum is unique and found by L-BFGS: the same data gives the same probe. Knows no picture.
+// the standards of real pictures. Features are standardised and weights have an L2 penalty, so the
+// optimum is unique; L-BFGS finds it, and the same data gives the same probe. It knows no picture.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -9,15 +9,16 @@
 namespace pangu::eval {
 
 struct ProbeOptions {
-  // Of half the squared weights, against the mean negative log-likelihood of a row.
+  // The factor of half the squared weights, which are added to the mean negative log-likelihood of
+  // a row.
   double l2 = 1e-3;
   int max_iterations = 60;
 };
 
 class Probe {
  public:
-  // features: [N,F] f32, labels: [N] i64 in [0, classes). Error kBadInput if there is no row or
-  // only one class; kInternal if the shapes contradict.
+  // features: [N,F] f32, labels: [N] i64 in [0, classes). Throws kBadInput if there is no row or
+  // only one class; throws kInternal if the shapes contradict.
   static Probe fit(const at::Tensor& features, const at::Tensor& labels, int64_t classes,
                    const ProbeOptions& options = {});
 
@@ -29,7 +30,8 @@ class Probe {
   at::Tensor weights_, bias_;  // [F,classes], [classes]
 };
 
-// How often the label is the best guess, and among the best five. The share of an empty set is 0.
+// Counts how often the label is the best guess, and how often it is among the best five. The share
+// of an empty set is 0.
 struct Accuracy {
   int64_t count = 0, top1 = 0, top5 = 0;
   double top1_share() const { return count ? double(top1) / double(count) : 0; }
@@ -37,8 +39,8 @@ struct Accuracy {
   bool operator==(const Accuracy&) const = default;
 };
 
-// scores: [N,C], labels: [N] i64. A label's rank is the number of classes that score higher; ties
-// count for the label's disadvantage.
+// scores: [N,C], labels: [N] i64. A label's rank is the number of other classes that score at least
+// as high.
 at::Tensor ranks(const at::Tensor& scores, const at::Tensor& labels);  // [N] i64, 0 is best
 Accuracy accuracy(const at::Tensor& scores, const at::Tensor& labels);
 

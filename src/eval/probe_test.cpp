@@ -1,4 +1,4 @@
-// Probes of problems whose answer is known.
+// Tests probes on problems whose answer is known.
 #include "eval/probe.h"
 
 #include <doctest/doctest.h>
@@ -9,7 +9,8 @@
 namespace pangu::eval {
 namespace {
 
-// Rows around one corner of a simplex for each class; `spread` 0 makes them exactly equal.
+// Returns rows around one corner of a simplex for each class; `spread` 0 makes the rows of a class
+// exactly equal.
 std::pair<at::Tensor, at::Tensor> corners(int64_t classes, int64_t each, double spread,
                                           uint64_t seed) {
   auto generator = at::make_generator<at::CPUGeneratorImpl>(seed);

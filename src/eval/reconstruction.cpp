@@ -16,7 +16,7 @@ at::Tensor psnr_db(const at::Tensor& found, const at::Tensor& wanted) {
   const at::Tensor square =
       (found.clamp(-1, 1) - wanted.clamp(-1, 1)).square().mean({1, 2, 3}).to(at::kDouble);
   // The range of 2 makes the mean square four times that of pixels in [0,1]. at::where, unlike
-  // clamp_min, leaves what is not a number as it is.
+  // clamp_min, preserves NaN.
   return 10 * at::log10(4 / at::where(square < kLeastSquare, kLeastSquare, square));
 }
 

@@ -1,4 +1,4 @@
-// Numbers of autoencoders that are closed forms.
+// Tests the numbers of autoencoders that are closed forms.
 #include "eval/reconstruction.h"
 
 #include <doctest/doctest.h>

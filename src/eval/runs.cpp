@@ -27,11 +27,11 @@ void read_metrics(const fs::path& path, TrainingRun& run_) {
   for (size_t i = 0; i < lines.size(); ++i) {
     if (lines[i].empty()) continue;
     const std::string where = "'" + path.string() + "', line " + std::to_string(i + 1);
-    // A run that goes on, or was ended, may have written a part of its last line.
+    // A run that still goes on, or was killed, may have written only a part of its last line.
     const bool whole = i + 1 < lines.size() || json::accept(lines[i]);
     if (!whole) break;
     JsonReader line(where, parse_json(lines[i], where));
-    if (!line.has("loss")) continue;  // a step that was skipped
+    if (!line.has("loss")) continue;  // a skipped step
     const LossOf point = {line.need<double>("step"), line.need<double>("loss"),
                           line.get("seconds", 0.0)};
     // A resumed run may repeat steps; the later line is the one that counts.

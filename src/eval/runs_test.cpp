@@ -1,4 +1,4 @@
-// What a training leaves behind, read back.
+// Tests reading what a training wrote.
 #include "eval/runs.h"
 
 #include <doctest/doctest.h>

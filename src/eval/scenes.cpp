@@ -13,7 +13,7 @@ namespace {
 constexpr double kSide = 0.6;
 constexpr int64_t kTopScenes = 5;
 
-// A square whose free room is shared out by `across` and `down`, 0 to 1.
+// A square at the share `across` and `down` (0 to 1) of the room that it leaves free.
 image::Box square(const data::ScenePlan& plan, double across, double down) {
   const int side = int(kSide * std::min(plan.width_px, plan.height_px));
   return {int(across * (plan.width_px - side)), int(down * (plan.height_px - side)), side, side};

@@ -1,6 +1,6 @@
-// Are the right things in the right places? Things are looked for by the probe in windows of the
-// picture; a caption says what stands where, not how large, so windows are fixed and not the boxes
-// of the scene that would have been composed from it.
+// Measures whether the right things are in the right places. The probe looks for things in windows
+// of the picture. A caption says what stands where, but not how large, so the windows are fixed;
+// they are not the boxes of the scene that the caption was composed for.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -12,16 +12,18 @@
 
 namespace pangu::eval {
 
-// The whole picture, squares of 0.6 of its side in the four corners and in the centre; for a
-// position two more at the places that its relation names, the first thing's first.
+// Returns the windows: the whole picture, and squares of 0.6 of its side in the four corners and in
+// the centre. A plan with a position has two more at the places that its relation names, that of
+// the first thing first.
 std::vector<image::Box> windows_of(const data::ScenePlan& plan);
 inline constexpr size_t kCommonWindows = 6;
 
 struct SceneFound {
-  int64_t things = 0, in_top5 = 0;  // different things, and those among the best five of a window
+  // The number of different things, and of those among the best five of a window.
+  int64_t things = 0, in_top5 = 0;
   bool all_in_top5 = false;
   bool has_position = false;
-  bool position_fits = false;  // the things fit their places better than each other's
+  bool position_fits = false;  // whether the things fit their own places better than each other's
 };
 
 // log_p: [windows,classes]; labels: the probe's number of each of plan.things.

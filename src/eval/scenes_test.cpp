@@ -1,4 +1,4 @@
-// Looking for things in windows, with a probe's answers made by hand.
+// Tests looking for things in windows, with outputs of a probe made by hand.
 #include "eval/scenes.h"
 
 #include <doctest/doctest.h>
@@ -53,7 +53,7 @@ TEST_CASE("a position fits if the things suit their places better than when they
   log_p[int64_t(kCommonWindows)][1] = -1.f;
   CHECK(look_for(plan, log_p, {1, 2}).position_fits);
   CHECK_FALSE(look_for(plan, log_p, {2, 1}).position_fits);
-  CHECK_FALSE(look_for(plan, log_p, {0, 3}).position_fits);  // nothing speaks for either
+  CHECK_FALSE(look_for(plan, log_p, {0, 3}).position_fits);  // no window prefers either place
 }
 
 }  // namespace

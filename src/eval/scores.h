@@ -1,5 +1,5 @@
-// What an evaluation found, as plain data: everything that the page says is here or in the runs'
-// files. Shares are kept as counts. Knows no tensor.
+// What an evaluation measured, as plain data: everything that the page says is here or in the runs'
+// files. Shares are kept as counts. It knows no tensor.
 #pragma once
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
@@ -12,25 +12,25 @@
 
 namespace pangu::eval {
 
-// How it was measured.
+// How the evaluation was made.
 struct Setting {
   std::string command;             // to repeat it
   std::string model, fingerprint;  // of the model
   std::string sampler, schedule;
   int steps = 0, width_px = 0, height_px = 0;
   double guidance = 0;
-  double guidance_low = 0;  // sigma below which it is off
+  double guidance_low = 0;  // sigma below which guidance is off
   uint64_t seed = 0;
   std::string dtype;
   int threads = 0;
   int64_t pictures_drawn = 0;
-  double seconds_a_picture = 0;  // of drawing alone, many prompts in one forward
+  double seconds_a_picture = 0;  // of drawing only, with many prompts in one forward
 };
 
 struct ProbeFacts {
   int64_t pictures = 0, concepts = 0, styles = 0, views = 0;
-  int64_t train_pictures = 0;  // of the probe whose own accuracy is told
-  // Of that probe on the real pictures of held-out pairs: as they are, and softened.
+  int64_t train_pictures = 0;  // that the probe for the accuracies below was fitted on
+  // The accuracies of that probe on the real pictures of held-out pairs: as they are, and softened.
   Accuracy own_concept, own_style, soft_concept, soft_style;
 };
 
@@ -39,15 +39,16 @@ struct GroupScore {
   Accuracy concept_hits, style_hits;
 };
 
-// As what the pictures that were asked for in one style are seen, in all groups and both languages:
-// counts of every style, in the order of the data. A judge who sees one style in everything would
-// still "recognise" as many as were asked for in it.
+// The styles that pictures of one asked style are recognised as, over all groups and both
+// languages: counts of every style, in the order of the data. They show a judge that sees one style
+// in everything, which would still recognise every picture that was asked for in that style.
 struct StyleScore {
   std::string asked;
   std::vector<std::pair<std::string, int64_t>> seen;
 };
 
-// The same prompts and seeds in both languages: top-5 hits of one language alone.
+// Compares the languages on the same prompts and seeds: the cases that are a top-5 hit in one
+// language only.
 struct LanguageScore {
   std::string group;
   int64_t count = 0, only_en = 0, only_zh = 0;
@@ -56,7 +57,7 @@ struct LanguageScore {
 
 struct FrechetScore {
   std::string what;
-  int64_t count = 0, reference = 0;  // pictures of either set
+  int64_t count = 0, reference = 0;  // sizes of the two sets of pictures
   double mixed6 = 0, final = 0;      // NaN: not measured
 };
 
@@ -65,7 +66,8 @@ struct SceneScore {
   int64_t scenes = 0, things = 0, in_top5 = 0, all_in_top5 = 0, positions = 0, position_fits = 0;
 };
 
-// A contact sheet: its file beside the page's other pictures, and the prompts of its cells.
+// A contact sheet: the name of its file in the page's folder of pictures, and the prompts of its
+// cells.
 struct Grid {
   std::string file, title;
   int columns = 8;
@@ -75,7 +77,7 @@ struct Grid {
 struct Scores {
   Setting setting;
   ProbeFacts probe;                // pictures 0: not measured
-  std::vector<GroupScore> groups;  // empty: not measured; so below
+  std::vector<GroupScore> groups;  // empty: not measured, as the lists below
   std::vector<StyleScore> styles;
   std::vector<LanguageScore> languages;
   std::vector<FrechetScore> frechet;
@@ -86,7 +88,8 @@ struct Scores {
 
 nlohmann::json to_json(const Scores& scores);
 
-// Of groups that were drawn in both languages. `hits_en`, `hits_zh`: top-5 hits case by case.
+// Compares a group that was drawn in both languages. hits_en, hits_zh: whether each case was a
+// top-5 hit.
 LanguageScore compare_languages(const GroupScore& en, const GroupScore& zh,
                                 const std::vector<bool>& hits_en, const std::vector<bool>& hits_zh);
 

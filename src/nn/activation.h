@@ -13,10 +13,11 @@ enum class Activation {
   kGeglu,      // a gelu(g) of x = (a, g): halves the last dimension; Shazeer 2020
 };
 
-// Differentiable. GEGLU runs in our own kernel where that fits (nn/fused_geglu.h).
+// Applies an activation. Differentiable. GEGLU runs in our own kernel where that fits
+// (nn/fused_geglu.h).
 at::Tensor activate(const at::Tensor& x, Activation activation);
 
-// The same in plain ATen operators: what kernels are compared with.
+// The same in plain ATen operators, with which tests compare the kernels.
 at::Tensor plain_activate(const at::Tensor& x, Activation activation);
 
 }  // namespace pangu::nn

@@ -11,9 +11,9 @@
 namespace pangu::nn {
 namespace {
 
-// Scores up to this size (queries x keys) are cheaper written out than through the flash kernel,
-// whose bf16 backward on a CPU is 5 to 8 times slower at 16 to 256 tokens (measured on Zen 4, one
-// thread).
+// A matrix of scores up to this size (queries x keys) is cheaper held as a whole than computed by
+// the flash kernel, whose bf16 backward on a CPU is 5 to 8 times slower at 16 to 256 tokens
+// (measured on Zen 4, one thread).
 constexpr int64_t kMaxPlainScores = 512 * 512;
 
 // [B,N,h*d] -> [B,h,N,d], a view
@@ -31,7 +31,8 @@ AttentionOptions in_f32(AttentionOptions options) {
   return options;
 }
 
-// By ATen's fused kernel, which never holds the scores: right for long sequences, f32 and GPUs.
+// Computes by ATen's fused kernel, which never holds the scores: best for long sequences, f32 and
+// GPUs.
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                            const AttentionOptions& options) {
   std::optional<at::Tensor> mask;

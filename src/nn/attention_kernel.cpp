@@ -15,7 +15,7 @@ const uint16_t* bits_of(const at::Tensor& x) {
   return reinterpret_cast<const uint16_t*>(x.const_data_ptr<at::BFloat16>());
 }
 
-// A kernel reads the numbers of a row side by side.
+// Makes the numbers of a row contiguous, as a kernel reads them.
 at::Tensor in_rows(const at::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }
 
 bool needs_gradient(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }

@@ -1,12 +1,13 @@
-// attention() by a kernel of our own (kernels/attention.h): bf16 on a CPU, without a gradient.
+// Computes attention by a kernel of our own (kernels/attention.h): bf16 on a CPU, without a
+// gradient.
 #pragma once
 #include "nn/attention.h"
 
 namespace pangu::nn {
 
-// As attention(); undefined if no kernel of this processor takes these tensors and options. Who
-// has to differentiate the result gets an undefined one too. It differs from the definition in bf16
-// by what the definition in bf16 differs from that in f32, or less.
+// Takes and returns what attention() does. The result is undefined if this processor has no kernel
+// for these tensors and options, or if a gradient is needed. It differs from the definition in bf16
+// by no more than that differs from the definition in f32.
 at::Tensor attention_by_kernel(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                                const AttentionOptions& options);
 

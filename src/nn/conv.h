@@ -1,5 +1,6 @@
-// Two-dimensional convolutions: the only ones of our networks, but for the feature networks' odd
-// shapes (nn/features). Kernels of our own, and packed or quantised weights, belong here.
+// The one two-dimensional convolution of our networks; the feature networks (nn/features) have odd
+// shapes and call ATen themselves. Kernels of our own, and packed or quantised weights, belong
+// here.
 #pragma once
 #include <ATen/core/Tensor.h>
 #include <torch/nn/module.h>
@@ -14,21 +15,22 @@ struct ConvShape {
   int64_t padding = 0;  // zeros on each side
 };
 
-// epilogue(prologue(x) * weight + bias). x: [B,I,H,W]; weight: [O,I,kh,kw]; bias: [O] or undefined.
-// Returns [B,O,H',W']. Differentiable in everything.
+// Returns epilogue(prologue(x) * weight + bias) as [B,O,H',W']. x: [B,I,H,W]; weight: [O,I,kh,kw];
+// bias: [O] or undefined. Differentiable in everything.
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   const ConvShape& shape, const Prologue& prologue = {},
                   const Epilogue& epilogue = {});
 
-// The definition: a product of the weights with the patches of x. What kernels are compared with.
+// The definition: a product of the weights with the patches of x. Tests compare the kernels with
+// it.
 at::Tensor plain_conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                         const ConvShape& shape, const Prologue& prologue = {},
                         const Epilogue& epilogue = {});
 
-// Holds "weight" and, unless it has none, "bias".
+// A module that holds "weight" and, unless has_bias is false, "bias".
 class Conv2dImpl : public torch::nn::Module {
  public:
-  // A square kernel with fresh weights as of torch's Conv2d, from torch's global generator.
+  // Makes a square kernel with fresh weights as torch's Conv2d does, from torch's global generator.
   Conv2dImpl(int64_t in, int64_t out, int64_t kernel, const ConvShape& shape = {},
              bool has_bias = true);
   at::Tensor forward(const at::Tensor& x, const Prologue& prologue = {},
@@ -44,7 +46,8 @@ class Conv2dImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Conv2d);
 
-// A convolution of odd `kernel` that keeps the sides, or with `stride` 2 halves them, rounding up.
+// Makes a convolution with an odd kernel that keeps the sides or, with stride 2, halves them,
+// rounding up.
 Conv2d same_conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
                    bool has_bias = true);
 

@@ -1,4 +1,4 @@
-// Lookup, shape check and dequantisation; see the header for the three stored forms.
+// Looks up, checks and dequantises weights; the header describes the three stored forms.
 #include "nn/frozen_weights.h"
 
 #include <ATen/ATen.h>

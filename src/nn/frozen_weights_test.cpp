@@ -1,4 +1,5 @@
-// Stored forms of frozen weights: 4-bit blocks, 8-bit with a range, plain; and the refusals.
+// Tests the stored forms of frozen weights (4-bit blocks, 8-bit with a range, plain) and the
+// refusals.
 #include "nn/frozen_weights.h"
 
 #include <ATen/ATen.h>

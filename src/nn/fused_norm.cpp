@@ -5,9 +5,10 @@
 // w dz xhat over a group,  dx = a dz - rstd (S1 + xhat S2) / M,  dw = sum dz xhat,  db = sum dz,
 // dshift = sum of dx over pixels.
 // A sum over pixels is made of sums of fixed blocks of pixels, added in the blocks' order: threads
-// share the blocks, and the result does not depend on the number of threads. A variance is never a
-// difference of two large sums, which loses it where the mean is large: every block is summed about
-// a value near its own mean, and blocks are combined as by Chan, Golub and LeVeque (1979).
+// share the blocks, and the result does not depend on the number of threads. A variance is never
+// computed as a difference of two large sums, which is inexact where the mean is large: every block
+// is summed about a value near its own mean, and blocks are combined as by Chan, Golub and LeVeque
+// (1979).
 #include "nn/fused_norm.h"
 
 #include <ATen/ATen.h>
@@ -20,7 +21,7 @@
 
 #include "nn/parallel.h"
 
-// The kernels below are worth a vectoriser; clang has it at -O2.
+// The kernels below gain from the vectoriser, which clang runs at -O2 already.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("O3")
 #endif
@@ -29,7 +30,8 @@
 namespace pangu::nn {
 namespace {
 
-// Values of a block: few enough to stay in a core's cache between the two readings of them.
+// The number of values of a block: few enough to stay in a core's cache between the two passes over
+// them.
 constexpr int64_t kBlockValues = 1 << 14;
 constexpr int64_t kFewestBlockPixels = 32;  // fewer would not outweigh combining the blocks
 // A block is summed about the mean of every 8th of its pixels. That mean is off by at most sqrt(8)
@@ -58,8 +60,8 @@ void for_blocks(const Sizes& n, const Visit& visit) {
   });
 }
 
-// Calls visit(sample) for every sample. Threads share the samples if those share out evenly (a
-// for_blocks inside then runs on its own thread alone), and otherwise the blocks of one sample.
+// Calls visit(sample) for every sample. Threads divide the samples if their number divides evenly
+// (a for_blocks inside then runs on one thread), and otherwise the blocks of each sample.
 template <typename Visit>
 void for_samples(const Sizes& n, const Visit& visit) {
   const int64_t threads = at::get_num_threads();
@@ -72,7 +74,8 @@ void for_samples(const Sizes& n, const Visit& visit) {
   }
 }
 
-// Of one sample: z = x a + s, and x + centre = x + shift - mean. All [C].
+// The norm of one sample in the form z = x a + s, and the centre with x + centre = x + shift -
+// mean. All are [C].
 struct Affine {
   explicit Affine(const Sizes& n)
       : a(static_cast<size_t>(n.channels)), s(a.size()), centre(a.size()) {}
@@ -84,7 +87,7 @@ struct Moments {
   double mean, squares;
 };
 
-// Of several parts; count(i): the number of values of part i.
+// The moments of several parts together; count(i) is the number of values of part i.
 template <typename Part, typename Count>
 Moments combined(int64_t parts, const Part& part, const Count& count) {
   double total = 0, values = 0;
@@ -101,7 +104,7 @@ Moments combined(int64_t parts, const Part& part, const Count& count) {
   return all;
 }
 
-// The mean [C] of every kCentreStride-th row of x [rows,C].
+// Computes the mean [C] of every kCentreStride-th row of x [rows,C].
 template <typename T>
 void rough_mean(const T* x, int64_t rows, int64_t channels, float* __restrict mean) {
   for (int64_t p = 0; p < rows; p += kCentreStride) {
@@ -139,7 +142,7 @@ void add_differences(const T* x, int64_t rows, int64_t channels, const float* __
   }
 }
 
-// Moments of x + shift over the rows of one block, for each group. x: [rows,C].
+// Computes the moments of x + shift over the rows of one block, for each group. x: [rows,C].
 template <typename T>
 void block_moments(const T* x, int64_t rows, const float* shift, const Sizes& n, Moments* groups) {
   const auto channels = static_cast<size_t>(n.channels);
@@ -157,14 +160,14 @@ void block_moments(const T* x, int64_t rows, const float* shift, const Sizes& n,
   }
 }
 
-// mean and rstd [G] of one sample x + shift. x: [P,C].
+// Computes mean and rstd [G] of one sample x + shift. x: [P,C].
 template <typename T>
 void statistics(const T* x, const float* shift, const Sizes& n, double* mean, double* rstd) {
   std::vector<Moments> blocks(static_cast<size_t>(n.blocks() * n.groups));
   for_blocks(n, [&](int64_t block, int64_t first, int64_t rows) {
     block_moments(x + first * n.channels, rows, shift, n, blocks.data() + block * n.groups);
   });
-  const auto values = [&](int64_t block) {  // of a group in one block
+  const auto values = [&](int64_t block) {  // the number of values of a group in one block
     const int64_t left = n.pixels - block * n.block_pixels();
     return static_cast<double>(std::min(n.block_pixels(), left) * n.width());
   };
@@ -208,7 +211,7 @@ void apply(const T* __restrict x, const Affine& f, int64_t rows, T* __restrict y
   }
 }
 
-// dz into dz [rows,C], and its sums over rows: by itself, and times x + centre.
+// Writes dz [rows,C], and adds up over rows dz and dz times x + centre.
 template <typename T, bool kSilu>
 void gradient_of_affine(const T* __restrict x, const T* __restrict dy, const Affine& f,
                         int64_t rows, float* __restrict dz, float* __restrict sum,
@@ -236,7 +239,7 @@ void gradient_of_affine(const T* __restrict x, const T* __restrict dy, const Aff
   }
 }
 
-// dx = dz a + x slope + offset, and its sum over rows.
+// Computes dx = dz a + x slope + offset, and its sum over rows.
 template <typename T>
 void gradient_of_input(const T* __restrict x, const float* __restrict dz, const Affine& f,
                        const float* __restrict slope, const float* __restrict offset, int64_t rows,
@@ -273,11 +276,11 @@ void forward_kernel(const Sizes& n, const T* x, const T* weight, const T* bias, 
   });
 }
 
-// A sum [C] for each block of a sample, and what they come to.
+// Holds a sum [C] for each block of a sample, and adds them up.
 class BlockSums {
  public:
   explicit BlockSums(const Sizes& n) : n_(n), sums_(static_cast<size_t>(n.blocks() * n.channels)) {}
-  float* of(int64_t block) { return sums_.data() + block * n_.channels; }
+  float* block_sum(int64_t block) { return sums_.data() + block * n_.channels; }
   double total(int64_t c) const {
     double all = 0;
     for (int64_t i = 0; i < n_.blocks(); ++i)
@@ -291,7 +294,7 @@ class BlockSums {
 };
 
 struct Gradients {
-  at::Tensor dx, dshift, dweight, dbias;  // the last three f32 [B,C]
+  at::Tensor dx, dshift, dweight, dbias;  // the last three are f32 [B,C]
 };
 
 template <typename T>
@@ -311,11 +314,12 @@ void backward_kernel(const Sizes& n, const T* x, const T* dy, const T* weight, c
 
     const auto values = static_cast<size_t>(n.pixels * n.channels);
     const auto dz = std::make_unique_for_overwrite<float[]>(values);
-    BlockSums sum(n), sum_x(n), sum_dx(n);  // of dz, of dz (x + centre), of dx
+    BlockSums sum(n), sum_x(n), sum_dx(n);  // sums of dz, of dz (x + centre), of dx
     for_blocks(n, [&](int64_t block, int64_t first, int64_t rows) {
       const int64_t at = first * n.channels;
       const auto run = n.silu ? gradient_of_affine<T, true> : gradient_of_affine<T, false>;
-      run(x + start + at, dy + start + at, f, rows, dz.get() + at, sum.of(block), sum_x.of(block));
+      run(x + start + at, dy + start + at, f, rows, dz.get() + at, sum.block_sum(block),
+          sum_x.block_sum(block));
     });
 
     std::vector<float> slope(f.a.size()), offset(f.a.size());
@@ -339,7 +343,7 @@ void backward_kernel(const Sizes& n, const T* x, const T* dy, const T* weight, c
     for_blocks(n, [&](int64_t block, int64_t first, int64_t rows) {
       const int64_t at = first * n.channels;
       gradient_of_input(x + start + at, dz.get() + at, f, slope.data(), offset.data(), rows,
-                        dx + start + at, sum_dx.of(block));
+                        dx + start + at, sum_dx.block_sum(block));
     });
     for (int64_t c = 0; c < n.channels; ++c) {
       dshift[b * n.channels + c] = static_cast<float>(sum_dx.total(c));
@@ -416,19 +420,19 @@ at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& nor
                             const at::Tensor& shift) {
   const at::Tensor shifted = shift.defined() ? x + shift.unsqueeze(-1).unsqueeze(-1) : x;
   const auto& options = norm->options;
-  // ATen's CPU kernel for channels-last takes the variance as a difference of two sums, in f32;
-  // that for the plain layout does not.
-  const bool moves = shifted.is_cpu() && shifted.dim() == 4 && !shifted.is_contiguous();
-  at::Tensor y = at::group_norm(moves ? shifted.contiguous() : shifted, options.num_groups(),
-                                norm->weight, norm->bias, options.eps());
-  if (moves) y = y.contiguous(shifted.suggest_memory_format());
+  // ATen's CPU kernel for channels-last computes the variance as a difference of two sums in f32;
+  // its kernel for the plain layout does not.
+  const bool changes_layout = shifted.is_cpu() && shifted.dim() == 4 && !shifted.is_contiguous();
+  at::Tensor y = at::group_norm(changes_layout ? shifted.contiguous() : shifted,
+                                options.num_groups(), norm->weight, norm->bias, options.eps());
+  if (changes_layout) y = y.contiguous(shifted.suggest_memory_format());
   return plain_activate(y, after);
 }
 
 at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                       const at::Tensor& shift) {
   if (!fits_fused(x, norm, after, shift)) return plain_group_norm(x, norm, after, shift);
-  // Autograd wants a tensor where there is none.
+  // Autograd needs a tensor even where there is no shift.
   const at::Tensor added =
       shift.defined() ? shift
                       : at::zeros({x.size(0), x.size(1)}, at::TensorOptions(x.scalar_type()));

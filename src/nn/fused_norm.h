@@ -1,9 +1,9 @@
-// Group norm with what stands around it in a residual block: silu((x + shift) normalised). One pass
-// over memory each for statistics and result, forward and backward, on a CPU with channels-last f32
-// or bf16; everywhere else the plain ATen operators, which are also the test's judge. Why: ATen's
-// channels-last group norm takes 10 to 20 times the time of the same in plain layout when a group
-// has few channels (3 of 96 / 32), and a UNet's small convolutions leave nothing to hide that
-// behind.
+// Group norm together with the operations around it in a residual block: silu(norm(x + shift)). On
+// a CPU, channels-last f32 or bf16 tensors take one pass over memory for the statistics and one for
+// the result, forward and backward; everything else takes the plain ATen operators, with which
+// tests compare the kernel. Why: ATen's channels-last group norm takes 10 to 20 times as long as
+// the one for the plain layout when a group has few channels (3 of 96 / 32), and the small
+// convolutions of a UNet take too little time to hide that.
 #pragma once
 #include <torch/nn/modules/normalization.h>
 
@@ -17,7 +17,7 @@ namespace pangu::nn {
 at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                       const at::Tensor& shift = {});
 
-// The same in plain ATen operators, for any device, layout and type.
+// The definition in plain ATen operators, for any device, layout and type.
 at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                             const at::Tensor& shift = {});
 

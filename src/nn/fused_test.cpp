@@ -1,5 +1,5 @@
-// The fused CPU kernels against the plain ATen operators, forward and backward, and the lane
-// functions against libm.
+// Compares the fused CPU kernels with the plain ATen operators, forward and backward, and the lane
+// functions with libm.
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -15,7 +15,7 @@
 namespace pangu::nn {
 namespace {
 
-// Largest difference over the largest magnitude.
+// The largest difference divided by the largest magnitude.
 double relative(const at::Tensor& got, const at::Tensor& want) {
   const at::Tensor reference = want.to(at::kDouble);
   return ((got.to(at::kDouble) - reference).abs().max() / reference.abs().max()).item<double>();
@@ -49,7 +49,7 @@ struct NormCase {
   bool shifted;
 };
 
-// Output and gradients of x, shift, weight, bias.
+// Returns the output and the gradients of x, shift, weight, bias.
 std::vector<at::Tensor> run_norm(const NormCase& c, at::ScalarType type, bool fused) {
   torch::manual_seed(3);
   torch::nn::GroupNorm norm(torch::nn::GroupNormOptions(c.groups, c.channels));
@@ -82,11 +82,12 @@ TEST_CASE("the fused group norm and its gradients equal the plain operators in f
     CHECK(fused[0].is_contiguous(at::MemoryFormat::ChannelsLast));
     for (size_t i = 0; i < plain.size(); ++i) {
       CAPTURE(i);
-      if (plain[i].abs().max().item<float>() < 1e-3f) continue;  // one value a group: gradient 0
+      // with one value a group the gradient is 0
+      if (plain[i].abs().max().item<float>() < 1e-3f) continue;
       CHECK(relative(fused[i], plain[i]) < 2e-5);
     }
-    // In bf16 the judge is f32: the fused kernel must be as near to it as the plain operators are
-    // (x 1.5 for luck).
+    // In bf16 the reference is the result in f32: the fused kernel may be 1.5 times as far from it
+    // as the plain operators are.
     const auto rough = run_norm(c, at::kBFloat16, false);
     const auto fused_rough = run_norm(c, at::kBFloat16, true);
     for (size_t i = 0; i < plain.size(); ++i) {
@@ -97,13 +98,13 @@ TEST_CASE("the fused group norm and its gradients equal the plain operators in f
   }
 }
 
-// x [B,C,H,W] channels-last of one mean and deviation 1, in `type`.
+// Returns x [B,C,H,W] channels-last of this mean and deviation 1, in `type`.
 at::Tensor far_from_zero(at::IntArrayRef sizes, double mean, at::ScalarType type) {
   torch::manual_seed(7);
   return (at::randn(sizes, at::kDouble) + mean).to(type).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
-// Weights rounded to `rounded`, kept in `type`.
+// Makes a norm whose weights are rounded to `rounded` and kept in `type`.
 torch::nn::GroupNorm norm_for(int64_t groups, int64_t channels, at::ScalarType type,
                               at::ScalarType rounded = at::kFloat) {
   torch::manual_seed(11);
@@ -115,7 +116,8 @@ torch::nn::GroupNorm norm_for(int64_t groups, int64_t channels, at::ScalarType t
   return norm;
 }
 
-// Output and gradients of x, weight and bias. The judge: the same numbers in f64, plain layout.
+// Returns the output and the gradients of x, weight and bias. The reference is the same computation
+// in f64 with the plain layout.
 std::vector<at::Tensor> norm_of(const at::Tensor& x, torch::nn::GroupNorm norm,
                                 const at::Tensor& shift, bool fused) {
   const at::Tensor leaf = x.detach().requires_grad_();
@@ -128,25 +130,26 @@ std::vector<at::Tensor> norm_of(const at::Tensor& x, torch::nn::GroupNorm norm,
 
 TEST_CASE("group norm keeps the variance of values whose mean is 30, 100 and 1000 deviations") {
   for (const double mean : {30.0, 100.0, 1000.0}) {
-    // The mean stands in x, or in the shift that is added to x.
+    // The mean is in x, or in the shift that is added to x.
     for (const double shifted : {0.0, mean}) {
       CAPTURE(mean);
       CAPTURE(shifted);
       const at::Tensor x = far_from_zero({1, 64, 61, 47}, mean - shifted, at::kFloat);
       const at::Tensor shift = shifted == 0 ? at::Tensor() : at::full({1, 64}, shifted, at::kFloat);
       const at::Tensor wide = shifted == 0 ? shift : shift.to(at::kDouble);
-      const auto judge =
+      const auto exact =
           norm_of(x.to(at::kDouble).contiguous(), norm_for(32, 64, at::kDouble), wide, false);
-      // x a + s rounds at mean * 2^-24.
+      // The rounding of x a + s is about mean * 2^-24.
       const double bound = 2e-5 + mean * 2e-7;
       for (const bool fused : {true, false}) {
         CAPTURE(fused);
         const auto found = norm_of(x, norm_for(32, 64, at::kFloat), shift, fused);
-        // ATen takes the weight's gradient as a difference of two large sums; ours does not.
-        const size_t checked = fused ? judge.size() : 2;
+        // ATen computes the weight's gradient as a difference of two large sums; our kernel does
+        // not.
+        const size_t checked = fused ? exact.size() : 2;
         for (size_t i = 0; i < checked; ++i) {
           CAPTURE(i);
-          CHECK(relative(found[i], judge[i]) < bound);
+          CHECK(relative(found[i], exact[i]) < bound);
         }
       }
     }
@@ -156,10 +159,10 @@ TEST_CASE("group norm keeps the variance of values whose mean is 30, 100 and 100
 TEST_CASE("group norm keeps the variance of bf16 and f16 values far from zero") {
   for (const auto type : {at::kBFloat16, at::kHalf}) {
     const at::Tensor x = far_from_zero({1, 64, 61, 47}, 100.0, type);
-    const auto judge =
+    const auto exact =
         norm_of(x.to(at::kDouble).contiguous(), norm_for(32, 64, at::kDouble, type), {}, false);
     const auto found = norm_of(x, norm_for(32, 64, type), {}, true);
-    CHECK(relative(found[0], judge[0]) < 4e-3);  // half a step of bf16's 8 bits
+    CHECK(relative(found[0], exact[0]) < 4e-3);  // half a step of bf16's 8 bits
   }
 }
 

@@ -1,6 +1,6 @@
 // Scalar functions that gcc and clang turn into vector code in a plain loop: bf16 <-> f32, exp,
-// sigmoid, erf. Not a general library: no NaN payloads, no subnormals. Accuracy is stated and
-// tested (fused_test.cpp).
+// sigmoid, erf. They are no general library: NaN payloads and subnormals are not kept. Accuracy is
+// stated and tested (fused_test.cpp).
 #pragma once
 #include <c10/util/BFloat16.h>
 
@@ -15,14 +15,14 @@ inline float load(c10::BFloat16 x) {
 }
 
 inline void store(float value, float& out) { out = value; }
-// Round to nearest, ties to even.
+// Rounds to nearest, ties to even.
 inline void store(float value, c10::BFloat16& out) {
   const uint32_t bits = std::bit_cast<uint32_t>(value);
   out.x = static_cast<uint16_t>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
 
-// e^x for x clamped to [-87, 87]; relative error below 3e-7. 2^n 2^f with |f| <= 1/2 and the Taylor
-// series of 2^f.
+// Returns e^x for x clamped to [-87, 87], with a relative error below 3e-7: 2^n 2^f with |f| <= 1/2
+// and the Taylor series of 2^f.
 inline float exp(float x) {
   constexpr float kLog2E = 1.44269504f, kRound = 12582912.0f;  // 1.5 * 2^23 rounds to integer
   constexpr float kLn2High = 0.693145752f, kLn2Low = 1.42860677e-6f;
@@ -44,8 +44,8 @@ inline float exp(float x) {
 
 inline float sigmoid(float x) { return 1.0f / (1.0f + exp(-x)); }
 
-// Gauss error function, absolute error below 5e-7 (Abramowitz and Stegun 7.1.26). `gauss` must be
-// exp(-x*x).
+// The Gauss error function, with an absolute error below 5e-7 (Abramowitz and Stegun 7.1.26).
+// `gauss` must be exp(-x*x).
 inline float erf_given_gauss(float x, float gauss) {
   const float a = x < 0.0f ? -x : x;
   const float t = 1.0f / (1.0f + 0.3275911f * a);

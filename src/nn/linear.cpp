@@ -27,7 +27,8 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, bool has_bias) {
 }
 
 void init_product_weights(at::Tensor& weight, at::Tensor& bias) {
-  // He et al. 2015 with a slope of sqrt(5), which comes to the bound that the header names.
+  // The initialisation of He et al. 2015 with a slope of sqrt(5) gives the bound that the header
+  // names.
   torch::nn::init::kaiming_uniform_(weight, std::sqrt(5.0));
   if (!bias.defined()) return;
   const auto inputs = static_cast<double>(weight.numel() / weight.size(0));

@@ -1,4 +1,4 @@
-// Products of an adapter's parts, added to weights.
+// Adds products of an adapter's parts to weights.
 #include "nn/lora.h"
 
 #include <torch/nn.h>
@@ -16,7 +16,7 @@ std::string shape_of(const at::Tensor& tensor) {
   return tensor.defined() ? c10::str(tensor.sizes()) : "nothing";
 }
 
-// Parameters by name; handles, so that set_data reaches the network.
+// Parameters by name. The tensors are handles, so that set_data on them changes the network.
 TensorMap parameters_of(const torch::nn::Module& network) {
   TensorMap parameters;
   for (const auto& item : network.named_parameters()) parameters[item.key()] = item.value();
@@ -51,7 +51,7 @@ void check_change(const LoraWeights& change, const TensorMap& parameters) {
   }
 }
 
-// The parts of one change in f32, where the weight is.
+// The parts of one change in f32, on the weight's device.
 class Parts {
  public:
   Parts(const LoraWeights& change, const at::Tensor& weight) : change_(change), weight_(weight) {}
@@ -60,10 +60,10 @@ class Parts {
   at::Tensor operator()(LoraPart part) const {
     return change_.parts.at(part).to(weight_.device(), at::kFloat);
   }
-  // As a matrix: the kernel beside the columns.
+  // Returns a part as a matrix; the kernel is flattened into the columns.
   at::Tensor matrix(LoraPart part) const { return (*this)(part).flatten(1); }
 
-  // In the weight's shape.
+  // Returns the product in the weight's shape.
   at::Tensor product() const {
     switch (change_.form) {
       case LoraForm::kLowRank:
@@ -93,13 +93,14 @@ class Parts {
     return at::einsum("osyx,si->oiyx", {outer, down}).contiguous();
   }
 
-  // a @ b, [rows, columns * kernel]; in Tucker's form sum over r, s of t[r,s,y,x] a[r,o] b[s,i].
+  // Returns a @ b, [rows, columns * kernel]; in Tucker's form the sum over r, s of t[r,s,y,x]
+  // a[r,o] b[s,i].
   at::Tensor factors(LoraPart a, LoraPart b, LoraPart tucker) const {
     if (!has(tucker)) return at::matmul(matrix(a), matrix(b));
     return at::einsum("rsyx,ro,si->oiyx", {(*this)(tucker), matrix(a), matrix(b)});
   }
 
-  // The small factor spreads over the kernel of the large one.
+  // The small factor is the same over the kernel of the large one.
   at::Tensor kronecker() const {
     at::Tensor small = has(LoraPart::kW1)
                            ? (*this)(LoraPart::kW1)
@@ -115,7 +116,8 @@ class Parts {
   const at::Tensor& weight_;
 };
 
-// DoRA's difference: `changed` with the norms of its rows or columns replaced, less the base.
+// Returns DoRA's difference: `changed` with the norms of its rows or columns replaced, minus the
+// base.
 at::Tensor with_norms(const at::Tensor& changed, const Parts& parts, const at::Tensor& base) {
   const bool of_rows = parts.has(LoraPart::kOutputNorms);
   const at::Tensor wanted = parts(of_rows ? LoraPart::kOutputNorms : LoraPart::kInputNorms);

@@ -62,7 +62,8 @@ TEST_CASE("several changes of one module in one call are rounded once") {
   Pair network;
   network.to(at::kBFloat16);
   const at::Tensor before = network.linear->weight.detach().clone();
-  // A hundred changes, each far below half a step of bf16, together several steps.
+  // A hundred changes: each is far below half a rounding step of bf16, and together they are
+  // several steps.
   std::vector<LoraWeights> changes;
   const double step = 1e-4;
   for (int i = 0; i < 100; ++i) {
@@ -102,7 +103,7 @@ TEST_CASE("DoRA scales rows or columns of the changed weight to the norms of the
     const at::Tensor rows = of_rows ? merged.flatten(1) : merged.transpose(0, 1).flatten(1);
     CHECK(at::allclose(rows.norm(2, 1), norms));
     unmerge_lora(network, base);
-    // Half of its weight is half of the way.
+    // Half of the weight gives half of the change.
     change.weight = 0.5;
     merge_lora(network, {change}, 1.0);
     CHECK(at::allclose(network.conv->weight, (before + merged) / 2, 1e-5, 1e-6));
@@ -121,7 +122,7 @@ TEST_CASE("differences of weights, norms and biases are added as they are") {
   change.alpha = 1;
   change.weight = 0.5;
   change.parts = {{LoraPart::kDifference, at::ones({6})}, {LoraPart::kBias, at::full({6}, 2.0)}};
-  // PEFT's bias of the second factor counts as the product does.
+  // PEFT's bias of the second factor is scaled as the product is.
   LoraWeights scaled = change_of("linear", at::zeros({2, 6}), at::zeros({4, 2}));
   scaled.alpha = 6;
   scaled.parts[LoraPart::kScaledBias] = at::ones({4});

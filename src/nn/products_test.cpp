@@ -1,5 +1,5 @@
-// The products and the attention that networks call, against their plain definitions: values and
-// gradients, with everything that may stand around them.
+// Compares the products and the attention that networks call with their plain definitions: values
+// and gradients, with every prologue and epilogue.
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -16,17 +16,17 @@
 namespace pangu::nn {
 namespace {
 
-// Largest difference over the largest magnitude.
+// The largest difference divided by the largest magnitude.
 double apart(const at::Tensor& got, const at::Tensor& want) {
   const at::Tensor reference = want.to(at::kDouble);
   const double size = std::max(reference.abs().max().item<double>(), 1e-6);
   return ((got.to(at::kDouble) - reference).abs().max() / size).item<double>();
 }
 
-// f32 sums of some hundred terms in another order differ by a few of its roundings of 6e-8.
+// f32 sums of some hundred terms in another order differ by a few roundings of 6e-8.
 constexpr double kSumOrder = 1e-5;
 
-// The result, and the gradients of every leaf.
+// Returns the result and the gradients of every leaf.
 std::vector<at::Tensor> run_of(const std::vector<at::Tensor>& leaves,
                                const std::function<at::Tensor()>& call) {
   const at::Tensor y = call();
@@ -121,7 +121,7 @@ TEST_CASE("attention in bf16, written out, fused and in f32, is near to the defi
   const auto narrow = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
   AttentionOptions options;
   options.heads = 4;
-  const at::Tensor judge = plain_attention(narrow(q).to(at::kFloat), narrow(k).to(at::kFloat),
+  const at::Tensor exact = plain_attention(narrow(q).to(at::kFloat), narrow(k).to(at::kFloat),
                                            narrow(v).to(at::kFloat), options);
   for (const bool writes_out : {false, true}) {
     for (const bool upcast : {false, true}) {
@@ -129,7 +129,7 @@ TEST_CASE("attention in bf16, written out, fused and in f32, is near to the defi
       options.upcast = upcast;
       const at::Tensor found = attention(narrow(q), narrow(k), narrow(v), options);
       CHECK((found.scalar_type() == at::kBFloat16));
-      CHECK(apart(found, judge) < 1.2e-2);  // three roundings to 8 bits
+      CHECK(apart(found, exact) < 1.2e-2);  // three roundings to 8 bits
     }
   }
 }

@@ -1,5 +1,6 @@
-// Questions to the names and shapes of a checkpoint: is it there, how large, how many of them.
-// Errors name the network and the tensor. Knows no architecture.
+// Answers questions about the names and shapes of a checkpoint: whether a tensor is there, how
+// large it is, how many entries a list has. Errors name the network and the tensor. It knows no
+// architecture.
 #pragma once
 #include <algorithm>
 #include <charconv>
@@ -12,30 +13,30 @@ namespace pangu::nn {
 
 class ShapeReader {
  public:
-  // `what` names the network in messages; `shapes` outlives the reader.
+  // `what` names the network in messages; `shapes` must outlive the reader.
   ShapeReader(std::string what, const TensorShapes& shapes)
       : what_(std::move(what)), shapes_(shapes) {}
 
   bool has(const std::string& name) const { return shapes_.contains(name); }
 
-  // Whether any tensor's name begins so.
+  // Whether any tensor's name begins with the prefix.
   bool has_prefix(const std::string& prefix) const {
     const auto it = shapes_.lower_bound(prefix);
     return it != shapes_.end() && it->first.starts_with(prefix);
   }
 
-  // Throws Error kBadInput when the tensor is missing.
+  // Throws kBadInput when the tensor is missing.
   size_t dims(const std::string& name) const { return find(name).size(); }
 
-  // Size `at` of a tensor with `dims` dimensions. Throws Error kBadInput when the tensor is
-  // missing, has another number of dimensions, or an unlikely size there.
+  // Returns size number `at` of a tensor with `dims` dimensions. Throws kBadInput when the tensor
+  // is missing, has another number of dimensions, or a size there that is not plausible.
   int64_t size(const std::string& name, size_t dims, size_t at) const {
     const std::vector<int64_t>& shape = find(name);
     if (shape.size() != dims) {
       throw bad_input(what_ + ", tensor '" + name + "'", std::to_string(dims) + " dimensions",
                       std::to_string(shape.size()));
     }
-    constexpr int64_t kLikely = int64_t{1} << 24;  // rows of a vocabulary
+    constexpr int64_t kLikely = int64_t{1} << 24;  // more than any vocabulary has rows
     if (shape[at] < 1 || shape[at] > kLikely) {
       throw bad_input(what_ + ", tensor '" + name + "'", "sizes of 1.." + std::to_string(kLikely),
                       std::to_string(shape[at]));
@@ -43,8 +44,8 @@ class ShapeReader {
     return shape[at];
   }
 
-  // How many children a list has: 1 + the greatest N of names that begin "PREFIXn.", or 0.
-  // Throws Error kBadInput when one in between is missing.
+  // Returns how many children a list has: 1 + the greatest N of names that begin "PREFIXN.", or 0.
+  // Throws kBadInput when one in between is missing.
   int64_t count(const std::string& prefix) const {
     int64_t found = 0;
     while (has_prefix(prefix + std::to_string(found) + ".")) ++found;

@@ -1,4 +1,4 @@
-// Safetensors to tensors and modules. Knows no architecture; dtype conversion is libtorch's.
+// Loads tensors into modules; libtorch converts dtypes.
 #include "nn/weights.h"
 
 #include <torch/nn.h>
@@ -16,7 +16,7 @@ std::string text_of(at::IntArrayRef shape) {
   return text + "]";
 }
 
-// Everything is known to fit before anything is written.
+// Checks that everything fits before anything is written.
 void check_fit(const TensorMap& targets, const TensorMap& tensors, const std::string& prefix) {
   for (const auto& [name, target] : targets) {
     const auto found = tensors.find(prefix + name);

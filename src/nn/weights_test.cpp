@@ -24,7 +24,7 @@ TEST_CASE("a module's state is loaded under a prefix with its dtype converted") 
   TensorMap named;
   for (const auto& [name, tensor] : state_of(*first))
     named["unet." + name] = tensor.to(at::kDouble);
-  named["vae.other"] = at::zeros({1});  // another prefix is none of its business
+  named["vae.other"] = at::zeros({1});  // tensors of another prefix are not its concern
   load_into(*second, named, "unet.");
   CHECK(at::equal(first->weight, second->weight));
   CHECK(at::equal(first->bias, second->bias));

@@ -14,21 +14,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSeconds = "seconds";  // the key of a kept picture's time
-constexpr size_t kNameDigits = 16;           // of a hash, in names of files
+constexpr const char* kSeconds = "seconds";  // key of the drawing time in a kept picture
+constexpr size_t kNameDigits = 16;           // digits of a hash in names of files
 
 pipeline::CoopWish coop_wish(const Wish& wish) {
-  pipeline::CoopWish asked{wish.prompt, wish.seed, {}};
-  pipeline::Pictures& pictures = asked.pictures[kOther];
+  pipeline::CoopWish result{wish.prompt, wish.seed, {}};
+  pipeline::Pictures& pictures = result.pictures[kOther];
   if (wish.edges) {
     pictures.controls = {*wish.edges};
   } else if (wish.picture) {
     pictures.prompt = *wish.picture;
   }
-  return asked;
+  return result;
 }
 
-// False if there is none; one that cannot be read is drawn again.
+// Returns false if there is no kept picture, or if it cannot be read; it is then drawn again.
 bool read_kept(const fs::path& file, Picture& into) {
   if (file.empty() || !fs::exists(file)) return false;
   try {
@@ -91,17 +91,17 @@ void Drawer::use(const std::vector<SettingRecipe>& recipes) {
 
 std::vector<Picture> Drawer::draw(size_t setting, const std::vector<Wish>& wishes) const {
   std::vector<Picture> pictures(wishes.size());
-  std::vector<pipeline::CoopWish> asked;
+  std::vector<pipeline::CoopWish> to_draw;
   std::vector<size_t> places;
   for (size_t i = 0; i < wishes.size(); ++i) {
     if (read_kept(file_of(setting, wishes[i]), pictures[i])) continue;
-    asked.push_back(coop_wish(wishes[i]));
+    to_draw.push_back(coop_wish(wishes[i]));
     places.push_back(i);
   }
-  if (asked.empty()) return pictures;
+  if (to_draw.empty()) return pictures;
   const auto start = std::chrono::steady_clock::now();
   pipeline::Drawing drawing =
-      pipeline::draw_each(settings_[setting].coop, asked, int(asked.size()));
+      pipeline::draw_each(settings_[setting].coop, to_draw, int(to_draw.size()));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   for (size_t k = 0; k < places.size(); ++k) {
     Picture& made = pictures[places[k]];

@@ -1,5 +1,5 @@
-// Draws the settings of a study: recipes become cooperations, wishes become pictures, and pictures
-// are kept in a folder so that a study that was interrupted goes on where it was.
+// Draws the settings of a study: it opens the models of recipes, draws a picture for every wish,
+// and keeps pictures in a folder, so that an interrupted study goes on where it was.
 #pragma once
 #include <filesystem>
 #include <map>
@@ -16,22 +16,24 @@ namespace pangu::study {
 class Drawer {
  public:
   // setup: how models are opened; its pictures are not read, since every wish has its own. folder:
-  // where pictures are kept; empty: nowhere.
+  // where pictures are kept; empty: pictures are not kept.
   Drawer(pipeline::CoopSetup setup, std::filesystem::path folder);
 
-  // Opened once, whatever number of recipes asks for it.
+  // The model of a path, which is opened once, however many recipes use it.
   const pipeline::Model& model(const std::string& path);
 
-  // The settings to draw from now on. Error kBadInput names the setting whose recipe is wrong.
+  // Sets the settings to draw from now on. Throws kBadInput, which names the setting whose recipe
+  // is wrong.
   void use(const std::vector<SettingRecipe>& recipes);
 
-  // A picture for every wish, in the setting of that number. Error kIo if one cannot be kept.
+  // Returns a picture for every wish, drawn in the setting of that number. Throws kIo if one cannot
+  // be kept.
   std::vector<Picture> draw(size_t setting, const std::vector<Wish>& wishes) const;
 
  private:
   struct Ready {
     pipeline::Cooperation coop;
-    std::string key;  // other text for other pictures
+    std::string key;  // identifies what is drawn: settings with equal keys give equal pictures
   };
   std::filesystem::path file_of(size_t setting, const Wish& wish) const;
 

@@ -1,4 +1,5 @@
-// The settings of the studies, drawn by models that are closed forms: in batches as one by one.
+// Tests that the settings of the studies, drawn by models that are closed forms, give the same
+// pictures in batches and one by one.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -29,14 +30,15 @@ TEST_CASE("pictures of a batch are those of single wishes, in every setting of t
   for (const bool lines : {true, false}) {
     const auto recipes = lines ? edges_recipes(shared("lines"), schedule)
                                : variation_recipes(shared("varies"), schedule, false);
-    const auto asked = wishes(kOther, lines);
+    const auto batch_wishes = wishes(kOther, lines);
     for (const SettingRecipe& one : recipes) {
       CAPTURE(one.setting.name);
       const pipeline::Cooperation coop = assemble(one.recipe, setup());
-      const auto together = draw_each(coop, asked, 3).pictures;
-      const auto single = draw_each(coop, asked, 1).pictures;
-      REQUIRE(together.size() == asked.size());
-      for (size_t i = 0; i < asked.size(); ++i) CHECK(most_off(together[i], single[i]) <= kMostOff);
+      const auto together = draw_each(coop, batch_wishes, 3).pictures;
+      const auto single = draw_each(coop, batch_wishes, 1).pictures;
+      REQUIRE(together.size() == batch_wishes.size());
+      for (size_t i = 0; i < batch_wishes.size(); ++i)
+        CHECK(most_off(together[i], single[i]) <= kMostOff);
       CHECK(single[1] != single[3]);
     }
   }
@@ -59,12 +61,13 @@ TEST_CASE("a single wish is the recipe's own drawing with that prompt, seed and 
 TEST_CASE("chains of resolution draw in batches too") {
   for (const SettingRecipe& one : low_recipes(shared("low"))) {
     CAPTURE(one.setting.name);
-    std::vector<CoopWish> asked = wishes(kOther, false);
-    for (CoopWish& wish : asked) wish.pictures.clear();
+    std::vector<CoopWish> batch_wishes = wishes(kOther, false);
+    for (CoopWish& wish : batch_wishes) wish.pictures.clear();
     const pipeline::Cooperation coop = assemble(one.recipe, setup());
-    const auto together = draw_each(coop, asked, 5).pictures;
-    const auto single = draw_each(coop, asked, 1).pictures;
-    for (size_t i = 0; i < asked.size(); ++i) CHECK(most_off(together[i], single[i]) <= kMostOff);
+    const auto together = draw_each(coop, batch_wishes, 5).pictures;
+    const auto single = draw_each(coop, batch_wishes, 1).pictures;
+    for (size_t i = 0; i < batch_wishes.size(); ++i)
+      CHECK(most_off(together[i], single[i]) <= kMostOff);
   }
 }
 
@@ -74,34 +77,34 @@ TEST_CASE("a drawing that was kept is read again, and one that cannot be read is
                                           [](bool) { return std::vector<Case>(1); }, {"d=0.5"});
   REQUIRE(experiments.size() == 1);
   const image::Image edges = half_white(24);
-  const std::vector<Wish> asked = {{"fox", 5, &edges, &edges}};
+  const std::vector<Wish> batch_wishes = {{"fox", 5, &edges, &edges}};
   Drawer first(setup(), folder.path);
   first.use(experiments[0].recipes);
-  const Picture drawn = first.draw(2, asked)[0];
+  const Picture drawn = first.draw(2, batch_wishes)[0];
   Drawer second(setup(), folder.path);
   second.use(experiments[0].recipes);
-  const Picture kept = second.draw(2, asked)[0];
+  const Picture kept = second.draw(2, batch_wishes)[0];
   CHECK(kept.picture == drawn.picture);
   CHECK(kept.seconds == drawn.seconds);  // the time of the first drawing
   for (const auto& file : std::filesystem::recursive_directory_iterator(folder.path)) {
     if (file.is_regular_file()) std::filesystem::resize_file(file, 10);
   }
-  CHECK(second.draw(2, asked)[0].picture == drawn.picture);
+  CHECK(second.draw(2, batch_wishes)[0].picture == drawn.picture);
 }
 
 TEST_CASE("words choose among settings of several members, and leave the members alone") {
-  const auto of = [](const std::vector<std::string>& words) {
+  const auto edges_experiment = [](const std::vector<std::string>& words) {
     return experiments_of(
         "edges", shared("lines"), diffusion::Schedule{}, [](bool) { return std::vector<Case>(1); },
         words)[0];
   };
-  const Experiment some = of({"d=0.3"});
+  const Experiment some = edges_experiment({"d=0.3"});
   REQUIRE(some.plan.settings.size() == 3);
   CHECK(some.plan.settings[0].role == Role::kHubAlone);
   CHECK(some.plan.settings[1].role == Role::kOtherAlone);
   CHECK(some.plan.settings[2].name == "d=0.3");
-  CHECK(of({}).plan.settings.size() > 20);
-  CHECK(of({}).recipes.size() == of({}).plan.settings.size());
+  CHECK(edges_experiment({}).plan.settings.size() > 20);
+  CHECK(edges_experiment({}).recipes.size() == edges_experiment({}).plan.settings.size());
 }
 
 }  // namespace

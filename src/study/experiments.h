@@ -1,5 +1,5 @@
-// The studies that there are, by the kind of the second member: what each draws, shows and is
-// called. Opens no model and measures nothing.
+// The list of studies, by the kind of the second member: the settings, cases and titles of each. It
+// opens no model and measures nothing.
 #pragma once
 #include <functional>
 #include <string>
@@ -19,13 +19,13 @@ struct Experiment {
   std::vector<SettingRecipe> recipes;
 };
 
-// The cases of a study; others_prompt as in study_cases.
+// Returns the cases of a study; others_prompt as in study_cases.
 using CasesOf = std::function<std::vector<Case>(bool others_prompt)>;
 
-// The studies of `kind` (of kExperimentKinds). hub: the schedule by which noise levels are named.
-// words: of the settings in which members draw together, those whose name holds one of the words;
-// all of them for no words. The members alone are always drawn, since the others are measured
-// against them.
+// Returns the studies of `kind` (one of kExperimentKinds). hub: the schedule by whose t noise
+// levels are named. words: selects, of the settings in which members draw together, those whose
+// name contains one of the words; no words select all. The members alone are always drawn, since
+// the others are measured against them.
 std::vector<Experiment> experiments_of(const std::string& kind, const Shared& shared,
                                        const diffusion::Schedule& hub, const CasesOf& cases,
                                        const std::vector<std::string>& words);

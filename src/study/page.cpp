@@ -47,7 +47,7 @@ std::string note_of(const Study& study) {
          "rows against each other only.";
 }
 
-// Rows by series, in order of their first.
+// The rows by series, in the order of each series' first row.
 std::vector<std::pair<std::string, std::vector<const Row*>>> by_series(const Study& study) {
   std::vector<std::pair<std::string, std::vector<const Row*>>> series;
   for (const Row& row : study.rows) {
@@ -59,7 +59,7 @@ std::vector<std::pair<std::string, std::vector<const Row*>>> by_series(const Stu
   return series;
 }
 
-// Of a study's text in the section, up to the next or the section's end.
+// Where a study's part of the section begins; it goes up to the next part or the section's end.
 const std::string kPartBegin = "<!-- part: ", kPartEnd = " -->\n";
 constexpr const char* kOrder[] = {"edges", "variation", "variation_other", "low"};
 

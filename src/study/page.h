@@ -1,5 +1,5 @@
-// Studies of cooperation (study/study.h) to tables, plots and one section of Markdown, which
-// can replace itself inside of a page that people wrote.
+// Turns studies of drawing together (study/study.h) into tables, plots and one section of Markdown,
+// which replaces its older version inside of a page that people wrote.
 #pragma once
 #include <string>
 #include <utility>
@@ -17,22 +17,24 @@ struct Page {
 };
 
 eval::Table table_of(const Study& study);
-// What came of it, in one sentence or two; empty if there is nothing to compare.
+// The result of a study in one or two sentences; empty if there is nothing to compare.
 std::string verdict_text(const Study& study);
-// Two axes: what the pictures follow against what they show, or distance against time.
+// The plot of a study as SVG: how well pictures follow the input against how often they show the
+// prompt, or distance against time.
 std::string plot_of(const Study& study);
-// "coop_edges.svg"
+// The name of the plot's file: "coop_edges.svg".
 std::string plot_file(const Study& study);
 
-// From kStudyBegin to kStudyEnd; images: the folder of grids and plots as the page sees it. Every
-// study is a part of its own with its command and setting; parts of `old`, a page with such a
-// section or an empty text, that `page` has not are kept as they are.
+// The section from kStudyBegin to kStudyEnd. images: the folder of grids and plots, relative to the
+// page. Every study is a part of its own with its command and setting. old: a page with such a
+// section, or an empty text; its parts that `page` does not have are kept as they are.
 inline constexpr const char* kStudyBegin = "<!-- study: written by `pangu-draw eval coop` -->";
 inline constexpr const char* kStudyEnd = "<!-- end of the study -->";
 std::string section_of(const Page& page, const std::string& images, const std::string& old = "");
 
-// `old` with its section replaced; the section alone for an empty `old`. Error kBadInput if `old`
-// has no such section, since it is then another page (`name` is for the message).
+// Returns `old` with its section replaced, or the section alone for an empty `old`. Throws
+// kBadInput if `old` has no such section, since it is then another page; `name` is the page's name
+// in the message.
 std::string with_section(const std::string& old, const std::string& section,
                          const std::string& name);
 

@@ -7,9 +7,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr double kGuidedToTheEnd = 0.0;  // sigma: a member has to hold its own at all noise levels
-constexpr const char* kStandIn = "-";    // of a prompt or a picture that every wish has itself
-// Where curves begin and end: near the ends of the noise levels that models are trained on.
+constexpr double kGuidedToTheEnd = 0.0;  // as a sigma: guidance stays on at all noise levels
+constexpr const char* kStandIn = "-";  // placeholder of a prompt or picture that every wish brings
+// Where weight curves begin and end: near the ends of the noise levels that models are trained on.
 constexpr int kLowT = 50, kHighT = 950;
 
 std::string decimal(double value) {
@@ -18,7 +18,8 @@ std::string decimal(double value) {
   return text;
 }
 
-// A recipe names two members at least; one alone is what is left of two.
+// Makes a recipe of one member alone. A recipe must name two members, so a second one is added to
+// read the recipe and then removed.
 pipeline::Recipe alone_from(json recipe, const json& member) {
   recipe["member"] = {member, {{"name", kStandIn}, {"model", member["model"]}}};
   recipe["member"][0]["hub"] = true;
@@ -31,10 +32,10 @@ std::string with_t(const std::string& before, int t, const std::string& after = 
   return before + std::to_string(t) + after;
 }
 
-// Recipes of two members, hub first.
+// Collects recipes of two members, the hub first.
 class SettingList {
  public:
-  // other: what the rows call the other member.
+  // `other` is what the names of the settings call the other member.
   SettingList(const Shared& shared, const diffusion::Schedule& hub, const std::string& other,
               const json& input)
       : shared_(shared), schedule_(&hub), other_(other), input_(input) {}
@@ -65,7 +66,7 @@ class SettingList {
     }
   }
 
-  // The other alone above t, the hub alone below.
+  // Adds settings with the other member alone above t, and the hub alone below.
   void add_first(const std::vector<int>& ts) {
     for (const int t : ts) {
       add(with_t(other_ + " first, until t=", t), other_ + " first", {{"sigma_high", sigma(t)}},
@@ -73,7 +74,7 @@ class SettingList {
     }
   }
 
-  // Together above t, the hub alone below.
+  // Adds settings with both members above t, and the hub alone below.
   void add_above(double d, const std::vector<int>& ts) {
     for (const int t : ts) {
       add("d=" + decimal(d) + with_t(" while t>", t), "d=" + decimal(d) + " while t>T",
@@ -81,7 +82,7 @@ class SettingList {
     }
   }
 
-  // The hub alone above t, together below.
+  // Adds settings with the hub alone above t, and both members below.
   void add_below(double d, const std::vector<int>& ts) {
     for (const int t : ts) {
       add("d=" + decimal(d) + with_t(" while t<", t), "d=" + decimal(d) + " while t<T",
@@ -89,7 +90,7 @@ class SettingList {
     }
   }
 
-  // d goes along (t, d), linear in log(sigma) between.
+  // Adds a setting in which d goes through the points (t, d), linear in log(sigma) between them.
   void add_curve(const std::string& name, const std::vector<std::pair<int, double>>& points) {
     json hub = json::array(), other = json::array();
     for (const auto& [t, d] : points) {
@@ -109,7 +110,7 @@ class SettingList {
 
  private:
   static json weight(double w) { return {{"weight", w}}; }
-  // A null takes the key away.
+  // Returns base with the keys of `more`; a null removes a key.
   static json merged(json base, const json& more) {
     base.update(more);
     for (const auto& [key, value] : more.items()) {

@@ -1,5 +1,5 @@
-// Draws, measures and counts. What the measures are is in the header; how they are told in
-// study/page.h.
+// Draws and measures the settings of a study. The header says what is measured, study/page.h how it
+// is shown.
 #include "study/study.h"
 
 #include <torch/types.h>
@@ -22,16 +22,16 @@ namespace {
 
 constexpr size_t kExamples = 6;  // rows of a contact sheet
 constexpr int kCellPx = 128;
-constexpr double kLeastSpread = 1e-6;  // of a feature that never changes
+constexpr double kLeastSpread = 1e-6;  // for a feature that never changes
 constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
 
-// What the pictures of one setting were found to be, case by case.
+// The measurements of the pictures of one setting, batch by batch.
 struct Found {
   std::vector<eval::Features> features;
   double precision = 0, recall = 0, f1 = 0, seconds = 0;  // sums
 };
 
-// The inputs of one batch, which wishes point into.
+// The inputs of one batch; its wishes point to them.
 struct Inputs {
   std::vector<image::Image> pictures, edges;
   std::vector<Wish> wishes;
@@ -80,7 +80,8 @@ void measure(Found& found, const Plan& plan, const Judge& judge, const Inputs& i
     found.recall += match.recall();
     found.f1 += match.f1();
   }
-  found.features.push_back(judge.source.of(plain, /*with_final=*/plan.kind == Kind::kLow, {}));
+  found.features.push_back(
+      judge.source.features_of(plain, /*with_final=*/plan.kind == Kind::kLow, {}));
 }
 
 at::Tensor items_of(const Plan& plan) {
@@ -89,34 +90,34 @@ at::Tensor items_of(const Plan& plan) {
   return at::tensor(items, at::kLong);
 }
 
-// Of the real pictures as they are.
+// The features of the real pictures as they are, without softened views.
 at::Tensor real_views(const Judge& judge) {
   return judge.real.mixed6.slice(0, 0, int64_t(judge.items.size()));
 }
 
-// Mean cosine of rows, seen from the mean of real pictures and in units of their spread: without
-// that all pictures are alike, because features are positive.
-double similarity(const at::Tensor& mixed6, const at::Tensor& asked, const at::Tensor& real) {
+// The mean cosine of rows after standardising by the mean and spread of real pictures. Without that
+// all pictures would be alike, because features are positive.
+double similarity(const at::Tensor& mixed6, const at::Tensor& targets, const at::Tensor& real) {
   const at::Tensor centre = real.mean(0), spread = real.std(0).clamp_min(kLeastSpread);
-  return at::cosine_similarity((mixed6 - centre) / spread, (asked - centre) / spread, 1)
+  return at::cosine_similarity((mixed6 - centre) / spread, (targets - centre) / spread, 1)
       .mean()
       .item<double>();
 }
 
-// What similarities mean: of real pictures of one concept, and of other cases' pictures.
+// Adds similarities for comparison: of real pictures of one concept, and of other cases' pictures.
 void add_scale(Study& study_, const Plan& plan, const Judge& judge, const at::Tensor& real) {
-  std::vector<int64_t> asked, same;
+  std::vector<int64_t> targets, same;
   for (const Case& c : plan.cases) {
     for (size_t i = 0; i < judge.items.size(); ++i) {
       if (i == c.item || judge.items[i].concept_id != judge.items[c.item].concept_id) continue;
-      asked.push_back(int64_t(c.item));
+      targets.push_back(int64_t(c.item));
       same.push_back(int64_t(i));
     }
   }
   const auto rows = [&](const at::Tensor& index) { return real.index_select(0, index); };
-  if (!asked.empty()) {
+  if (!targets.empty()) {
     study_.same_concept =
-        similarity(rows(at::tensor(same, at::kLong)), rows(at::tensor(asked, at::kLong)), real);
+        similarity(rows(at::tensor(same, at::kLong)), rows(at::tensor(targets, at::kLong)), real);
   }
   if (plan.cases.size() > 1) {
     const at::Tensor items = items_of(plan);
@@ -126,11 +127,11 @@ void add_scale(Study& study_, const Plan& plan, const Judge& judge, const at::Te
 
 // Real pictures that no case is about.
 at::Tensor others(const Plan& plan, size_t count) {
-  std::vector<bool> asked(count);
-  for (const Case& c : plan.cases) asked[c.item] = true;
+  std::vector<bool> is_case(count);
+  for (const Case& c : plan.cases) is_case[c.item] = true;
   std::vector<int64_t> rows;
   for (size_t i = 0; i < count; ++i) {
-    if (!asked[i]) rows.push_back(int64_t(i));
+    if (!is_case[i]) rows.push_back(int64_t(i));
   }
   return at::tensor(rows, at::kLong);
 }
@@ -161,8 +162,9 @@ Row row_of(const Setting& setting, const Found& found, const Plan& plan, const J
   return row;
 }
 
-// The pictures of the first cases as a contact sheet: a row a case, which begins with what was
-// asked for (but for chains of resolution) and goes on with the settings that are shown.
+// The pictures of the first cases as a contact sheet with a row for each case. A row begins with
+// the input that was asked for (chains of resolution have none) and goes on with the settings that
+// are shown.
 class ExampleSheet {
  public:
   explicit ExampleSheet(const Plan& plan)
@@ -177,11 +179,11 @@ class ExampleSheet {
     cells_.resize(columns_.size() * rows_);
   }
 
-  // Of the cases from number `first` on.
+  // Puts in the inputs of the cases from number `first` on.
   void put_inputs(size_t first, const Inputs& in) {
     if (plan_.kind == Kind::kLow) return;
-    const auto& shown = in.edges.empty() ? in.pictures : in.edges;
-    for (size_t i = 0; i < shown.size(); ++i) put_cell(first + i, 0, shown[i]);
+    const auto& inputs = in.edges.empty() ? in.pictures : in.edges;
+    for (size_t i = 0; i < inputs.size(); ++i) put_cell(first + i, 0, inputs[i]);
   }
   void put(size_t setting, size_t first, const std::vector<Picture>& pictures) {
     if (!plan_.settings[setting].in_grid) return;
@@ -226,12 +228,12 @@ std::vector<Case> study_cases(const std::vector<data::Item>& items, const eval::
   }
   std::vector<Case> cases;
   for (size_t i = 0; i < chosen.size(); ++i) {
-    const eval::Case& told = chosen[others_prompt ? (i + 1) % chosen.size() : i];
+    const eval::Case& prompted = chosen[others_prompt ? (i + 1) % chosen.size() : i];
     Case c;
     c.item = chosen[i].item;
-    c.label = concepts.number.at(items[told.item].concept_id);
-    // Two of each language in a row, so that both groups are told in both.
-    c.prompt = told.prompt(eval::kLanguages[i / 2 % 2]);
+    c.label = concepts.number.at(items[prompted.item].concept_id);
+    // Two cases in a row have one language, so that both groups have prompts in both.
+    c.prompt = prompted.prompt(eval::kLanguages[i / 2 % 2]);
     c.seed = first_seed + i;
     cases.push_back(c);
   }
@@ -245,12 +247,12 @@ Study run_study(const Plan& plan, const Judge& judge, const Generator& generate,
   std::vector<Found> found(plan.settings.size());
   ExampleSheet sheet(plan);
   int64_t done = 0;
-  const auto say = [&] {
+  const auto report_progress = [&] {
     if (!on_phase) return;
     const auto total = int64_t(n * plan.settings.size());
     on_phase(plan.id, {.done = done, .total = total, .unit = "pictures", .text = ""});
   };
-  say();
+  report_progress();
   for (size_t first = 0; first < n; first += at_once) {
     const Inputs in = inputs_of(plan, judge, first, std::min(n, first + at_once));
     sheet.put_inputs(first, in);
@@ -259,7 +261,7 @@ Study run_study(const Plan& plan, const Judge& judge, const Generator& generate,
       measure(found[s], plan, judge, in, pictures);
       sheet.put(s, first, pictures);
       done += int64_t(pictures.size());
-      say();
+      report_progress();
     }
   }
 

@@ -1,5 +1,5 @@
-// The study on a dataset of coloured squares whose features count colours: generators that draw
-// what one member was asked, what the other was, or both.
+// Tests studies on a dataset of coloured squares whose features count colours, with generators that
+// draw what one member was asked, what the other was asked, or both.
 #include "study/study.h"
 
 #include <doctest/doctest.h>
@@ -30,7 +30,7 @@ image::Image square(int colour, int place) {
   return picture;
 }
 
-// Shares of the palette's colours.
+// Returns the shares of the palette's colours.
 eval::Features shares(const std::vector<image::Image>& pictures) {
   at::Tensor rows = at::zeros({int64_t(pictures.size()), kConcepts + 1});
   auto row = rows.accessor<float, 2>();
@@ -173,7 +173,7 @@ TEST_CASE("edges: who follows both is told from those that follow one or none") 
 }
 
 TEST_CASE("variation: similarity is highest for the picture's own colour") {
-  // Features of this world are colours: only who draws the picture's colour is like it.
+  // The features of these pictures are colours, so only a picture of the same colour is similar.
   const Study own = World(Kind::kVariation).run();
   CHECK(own.rows[2].similarity == doctest::Approx(1.0).epsilon(0.05));
   CHECK(own.rows[1].similarity < 0.2);

@@ -1,5 +1,5 @@
-// What a training run is: one flat TOML file with the key names that trainers already know (kohya's
-// sd-scripts, diffusers). Defaults are here and nowhere else. docs/training.md has the table.
+// The configuration of a training run: one flat TOML file with the key names of kohya's sd-scripts
+// and of diffusers. Defaults are here and nowhere else. docs/training.md has the table.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -181,9 +181,9 @@ struct TrainConfig {
     v("sample_prompts", sample_prompts, "prompts of the sample grid");
   }
 
-  // Reads FILE, applies "key=value" assignments, validates. Relative paths in the file are taken
-  // from its folder, those of assignments from the current one. Error kBadInput names file, line,
-  // key.
+  // Reads the file, applies "key=value" assignments and validates. Relative paths in the file are
+  // taken from its folder, those of assignments from the current one. Throws kBadInput, which names
+  // file, line and key.
   static TrainConfig open(const std::string& path, const std::vector<std::string>& assignments);
   // The same without a file: assignments over `start`.
   static TrainConfig with(const TrainConfig& start, const std::vector<std::string>& assignments);

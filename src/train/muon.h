@@ -1,7 +1,7 @@
-// The matrix part of Muon (Jordan et al. 2024): the nearest semi-orthogonal matrix of a momentum by
+// The matrix part of Muon (Jordan et al. 2024): the semi-orthogonal matrix nearest to a momentum by
 // Newton-Schulz iterations, and the factor of Liu et al. 2025 (Muon is Scalable for LLM Training)
-// that gives the update the root mean square of AdamW's, so that its learning rate and weight decay
-// carry over. Keeps no state; train/optimizer.h does.
+// that gives the update the root mean square of AdamW's, so that AdamW's learning rate and weight
+// decay carry over. No state is kept here; train/optimizer.h keeps it.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -9,20 +9,21 @@
 
 namespace pangu::train {
 
-// Whether a parameter maps one inner state to another: matrices, and convolutions as [out,
-// in*kh*kw]. Norms, biases, embeddings and a network's first and last convolution do not; AdamW
+// Whether a parameter maps one inner state of a network to another: a matrix, or a convolution
+// taken as [out, in*kh*kw]. Norms, biases, first and last convolutions (conv_in, conv_out) and
+// everything with "embedding" in its name, the time embedding's layers included, do not; AdamW
 // steps those.
 bool is_inner_matrix(const std::string& name, const at::Tensor& param);
 
-// The type of the iterations' products: bf16 where `param` is bf16 and the machine multiplies it
-// faster than f32, else f32.
+// The type for the products of the iterations: bf16 if `param` is bf16 and the machine multiplies
+// bf16 faster than f32, else f32.
 at::ScalarType muon_dtype(const at::Tensor& param);
 
 // matrix: [m,n] f32. Five iterations of degree 5, with products in `dtype`: singular values from
 // 1 % of the Frobenius norm up come to lie in about [0.7, 1.2]. Returns [m,n] f32; zeros for zeros.
 at::Tensor orthogonalised(const at::Tensor& matrix, at::ScalarType dtype);
 
-// 0.2 sqrt(max(m, n))
+// The factor of an update of these sizes, 0.2 sqrt(max(rows, columns)).
 double muon_scale(int64_t rows, int64_t columns);
 
 }  // namespace pangu::train

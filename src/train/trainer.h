@@ -1,5 +1,6 @@
-// The loop around one loss: slices of a batch on replicas that share their weights, one optimiser
-// step, checkpoints, metrics. Knows no network and no data: both are behind the loss callable.
+// The loop of a training around one loss: slices of a batch on replicas that share their weights,
+// one optimiser step, checkpoints, metrics. It knows no network and no data: both are behind the
+// loss callable.
 //
 // On a CPU a small network gains little from many threads inside one operator, so every core runs
 // its own replica (forward and backward on a slice of the batch, one thread each); gradients are
@@ -28,57 +29,61 @@ struct Slice {
   int64_t count;
 };
 
-// Returns the SUM of the losses of the slice's samples, a scalar that reaches the replica's
+// Returns the SUM of the losses of the slice's samples, a scalar with gradients for the replica's
 // parameters. Must be a pure function of the slice, the seed and the weights. Called from several
 // threads at once, each with its own replica.
 using LossFunction = std::function<at::Tensor(const Slice& slice)>;
 
 struct StepReport {
-  int64_t step = 0, max_steps = 0;  // steps done
-  double loss = 0;                  // mean a sample since the last report
+  int64_t step = 0, max_steps = 0;  // step: the number of steps done
+  double loss = 0;                  // mean of a sample since the last report
   double learning_rate = 0, grad_norm = 0;
   double samples_per_second = 0;
   double gflop_per_second = 0;  // convolutions and matrix products, forward and backward
-  double optimizer_share = 0;   // of the time
-  double seconds = 0;           // of training, over all runs
+  double optimizer_share = 0;   // the optimiser's share of the time
+  double seconds = 0;           // time of training, over all runs
   double seconds_left = 0;      // to the last step or the end of the budget, whichever is nearer
-  int64_t skipped = 0;          // steps whose gradient was not finite
+  int64_t skipped = 0;          // steps skipped because the gradient was not finite
 };
 
 struct TrainHooks {
   std::function<void(const StepReport&)> on_log;  // every log_every_n_steps
   // Every sample_every_n_steps and at the end, with the averaged weights by name, f32.
   std::function<void(int64_t step, const std::map<std::string, at::Tensor>&)> on_sample;
-  std::function<bool()> stop;  // asked after each step: true ends the run with a checkpoint
-  // Of the learning rate's schedule, 0 to 1, where that is further on than the steps are: a run
-  // that time will end has to have come down by then.
+  std::function<bool()> stop;  // called after each step: true ends the run with a checkpoint
+  // Returns the share of the learning rate's schedule that is done, 0 to 1, for runs that end by
+  // time: the schedule takes the greater of this share and the steps' share. It is not called
+  // during the warm-up.
   std::function<double()> progress;
 };
 
 struct TrainResult {
   int64_t step = 0;
   bool finished = false;                      // max_train_steps reached
-  std::map<std::string, at::Tensor> weights;  // averaged, f32
+  std::map<std::string, at::Tensor> weights;  // averaged, by name, f32
 };
 
-// How many replicas a run has: config.replicas, or one a core on the CPU, one on a GPU.
+// The number of replicas of a run: config.replicas, or, if that is 0, one for each core of a CPU,
+// one on a GPU.
 int64_t replica_count(const TrainConfig& config);
 
-// How many steps output_dir's checkpoint has; 0 if there is none.
+// Returns how many steps the checkpoint in output_dir has; 0 if there is none.
 int64_t steps_done(const TrainConfig& config);
 
-// Bytes that a run's checkpoint, while the next one is written beside it, and its weights take.
+// Returns the bytes that a run needs: for its checkpoint, also while the next one is written beside
+// it, and for its weights.
 uint64_t bytes_on_disk(const TrainConfig& config, const torch::nn::Module& network);
 
-// Error kBadInput if output_dir has a checkpoint of other settings or inputs, or one that was made
-// by another number of replicas: it says what differs and how to go on. For callers with much to do
-// before train().
+// Throws kBadInput if output_dir has a checkpoint of other settings or inputs, or of another number
+// of replicas; the error says what differs and how to go on. train() checks this too; callers with
+// much to do before it check early.
 void check_resumable(const TrainConfig& config, const RunInputs& inputs, int64_t replicas);
 
-// modules: `replica_count` networks of one shape. They are made to share the first one's weights,
-// converted to the training precision and device. Goes on from output_dir's checkpoint if there is
-// one and `resume`, after check_resumable. Writes checkpoint.safetensors, metrics.jsonl and, at
-// every sample interval and at the end, metrics.html.
+// modules: replica_count(config) networks of one shape. They are converted to the training's
+// precision and device and made to share the weights of the first. With `resume`, the run goes on
+// from output_dir's checkpoint if there is one, after check_resumable; without it, a checkpoint is
+// ignored and overwritten. Writes checkpoint.safetensors, metrics.jsonl and, at every sample
+// interval and at the end, metrics.html.
 TrainResult train(const TrainConfig& config,
                   const std::vector<std::shared_ptr<torch::nn::Module>>& modules,
                   const LossFunction& loss, const RunInputs& inputs, const TrainHooks& hooks,

@@ -1,5 +1,6 @@
-// AutoencoderKL against diffusers' class of that name, random weights, f32; and the files of the
-// embedded model, which diffusers must load and compute to the same numbers.
+// Compares AutoencoderKL with diffusers' class of that name, with random weights in f32; and the
+// files of the embedded model, which diffusers must load and for which it must compute the same
+// numbers.
 #include <doctest/doctest.h>
 
 #include <cstdio>
@@ -30,7 +31,7 @@ nlohmann::json read_json(const fs::path& path) {
   return nlohmann::json::parse(file);
 }
 
-// Where a dump goes, removed at the end.
+// The folder of a dump, removed at the end.
 struct Dump {
   fs::path folder;
   explicit Dump(const char* name) : folder(fs::temp_directory_path() / name) {

@@ -1,5 +1,5 @@
-// AutoencoderTiny against diffusers', f32, made when the test runs by
-// tools/parity/dump_autoencoder_tiny.py; without a Python that has diffusers the case says so
+// Compares AutoencoderTiny with diffusers' class in f32. tools/parity/dump_autoencoder_tiny.py
+// makes the reference when the test runs; without a Python that has diffusers the case says so
 // loudly and passes.
 #include "nn/autoencoder/autoencoder_tiny.h"
 

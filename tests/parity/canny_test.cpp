@@ -1,5 +1,6 @@
-// Canny's edges against tools/parity/dump_canny.py, a second statement of OpenCV's in numpy: every
-// pixel. Made when the test runs; without a Python that has numpy the case says so loudly.
+// Compares every pixel of Canny's edges with tools/parity/dump_canny.py, a second implementation of
+// OpenCV's algorithm in numpy. The reference is made when the test runs; without a Python that has
+// numpy the case says so loudly.
 #include "image/canny.h"
 
 #include <ATen/ATen.h>

@@ -1,5 +1,5 @@
-// Bookkeeping of parity tests: a dump made once by a Python script, and the worst difference of
-// many tensors, printed as one line.
+// Helpers of parity tests: a dump that a Python script makes once, and the worst difference of many
+// tensors, printed as one line.
 #pragma once
 #include <doctest/doctest.h>
 #include <unistd.h>
@@ -17,7 +17,7 @@
 namespace pangu::parity {
 
 // A folder filled by a script of tools/parity, removed at the end. Without a Python that has
-// `module` nothing is made, and that is said loudly.
+// `module` nothing is made, and the test says so loudly.
 class Dump {
  public:
   Dump(const std::string& module, const std::string& script)
@@ -58,7 +58,8 @@ inline const std::string& page() {
   return text;
 }
 
-// True if docs/models.md has a row of this case; a count in brackets at its end may be another.
+// True if docs/models.md has a row of this case; a count in brackets at the end of its name may
+// differ.
 inline bool on_the_page(const std::string& name) {
   const size_t begin = name.starts_with("picture: ") ? name.find(' ') + 1 : 0;
   const size_t end = name.ends_with(")") ? name.rfind(" (") : name.size();
@@ -67,8 +68,8 @@ inline bool on_the_page(const std::string& name) {
          page().find(row + " (") != std::string::npos;
 }
 
-// One line, which tools/models_page.py turns into a row of docs/models.md; `listed` is false for
-// what runs by hand only.
+// Prints one line, which tools/models_page.py turns into a row of docs/models.md; `listed` is false
+// for cases that only run by hand.
 inline void report(const std::string& name, double error, double bound, bool listed = true) {
   std::printf("parity  %-48s error %.2e  bound %.3g\n", name.c_str(), error, bound);
   std::fflush(stdout);
@@ -77,7 +78,7 @@ inline void report(const std::string& name, double error, double bound, bool lis
                 "'; tools/models_page.py writes it");
 }
 
-// The greatest relative difference of several tensors, and which has it.
+// The greatest relative difference of several tensors, and the tensor that has it.
 class Worst {
  public:
   void add(const std::string& name, const at::Tensor& got, const at::Tensor& want) {
@@ -102,7 +103,8 @@ class Worst {
   size_t count_ = 0;
 };
 
-// "layer/NAME" of a dump against what the model reported as NAME; both sides must have the same.
+// Compares "layer/NAME" of a dump with the output that the model reported as NAME; both sides must
+// have the same names.
 inline void compare_layers(const nn::TensorMap& dump, const nn::TensorMap& outputs, Worst& worst) {
   size_t layers = 0;
   for (const auto& [key, want] : dump) {

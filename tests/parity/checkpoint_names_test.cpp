@@ -1,5 +1,5 @@
-// Tiny checkpoints of every family as people have them (LDM single files, MindSpore .ckpt, LoRA in
-// every naming, textual inversions) against the same models in folders of diffusers: families,
+// Compares tiny checkpoints of every family as people have them (LDM single files, MindSpore .ckpt,
+// LoRA in every naming, textual inversions) with the same models in folders of diffusers: families,
 // names, shapes and values. The files are made when the test runs, by
 // tools/parity/dump_checkpoints.py; without a Python that has diffusers the cases say so loudly and
 // pass.
@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using parity::read_json;
 
-// The same bytes, in the file's own precision: nothing is computed.
+// The bytes must be the same, in the file's own precision, since nothing is computed.
 constexpr double kBound = 0;
 
 const parity::Dump& dumped() {
@@ -44,8 +44,8 @@ at::Tensor tensor_of(const TensorView& view) {
   return tensor.to(at::kFloat);
 }
 
-// Every tensor of a component against the folder's file; counts those that only the single file
-// has.
+// Compares every tensor of a component with the folder's file; returns the number of tensors that
+// only the single file has.
 size_t compare(const NamedTensors& got, const TensorViews& want, const std::string& what) {
   double worst = 0;
   for (const auto& [name, view] : want) {
@@ -65,7 +65,7 @@ struct Case {
   Family family;
   Part part;
   const char* human_name;
-  std::map<std::string, size_t> more;  // component -> tensors that a folder leaves out
+  std::map<std::string, size_t> more;  // numbers of tensors that a folder leaves out, by component
   std::map<std::string, size_t> skipped = {};
 };
 
@@ -303,7 +303,8 @@ TEST_CASE("a LoRA resolves against a single file as against the folder") {
     if (name != "vae") base[name] = module_shapes(tensors);
   }
   check_lora("lora_kohya_sdxl_ldm", base, Layout::kKohya, 4);
-  // 1x1 convolutions instead of matrices, other depths: the family of the file is not the base's.
+  // The file has 1x1 convolutions instead of matrices, and other depths: its family is not that of
+  // the base.
   const WeightsFile other = WeightsFile::open(path_of("lora_kohya_sd1", "single").string());
   CHECK_THROWS_AS(parse_lora(other.tensors(), other.metadata(), base, "other"), Error);
 }

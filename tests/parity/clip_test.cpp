@@ -1,6 +1,7 @@
-// CLIP's two halves against transformers, layer by layer, f32; and the preparation of pictures
-// against its processor. The reference is made when the test runs, by tools/parity/dump_clip.py;
-// without a Python that has transformers the cases say so loudly and pass.
+// Compares CLIP's two encoders with transformers, layer by layer in f32, and the preparation of
+// pictures with its processor. The reference is made when the test runs, by
+// tools/parity/dump_clip.py; without a Python that has transformers the cases say so loudly and
+// pass.
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 
@@ -23,7 +24,7 @@ const parity::Dump& dumped() {
   return dump;
 }
 
-// Outputs of layers by name, for one forward pass.
+// The outputs of layers by name, for one forward pass.
 struct Trace {
   TensorMap outputs;
   TraceFn fn = [this](const std::string& name, const at::Tensor& output) {
@@ -67,7 +68,7 @@ TEST_CASE("every layer of CLIP's text models equals transformers', and all that 
               t.at("out/last_hidden"));
     worst.report(name, kBound);
 
-    // The same network read off the shapes.
+    // The same configuration read off the shapes.
     const ClipTextConfig read = clip_text_config_from_shapes(shapes_of(model), config.hidden_act);
     ClipTextModel again(read);
     load_into(again, weights);
@@ -102,12 +103,13 @@ TEST_CASE("every layer of CLIP's vision models equals transformers'") {
   CHECK(cases == 2);
 }
 
-// The same bytes; their normalisation is rounded once or twice, in f32.
+// The bytes must be the same; their normalisation is rounded once or twice in f32.
 TEST_CASE("pictures come out of the preparation as out of transformers' processor") {
   if (!dumped().made()) return;
   const TensorMap t =
       tensors::load_safetensors((dumped().folder() / "pictures.safetensors").string());
-  const double step = 1.0 / 255.0 / 0.26130258;  // of the channel with the smallest deviation
+  // One byte in the channel with the smallest deviation.
+  const double step = 1.0 / 255.0 / 0.26130258;
   for (int i = 0; i < 5; ++i) {
     const std::string index = std::to_string(i);
     const at::Tensor picture = t.at("in/" + index).unsqueeze(0).to(at::kFloat) / 255.0;

@@ -1,6 +1,6 @@
-// ControlNet against diffusers' ControlNetModel, layer by layer, f32. The reference is made when
-// the test runs, by tools/parity/dump_controlnet.py; without a Python that has diffusers the case
-// says so loudly and passes.
+// Compares ControlNet with diffusers' ControlNetModel, layer by layer in f32. The reference is made
+// when the test runs, by tools/parity/dump_controlnet.py; without a Python that has diffusers the
+// case says so loudly and passes.
 #include "nn/unet/controlnet.h"
 
 #include <ATen/ATen.h>
@@ -56,7 +56,8 @@ TEST_CASE("every layer and residual of a ControlNet equals diffusers'") {
     ++cases;
 
     CHECK(ControlNetConfig::from_json(config.to_json()) == config);
-    // Shapes tell all but heads of a narrow network, channel order, pooling and upcasting.
+    // Shapes tell everything but the heads of a narrow network, the channel order, pooling and
+    // upcasting.
     ControlNetConfig read = controlnet_config_from_shapes(shapes_of(model));
     CHECK(shapes_of(ControlNetModel(read)) == shapes_of(model));
     read.bgr = config.bgr;

@@ -1,8 +1,7 @@
-// Coop-Diffusion against algorithm 1 as the paper writes it (tools/coop_reference.py: noise
-// predictions, alpha-bar, DDIM, f64) on diffusers' modules: the latents of every member behind
-// every step, in both of their forms. Tiny models with random weights, which
-// tools/parity/dump_coop.py makes when the test runs; without a Python that has diffusers the case
-// says so loudly and passes.
+// Compares Coop-Diffusion with algorithm 1 as the paper writes it (tools/coop_reference.py: noise
+// predictions, alpha-bar, DDIM, f64) on diffusers' modules: the latents of every member after every
+// step, in both forms of the paper. tools/parity/dump_coop.py makes tiny models with random weights
+// when the test runs; without a Python that has diffusers the case says so loudly and passes.
 #include "pipeline/coop/coop.h"
 
 #include <ATen/ATen.h>

@@ -1,6 +1,6 @@
-// HED with the embedded weights against a second statement in torch, and what preprocessors make of
-// its maps against numpy (tools/parity/dump_hed.py). Made when the test runs; without a Python that
-// has torch the case says so loudly.
+// Compares HED with the embedded weights with a second implementation in torch, and the outputs of
+// the preprocessors with numpy (tools/parity/dump_hed.py). The reference is made when the test
+// runs; without a Python that has torch the case says so loudly.
 #include "nn/features/hed.h"
 
 #include <ATen/ATen.h>
@@ -15,7 +15,7 @@ namespace pangu::nn {
 namespace {
 
 constexpr double kBound = 1e-4;          // f32 sums of 4,608 products in another order
-constexpr double kScribbleBound = 1e-3;  // share of pixels; a ridge can hang on the last bit
+constexpr double kScribbleBound = 1e-3;  // share of pixels; a ridge can depend on the last bit
 
 image::Image grey_picture(const at::Tensor& plane) {
   const at::Tensor rgb = plane.unsqueeze(2).expand({-1, -1, 3}).contiguous();
@@ -45,8 +45,8 @@ TEST_CASE("HED's side outputs and their fusion are those of its second statement
   for (const auto& [key, picture] : t) {
     if (!key.ends_with("/picture")) continue;
     const std::string name = key.substr(0, key.rfind('/'));
-    const at::Tensor image =
-        picture.permute({2, 0, 1}).unsqueeze(0).to(at::kFloat) / 127.5 - 1.0;  // HWC bytes
+    // The picture is bytes [H,W,3].
+    const at::Tensor image = picture.permute({2, 0, 1}).unsqueeze(0).to(at::kFloat) / 127.5 - 1.0;
     worst.add(name, at::cat(hed.logits(image), 1)[0], t.at(name + "/logits"));
     const image::Image map = grey_picture(t.at("map/" + name));
     safe = std::max(safe, share_differing(image::safe_levels(map), t.at("safe/" + name)));

@@ -1,6 +1,6 @@
-// Merged LoRAs against low-rank branches that diffusers' and transformers' modules run beside
-// themselves, f32: linear, 1x1, 3x3, strided, Tucker, two at once. The reference is made when the
-// test runs, by tools/parity/dump_lora.py; without a Python that has diffusers the cases say so
+// Compares merged LoRAs with low-rank branches that run in parallel to the modules of diffusers and
+// transformers, in f32: linear, 1x1, 3x3, strided, Tucker, two at once. The reference is made when
+// the test runs, by tools/parity/dump_lora.py; without a Python that has diffusers the cases say so
 // loudly and pass.
 #include "nn/lora.h"
 
@@ -42,7 +42,7 @@ const std::map<std::string, LoraPart>& part_names() {
   return names;
 }
 
-// "lora/SET/MODULE/{down,up,mid,alpha,...}"; the rank is a part's side.
+// Reads the tensors "lora/SET/MODULE/{down,up,mid,alpha,...}"; the rank follows from their shapes.
 std::vector<LoraWeights> changes_of(const TensorMap& tensors, const std::string& set,
                                     LoraForm form = LoraForm::kLowRank) {
   const std::string prefix = "lora/" + set + "/";
@@ -78,7 +78,7 @@ TEST_CASE("a UNet with two merged LoRAs equals diffusers' with the branches besi
   const at::NoGradGuard no_grad;
   const auto folder = dumped().folder() / "unet";
   UNet2DConditionModel unet(unet_config_from_json(parity::read_json(folder / "config.json")));
-  // Mapped weights, which a merge must not write.
+  // The weights are mapped, so a merge must not write them.
   load_by_assignment(unet,
                      tensors::load_safetensors((folder / "weights.safetensors").string(), false));
   const TensorMap t = tensors::load_safetensors((folder / "tensors.safetensors").string());
@@ -92,7 +92,7 @@ TEST_CASE("a UNet with two merged LoRAs equals diffusers' with the branches besi
   const BaseWeights first = merge_lora(unet, changes_of(t, "first"), 0.8);
   const BaseWeights second = merge_lora(unet, changes_of(t, "second"), -1.3);
   parity::report("lora unet, two merged", parity::relative(run(), t.at("out/changed")), kBound);
-  CHECK(parity::relative(before, t.at("out/changed")) > 0.05);  // the LoRAs do something
+  CHECK(parity::relative(before, t.at("out/changed")) > 0.05);  // the LoRAs have an effect
   unmerge_lora(unet, second);
   unmerge_lora(unet, first);
   CHECK(at::equal(run(), before));

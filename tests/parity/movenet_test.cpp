@@ -1,5 +1,6 @@
-// MoveNet with the embedded weights against the package's own graph, evaluated node by node by
-// tools/export_movenet.py --reference (which agrees with TensorFlow.js to 1e-6 in the keypoints).
+// Compares MoveNet with the embedded weights with the package's own graph, which
+// tools/export_movenet.py --reference evaluated node by node (it agrees with TensorFlow.js to 1e-6
+// in the keypoints).
 #include "nn/features/movenet.h"
 
 #include <ATen/ATen.h>

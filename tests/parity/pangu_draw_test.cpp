@@ -1,9 +1,9 @@
-// PanGu-Draw 3 against a second statement of it in Python, written from its specification: the same
-// pair of .ckpt files, prompt, size and seed must give the same conditions, the same expert at
+// Compares PanGu-Draw 3 with a second implementation in Python, written from its specification: the
+// same pair of .ckpt files, prompt, size and seed must give the same conditions, the same expert at
 // every step, the same latents after it, and the same bytes. The files are narrow and random, in
 // the released names and wire format; tools/parity/dump_pangu.py makes them when the test runs, and
-// needs the vocabularies of models/tokenizers. Without a Python that has what it imports the case
-// says so loudly and passes.
+// needs the vocabularies of models/tokenizers. Without a Python that has the modules it imports,
+// the case says so loudly and passes.
 //   PANGU_FULL_PANGU   a folder of `dump_pangu.py --full`: one forward at the released width as
 //   well
 #include <ATen/ATen.h>
@@ -24,45 +24,46 @@
 namespace pangu::pipeline {
 namespace {
 
-// One forward in f32, in another order of sums: measured 2e-6. The tanh form of GELU moves it by
-// 1.5e-4, a norm's other epsilon by 5e-4, the neighbouring size's index by 2e-2.
+// One forward in f32 with another order of sums: the measured error is 2e-6. The tanh form of GELU
+// would change the result by 1.5e-4, another epsilon of a norm by 5e-4, the index of a neighbouring
+// size by 2e-2.
 constexpr double kNetworkBound = 2e-5;
 constexpr double kFullWidthBound = 1e-4;
-// Behind n guided steps: guidance 6 and styles 4 multiply what one forward leaves, and the
-// schedule, f32 there and f64 here, moves sigma by 1e-5.
+// After n guided steps: guidance 6 and styles 4 multiply the error of one forward, and the
+// schedule, which is f32 there and f64 here, changes sigma by 1e-5.
 constexpr double kPathBound = 5e-5;
-// Mean difference of bytes. A byte that is cut, not rounded, differs where a value lies next to a
-// whole number.
+// The mean difference of bytes. Bytes are cut and not rounded, so one may differ where a value is
+// close to a whole number.
 constexpr double kBytesBound = 0.002;
 constexpr double kUnequalBound = 0.002;
 
-// What a model was asked for while it drew.
-struct Heard {
+// The inputs and outputs of a model while it drew.
+struct Recording {
   std::vector<std::string> experts;
-  std::vector<at::Tensor> x_net;  // of every step
+  std::vector<at::Tensor> x_net;  // inputs of every step
   at::Tensor first_prediction, latents;
   Conditions conditions;
 };
 
-Model listening(Model model, Heard& heard) {
+Model recorded(Model model, Recording& recording) {
   for (Expert& expert : model.denoising.experts) {
-    expert.predict = [&heard, name = expert.name, predict = expert.predict](
+    expert.predict = [&recording, name = expert.name, predict = expert.predict](
                          const at::Tensor& x, double t, const NetInputs& inputs,
                          const Watch& watch) {
-      heard.experts.push_back(name == "structure" ? "high" : "low");
-      heard.x_net.push_back(x.slice(0, 0, 1).clone());
+      recording.experts.push_back(name == "structure" ? "high" : "low");
+      recording.x_net.push_back(x.slice(0, 0, 1).clone());
       at::Tensor out = predict(x, t, inputs, watch);
-      if (!heard.first_prediction.defined()) heard.first_prediction = out.clone();
+      if (!recording.first_prediction.defined()) recording.first_prediction = out.clone();
       return out;
     };
   }
   TextSide& side = model.denoising.text_sides.front();
-  side.encode = [&heard, encode = side.encode](const PromptRows& rows, const Watch& watch) {
-    return heard.conditions = encode(rows, watch);
+  side.encode = [&recording, encode = side.encode](const PromptRows& rows, const Watch& watch) {
+    return recording.conditions = encode(rows, watch);
   };
-  model.latents.decode = [&heard, decode = model.latents.decode](const at::Tensor& latents,
-                                                                 const Watch& watch) {
-    heard.latents = latents.clone();
+  model.latents.decode = [&recording, decode = model.latents.decode](const at::Tensor& latents,
+                                                                     const Watch& watch) {
+    recording.latents = latents.clone();
     return decode(latents, watch);
   };
   return model;
@@ -75,10 +76,11 @@ double unequal_bytes(const image::Image& got, const image::Image& want) {
   return static_cast<double>(unequal) / static_cast<double>(got.pixels.size());
 }
 
-// y as the network sees it: the pooled text, then the sinusoid of the size's index.
+// The size's index, as an angle, in the vector y that the network gets: the pooled text, then the
+// sinusoid of the index.
 at::Tensor index_of_size(const at::Tensor& y) {
   const at::Tensor angles = at::atan2(y.slice(1, -128, -127), y.slice(1, -256, -255));
-  return angles;  // of frequency 1, in (-pi, pi]
+  return angles;  // the angle of frequency 1, in (-pi, pi]
 }
 
 void compare_conditions(const std::string& name, const Conditions& got,
@@ -105,23 +107,23 @@ TEST_CASE("PanGu-Draw 3 draws what a second statement of it draws") {
     const std::string key = one["name"], name = "pangu-draw 3: " + key;
     const auto wanted =
         tensors::load_safetensors((dump.folder() / (key + ".safetensors")).string());
-    Heard heard;
+    Recording recording;
     const Request request = resolved(request_from_json(one["request"]), model.rules, 0);
-    const Drawing drawing = draw(listening(model, heard), request);
+    const Drawing drawing = draw(recorded(model, recording), request);
 
-    CHECK(heard.experts == one["experts"].get<std::vector<std::string>>());
-    compare_conditions(name, heard.conditions, wanted);
+    CHECK(recording.experts == one["experts"].get<std::vector<std::string>>());
+    compare_conditions(name, recording.conditions, wanted);
     parity::Worst first, path;
-    first.add("eps", heard.first_prediction, wanted.at("eps"));
+    first.add("eps", recording.first_prediction, wanted.at("eps"));
     first.report(name + ", first forward", kNetworkBound);
     const diffusion::Plan plan = plan_of(model, request);
-    REQUIRE(heard.x_net.size() == plan.steps.size());
+    REQUIRE(recording.x_net.size() == plan.steps.size());
     const at::Tensor latents = wanted.at("path");
     for (size_t i = 0; i <= plan.steps.size(); ++i) {
       const at::Tensor got =
           i == plan.steps.size()
-              ? heard.latents
-              : heard.x_net[i] / model.denoising.schedule.input_scale(plan.steps[i].sigma);
+              ? recording.latents
+              : recording.x_net[i] / model.denoising.schedule.input_scale(plan.steps[i].sigma);
       const auto row = static_cast<int64_t>(i);
       path.add("latents " + std::to_string(i), got, latents.slice(0, row, row + 1));
     }

@@ -1,5 +1,5 @@
-// Whole pictures of parity tests: how far two are apart, and whether a case would notice that the
-// setting it is about is read wrongly.
+// Helpers for parity tests of whole pictures: how far two pictures differ, and whether a case would
+// notice that its setting is read wrongly.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -15,9 +15,10 @@
 
 namespace pangu::parity {
 
-// Mean differences of bytes. f32 leaves about 3e-4; karras over the whole table up to 6e-3, because
-// diffusers holds the table in f32, which moves t by 1e-3. A case whose setting moves the picture
-// by less than kLeastSensitivity proves nothing: a twentieth of that is ten times what f32 leaves.
+// Mean differences of bytes. Rounding in f32 gives about 3e-4; karras over the whole table gives up
+// to 6e-3, because diffusers holds the table in f32, which changes t by 1e-3. A case whose setting
+// changes the picture by less than kLeastSensitivity proves nothing: a twentieth of that is ten
+// times the rounding in f32.
 constexpr double kMostPictureError = 0.01;
 constexpr double kShareOfSensitivity = 1.0 / 20.0;
 constexpr double kLeastSensitivity = 0.05;
@@ -33,8 +34,7 @@ inline double mean_difference(const image::Image& a, const image::Image& b) {
   return sum / double(left.pixels.size());
 }
 
-// Of the pictures of a batch the one that is farthest from its reference, and the one that a change
-// moves least.
+// The greatest and the least mean difference among the pictures of a batch.
 struct PictureDifference {
   double most = 0, least = 255;
 };
@@ -51,8 +51,8 @@ inline PictureDifference difference_of(const std::vector<image::Image>& a,
   return difference;
 }
 
-// As report() (case.h); `sensitivity` is how far the picture moves when `setting` is what differs,
-// and the bound is at most a twentieth of it.
+// Like report() (case.h). `sensitivity` is the picture's difference when `setting` is changed; the
+// bound is at most a twentieth of it.
 inline void report_picture(const std::string& name, double error, double sensitivity,
                            const std::string& setting, double most = kMostPictureError) {
   CHECK_MESSAGE(sensitivity >= kLeastSensitivity, name, " with ", setting, " differs by only ",
@@ -61,7 +61,8 @@ inline void report_picture(const std::string& name, double error, double sensiti
   report("picture: " + name, error, std::min(most, sensitivity * kShareOfSensitivity));
 }
 
-// What others do in a case; the page must say so. `differs`: it gives another picture.
+// Reports what other programs do in a case, which docs/models.md must say. `differs`: whether that
+// gives another picture.
 inline void report_rival(const std::string& name, const std::string& ours,
                          const std::string& theirs, bool differs, double difference) {
   std::printf("rival   %s | %s | %s | %.2f\n", name.c_str(), ours.c_str(), theirs.c_str(),

@@ -1,9 +1,9 @@
-// Whole pictures against diffusers' own pipelines: the same seed, settings and noise must give the
-// same PNG, from a folder as from a single file of the same weights, alone as in a batch. The
-// reference is made when the test runs, by tools/parity/dump_pictures.py, from tiny models with
-// random weights in the topology of the real ones; without a Python that has diffusers the case
-// says so loudly and passes. Every case is drawn a second time with another value of the setting
-// that it is about: that picture must be another one.
+// Compares whole pictures with diffusers' own pipelines: the same seed, settings and noise must
+// give the same PNG, from a folder and from a single file of the same weights, alone and in a
+// batch. The reference is made when the test runs, by tools/parity/dump_pictures.py, from tiny
+// models with random weights in the topology of the real ones; without a Python that has diffusers
+// the case says so loudly and passes. Every case is drawn a second time with another value of the
+// setting that it tests, and that picture must differ.
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 
@@ -31,7 +31,7 @@ Pictures pictures_of(const Request& request) {
 LoadOptions options_of(const nlohmann::json& one) {
   LoadOptions options;
   options.dtype = "f32";
-  options.tokenizers = std::string(kSourceDir) + "/models/tokenizers";  // of single files
+  options.tokenizers = std::string(kSourceDir) + "/models/tokenizers";  // for single files
   options.refiner = one.value("refiner", "");
   options.refiner_start = one.value("refiner_start", options.refiner_start);
   options.controlnets = one.value("controlnets", options.controlnets);
@@ -43,29 +43,29 @@ LoadOptions options_of(const nlohmann::json& one) {
   return options;
 }
 
-// Opens what a case asks for; cases that lie side by side and ask for the same share it.
+// Opens the model that a case needs; consecutive cases that need the same model share it.
 class LastModel {
  public:
-  const Model& of(const nlohmann::json& one) {
-    nlohmann::json asked = one;
-    for (const char* key : {"name", "request", "pictures", "change", "rivals"}) asked.erase(key);
-    if (!model_ || asked != asked_) {
+  const Model& model_for(const nlohmann::json& one) {
+    nlohmann::json setup = one;
+    for (const char* key : {"name", "request", "pictures", "change", "rivals"}) setup.erase(key);
+    if (!model_ || setup != setup_) {
       model_.reset();
       model_ = load_model(one["model"], options_of(one));
-      // A batch of three in one forward.
+      // The limit lets a batch of three be one forward.
       model_->denoising.latent_pixels_a_forward = 1 << 20;
-      asked_ = std::move(asked);
+      setup_ = std::move(setup);
     }
     return *model_;
   }
 
  private:
   std::optional<Model> model_;
-  nlohmann::json asked_;
+  nlohmann::json setup_;
 };
 
 std::vector<image::Image> drawn(LastModel& models, const nlohmann::json& one) {
-  const Model& model = models.of(one);
+  const Model& model = models.model_for(one);
   const Request request = resolved(request_from_json(one["request"]), model.rules, 0);
   int64_t at_once = 0;
   DrawHooks hooks;

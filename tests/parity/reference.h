@@ -1,5 +1,5 @@
-// What parity tests share: a Python that has the reference libraries, and how far two tensors are
-// apart.
+// What parity tests share: a Python that has the reference libraries, and the difference of two
+// tensors.
 #pragma once
 #include <ATen/ATen.h>
 
@@ -11,7 +11,7 @@
 
 namespace pangu::parity {
 
-// $PANGU_PYTHON, else the interpreter that CMake was given.
+// The value of $PANGU_PYTHON, else the interpreter that CMake was given.
 inline std::string python() {
   const char* from_environment = std::getenv("PANGU_PYTHON");
   return from_environment ? from_environment : kReferencePython;
@@ -28,7 +28,7 @@ inline bool run_tool(const std::string& script, const std::string& arguments) {
                          .c_str()) == 0;
 }
 
-// Greatest difference over the greatest magnitude of the wanted values.
+// The greatest difference divided by the greatest magnitude of the wanted values.
 inline double relative(const at::Tensor& got, const at::Tensor& want) {
   const double scale = std::max(want.abs().max().item<double>(), 1e-12);
   return (got - want).abs().max().item<double>() / scale;

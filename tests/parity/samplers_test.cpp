@@ -1,7 +1,7 @@
-// Samplers, lists of noise levels and noise sources against diffusers, NumPy and torch, and against
-// formulas stated again in Python. The reference is made when the test runs, by
+// Compares samplers, lists of noise levels and noise sources with diffusers, NumPy and torch, and
+// with formulas written again in Python. The reference is made when the test runs, by
 // tools/parity/dump_samplers.py; without a Python that has diffusers the cases say so loudly and
-// pass. The network is a closed form on both sides, so that nothing but the sampler is compared.
+// pass. The network is a closed form on both sides, so that only the sampler is compared.
 #include "diffusion/samplers/samplers.h"
 
 #include <ATen/ATen.h>
@@ -25,8 +25,8 @@ namespace {
 constexpr double kPathBound = 1e-5;
 // The formulas of the Python side are f64 too.
 constexpr double kFormulaBound = 1e-12;
-// Its table is a product of a thousand f32 numbers; lists are compared with the table in f64, but
-// their sigmas, and t where it is not whole, are rounded to f32.
+// diffusers' table is a product of a thousand f32 numbers. Lists are compared with the table in
+// f64, but their sigmas, and t where it is not whole, are rounded to f32.
 constexpr double kTableBound = 5e-6, kListBound = 5e-7, kTimestepBound = 1e-7;
 
 struct Reference {
@@ -50,7 +50,7 @@ const Reference& reference() {
   return made;
 }
 
-// The worst error of the cases of one kind, by group; printed as one line a group.
+// The worst error of the cases of one kind by group, printed as one line a group.
 class Groups {
  public:
   void add(const std::string& group, const std::string& name, double error, double bound) {
@@ -255,7 +255,7 @@ TEST_CASE("a drawing with torch-cpu noise ends where diffusers' ends") {
     const double scale = one["unit_variance"] ? std::sqrt(1.0 + high * high) : high;
     const Latents x(noise.next(want.sizes().slice(1).vec()) * scale);
     const Latents end = find_sampler(one["sampler"]).sample(D, x, sigmas, noise.steps(x), {});
-    // All in f32 on both sides.
+    // Both sides compute in f32.
     groups.add("drawing " + name, name, parity::relative(end.one(), want), kPathBound);
   }
   if (reference().dump.made()) groups.report();

@@ -1,8 +1,8 @@
-// Token ids against transformers 5 (CLIPTokenizer, BertTokenizer), open_clip's SimpleTokenizer with
-// ftfy, and restatements of PanGu-Draw's Chinese tokenizer and of A1111's prompt syntax. Ids must
-// be equal. The reference is made when the test runs, by tools/parity/dump_tokenizers.py, with the
-// vocabularies of models/tokenizers; open_clip's code is fetched from the package index, and
-// without it that part says so loudly and passes.
+// Compares token ids with transformers 5 (CLIPTokenizer, BertTokenizer), open_clip's
+// SimpleTokenizer with ftfy, and implementations in Python of PanGu-Draw's Chinese tokenizer and of
+// A1111's prompt syntax. Ids must be equal. The reference is made when the test runs, by
+// tools/parity/dump_tokenizers.py, with the vocabularies of models/tokenizers; open_clip's code is
+// fetched from the package index, and without it that part says so loudly and passes.
 //   PANGU_PYTHON             the interpreter (else the one CMake found)
 //   PANGU_TOKENIZER_PARITY   a folder dumped before (else a temporary one)
 #include <doctest/doctest.h>
@@ -35,7 +35,7 @@ json read_json(const fs::path& path) {
   return json::parse(file);
 }
 
-// OpenAI's file of merges, which the program comes with.
+// The folder of OpenAI's file of merges, which is part of the repository.
 std::string own_vocabulary() { return std::string(kSourceDir) + "/models/tokenizers/clip"; }
 
 // Counts the texts that differ, and names the first of them; ids are equal or wrong.
@@ -116,7 +116,8 @@ void compare_bert(const fs::path& folder) {
       WordPieceTokenizer::from_path((folder / "bert" / "vocab.txt").string(), BertRules::kPanGu));
 }
 
-// Ids seen by running PanGu-Draw 3 as released: style prefixes, the comma, typed specials.
+// Checks ids that the released PanGu-Draw 3 gave when it was run: style prefixes, the comma, typed
+// special tokens.
 void check_pangu(const fs::path& folder) {
   using Ids = std::vector<int32_t>;
   const auto zh =
@@ -163,7 +164,7 @@ void compare_prompts(const fs::path& folder) {
   }
 }
 
-// Printed, not bound: machines differ.
+// Prints the speed; it has no bound, since machines differ.
 void measure(const fs::path& folder) {
   const auto ms_since = [](std::chrono::steady_clock::time_point begin) {
     return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)

@@ -1,7 +1,7 @@
-// The UNet against diffusers' UNet2DConditionModel, layer by layer in the order of computation,
-// f32. The reference is made when the test runs, by tools/parity/dump_unet.py (random weights, tiny
-// widths, the topology of the real models); without a Python that has diffusers the case says so
-// loudly and passes.
+// Compares the UNet with diffusers' UNet2DConditionModel, layer by layer in the order of
+// computation, in f32. The reference is made when the test runs, by tools/parity/dump_unet.py
+// (random weights, tiny widths, the topology of the real models); without a Python that has
+// diffusers the case says so loudly and passes.
 //   PANGU_PYTHON        the interpreter (else the one CMake found)
 //   PANGU_UNET_PARITY   a folder with cases dumped before (else a temporary one)
 #include "nn/unet/unet.h"

@@ -1,5 +1,5 @@
-// Laws of Coop-Diffusion, with closed-form denoisers and bridges that can be inverted: what fusing
-// two spaces and crossing a resolution must and must not change. Every sampler, in f64.
+// Laws of Coop-Diffusion, with closed-form denoisers and invertible bridges: what fusing two spaces
+// and crossing a resolution must and must not change. Tested with every sampler, in f64.
 #include "diffusion/coop.h"
 
 #include <ATen/ATen.h>
@@ -20,7 +20,7 @@ namespace {
 const SigmaList kSigmas = karras_sigmas(12, 0.05, 14.0);
 const std::vector<uint64_t> kSeeds = {3, 11};
 
-// The exact denoiser of N(mean, spread^2), bent so that it is not affine in x.
+// The exact denoiser of N(mean, spread^2), plus a sine so that it is not affine in x.
 Denoiser denoiser(double mean, double spread) {
   return [mean, spread](const Latents& x, double sigma) {
     const double share = spread * spread / (spread * spread + sigma * sigma);
@@ -29,7 +29,8 @@ Denoiser denoiser(double mean, double spread) {
   };
 }
 
-// A member whose space is the picture times `scale`, seen upside down: an invertible bridge.
+// An invertible bridge: the space of a member is the picture times its scale, and upside down for
+// members of odd number.
 struct Spaces {
   std::vector<double> scales;
   at::Tensor operator()(size_t from, size_t to, const at::Tensor& x0) const {
@@ -93,7 +94,7 @@ TEST_CASE("coop: with all the weight the other's picture comes, through the brid
 
 TEST_CASE("coop: two copies of one model with nothing between them are the model") {
   const Latents x = start({kShape, kShape});
-  CHECK(at::equal(x[0], x[1]));  // equal shapes share their noise
+  CHECK(at::equal(x[0], x[1]));  // members of equal shapes share their noise
   for (const Sampler& sampler : samplers()) {
     const at::Tensor alone = drawn(sampler, denoiser(0.5, 0.7), x[0]).one();
     for (const CoopForm form : kForms) {
@@ -112,8 +113,8 @@ TEST_CASE("coop: two copies of one model with nothing between them are the model
 
 TEST_CASE("coop: in spaces that differ by an invertible map two copies are the model") {
   const Spaces spaces{{1.0, 1.0}};
-  // The same model as seen in the other space; noise is shared as numbers, so the other's start is
-  // the hub's, mapped.
+  // The same model in the other space. Members would share the numbers of their noise, so the
+  // other's start is set to the hub's start, mapped.
   const Denoiser mine = denoiser(0.5, 0.7);
   const Denoiser theirs = [&](const Latents& x, double sigma) {
     return Latents(spaces(0, 1, mine(Latents(spaces(1, 0, x.one())), sigma).one()));
@@ -141,7 +142,7 @@ TEST_CASE("coop: the order of the members beside the hub does not matter") {
     }
     const Spaces spaces{{1.0, 2.0, 0.5, 3.0}};
     const CoopForm form = kForms[*rc::gen::inRange(0, 3)];
-    // Members 1 and 3 are upside down, 2 is not: places 1 and 3 can be exchanged.
+    // Members 1 and 3 are upside down and 2 is not, so members 1 and 3 can be exchanged.
     std::vector<CoopMember> other = members;
     std::swap(other[1], other[3]);
     const Spaces other_spaces{{1.0, 3.0, 0.5, 2.0}};
@@ -153,7 +154,7 @@ TEST_CASE("coop: the order of the members beside the hub does not matter") {
   }));
 }
 
-// A bridge between any two shapes; not one that can be inverted.
+// A bridge between any two shapes, which cannot be inverted.
 at::Tensor carried(const at::Tensor& x0, const std::vector<int64_t>& shape_chw) {
   const at::Tensor picture =
       at::adaptive_avg_pool2d(x0.mean(1, /*keepdim=*/true), {shape_chw[1], shape_chw[2]});
@@ -220,7 +221,8 @@ TEST_CASE("coop: shapes of a tuple have noise of their own, equal ones the same"
     CHECK(at::equal(step_a[1], step_b[2]));
     CHECK(at::equal(step_a[2], step_b[1]));
     std::vector<at::Tensor> all = {a[0], a[1], a[2], step_a[0], step_a[1], step_a[2]};
-    // 4096 numbers at least: four standard deviations of a mean of products are 0.0625.
+    // There are at least 4096 numbers, so four standard deviations of a mean of products are
+    // 0.0625.
     for (size_t i = 0; i < all.size(); ++i) {
       for (size_t j = 0; j < i; ++j) CHECK(correlation(all[i], all[j]) < 0.0625);
     }
@@ -235,7 +237,8 @@ TEST_CASE("coop: masks part the picture between the members") {
   members[1].mask = 1 - left;
   const Latents x = start({kShape, kShape});
   const auto& euler = find_sampler("euler");
-  // Every pixel's guess depends on that pixel alone here, so a region is its member's own picture.
+  // Here every pixel's guess depends on that pixel alone, so each region shows the picture of its
+  // member.
   const at::Tensor mine = drawn(euler, denoiser(0.5, 0.7), x[0]).one();
   const at::Tensor others = drawn(euler, two(1.0)[1].denoise, x[1]).one();
   for (const CoopForm form : kForms) {
@@ -243,7 +246,7 @@ TEST_CASE("coop: masks part the picture between the members") {
     CHECK(distance(fused.slice(3, 0, 3), mine.slice(3, 0, 3)) < 1e-12);
     CHECK(distance(fused.slice(3, 3, 6), others.slice(3, 3, 6)) < 1e-12);
   }
-  // Together they are one: with equal models masks change nothing.
+  // The masks add up to 1, so with equal models they change nothing.
   members[1].denoise = members[0].denoise;
   const at::Tensor both = drawn(euler, fuse(members, identity()), x)[0];
   CHECK(distance(both, mine) < 1e-12);
@@ -252,16 +255,16 @@ TEST_CASE("coop: masks part the picture between the members") {
 TEST_CASE("coop: a range of noise levels ends a member's part where it says") {
   auto members = two(0.5);
   members[1].weight.sigma_low = 2.0;
-  std::vector<double> asked;
-  members[1].denoise = [&asked, D = members[1].denoise](const Latents& x, double sigma) {
-    asked.push_back(sigma);
+  std::vector<double> called_at;
+  members[1].denoise = [&called_at, D = members[1].denoise](const Latents& x, double sigma) {
+    called_at.push_back(sigma);
     return D(x, sigma);
   };
   const Latents x = start({kShape, kShape});
   drawn(find_sampler("euler"), fuse(members, identity()), x);
   const auto above = std::count_if(kSigmas.begin(), kSigmas.end(), [](double s) { return s >= 2; });
-  CHECK(asked.size() == static_cast<size_t>(above));
-  CHECK(*std::min_element(asked.begin(), asked.end()) >= 2.0);
+  CHECK(called_at.size() == static_cast<size_t>(above));
+  CHECK(*std::min_element(called_at.begin(), called_at.end()) >= 2.0);
 }
 
 TEST_CASE("coop: guesses that are bridged at every k-th call are used again in between") {
@@ -280,7 +283,8 @@ TEST_CASE("coop: guesses that are bridged at every k-th call are used again in b
     CHECK(at::equal(drawn(find_sampler("euler"), D, x)[0], once));
     CHECK(bridges == 6 * each);
   }
-  // A call in the middle of a step does not begin a drawing: two calls a step, but one in the last.
+  // A call in the middle of a step does not begin a drawing. There are two calls a step, but one in
+  // the last step.
   for (const char* name : {"heun", "dpm2", "dpm2_a", "dpmpp_2s_a", "dpmpp_sde"}) {
     bridges = 0;
     drawn(find_sampler(name), fuse(two(0.5), counted, {.bridge_every = 4}), x);
@@ -291,7 +295,7 @@ TEST_CASE("coop: guesses that are bridged at every k-th call are used again in b
   drawn(find_sampler("euler"), late, x);
   const auto below =
       std::count_if(kSigmas.begin(), kSigmas.end() - 1, [](double s) { return s < 1; });
-  CHECK(bridges == 2 * (1 + below));  // the first call always
+  CHECK(bridges == 2 * (1 + below));  // the first call always bridges
 }
 
 TEST_CASE("coop: a curve of weights is linear in log sigma and constant beyond its ends") {
@@ -329,7 +333,7 @@ TEST_CASE("stages: equal spaces and no fresh noise are the plain sampler") {
   const Denoiser D = denoiser(0.5, 0.7);
   const auto pieces = cut_at(kSigmas, {kSigmas[4], 1.0, kSigmas[9]});
   REQUIRE(pieces.size() == 4);
-  // A multistep sampler begins anew in a stage, and 1.0 is a level that the plain one skips.
+  // A multistep sampler begins anew in a stage, and the level 1.0 is missing in the plain list.
   const auto with_level = [&] {
     SigmaList sigmas = kSigmas;
     sigmas.push_back(1.0);
@@ -360,8 +364,8 @@ TEST_CASE("stages: equal spaces and no fresh noise are the plain sampler") {
 }
 
 TEST_CASE("stages: fresh noise keeps the statistics of a Gaussian, carried noise does not") {
-  // Pictures of equal pixels N(0, 1), drawn at 2x2 and carried to 8x8 by repetition: at the
-  // hand-over the noise of the larger latent must be independent from pixel to pixel.
+  // Pictures of equal pixels N(0, 1) are drawn at 2x2 and carried to 8x8 by repetition: at the
+  // handoff the noise of the larger latent must be independent from pixel to pixel.
   const std::vector<uint64_t> seeds = [] {
     std::vector<uint64_t> s(64);
     for (size_t i = 0; i < s.size(); ++i) s[i] = i;

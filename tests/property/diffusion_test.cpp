@@ -1,7 +1,7 @@
 // Laws of the diffusion room, on data whose exact answer is known: for x0 ~ N(mu, c^2) the
 // posterior mean given x is D(x, sigma) = (c^2 x + sigma^2 mu) / (c^2 + sigma^2), and the
 // probability flow carries x along x(sigma) = mu + (x_start - mu) sqrt((c^2 + sigma^2) / (c^2 +
-// sigma_start^2)). All in f64.
+// sigma_start^2)). All tests are in f64.
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 #include <rapidcheck.h>
@@ -53,10 +53,10 @@ TEST_CASE("samplers reach the exact answer of a Gaussian at the order they claim
   struct Order {
     const char* name;
     int64_t steps;
-    double ratio, tolerance;  // of the errors at `steps` and twice as many
+    double ratio, tolerance;  // of the errors at `steps` and at twice as many steps
   };
-  // The higher orders of lms, unipc and dpmpp_3m_sde hide behind their first steps here: they are
-  // in samplers_test.cpp.
+  // The errors of the first steps hide the higher orders of lms, unipc and dpmpp_3m_sde here;
+  // samplers_test.cpp tests those.
   for (const Order& order : {Order{"euler", 32, 2.0, 0.05},
                              {"ddim", 32, 2.0, 0.05},
                              {"heun", 32, 4.0, 0.15},
@@ -156,7 +156,7 @@ TEST_CASE("guidance is linear in the predictions") {
   }));
 }
 
-// A net with another prediction in every row; row r of image b depends on image b alone.
+// A net with a different prediction in every row; row r of picture b depends on picture b alone.
 at::Tensor rows_net(const at::Tensor& x_net, const NetLevel& level, const std::vector<int>& rows) {
   std::vector<at::Tensor> blocks;
   for (int row : rows)
@@ -204,11 +204,11 @@ TEST_CASE("guiding raw predictions is guiding x0, in every parameterisation") {
 TEST_CASE("each expert sees only its range, and a boundary belongs to the noisier one") {
   CHECK(rc::check([] {
     const double upper = between(2.0, 9.0), lower = between(0.2, 2.0);
-    std::vector<std::vector<double>> seen(3);
+    std::vector<std::vector<double>> received(3);
     std::vector<Denoiser> experts;
     for (size_t i = 0; i < 3; ++i) {
-      experts.push_back([&seen, i](const Latents& x, double sigma) {
-        seen[i].push_back(sigma);
+      experts.push_back([&received, i](const Latents& x, double sigma) {
+        received[i].push_back(sigma);
         return x;
       });
     }
@@ -218,11 +218,11 @@ TEST_CASE("each expert sees only its range, and a boundary belongs to the noisie
       D(x, sigma);
     }
     sample_heun(D, x, karras_sigmas(*rc::gen::inRange(2, 30), 0.05, 14.0));
-    for (double sigma : seen[0]) RC_ASSERT(sigma >= upper);
-    for (double sigma : seen[1]) RC_ASSERT(lower <= sigma && sigma < upper);
-    for (double sigma : seen[2]) RC_ASSERT(sigma < lower);
-    RC_ASSERT(seen[0].front() == upper);
-    RC_ASSERT(seen[1].front() == lower);
+    for (double sigma : received[0]) RC_ASSERT(sigma >= upper);
+    for (double sigma : received[1]) RC_ASSERT(lower <= sigma && sigma < upper);
+    for (double sigma : received[2]) RC_ASSERT(sigma < lower);
+    RC_ASSERT(received[0].front() == upper);
+    RC_ASSERT(received[1].front() == lower);
   }));
 }
 
@@ -275,7 +275,7 @@ TEST_CASE("every parameterisation gives back the x0 and eps that it was made of"
     const at::Tensor prediction = prediction_from(kind, x0, eps, c);
     RC_ASSERT((x0_from(kind, prediction, x_net, c) - x0).abs().max().item<double>() < 1e-9);
     RC_ASSERT((eps_from(kind, prediction, x_net, c) - eps).abs().max().item<double>() < 1e-9);
-    // The same through a denoiser, whose input is in the VE scale.
+    // The same must hold through a denoiser, whose input is in the VE scale.
     const double sigma = schedule.sigma_of_t(static_cast<double>(t));
     const Net perfect = [&](const at::Tensor& given, double t_index) {
       RC_ASSERT((given - x_net).abs().max().item<double>() < 1e-9);
@@ -284,7 +284,7 @@ TEST_CASE("every parameterisation gives back the x0 and eps that it was made of"
     };
     const Denoiser D = denoise_with(perfect, kind, schedule);
     RC_ASSERT((D(x0 + eps * sigma, sigma).one() - x0).abs().max().item<double>() < 1e-9);
-    // And the training pieces agree with both.
+    // The functions of training must agree with both.
     const at::Tensor t_index = at::full({1}, t, at::kLong);
     RC_ASSERT((noisy_input(x0, t_index, eps, schedule) - x_net).abs().max().item<double>() < 1e-12);
     RC_ASSERT((target(x0, t_index, eps, schedule, kind) - prediction).abs().max().item<double>() <

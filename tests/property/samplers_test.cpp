@@ -1,6 +1,6 @@
-// Orders of the multistep samplers, by what an order means: a step is exact where the quantity that
-// the sampler interpolates is a polynomial of that degree. And the statistics of the stochastic
-// ones on Gaussian data. All in f64.
+// Orders of the multistep samplers, by the definition of an order: a step is exact where the
+// quantity that the sampler interpolates is a polynomial of that degree. It also tests the
+// statistics of the stochastic samplers on Gaussian data. All tests are in f64.
 #include "diffusion/samplers/samplers.h"
 
 #include <ATen/ATen.h>
@@ -38,7 +38,7 @@ SigmaList uneven_grid() {
   return sigmas;
 }
 
-// The latents after every step, x[0] the start; one number.
+// The latents after every step, beginning with the start; they are one number.
 std::vector<double> path_of(const char* name, const Denoiser& D, const SigmaList& sigmas,
                             const SamplerOptions& options) {
   std::vector<double> path = {between(-9.0, 9.0)};
@@ -92,10 +92,10 @@ TEST_CASE(
     "their degree") {
   struct Case {
     const char* name;
-    int order;  // 0: not an option
+    int order;  // 0: the sampler has no such option
     int degree;
     double eta;
-    size_t first;  // the step from which the order is full
+    size_t first;  // the first step that has the full order
   };
   // unipc's simplified second order is only exact to degree 0 in its predictor; for dpmpp_3m_sde
   // see samplers.h.
@@ -116,7 +116,7 @@ TEST_CASE(
       if (c.order > 0) options.order = c.order;
       const auto path = path_of(c.name, D, sigmas, options);
       for (size_t i = c.first; i + 1 < sigmas.size(); ++i) {
-        // unipc corrects its first steps before it goes on.
+        // unipc corrects the results of its first steps later.
         if (c.order == 3 && i < 4) continue;
         const double exact = exact_step(q, 1.0 + c.eta, path[i], sigmas[i], sigmas[i + 1]);
         RC_ASSERT(std::abs(path[i + 1] - exact) < 1e-9 * (1.0 + std::abs(path[i])));
@@ -164,7 +164,8 @@ TEST_CASE("stochastic samplers give Gaussian data its own mean and variance") {
       const double mean = end.one().mean().item<double>();
       const double variance = end.one().var().item<double>();
       CHECK(std::abs(mean - kMu) < 5.0 * kC / std::sqrt(kSamples));
-      // Five standard errors, 0.02, and the bias of 100 steps: the first-order ones lose 0.05.
+      // The bound is five standard errors, 0.02, and the bias of 100 steps, which is 0.05 for
+      // first-order samplers.
       const bool first_order = sampler.name == "euler_a" || sampler.name == "ddpm";
       CHECK(std::abs(variance / (kC * kC) - 1.0) <
             5.0 * std::sqrt(2.0 / kSamples) + (first_order ? 0.1 : 0.01));
@@ -172,14 +173,14 @@ TEST_CASE("stochastic samplers give Gaussian data its own mean and variance") {
   }
 }
 
-// What a sampler makes of N(mu, c^2) whose denoiser is exact.
+// Mean and deviation of a sampler's result on N(mu, c^2), given the exact denoiser.
 struct Moments {
   double mean, deviation;
 };
 
 // Every step is affine in the latent and in the noise, so the moments are exact numbers: one latent
-// begins at the mean, the next a standard deviation beside it, and each further one at the mean
-// with one draw of noise alone.
+// begins at the mean, the next one standard deviation away from it, and each further one at the
+// mean with a single draw of noise.
 Moments moments_of(const Sampler& sampler, const SigmaList& sigmas, PathVariable variable,
                    double mu, double c) {
   const auto draws = static_cast<int64_t>(2 * sigmas.size());
@@ -225,8 +226,8 @@ std::vector<NamedSchedule> all_schedules() {
           {"flow", Schedule(flow)},      {"flow, shift 3", Schedule(shifted)}};
 }
 
-// The greatest factor by which a step is longer in log(sigma) than the one before; the step to 0
-// has no length.
+// The greatest factor by which a step in log(sigma) is longer than the one before. The step to 0 is
+// left out, since its length is infinite.
 double growth_of(const SigmaList& sigmas) {
   double growth = 0.0, before = std::log(sigmas[0] / sigmas[1]);
   for (size_t i = 1; i + 1 < sigmas.size() && sigmas[i + 1] > 0.0; ++i) {
@@ -237,9 +238,9 @@ double growth_of(const SigmaList& sigmas) {
   return growth;
 }
 
-// How much farther off than the first order a sampler may be on a list of this growth: not at all,
-// but one that goes on in the direction of the steps before goes too far where a step outgrows
-// them, once for every difference that it takes, and dpm2_a steps down twice as far as the list
+// The factor by which a sampler's error may exceed that of first order on a list of this growth. It
+// is 1 for most. A sampler that extrapolates from earlier steps goes too far where a step is longer
+// than those, once for every difference that it takes. dpm2_a steps down twice as far as the list
 // says.
 double allowance(const std::string& name, double growth) {
   const auto is = [&](std::initializer_list<const char*> names) {
@@ -259,7 +260,8 @@ TEST_CASE("every sampler keeps mean and deviation of a Gaussian on every list of
         const SigmaList sigmas = make_sigmas(rule.name, schedule, steps);
         const auto error_of = [&](const Sampler& sampler) {
           const Moments m = moments_of(sampler, sigmas, schedule.path_variable(), kMu, 1.0);
-          // Every step leaves the mean where it is. The start is thousands times as wide.
+          // Every step preserves the mean. The bound grows with the start, which may be thousands
+          // of times as wide.
           CHECK(std::abs(m.mean - kMu) < kRounding * (1.0 + sigmas.front()));
           return std::abs(m.deviation - 1.0);
         };
@@ -272,7 +274,7 @@ TEST_CASE("every sampler keeps mean and deviation of a Gaussian on every list of
           CAPTURE(sampler.name);
           const double error = error_of(sampler);
           CHECK(error <= first_order * allowance(sampler.name, growth_of(sigmas)) + kRounding);
-          // A higher order is worth its calls on the schedule's own list.
+          // On the schedule's own list a higher order must reduce the error.
           const bool adds_slopes =
               sampler.name == "heun" || sampler.name == "dpm2" || sampler.name == "lms";
           if (rule.of_timesteps && steps >= 20 && adds_slopes) CHECK(error < euler / 4.0);
@@ -295,7 +297,7 @@ TEST_CASE("levels that are off by last bits give the same picture to rounding") 
       SigmaList off = sigmas;
       for (size_t i = 0; i + 1 < off.size(); ++i) off[i] = std::nextafter(off[i], towards);
       const at::Tensor other = sampler.sample(D, x, off, step_noise({4}, x), {}).one();
-      // Rounding of 2e-16 that ten steps may each make ten times as great.
+      // The difference is rounding of 2e-16, which each of ten steps may multiply by up to ten.
       CHECK((other - drawn).abs().max().item<double>() < 1e-12);
     }
   }

@@ -1,1 +1,2 @@
-"""Parts of tools/mini_dataset.py: one file a step (fetch, choose, name, picture, caption, pack)."""
+"""The parts of tools/mini_dataset.py, one file for each step (fetch, choose, name, picture,
+caption, pack)."""

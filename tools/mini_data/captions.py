@@ -120,8 +120,9 @@ MEASURE_ZH_OF = {
 
 
 def measure_of(concept_id: str, subgroup: str, name_zh: str, use: str) -> str:
-    """The measure word: "一" + it + the name counts one of the thing. Empty for what is not
-    counted so (masses, plurals, unique things) or already begins with its own 一杯 or 一摞."""
+    """The measure word of a thing: "一", the measure word and the name say one of it. It is empty
+    for things that are not counted so (masses, plurals, unique things) or whose name begins with
+    its own 一杯 or 一摞."""
     if use != "" or name_zh.startswith("一"):
         return ""
     if name_zh.endswith("脸"):
@@ -149,7 +150,8 @@ def lower_english(name: str) -> str:
 
 
 def read_cldr(data: bytes) -> dict[str, tuple[str, ...]]:
-    """Keywords by character sequence (without FE0F), from an annotations XML of CLDR."""
+    """Returns the keywords by character sequence (without FE0F), from an annotations XML of
+    CLDR."""
     keywords = {}
     for node in xml.etree.ElementTree.fromstring(data).iter("annotation"):
         if node.get("type") is None and node.text:
@@ -159,7 +161,7 @@ def read_cldr(data: bytes) -> dict[str, tuple[str, ...]]:
 
 
 def keywords_en(name: str, kind: str, words) -> list[str]:
-    """At most five keywords that add something: none repeats a word of the name."""
+    """Returns at most five keywords, none of which repeats a word of the name."""
     seen = set(re.findall(r"[a-z0-9]+", name))
     kept = []
     for word in [kind, *words]:
@@ -194,7 +196,8 @@ def unique(captions: list[str]) -> list[str]:
 
 
 def rotated(words: list[str], seed: int) -> list[str]:
-    """The kind stays first; the rest turn by `seed`, so styles do not all show the same words."""
+    """Rotates the keywords by `seed`, so that styles do not all show the same words; the kind
+    stays first."""
     if len(words) < 3:
         return words
     rest = words[1:]
@@ -205,7 +208,7 @@ def rotated(words: list[str], seed: int) -> list[str]:
 def compose(concept_id: str, style: str, name_en: str, name_zh: str, use: str, measure: str,
             words_en: list[str], words_zh: list[str],
             colour: tuple[str, str] | None) -> dict[str, list[str]]:
-    """Seven or eight captions a language; see the file comment for the forms."""
+    """Returns seven or eight captions for each language; see the file comment for the forms."""
     style_en, style_zh = STYLES[style]
     seed = number_of(f"{concept_id}/{style}/captions")
     phrase = with_article(name_en, use)

@@ -1,11 +1,11 @@
-"""Which concepts the dataset has: things that a person can name from a picture.
+"""Chooses the concepts of the dataset: things that a person can name from a picture.
 
-Whole groups of emojibase are taken, and what is listed as left out (signs, letters, near copies,
-clocks beyond one, moon phases) is dropped; people and plain shapes are taken only by name, one
+Whole groups of emojibase are taken, and the exceptions listed here (signs, letters, near copies,
+clocks beyond one, moon phases) are dropped; people and plain shapes are taken only by name, one
 neutral form each. Nothing here looks at a picture.
 
-That is the first edition. The second takes whatever has a name in both languages, but no letters
-of flags and no skin tones, which are no pictures of their own.
+That is the first edition. The second takes everything that has a name in both languages, except
+letters of flags and skin tones, which are no pictures of their own.
 """
 from dataclasses import dataclass
 
@@ -61,8 +61,8 @@ def is_chosen(group: str, concept_id: str) -> bool:
 
 def choose(english: list[dict], chinese: list[dict], messages: dict, id_of,
            every: bool = False) -> list[Concept]:
-    """The chosen concepts in emojibase's order, or every one; `id_of` makes a concept id of a
-    hexcode."""
+    """Returns the chosen concepts in emojibase's order, or every concept; `id_of` turns a hexcode
+    into a concept id."""
     groups = {g["order"]: g["key"] for g in messages["groups"]}
     subgroups = {s["order"]: s["key"] for s in messages["subgroups"]}
     by_hexcode = {entry["hexcode"]: entry for entry in chinese}

@@ -1,8 +1,9 @@
-"""What the two editions of the dataset have: styles, where their pictures come from, held-out sets.
+"""The two editions of the dataset: their styles, the sources of their pictures, and the held-out
+sets.
 
-The first edition is the ruler that models are scored on, and stays as it is to the byte. The second
-is trained on: every concept with a name in both languages, in up to five styles. What the first
-holds out, the second holds out too, and so are near copies of it.
+Models are scored on the first edition, which never changes by a byte. They are trained on the
+second, which has every concept with a name in both languages, in up to five styles. The second
+holds out everything that the first holds out, and near copies of it.
 """
 from dataclasses import dataclass
 
@@ -32,12 +33,13 @@ def is_held_out_concept(concept_id: str) -> bool:
 
 
 def pair_score(concept_id: str, style: str) -> int:
-    """Below 1000: held out."""
+    """The number that decides about a pair: below 1000 it is held out."""
     return captions.number_of(f"{concept_id}/{style}") % 10_000
 
 
 def split_of(concept_id: str, styles: list[str]) -> dict[str, str]:
-    """Style -> split for one concept of the first edition; mini_dataset.py has the rule."""
+    """Returns style -> split for one concept of the first edition; mini_dataset.py has the
+    rule."""
     if is_held_out_concept(concept_id):
         return {style: "heldout_concept" for style in styles}
     scores = {s: pair_score(concept_id, s) for s in styles}

@@ -78,8 +78,8 @@ def sha256_of(path: pathlib.Path) -> str:
 
 
 def fetch(package: Package, cache: pathlib.Path) -> pathlib.Path:
-    """The path of the package's archive in `cache`. Raises SystemExit with a hint if it cannot be
-    had or differs from the pinned checksum."""
+    """Returns the path of the package's archive in `cache`. Raises SystemExit with a hint if it
+    cannot be fetched or differs from the pinned checksum."""
     cache.mkdir(parents=True, exist_ok=True)
     path = cache / package.archive
     if path.exists() and sha256_of(path) == package.sha256:
@@ -102,7 +102,7 @@ def fetch(package: Package, cache: pathlib.Path) -> pathlib.Path:
 
 
 def open_archive(package: Package, path: pathlib.Path) -> tarfile.TarFile:
-    """The files of a package as a tar (an npm archive is one; a .deb holds one)."""
+    """Opens the files of a package as a tar (an npm archive is one; a .deb holds one)."""
     if package.client == "npm":
         return tarfile.open(path, "r:gz")
     data = subprocess.run(["dpkg-deb", "--fsys-tarfile", str(path)], check=True,

@@ -1,15 +1,15 @@
 """Reads names.txt: names that replace those of the sources, and how a name is used in a sentence.
 
 One line a concept: `id|English|Chinese|use`. An empty field keeps the source's own name. The
-sources' Chinese names of faces are often interjections; here they say what the picture shows, so
-that both languages mean the same thing. `use`: `-` no article (a mass or a plural), `the` for a
-unique thing, empty for `a` or `an`.
+sources' Chinese names of faces are often interjections; here they are replaced by what the picture
+shows, so that both languages mean the same thing. `use`: `-` no article (a mass or a plural),
+`the` for a unique thing, empty for `a` or `an`.
 """
 import pathlib
 
 
 def load() -> dict[str, tuple[str, str, str]]:
-    """Concept id -> (English or "", Chinese or "", use)."""
+    """Returns concept id -> (English or "", Chinese or "", use)."""
     table = {}
     path = pathlib.Path(__file__).with_name("names.txt")
     for line in path.read_text(encoding="utf-8").splitlines():

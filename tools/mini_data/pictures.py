@@ -17,7 +17,8 @@ SIZE_PX = 256
 
 
 def concept_id_of(hexcode: str) -> str:
-    """Code points in lower-case hex joined by '-', without the variation selector FE0F."""
+    """Returns the code points in lower-case hex joined by '-', without the variation selector
+    FE0F."""
     return "-".join(part for part in hexcode.lower().split("-") if part != "fe0f")
 
 
@@ -58,7 +59,7 @@ def render_svg(svg: str, oversampling: int = 1) -> tuple[bytes, int, int]:
 
 def render_all(jobs: dict[str, str], oversampling: int = 1,
                workers: int = 2) -> dict[str, tuple[bytes, int, int]]:
-    """Concept id -> SVG text, to pictures."""
+    """Renders concept id -> SVG text to pictures."""
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
         return dict(zip(jobs, pool.map(lambda svg: render_svg(svg, oversampling), jobs.values())))
 
@@ -83,7 +84,7 @@ def read_iconify(icons: dict, chars: dict[str, str],
 
 
 def svgs_of(archive: tarfile.TarFile, folder: str) -> dict[str, str]:
-    """File name without its ending -> SVG text, of one folder of a package."""
+    """Returns file name without its ending -> SVG text, of one folder of a package."""
     return {member.name.rsplit("/", 1)[-1][:-4]: archive.extractfile(member).read().decode()
             for member in archive
             if member.name.startswith(folder) and member.name.endswith(".svg")}

@@ -1,9 +1,9 @@
 """Captions of the second edition: shorter lists than captions.py's, with synonyms.
 
 Six forms a language, five of which say the style (83 % of captions, for a model that sees each form
-equally often); a caption that repeats another is left out. Synonyms stand for the name, which
-keywords never do. Which synonym, keyword and comma a picture gets is decided by a hash of its id,
-so the pictures of one concept say different ones.
+equally often); a caption that repeats another is left out. Synonyms take the place of the name, keywords never do.
+Which synonym, keyword and comma a picture gets is decided by a hash of its id, so the pictures of one concept say
+different ones.
 """
 import collections
 import re
@@ -56,7 +56,7 @@ def use_of(subgroup: str, use: str) -> str:
 
 
 def names_within(name: str, tags) -> list[str]:
-    """The tags that are the last words of an English name: "apple" of "red apple"."""
+    """Returns the tags that are the last words of an English name: "apple" of "red apple"."""
     words = name.split(" ")
     if set(words) & PREPOSITIONS:
         return []
@@ -65,7 +65,7 @@ def names_within(name: str, tags) -> list[str]:
 
 
 def shortcodes_of(name: str, tags, codes) -> list[str]:
-    """Shortcodes ("hot_dog", "hotdog2") that are words of the name or tags, as plain text."""
+    """Returns the shortcodes ("hot_dog", "hotdog2") that are words of the name or tags, as plain text."""
     known = {w for text in (name, *tags) for w in captions.lower_english(text).split(" ")}
     texts = [code.replace("_", " ") for code in codes]
     return [text for text in texts
@@ -73,14 +73,14 @@ def shortcodes_of(name: str, tags, codes) -> list[str]:
 
 
 def names_within_zh(name: str, tags) -> list[str]:
-    """The tags that end a Chinese name, or that it begins or ends: "苹果" of "红苹果"."""
+    """Returns the tags that end a Chinese name, or that it begins or ends: "苹果" of "红苹果"."""
     return [tag for tag in tags if re.fullmatch(r"[\u4e00-\u9fff]{2,6}", tag)
             and (name.endswith(tag) or (len(name) > 1 and name in tag and len(tag) <= len(name) + 1))]
 
 
 def synonyms(candidates: dict[str, list[str]], names: dict[str, str]) -> dict[str, list[str]]:
-    """Concept id -> at most three synonyms, out of `candidates` by concept id: none that is the
-    name of another concept, that names a kind or an activity ("surfing"), or is kept for tests."""
+    """Returns concept id -> at most three synonyms, out of `candidates` by concept id. A synonym must not be the name
+    of another concept, name a kind or an activity ("surfing"), or be kept for tests."""
     taken = set(names.values()) | captions.KEPT_FOR_SYNONYM_TESTS
     uses = collections.Counter(w for words in candidates.values() for w in set(words))
     return {cid: [w for w in dict.fromkeys(words)
@@ -97,7 +97,8 @@ def turned(words: list[str], seed: int) -> list[str]:
 def compose(seed: int, style: tuple[str, str], names: tuple[str, str], use: str, measure: str,
             keywords: tuple[list[str], list[str]], synonyms_of: tuple[list[str], list[str]],
             colour: tuple[str, str] | None) -> dict[str, list[str]]:
-    """style, names, keywords, synonyms_of and colour: English, Chinese. `use`: names.py."""
+    """Returns the captions. style, names, keywords, synonyms_of and colour are pairs of English and Chinese; `use` is
+    that of names.py."""
     style_en, style_zh = style
     name_en, name_zh = names
     phrase = captions.with_article(name_en, use)

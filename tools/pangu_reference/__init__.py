@@ -1,1 +1,2 @@
-"""PanGu-Draw 3 stated a second time, in plain torch and NumPy: see tools/pangu_reference.py."""
+"""A second implementation of PanGu-Draw 3 in plain torch and NumPy: see
+tools/pangu_reference.py."""

@@ -1,4 +1,4 @@
-"""MindSpore's checkpoint file, read and written byte by byte, without a protobuf library.
+"""Reads and writes MindSpore's checkpoint file byte by byte, without a protobuf library.
 
 The messages, in the words of the format:
   Checkpoint  { repeated Value value = 1 }
@@ -54,7 +54,8 @@ def tensor_in(data, begin, end):
 
 
 def read_ckpt(path):
-    """Name -> f32 tensor, under the file's own names; the tensors are views of the mapped file."""
+    """Returns name -> f32 tensor under the file's own names; the tensors are views of the mapped
+    file."""
     with open(path, "rb") as file:
         data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
     tensors = {}

@@ -16,7 +16,7 @@ GROUPS = 32
 
 
 class Weights:
-    """A dictionary seen below a prefix."""
+    """A view of a dictionary below a prefix."""
 
     def __init__(self, tensors, prefix=""):
         self.tensors, self.prefix = tensors, prefix
@@ -31,7 +31,7 @@ class Weights:
         return Weights(self.tensors, self.prefix + "".join(f"{name}." for name in names))
 
     def count(self, name):
-        """How many items the list `name` has."""
+        """Returns how many items the list `name` has."""
         start = f"{self.prefix}{name}."
         items = {key[len(start):].split(".")[0] for key in self.tensors if key.startswith(start)}
         return len(items)
@@ -64,7 +64,7 @@ def attention(q, k, v, heads, mask=None):
 
 
 def sinusoid(values, width):
-    """[B] -> [B,width], cosines first, periods up to 10000."""
+    """Sinusoids [B] -> [B,width], cosines first, periods up to 10000."""
     half = width // 2
     frequencies = torch.exp(-math.log(10000) * torch.arange(half, dtype=torch.float32) / half)
     angles = values.float()[:, None] * frequencies
@@ -140,7 +140,7 @@ def causal(length):
 
 
 def chinese_clip(tensors, ids):
-    """ids: [B,77] -> the last layer's states behind the final norm, [B,77,D]."""
+    """ids: [B,77] -> the last layer's states after the final norm, [B,77,D]."""
     w = Weights(tensors, "conditioner.embedders.0.transformer.text_model.")
     x = w["embeddings.token_embedding.embedding_table"][ids]
     x = x + w["embeddings.position_embedding.embedding_table"][:ids.shape[1]]

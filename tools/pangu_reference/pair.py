@@ -1,4 +1,4 @@
-"""A folder with PanGu-Draw 3's low and high file, opened or made, and the tokenizers beside it."""
+"""Opens or makes a folder with PanGu-Draw 3's low and high file and the tokenizers."""
 
 import pathlib
 
@@ -9,7 +9,7 @@ NAMES = ROOT / "tests/parity/data/pangu_draw_3_tensors.tsv"
 
 
 def open_pair(folder):
-    """The tensors of the low and of the high file."""
+    """Returns the tensors of the low and of the high file."""
     return [ckpt.read_ckpt(next(pathlib.Path(folder).glob(f"*{part}*.ckpt"))) for part in ("low", "high")]
 
 
@@ -23,7 +23,7 @@ def write_tiny_pair(folder, seed=1):
 
 
 def write_pair(folder, rows, seed=1):
-    """Random files of (name, shape) rows. Both hold all parts, and differ in all of them."""
+    """Writes random files of (name, shape) rows. Both hold all parts and differ in all of them."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for i, part in enumerate(("low", "high")):

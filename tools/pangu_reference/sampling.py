@@ -1,8 +1,8 @@
 """PanGu-Draw 3's conditions, schedule, guidance and sampler: from a prompt to bytes.
 
 Everything is f32, the schedule included. The expert of a step is chosen by the step before it, so
-the switch lags one step. Guidance acts on the denoised predictions; the batch holds the negative
-prompt, the prompt, and the prompt behind every style's prefix, in this order.
+the switch lags one step. Guidance combines the denoised predictions; the batch holds the negative prompt, the prompt,
+and the prompt after every style's prefix, in this order.
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ def size_index(width, height):
 
 
 def all_sigmas():
-    """Of the thousand training indices."""
+    """The sigmas of the thousand training indices."""
     betas = np.linspace(np.sqrt(0.00085), np.sqrt(0.012), 1000).astype(np.float32) ** 2
     products = np.cumprod(np.float32(1) - betas, dtype=np.float32)
     return np.sqrt((np.float32(1) - products) / products)
@@ -35,7 +35,7 @@ def timesteps(steps):
 
 
 def experts(steps):
-    """"high" or "low" for every step."""
+    """Returns "high" or "low" for every step."""
     served, index = [], 999
     for t in timesteps(steps):
         served.append("high" if index >= SWITCH else "low")
@@ -54,7 +54,7 @@ def conditions(low, tokenizers, prompts, width, height):
 
 def draw(low, high, tokenizers, prompt, negative="", styles=(), guidance=6.0, style_scale=4.0,
          steps=40, width=1024, height=1024, seed=42):
-    """A dictionary: context, y, x of every step and behind the last, eps of the first, experts, bytes."""
+    """Returns a dictionary: context, y, x of every step and after the last, eps of the first, experts, bytes."""
     prompts = [negative, prompt, *(PREFIXES[style] + prompt for style in styles)]
     context, y = conditions(low, tokenizers, prompts, width, height)
     sigmas = all_sigmas()[timesteps(steps)].tolist() + [0.0]

@@ -1,9 +1,9 @@
-"""Random files of PanGu-Draw 3's names: the released list of names with narrower shapes.
+"""Makes random files with PanGu-Draw 3's names: the released list of names with narrower shapes.
 
 The topology is the released one: three levels, attention in the lower two, heads of 64, the vector y
-in label_emb. Deep transformers and towers are cut short. Norms are not the identity, the prompt
-weighs more than it would in a fresh network, and what the norms see is small, as in trained text
-towers, so that a mistake in any of them, the epsilon of a norm too, shows.
+in label_emb. Deep transformers and towers are cut short. Norms are not the identity, the prompt has more influence
+than in a fresh network, and the inputs of norms are small, as in trained text towers, so that a mistake in any of
+them, even in the epsilon of a norm, is noticed.
 """
 
 import re
@@ -26,7 +26,7 @@ KEPT = 3  # blocks of a transformer, layers of a text tower
 
 
 def released(path):
-    """(name, shape) of the list in tests/parity/data."""
+    """Returns the (name, shape) rows of the list in tests/parity/data."""
     with open(path, encoding="utf-8") as lines:
         rows = [line.rstrip("\n").split("\t") for line in lines]
     return [(name, [int(n) for n in shape.split(",")]) for name, shape in rows]
@@ -65,7 +65,7 @@ def value(name, shape, generator, rounded=False):
 
 
 def tensors(rows, seed, rounded=False):
-    """(name, tensor) pairs; rounded: to numbers that bf16 holds."""
+    """Yields (name, tensor) pairs; rounded: whether numbers are rounded to those that bf16 holds."""
     generator = torch.Generator().manual_seed(seed)
     for name, shape in rows:
         yield name, value(name, shape, generator, rounded)

@@ -43,7 +43,7 @@ class Chinese:
 
     @staticmethod
     def parts(word):
-        """Lower case, without accents, cut at punctuation."""
+        """Returns the words in lower case, without accents, cut at punctuation."""
         letters = unicodedata.normalize("NFD", word.lower())
         out = ""
         for c in letters:

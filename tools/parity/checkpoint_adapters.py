@@ -1,4 +1,4 @@
-"""LoRA files in every naming and textual inversions, for the parity of checkpoints.
+"""Makes LoRA files in every naming and textual inversions, for the parity tests of checkpoints.
 
 The names are written here from the rules of their trainers (kohya's '_' for '.', its blocks of LDM
 for SDXL, PEFT's lora_A and lora_B); those of kohya are checked by diffusers' own converter. Every
@@ -25,7 +25,7 @@ TEXT = ["text_model.encoder.layers.0.self_attn.q_proj", "text_model.encoder.laye
 
 
 def bases(family):
-    """Component -> (state, configuration) of the model that the LoRA is for."""
+    """Returns component -> (state, configuration) of the model that the LoRA is for."""
     if family == "sd1":
         found = {"unet": models.unet(models.SD1, 1), "text_encoder": models.text(models.CLIP, 3, False)}
     else:
@@ -35,7 +35,7 @@ def bases(family):
 
 
 def changes(base, modules, rank, with_alpha, tucker=()):
-    """(component, module) -> {"down", "up", perhaps "mid" and "alpha"}."""
+    """Returns (component, module) -> {"down", "up", perhaps "mid" and "alpha"}."""
     generator = torch.Generator().manual_seed(61)
     found = {}
     for component, names in modules.items():
@@ -73,7 +73,7 @@ def written(out, tensors, found, alpha_of=None, metadata=None):
 
 
 def ldm_module(module, config):
-    """Of a UNet's module, by the inverse mapping of its one weight."""
+    """LDM's name of a UNet's module, by the inverse mapping of its one weight."""
     pairs = [*ldm.OUTSIDE.items(), *ldm.down_pairs(config), *ldm.mid_pairs(), *ldm.up_pairs(config)]
     (key,) = ldm.moved({module + ".weight": 0}, pairs)
     return key.removesuffix(".weight")
@@ -99,7 +99,7 @@ def kohya(out, family, ldm_blocks=False, rank=4, tucker=()):
 
 
 def check_kohya(tensors, found, config):
-    """diffusers' converter must understand the same modules."""
+    """Checks that diffusers' converter finds the same modules."""
     from diffusers.loaders import lora_conversion_utils as reference
     state = {key: value.clone() for key, value in tensors.items()}
     if any("input_blocks" in key for key in state):
@@ -116,7 +116,7 @@ def check_kohya(tensors, found, config):
 
 
 def diffusers_naming(out, old=False):
-    """Now PEFT's endings below the component; before, a ".lora." of each module."""
+    """Names of diffusers: today PEFT's endings below the component, formerly a ".lora." in each module."""
     base = bases("sdxl")
     found = changes(base, {"unet": LINEAR + CONVOLUTIONS, "text_encoder": TEXT, "text_encoder_2": TEXT},
                     8, with_alpha=False)
@@ -132,7 +132,7 @@ def diffusers_naming(out, old=False):
 
 
 def first_diffusers(out):
-    """The first naming: all four projections of an attention in its "processor"."""
+    """The first naming of diffusers: all four projections of an attention are in its "processor"."""
     base = bases("sd1")
     block = f"{ATTENTION}.transformer_blocks.0"
     modules = [f"{block}.attn{i}.{part}" for i in (1, 2) for part in ("to_q", "to_k", "to_v", "to_out.0")]

@@ -1,8 +1,8 @@
-"""Tiny models of every family with random weights of fixed seeds, for the parity of checkpoints.
+"""Makes tiny models of every family with random weights of fixed seeds, for the parity tests of checkpoints.
 
-Topology (levels, where attention stands, depths of transformers, sides of text towers) is that of
-the released models; widths and layers of towers are small. Heads are 64 wide where the released
-ones are, and 8 a level in Stable Diffusion 1.
+Topology (levels, places of attention, depths of transformers, kinds of text towers) is that of the released models;
+widths and layers of towers are small. Heads are 64 wide where the released ones are, and 8 a level in Stable Diffusion
+1.
 """
 
 import re
@@ -53,9 +53,9 @@ VISION = dict(hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_at
 
 
 def randomised(model, seed, gains=()):
-    """Norms and zero convolutions start as the identity, which would hide a mistake in them.
+    """Randomises norms and zero convolutions, which start as the identity or zero and would hide a mistake in them.
 
-    `gains`: (pattern of names, factor) for what would else have too little influence.
+    `gains`: pairs (pattern of names, factor) for weights that would have too little influence otherwise.
     """
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -105,7 +105,7 @@ def controlnet(network, seed):
 
 
 def state_of(model):
-    """Under the names that published folders have: with "text_model.", without buffers."""
+    """Returns the state under the names that published folders have: with "text_model.", without buffers."""
     state = {key: value.detach().clone() for key, value in model.state_dict().items()
              if not key.endswith("position_ids")}
     if isinstance(model, CLIPTextModel) and not any(key.startswith("text_model.") for key in state):

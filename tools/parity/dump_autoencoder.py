@@ -1,4 +1,4 @@
-"""Reference tensors of diffusers' AutoencoderKL with random weights, for tests/parity.
+"""Dumps reference tensors of diffusers' AutoencoderKL with random weights, for tests/parity/autoencoder_test.cpp.
 
 Usage: dump_autoencoder.py FOLDER
 

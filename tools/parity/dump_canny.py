@@ -1,9 +1,9 @@
-"""Canny's edges in plain numpy, for tests/parity/canny_test.cpp.
+"""Dumps Canny's edges, computed in plain numpy, for tests/parity/canny_test.cpp.
 
   dump_canny.py OUT_DIR
 
-A second statement of OpenCV's Canny (aperture 3) out of its documentation and source, whole arrays at a time; with
-OpenCV itself installed, `dump_canny.py OUT_DIR --check` says in how many pixels the two differ (none, of 5.0.0).
+It is a second implementation of OpenCV's Canny (aperture 3) from its documentation and source, on whole arrays. With
+OpenCV itself installed, `dump_canny.py OUT_DIR --check` prints in how many pixels the two differ (none, with 5.0.0).
 Writes OUT_DIR/tensors.safetensors: NAME/picture [H,W,3] u8, NAME/edges [H,W] u8, NAME/options f32 [low, high, l2].
 """
 
@@ -15,13 +15,13 @@ from safetensors.numpy import save_file
 
 
 def shifted(array, dy, dx):
-    """array[y + dy, x + dx], zero outside."""
+    """Returns array[y + dy, x + dx], zero outside."""
     padded = np.pad(array, 1)
     return padded[1 + dy: 1 + dy + array.shape[0], 1 + dx: 1 + dx + array.shape[1]]
 
 
 def gradients(picture):
-    """dx, dy [H,W,3] by Sobel's kernels, the border repeated."""
+    """Returns dx, dy [H,W,3] by Sobel's kernels, with the border repeated."""
     p = np.pad(picture.astype(np.int64), ((1, 1), (1, 1), (0, 0)), "edge")
     rows = p[:-2] + 2 * p[1:-1] + p[2:]
     columns = p[:, :-2] + 2 * p[:, 1:-1] + p[:, 2:]

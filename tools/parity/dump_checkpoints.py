@@ -2,11 +2,11 @@
 
   dump_checkpoints.py OUT_FOLDER [--case NAME ...]
 
-For every case OUT_FOLDER/NAME/ holds what `make_case(NAME, OUT_FOLDER)` returns paths of:
-"single": the file people have (LDM .safetensors, kohya LoRA, ...), "folder": the same in the layout
-of diffusers (a whole pipeline's save_pretrained, tokenizers included, or one component), and for
-adapters "expected": their changes as COMPONENT/MODULE/{down,up,mid,alpha}. The names of the single
-files come from ldm_inverse.py, and are checked here by diffusers' own converters.
+For every case OUT_FOLDER/NAME/ holds the files whose paths `make_case(NAME, OUT_FOLDER)` returns: "single": the file
+people have (LDM .safetensors, kohya LoRA, ...), "folder": the same in the layout of diffusers (a whole pipeline's
+save_pretrained, tokenizers included, or one component), and for adapters "expected": their changes as
+COMPONENT/MODULE/{down,up,mid,alpha}. The names of the single files come from ldm_inverse.py, and are checked here by
+diffusers' own converters.
 """
 
 import argparse
@@ -35,7 +35,7 @@ def contiguous(state, dtype=None):
 
 
 def save_component(folder, model, state, dtype):
-    """config.json as the library writes it, weights under the names of published folders."""
+    """Saves config.json as the library writes it, and weights under the names of published folders."""
     model.save_pretrained(folder)
     path = next(pathlib.Path(folder).glob("*.safetensors"))
     save_file(contiguous(state, dtype), path, metadata={"format": "pt"})
@@ -252,7 +252,7 @@ def controlnet(out, family):
 
 
 def tiny_vae(out):
-    """TAESD's two files: the decoder's layers are one later there than in diffusers."""
+    """TAESD's two files: in them the decoder's layers have numbers one greater than in diffusers."""
     from diffusers import AutoencoderTiny
     torch.manual_seed(51)
     model = models.randomised(AutoencoderTiny(), 51)

@@ -50,7 +50,7 @@ PICTURES = [(317, 512), (640, 401), (100, 151), (224, 224), (225, 223)]
 
 
 def randomise_norms(model, generator):
-    """Norms and biases start as the identity, which would hide a mistake in them."""
+    """Randomises norms and biases, which start as the identity and would hide a mistake in them."""
     for name, parameter in model.named_parameters():
         if re.search(r"(norm[^.]*\.(weight|bias)|\.bias)$", name):
             parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
@@ -143,7 +143,7 @@ def dump_vision(folder, config, generator):
 
 
 def dump_pictures(path, generator):
-    """Smooth pictures with a few hard edges, as the reference processor prepares them."""
+    """Dumps smooth pictures with a few hard edges, as the reference processor prepares them."""
     found = {}
     processor = CLIPImageProcessorPil()
     for index, (height, width) in enumerate(PICTURES):

@@ -1,11 +1,12 @@
-"""Coop-Diffusion by the paper's own formulation (tools/coop_reference.py), for tests/parity/coop_test.cpp.
+"""Dumps drawings of Coop-Diffusion by the paper's own formulation (tools/coop_reference.py), for
+tests/parity/coop_test.cpp.
 
   dump_coop.py OUT_DIR
 
 OUT_DIR/models/NAME are tiny pipelines with random weights in the topology of the real ones, cases.json lists
 {name, recipe, compared}: the recipe as our JSON, and how many steps' latents of every part can be compared.
-CASE.safetensors holds "STEP/PART", variance-preserving latents behind every step, and "ab", alpha-bar there.
-Noise is torch's of one generator: first the hub's, then the others' (equal shapes share it), then the hand-over's.
+CASE.safetensors holds "STEP/PART", the variance-preserving latents after every step, and "ab", their alpha-bar. Noise
+comes from one generator of torch: first the hub's, then the others' (equal shapes share it), then that of the handoff.
 """
 
 import functools
@@ -88,7 +89,7 @@ class Dump:
                           {"members": ["sdxl"]}])
 
     def both(self, name):
-        """Two fused at low resolution, then the hub at a higher one."""
+        """Two members fused at low resolution, then the hub at a higher one."""
         a, b, high = self.member("sd15", 96, 64), self.member("sdxl", 96, 64), self.member("sdxl", 192, 128)
         draws, path = torch.Generator("cpu").manual_seed(SEED), paper.Path()
         z = a.noise(draws)

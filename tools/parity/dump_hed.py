@@ -1,11 +1,11 @@
-"""HED's logits and what preprocessors make of edge maps, for tests/parity/hed_test.cpp.
+"""Dumps HED's logits and the outputs of preprocessors for edge maps, for tests/parity/hed_test.cpp.
 
   dump_hed.py OUT_DIR
 
-The network is restated with torch's functions out of the embedded weights (models/hed), whose bytes are turned back
-here in numpy. Writes OUT_DIR/tensors.safetensors: NAME/picture [H,W,3] u8, NAME/logits [6,H,W] f32 (five sides, then
-fused); map/NAME [H,W] u8 with safe/NAME and scribble/NAME. With OpenCV installed, `--check` compares the scribbles
-with what its functions give.
+The network is written again with torch's functions and the embedded weights (models/hed), whose bytes are turned back
+to numbers here in numpy. Writes OUT_DIR/tensors.safetensors: NAME/picture [H,W,3] u8, NAME/logits [6,H,W] f32 (five
+sides, then fused); map/NAME [H,W] u8 with safe/NAME and scribble/NAME. With OpenCV installed, `--check` compares the
+scribbles with the results of its functions.
 """
 
 import pathlib
@@ -48,7 +48,7 @@ def logits(w, picture):
 
 
 def blur(image, radius):
-    """A Gaussian of sigma 3 px, the border mirrored."""
+    """Blurs by a Gaussian of sigma 3 px with a mirrored border."""
     at = np.arange(-radius, radius + 1)
     kernel = np.exp(-at ** 2 / 18.0)
     kernel /= kernel.sum()

@@ -1,10 +1,10 @@
-"""Dumps what a UNet of diffusers and a CLIP text model of transformers compute with LoRAs beside them, for
+"""Dumps what a UNet of diffusers and a CLIP text model of transformers compute with LoRAs, for
 tests/parity/lora_test.cpp.
 
   dump_lora.py OUT_DIR
 
-The low-rank branch is run as layers beside the module (down, then up, or down, mid, up for the Tucker form), never
-merged: that is what the change is defined as. For each of unet and text: OUT_DIR/NAME/{config.json,
+The low-rank branch runs as layers in parallel to the module (down, then up, or down, mid, up for the Tucker form) and
+is never merged, which is the definition of the change. For each of unet and text: OUT_DIR/NAME/{config.json,
 weights.safetensors, tensors.safetensors}, the LoRA in tensors.safetensors as "lora/SET/MODULE/{down,up,mid,alpha}".
 
 OUT_DIR/forms.safetensors: changes of other forms by their formulas, in f64, at weight 0.7. LoHa and LoKr: Yeh et al.

@@ -1,4 +1,4 @@
-"""What diffusers computes with the files of a time-decoupled model folder, for tests/parity.
+"""Dumps what diffusers computes with the files of a time-decoupled model folder, for tests/parity.
 
 Usage: dump_mini.py MODEL OUT.safetensors
 """

@@ -1,13 +1,12 @@
-"""Writes a narrow random pair of PanGu-Draw 3 files and what the second statement of it draws.
+"""Writes a narrow random pair of PanGu-Draw 3 files and what the second implementation draws with it.
 
   dump_pangu.py OUT_FOLDER [--full]
 
-OUT_FOLDER/pair is the model. cases.json lists the cases with their requests (fields that are not
-said are the family's defaults), the expert of every step, and a change {setting, patch}: merged into
-the case, the patch gives the setting that it is about another value. NAME.safetensors holds the conditions,
-the first prediction of the network, the latents before every step and behind the last, and
-NAME.png the picture. See tools/pangu_reference.py. With --full OUT_FOLDER/unet.ckpt is one UNet at its
-released width instead, 10.3 GB of numbers that bf16 holds, and full.safetensors one forward of it.
+OUT_FOLDER/pair is the model. cases.json lists the cases with their requests (absent fields have the family's
+defaults), the expert of every step, and a change {setting, patch}: the patch, merged into the case, gives the tested
+setting another value. NAME.safetensors holds the conditions, the first prediction of the network, the latents before
+every step and after the last, and NAME.png the picture. See tools/pangu_reference.py. With --full OUT_FOLDER/unet.ckpt
+is one UNet at its released width instead, 10.3 GB of numbers that bf16 holds, and full.safetensors one forward of it.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Whole pictures by diffusers' own pipelines, for tests/parity/pictures_test.cpp.
+"""Draws whole pictures by diffusers' own pipelines, for tests/parity/pictures_test.cpp.
 
   dump_pictures.py OUT_DIR
 
@@ -7,9 +7,9 @@ OUT_DIR/cases.json the cases: {name, pictures, model, request, refiner?, refiner
 embeddings?, vae?, change, rivals}. `pictures` has one for each seed of the request. A name is "[single ]FAMILY
 TASK[: DETAIL]" in the words of tools/models_page.py. f32, one torch.Generator("cpu") an image.
 
-`change` {setting, patch} says what the case is about: merged into the case, the patch gives that setting another
-value, and the picture must then be another one. `rivals` {ours, theirs, differs, picture} are what others
-draw where they differ from the reference that this program follows (picture_schedulers.py).
+`change` {setting, patch} names the setting that the case tests: the patch, merged into the case, gives it another
+value, and the picture must then differ. `rivals` {ours, theirs, differs, picture} are pictures of other programs where
+they differ from the reference that this program follows (picture_schedulers.py).
 
 The single files are in single_pictures.py, samplers and schedules in sampling_pictures.py.
 """
@@ -54,7 +54,8 @@ class Dump:
         return str(path)
 
     def drawn(self, pipeline, scheduler, call, seed, finish=None):
-        """The file of what the pipeline draws with a scheduler (class, options) and arguments of its call."""
+        """Returns the file of the picture that the pipeline draws with a scheduler (class, options) and arguments of
+        its call."""
         maker, options = scheduler
         trained = {key: pipeline.scheduler.config[key] for key in ("prediction_type", "trained_betas")}
         pipeline.scheduler = maker.from_config(tiny.scheduler(**trained).config, **options)
@@ -197,7 +198,7 @@ def stable_diffusion_1(dump, folder):
 
 
 def without(model, file, keys):
-    """A copy of a model whose configuration lacks some keys."""
+    """Copies a model without some keys of its configuration."""
     copied = pathlib.Path(shutil.copytree(model, f"{model}_plain"))
     config = json.loads((copied / file).read_text())
     (copied / file).write_text(json.dumps({key: value for key, value in config.items() if key not in keys}))
@@ -205,7 +206,7 @@ def without(model, file, keys):
 
 
 def configurations(dump, folder):
-    """What files of other people say beside the weights: their own betas, latents normed channel by channel."""
+    """Configurations as other people's files have them: betas of their own, latents normalised channel by channel."""
     torch.manual_seed(7)
     pipeline = quiet(StableDiffusionPipeline, vae=tiny.vae(0.18215), unet=tiny.unet_sd(),
                      scheduler=tiny.scheduler(trained_betas=np.linspace(0.0004, 0.02, 1000).tolist()),
@@ -235,7 +236,7 @@ def configurations(dump, folder):
 
 
 def kohya_lora(pipeline, rank=4, alpha=2.0):
-    """A LoRA of every attention projection, in kohya's naming, and its changes of the weights."""
+    """Makes a LoRA of every attention projection in kohya's naming, and its changes of the weights."""
     tensors, changes = {}, []
     for prefix, module in (("lora_unet", pipeline.unet), ("lora_te", pipeline.text_encoder)):
         for name, part in module.named_modules():
@@ -253,7 +254,7 @@ def kohya_lora(pipeline, rank=4, alpha=2.0):
 
 
 def adapters(dump, folder):
-    """LoRAs, a textual inversion and a tiny autoencoder over one model."""
+    """Draws LoRAs, a textual inversion and a tiny autoencoder with one model."""
     torch.manual_seed(5)
     pipeline = quiet(StableDiffusionPipeline, vae=tiny.vae(0.18215), unet=tiny.unet_sd(),
                      scheduler=tiny.scheduler(), text_encoder=tiny.text_encoder(64, 3, "quick_gelu"),
@@ -341,7 +342,7 @@ def sdxl(dump, folder):
 
 
 def ssd_1b(dump, folder):
-    """SDXL's pipeline around a network with lists of depths, and ControlNets of both networks."""
+    """Draws SDXL's pipeline with a network that has lists of depths, and ControlNets of both networks."""
     torch.manual_seed(6)
     networks = [tiny.unet_xl(64, 6, 64 + 96, levels=3, **changes)
                 for changes in (tiny.SSD_1B, {"layers_per_block": 2})]
@@ -366,7 +367,7 @@ def ssd_1b(dump, folder):
 
 
 def sdxl_tasks(dump, pipeline, model, start):
-    """From a picture, around a mask, along a ControlNet's hint."""
+    """Draws SDXL from a picture, around a mask, and by a ControlNet's hint."""
     parts = {**pipeline.components, "add_watermarker": False}
     begin = {"prompt": PROMPT, "image": start, "strength": 0.5}
     asked = {"init_image": dump.image("start_xl", start), "strength": 0.5}

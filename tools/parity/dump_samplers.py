@@ -5,7 +5,8 @@
 The network is a closed form (the posterior mean of a mixture of two Gaussians, element by element), so that what is
 compared is the scheduler alone. OUT_DIR/cases.json lists the cases, OUT_DIR/tensors.safetensors holds "CASE/..." of
 each: latents in the VE scale after every step, the sigmas visited and the noise consumed. Schedulers are those of
-diffusers; what only k-diffusion has is stated again from its formulas in sampler_formulas.py ("formula" cases).
+diffusers; samplers that only k-diffusion has are written again from their formulas in sampler_formulas.py ("formula"
+cases).
 """
 import functools
 import importlib
@@ -42,7 +43,7 @@ def beta_quantile(p, alpha, beta):
 
 
 def integrate(function, low, high, epsrel):
-    """Exact for the cubics that LMS integrates."""
+    """Integrates exactly the cubics that LMS needs."""
     nodes, weights = np.polynomial.legendre.leggauss(5)
     low, high = float(low), float(high)
     values = [float(function((low + high) / 2 + (high - low) / 2 * node)) for node in nodes]
@@ -50,7 +51,8 @@ def integrate(function, low, high, epsrel):
 
 
 def scheduler_module(name):
-    """A scheduler's module; the two functions that it takes from scipy, which is not needed here, are those above."""
+    """Returns a scheduler's module; the two functions that it takes from scipy are replaced by those above, so that
+    scipy is not needed."""
     module = importlib.import_module(f"diffusers.schedulers.scheduling_{name}")
     module.is_scipy_available = lambda: True
     module.scipy = types.SimpleNamespace(
@@ -82,7 +84,7 @@ def network(x_net, sigma, prediction):
 
 
 def model_sigma(scheduler):
-    """The noise level of the coming call of the network; after scale_model_input."""
+    """Returns the noise level of the coming call of the network; to be called after scale_model_input."""
     kind, i = type(scheduler).__name__, scheduler.step_index
     if kind.startswith("KDPM2") and not scheduler.state_in_first_order:
         return float(scheduler.sigmas_interpol[i - (1 if "Ancestral" in kind else 0)])
@@ -92,7 +94,7 @@ def model_sigma(scheduler):
 
 
 def sigmas_of_alphas(scheduler):
-    """Of DDIM, DDPM and LCM: the sigmas of the timesteps and of the last step's end."""
+    """Returns for DDIM, DDPM and LCM the sigmas of the timesteps and of the last step's end."""
     levels = [float(scheduler.alphas_cumprod[t]) for t in scheduler.timesteps]
     levels.append(float(getattr(scheduler, "final_alpha_cumprod", 1.0)))
     return [math.sqrt((1 - level) / level) for level in levels]
@@ -109,7 +111,7 @@ class Cases:
 
     def run(self, sampler, scheduler_name, n, prediction="epsilon", options=None, label="", step=None, every=1,
             **config):
-        """One drawing by a scheduler of diffusers. every: our step is so many of its steps."""
+        """Makes one drawing by a scheduler of diffusers. every: how many of its steps are one step of ours."""
         module = scheduler_module(CLASSES[scheduler_name])
         noise = Noise(17)
         if hasattr(module, "randn_tensor"):
@@ -225,7 +227,7 @@ def lists(cases):
         cases.add("list", f"{name} n={n}", tensors, n=n, **{**usual, **what})
 
     def make_exact(scheduler_name, **config):
-        """With the table in f64: diffusers' own is good to 1e-6, but 1 - 0.99915 in f32 only to 3.5e-5."""
+        """Recomputes the table in f64: diffusers' own is good to 1e-6, but 1 - 0.99915 in f32 only to 3.5e-5."""
         scheduler = make_scheduler(scheduler_name, **config)
         betas = np.linspace(SD["beta_start"] ** 0.5, SD["beta_end"] ** 0.5, 1000) ** 2
         table = np.cumprod(1 - betas)
@@ -281,7 +283,7 @@ def lists(cases):
 
 
 def tails(cases):
-    """Steps that diffusers' image-to-image pipelines keep."""
+    """Dumps the steps that diffusers' image-to-image pipelines keep."""
     from diffusers import StableDiffusionImg2ImgPipeline
 
     rows = []
@@ -308,7 +310,7 @@ def noises(cases):
 
 
 def drawings(cases):
-    """Start and steps from one generator an image, as diffusers' pipelines draw, in f32."""
+    """Draws the start and the steps from one generator a picture, as diffusers' pipelines do, in f32."""
     seeds = [5, 2**40 + 7]
     for sampler, scheduler_name in (("euler_a", "EulerAncestralDiscrete"), ("dpm2_a", "KDPM2AncestralDiscrete"),
                                     ("dpmpp_2m_sde", "DPMSolverMultistep"), ("ddpm", "DDPM"), ("lcm", "LCM")):

@@ -33,7 +33,7 @@ SKIPPED = 77
 
 
 def openai_vocabulary():
-    """Token -> id, and the merges, of CLIP."""
+    """Returns token -> id and the merges of CLIP."""
     merges = gzip.decompress(MERGES.read_bytes()).decode("utf-8").split("\n")[1:48895]
     own = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     symbols = [chr(c) for c in own] + [chr(0x100 + i) for i in range(256 - len(own))]
@@ -47,7 +47,7 @@ def special(content, normalized):
 
 
 def clip_folders(out):
-    """Name of a case -> folder, as the published models have their files."""
+    """Returns name of a case -> folder with the files as published models have them."""
     vocabulary, merges = openai_vocabulary()
     written = json.dumps(vocabulary)
     sd = {"bos_token": special(BOS, True), "eos_token": special(EOS, True), "pad_token": EOS,
@@ -133,7 +133,7 @@ def dump_open_clip(out, texts):
 
 
 class PanguChinese:
-    """PanGu-Draw's WordPiece, from its rules."""
+    """PanGu-Draw's WordPiece, written from its rules."""
 
     KEPT = {"[UNK]", "[CLS]", "[SEP]"}
     CHINESE = ((0x4E00, 0x9FFF), (0x3400, 0x4DBF), (0x20000, 0x2A6DF), (0x2A700, 0x2B73F),
@@ -207,7 +207,7 @@ def dump_bert(out, texts):
 
 
 class WebUi:
-    """A1111's prompt syntax from its rules; BREAK parts chunks inside of brackets too."""
+    """A1111's prompt syntax, written from its rules; BREAK separates chunks inside of brackets too."""
 
     WEIGHT = re.compile(r":\s*([+-]?[.0-9]+)\s*\)")
     BREAK = re.compile(r"\s*\bBREAK\b\s*")

@@ -96,7 +96,7 @@ SHARD_BYTES = 1 << 29
 
 
 def randomise_norms(model, generator):
-    """Norms start as the identity, which would hide a mistake in their weights."""
+    """Randomises norms, which start as the identity and would hide a mistake in their weights."""
     for name, parameter in model.named_parameters():
         if re.search(r"norm[^.]*\.(weight|bias)$", name):
             parameter.data += 0.2 * torch.randn(parameter.shape, generator=generator)
@@ -128,7 +128,7 @@ def inputs_of(config, height, width, what, generator):
 
 
 def controlnet_residuals(model, found, generator):
-    """One residual for every skip state: their shapes come from a run that counts them."""
+    """Returns one residual for every skip state; their shapes come from a run that counts them."""
     shapes = []
     handles = []
     watched = ["conv_in"]
@@ -177,7 +177,8 @@ def run(model, found):
 
 
 def save_in_shards(state, folder):
-    """save_file holds a second copy of what it writes, which would be too much for a whole large model."""
+    """Saves weights in shards: save_file holds a second copy of what it writes, which would be too much for a whole
+    large model."""
     shards, size = [{}], 0
     for key, value in state.items():
         if size > SHARD_BYTES:

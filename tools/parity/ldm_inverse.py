@@ -1,9 +1,7 @@
-"""Names of diffusers and transformers turned back into those of LDM single files, for tests.
-
-What it is: a second statement of the naming, written by walking a network's configuration block by
-block, in the other direction from src/io/ldm/ldm_names.h and sharing nothing with it; and a writer of
-MindSpore's checkpoint wire format. `check_*` hold it against diffusers' own converters.
-What it is not: a converter for users.
+"""Turns names of diffusers and transformers back into those of LDM single files, for tests. It is a second
+implementation of the naming, which walks a network's configuration block by block, in the other direction from
+src/io/ldm/ldm_names.h and sharing nothing with it. It also writes MindSpore's checkpoint format. `check_*` compare it
+with diffusers' own converters. It is no converter for users.
 """
 
 import re
@@ -19,7 +17,7 @@ OUTSIDE = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2":
 
 
 def moved(state, pairs):
-    """Every tensor below a prefix of `pairs` under its new prefix; all must be taken, once."""
+    """Returns every tensor below a prefix of `pairs` under its new prefix; every tensor must be taken once."""
     out = {}
     for key, value in state.items():
         fits = [(a, b) for a, b in pairs if key.startswith(a + ".")]
@@ -210,7 +208,7 @@ NORM = re.compile(r"(norm\d?|norm_out|ln_\w+|(in|out)_layers\.0|\.out\.0)\.(weig
 
 
 def mindspore_name(key):
-    """MindSpore's words for torch's."""
+    """MindSpore's name for a name of torch."""
     stem, _, leaf = key.rpartition(".")
     if stem.endswith(("token_embedding", "position_embedding")):
         return stem + ".embedding_table"

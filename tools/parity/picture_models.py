@@ -1,5 +1,5 @@
-"""What dump_pictures.py draws with: parts of tiny diffusers pipelines, with random weights that are loud enough for
-their pictures to differ, and pictures to start from.
+"""The models and pictures that dump_pictures.py draws with: parts of tiny diffusers pipelines, with random weights
+that are large enough for their pictures to differ, and pictures to start from.
 """
 
 import json
@@ -99,7 +99,7 @@ def controlnet(unet):
 
 
 def scheduler(**changes):
-    """As the released folders of Stable Diffusion have it."""
+    """The scheduler as the released folders of Stable Diffusion have it."""
     return DDIMScheduler(**{"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",
                             "clip_sample": False, "set_alpha_to_one": False, "steps_offset": 1,
                             "timestep_spacing": "leading", **changes})
@@ -119,7 +119,7 @@ def mask(width, height):
 
 
 def blurred(picture, sigma_px):
-    """By a Gaussian; diffusers' own blur is Pillow's three boxes, up to 3 of 255 away from it."""
+    """Blurs by a Gaussian; diffusers' own blur is Pillow's three boxes, which differ from it by up to 3 of 255."""
     x = np.arange(-6 * sigma_px, 6 * sigma_px + 1)
     weights = np.exp(-x * x / (2.0 * sigma_px**2))
     plane = np.asarray(picture.convert("L"), float)
@@ -131,8 +131,8 @@ def blurred(picture, sigma_px):
 
 
 def read_weighted(pipeline, prompt, chunks):
-    """States of a prompt in A1111's syntax, filled up with chunks of the empty prompt: every token's state times its
-    weight, then the mean of every chunk as it was."""
+    """Returns the states of a prompt in A1111's syntax, filled up with chunks of the empty prompt: every token's state
+    is multiplied by its weight, then every chunk is scaled back to its former mean."""
     def rows_of(text):
         runs = dump_tokenizers.WebUi(text).joined()
         return dump_tokenizers.chunks_of(
@@ -154,7 +154,7 @@ def quiet(kind, **parts):
 
 
 class Together:
-    """SDXL's base, then its refiner, as diffusers' documentation joins them."""
+    """Draws with SDXL's base, then with its refiner, as in diffusers' documentation."""
 
     def __init__(self, base, refiner):
         self.base, self.refiner, self.scheduler = base, refiner, base.scheduler

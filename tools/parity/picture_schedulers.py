@@ -1,6 +1,6 @@
 """The schedulers of diffusers that dump_pictures.py draws with, and variants of them for the choices in which
-diffusers, k-diffusion, A1111's web UI and ComfyUI differ. Of every difference one side is what this program does;
-the pictures of the other sides are drawn too, and docs/models.md says how far they are away.
+diffusers, k-diffusion, A1111's web UI and ComfyUI differ. For every difference this program follows one side; the
+pictures of the other sides are drawn too, and docs/models.md says how far they differ.
 
 Sources: k-diffusion (external.py, sampling.py), A1111's web UI (modules/sd_samplers_kdiffusion.py), ComfyUI
 (comfy/model_sampling.py), the configurations of diffusers 0.42.
@@ -13,17 +13,18 @@ from diffusers import (DDIMScheduler, DPMSolverMultistepScheduler, EulerAncestra
 
 
 def table(scheduler):
-    """log(sigma) of every t of the training."""
+    """Returns log(sigma) of every t of the training."""
     return np.log(np.array(((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5, float))
 
 
 def t_of(scheduler, sigmas):
-    """Not rounded, log(sigma) linear in t between the entries of the table, as in k-diffusion."""
+    """Returns the t of a sigma without rounding: log(sigma) is linear in t between the entries of the table, as in
+    k-diffusion."""
     return np.interp(np.log(np.array(sigmas, float)), table(scheduler), np.arange(len(table(scheduler))))
 
 
 class DpmSolver(DPMSolverMultistepScheduler):
-    """With the exact t of every sigma of a curve such as karras; diffusers rounds it."""
+    """Takes the exact t of every sigma of a curve such as karras; diffusers rounds it."""
 
     def set_timesteps(self, *arguments, **options):
         super().set_timesteps(*arguments, **options)
@@ -32,7 +33,8 @@ class DpmSolver(DPMSolverMultistepScheduler):
 
 
 class DpmSolverKeepingGuesses(DpmSolver):
-    """A second drawing goes on with the guesses of the first: the refiner's first step is of second order."""
+    """Lets a second drawing go on with the guesses of the first, so that the refiner's first step is of second
+    order."""
 
     guesses = None
 
@@ -57,7 +59,7 @@ class DpmSolverFromSigma(DpmSolver):
 
 
 class Euler(EulerDiscreteScheduler):
-    """Begins at noise x sqrt(1 + sigma^2) with every spacing; diffusers' with leading only."""
+    """Begins at noise x sqrt(1 + sigma^2) with every spacing; diffusers does so with leading only."""
 
     @property
     def init_noise_sigma(self):
@@ -73,8 +75,8 @@ class EulerFromSigma(EulerDiscreteScheduler):
 
 
 class EulerOfWebUis(EulerFromSigma):
-    """The lists of k-diffusion: "normal" has n values of t from the last of the table to 0, karras reaches from end
-    to end of the table."""
+    """Takes the lists of k-diffusion: "normal" has n values of t from the last of the table to 0, karras reaches from
+    end to end of the table."""
 
     def set_timesteps(self, *arguments, **options):
         super().set_timesteps(*arguments, **options)
@@ -106,8 +108,8 @@ SCHEDULERS = {
 
 
 def rival(ours, theirs, differs=True, **other):
-    """What others do in a case: `other` are the arguments of Dump.draw that make it so. It gives another picture
-    unless `differs` is false."""
+    """Describes what other programs do in a case: `other` are the arguments of Dump.draw that imitate it. It gives
+    another picture unless `differs` is false."""
     return {"ours": ours, "theirs": theirs, "differs": differs, "other": other}
 
 

@@ -1,6 +1,7 @@
-"""The network and the noise of dump_samplers.py, and samplers and lists that diffusers lacks, from their definitions.
+"""The network and the noise of dump_samplers.py, and samplers and lists that diffusers lacks, written from their
+definitions.
 
-Nothing here is a sampler anybody should use: quadrature instead of closed forms, polynomials instead of weights.
+The samplers are not for use: they have quadrature instead of closed forms, and polynomials instead of weights.
 """
 import math
 
@@ -17,7 +18,7 @@ def denoise(x, sigma):
 
 
 class Noise:
-    """Normals in the order they were asked for; all that was given is kept."""
+    """Returns normals in the order of the calls, and keeps all of them."""
 
     def __init__(self, seed):
         self.generator = torch.Generator().manual_seed(seed)
@@ -29,7 +30,7 @@ class Noise:
 
 
 class BrownianPath:
-    """What DPMSolverSDE asks for: W(sigma) - W(sigma_next) over sqrt(sigma - sigma_next), of one path W."""
+    """The noise of DPMSolverSDE: W(sigma) - W(sigma_next) over sqrt(sigma - sigma_next), of one path W."""
 
     def __init__(self, noise):
         self.noise, self.at = noise, {}
@@ -150,7 +151,7 @@ def formula_paths(cases):
 
 
 def web_ui_lists():
-    """(list, n, its options, sigmas) of the web UIs' own lists, 0 at the end included.
+    """Yields (list, n, its options, sigmas) of the web UIs' own lists, with the 0 at the end.
 
     sgm_uniform, simple, ddim_uniform: modules/sd_schedulers.py of A1111's web UI and comfy/samplers.py of ComfyUI;
     polyexponential: k_diffusion/sampling.py.
@@ -161,7 +162,7 @@ def web_ui_lists():
     last = len(table) - 1
 
     def at(t):
-        """Between entries log(sigma) is linear in t."""
+        """The sigma at t; log(sigma) is linear in t between entries."""
         return math.exp(np.interp(t, np.arange(len(table)), np.log(table)))
 
     for n in (1, 2, 7, 20, 30, 50, 333, 1000):

@@ -1,5 +1,5 @@
-"""Pictures about samplers, schedules, spacings, windows of ControlNets and batches, for dump_pictures.py. `dump` is
-its Dump; the sampler and schedule that people get unless they ask are dpmpp_2m and karras.
+"""Draws pictures of samplers, schedules, spacings, windows of ControlNets and batches, for dump_pictures.py. `dump` is
+its Dump; the default sampler and schedule are dpmpp_2m and karras.
 """
 
 import picture_models as tiny
@@ -26,7 +26,7 @@ SAMPLERS = {
 
 
 def samplers(dump, pipeline, model):
-    """Every sampler of which diffusers has the same, and the order of a batch's seeds."""
+    """Draws with every sampler that diffusers has too, and tests the order of a batch's seeds."""
     for sampler, (change, rivals) in SAMPLERS.items():
         dump.draw(f"sd15 text to image: {' '.join(sampler)}", pipeline, model, sampler, AGAINST,
                   {"negative": "blurry"}, change=change, rivals=rivals)
@@ -42,7 +42,7 @@ def spacings(dump, family, pipeline, model):
 
 
 def batch(dump, family, pipeline, model, sampler):
-    """Every picture of a batch is the one that diffusers draws alone."""
+    """Draws a batch, of which every picture is the one that diffusers draws alone."""
     dump.draw(f"{family} text to image: three at once, {' '.join(sampler)}", pipeline, model, sampler, TEXT,
               {"count": 3}, change=("seeds one further", {"seed": dump.seed + 1}))
 
@@ -67,8 +67,8 @@ def refined(dump, base, refiner, model, refiner_model):
 
 
 def window(dump, family, pipeline, model, net, hint, first, end):
-    """A ControlNet that acts from step `first` up to step `end` of ten. Among the first sigmas of karras that are
-    above their way to t and back are those of steps 1, 4 and 8: who asks t for the step is one off there."""
+    """Draws with a ControlNet in steps `first` to `end` of ten. In karras, turning sigma into t and back gives a lower
+    sigma at steps 1, 4 and 8: a program that derives the step from t is off by one there."""
     steps = 10
     scheduler = DpmSolver.from_config(tiny.scheduler().config, **KARRAS)
     scheduler.set_timesteps(steps)

@@ -1,4 +1,4 @@
-"""Pictures of LDM single files, for dump_pictures.py: diffusers draws from the folder of the same weights.
+"""Draws pictures of LDM single files, for dump_pictures.py: diffusers draws from the folder of the same weights.
 
 Files and folders are those of dump_checkpoints.py: every family that people have single files of, LoRAs in the three
 namings (with convolutions, with LDM's blocks), a ControlNet in LDM's names.
@@ -38,12 +38,12 @@ class Singles:
         return self.made[name]
 
     def open(self, name, kind, **more):
-        """The folder as a pipeline of diffusers in f32, and the path of the single file."""
+        """Opens the folder as a pipeline of diffusers in f32; returns it and the path of the single file."""
         found = self.case(name)
         return kind.from_pretrained(found["folder"], torch_dtype=torch.float32, **more), found["single"]
 
     def lora(self, name, pipeline, model, case):
-        """A LoRA's file beside diffusers with the changes in its weights."""
+        """Draws with a LoRA's file; diffusers draws with the changes in its weights."""
         found, changed = self.case(case), copy.copy(pipeline)
         for part in {"unet", "text_encoder", "text_encoder_2"} & pipeline.components.keys():
             setattr(changed, part, copy.deepcopy(getattr(pipeline, part)))

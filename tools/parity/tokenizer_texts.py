@@ -1,6 +1,6 @@
 """Texts for the parity tests of the tokenizers: written by hand, then random from mixed alphabets.
 
-Only characters of Unicode 14, so that the references agree among themselves.
+They have only characters of Unicode 14, so that the references agree among themselves.
 """
 
 import random
@@ -66,7 +66,7 @@ def all_texts(count=3000, seed=7):
 
 
 def every_character():
-    """Each assigned character of the basic plane, and of the others one in eleven."""
+    """Returns each assigned character of the basic plane, and one in eleven of the others."""
     points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000 and (c < 0x10000 or c % 11 == 0)]
     known = [chr(c) for c in points if unicodedata.category(chr(c)) not in ("Cn", "Co")]
     return [" ".join(f"a{c}1{c}{c}b" for c in known[i:i + 16]) for i in range(0, len(known), 16)]

@@ -1,4 +1,4 @@
-// Pieces that the samplers share: checks, the ancestral split, the call after a step. Not a public
+// What the samplers share: checks, the ancestral split, the call after a step. It is no public
 // contract of the room.
 #pragma once
 #include <cmath>
@@ -8,12 +8,13 @@
 
 namespace pangu::diffusion::steps {
 
-// kBadInput unless sigmas is what samplers.h asks for and the options are in range.
+// Throws kBadInput unless sigmas is what samplers.h asks for and the options are in range.
 void check(const SigmaList& sigmas, const SamplerOptions& options);
-// options.order or `standard`; kBadInput unless 1 <= order <= most.
+// Returns options.order, or `standard` where it is unset; throws kBadInput unless 1 <= order <=
+// most.
 int order_of(const SamplerOptions& options, int standard, int most);
 
-// `noise` of the draw, times `scale`, added to x. kInternal error without a source.
+// Returns x plus `scale` times the noise of the draw. Throws kInternal without a source of noise.
 Latents add_noise(const Latents& x, const NoiseSource& noise, const NoiseDraw& draw, double scale);
 
 // The path of the probability flow in the variable that a sampler integrates over. Latents stay in
@@ -27,21 +28,23 @@ class Path {
     return variable_ == PathVariable::kSigma ? sigma : sigma / (1.0 + sigma);
   }
   double length(double sigma, double next) const { return at(next) - at(sigma); }
-  // The sigma of the geometric middle of the variable.
+  // The sigma at the geometric middle of the variable between two levels.
   double middle(double sigma, double next) const {
     const double m = std::sqrt(at(sigma) * at(next));
     return variable_ == PathVariable::kSigma ? m : m / (1.0 - m);
   }
-  // `factor` times the derivative by the variable, given the guess x0 at x: eps, or eps - x0.
+  // `factor` times the derivative with respect to the variable, eps or eps - x0, given the guess x0
+  // at x.
   Latents slope(const Latents& x, const Latents& x0, double sigma, double factor = 1.0) const {
     const Latents eps = (x - x0) * (factor / sigma);
     return variable_ == PathVariable::kSigma ? eps : eps - x0 * factor;
   }
-  // The latent whose derivative that is, x itself or (1 - s) x0 + s eps, and x out of it.
-  Latents own(const Latents& x, double sigma) const {
+  // Turns x into the latent whose derivative slope() is: x itself, or (1 - s) x0 + s eps.
+  // from_variable is the inverse.
+  Latents to_variable(const Latents& x, double sigma) const {
     return variable_ == PathVariable::kSigma ? x : x * (1.0 / (1.0 + sigma));
   }
-  Latents from_own(const Latents& y, double sigma) const {
+  Latents from_variable(const Latents& y, double sigma) const {
     return variable_ == PathVariable::kSigma ? y : y * (1.0 + sigma);
   }
 
@@ -49,16 +52,16 @@ class Path {
   PathVariable variable_;
 };
 
-// From x at sigma to next > 0 by the slope in the geometric middle; x0 is the guess at x.
+// Steps from x at sigma to next > 0 with the slope at the geometric middle; x0 is the guess at x.
 Latents midpoint_step(const Denoiser& D, const Path& path, const Latents& x, const Latents& x0,
                       double sigma, double next);
 
-// The entries of samplers() by the file that has their functions.
+// The entries of samplers(), one list for each file that has their functions.
 std::vector<Sampler> ancestral_samplers();
 std::vector<Sampler> multistep_samplers();
 std::vector<Sampler> sde_samplers();
 
-// Tells the caller about step i; true if it wants to go on.
+// Tells the caller about step i; returns whether the sampler is to go on.
 inline bool goes_on(const OnStep& on_step, const SigmaList& sigmas, size_t i, const Latents& x,
                     const Latents& x0) {
   return !on_step || on_step({i, sigmas.size() - 1, sigmas[i], sigmas[i + 1], x, x0});

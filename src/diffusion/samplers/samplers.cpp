@@ -1,6 +1,6 @@
-// The deterministic one-step samplers, and the table of all. mix(x0, x, r) moves x along its ray
-// from x0 to r times the noise, which is the Euler step of the probability flow from sigma to r *
-// sigma.
+// The deterministic one-step samplers, and the table of all samplers. mix(x0, x, r) moves x along
+// its ray from x0 to r times the noise, which is the Euler step of the probability flow from sigma
+// to r * sigma.
 #include "diffusion/samplers/samplers.h"
 
 #include <cmath>
@@ -38,7 +38,7 @@ Latents midpoint_step(const Denoiser& D, const Path& path, const Latents& x, con
   const double middle = path.middle(sigma, next);
   const Latents between = mix(x0, x, middle / sigma);
   const Latents change = path.slope(between, D(between, middle), middle, path.length(sigma, next));
-  return path.from_own(path.own(x, sigma) + change, next);
+  return path.from_variable(path.to_variable(x, sigma) + change, next);
 }
 
 }  // namespace steps
@@ -77,7 +77,8 @@ Latents sample_heun(const Denoiser& D, Latents x, const SigmaList& sigmas, const
     } else {
       const Latents slopes =
           path.slope(x, x0, sigma) + path.slope(predicted, D(predicted, next), next);
-      x = path.from_own(path.own(x, sigma) + slopes * (0.5 * path.length(sigma, next)), next);
+      x = path.from_variable(path.to_variable(x, sigma) + slopes * (0.5 * path.length(sigma, next)),
+                             next);
     }
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }

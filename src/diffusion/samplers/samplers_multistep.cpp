@@ -1,4 +1,5 @@
-// Deterministic samplers that learn the curve from the steps before: one network call a step.
+// Deterministic samplers that estimate the curve from earlier steps: they call the network once a
+// step.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -20,7 +21,8 @@ Latents sample_dpmpp_2m(const Denoiser& D, Latents x, const SigmaList& sigmas, c
     const double ratio = sigmas[i + 1] / sigmas[i];
     const double h = -std::log(ratio);  // the step in lambda = -log(sigma); infinite in the last
     Latents x0_ahead = x0;
-    // First order at the start, for want of a past, and at the end, where h / h_before is infinite.
+    // The order is 1 at the start, where there is no earlier guess, and at the end, where h is
+    // infinite.
     if (x0_before && sigmas[i + 1] > 0.0) {
       x0_ahead = x0 + (x0 - *x0_before) * (h / (2.0 * h_before));
     }
@@ -88,8 +90,8 @@ std::vector<double> unipc_weights(const std::vector<double>& nodes, double h) {
   return weights;
 }
 
-// From x at past[0].sigma to `next` with the guesses past[0..order-1], the latest first, and, for
-// the corrector, the guess that was made at `next`.
+// Steps from x at past[0].sigma to `next` with the guesses past[0..order-1], the latest first. The
+// corrector also has the guess that was made at `next`.
 Latents unipc_step(const Latents& x, const std::deque<Guess>& past, size_t order, double next,
                    const Latents* x0_next) {
   const double sigma = past[0].sigma, h = std::log(sigma / next);
@@ -126,11 +128,11 @@ Latents sample_lms(const Denoiser& D, Latents x, const SigmaList& sigmas, const 
     if (slopes.size() > order) slopes.pop_back();
     std::vector<double> nodes;
     for (size_t j = 0; j < slopes.size(); ++j) nodes.push_back(path.at(sigmas[i - j]));
-    Latents y = path.own(x, sigma);
+    Latents y = path.to_variable(x, sigma);
     for (size_t j = 0; j < slopes.size(); ++j) {
       y = y + slopes[j] * lms_weight(nodes, j, path.at(sigma), path.at(next));
     }
-    x = path.from_own(y, next);
+    x = path.from_variable(y, next);
     if (!steps::goes_on(on_step, sigmas, i, x, x0)) break;
   }
   return x;
@@ -142,7 +144,7 @@ Latents sample_unipc(const Denoiser& D, Latents x, const SigmaList& sigmas, cons
   const auto most = static_cast<size_t>(steps::order_of(options, 2, kMostUniPc));
   const size_t step_count = sigmas.size() - 1;
   std::deque<Guess> past;  // the latest first
-  Latents before;          // corrected latents of the step before, and the order that left them
+  Latents before;          // the corrected latents that the step before began at, and its order
   size_t order = 0;
   for (size_t i = 0; i < step_count; ++i) {
     const Latents x0 = D(x, sigmas[i]);
@@ -163,7 +165,7 @@ namespace {
 // The second-order exponential multistep of Zhang et al. 2023, "Improved order analysis and design
 // of exponential integrator for diffusion sampling" (RES), in data prediction: exact for guesses
 // that are linear in log(sigma), where dpmpp_2m takes the midpoint's value for the whole step.
-// First order in the first step and in the last one if it goes to 0.
+// The first step is of first order, and so is the last one if it goes to 0.
 Latents sample_res_multistep(const Denoiser& D, Latents x, const SigmaList& sigmas,
                              const NoiseSource&, const OnStep& on_step,
                              const SamplerOptions& options) {

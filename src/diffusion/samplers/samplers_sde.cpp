@@ -1,5 +1,5 @@
 // Samplers of the reverse SDE. Steps are h = log(sigma / next); the linear part and the noise of a
-// step are exact, what is approximated is how the guess of x0 changes within it.
+// step are exact; how the guess of x0 changes within a step is approximated.
 #include <cmath>
 #include <optional>
 
@@ -23,7 +23,8 @@ Latents sample_dpmpp_sde(const Denoiser& D, Latents x, const SigmaList& sigmas,
       const steps::Ancestral half = steps::ancestral(sigma, middle, eta);
       const steps::Ancestral whole = steps::ancestral(sigma, next, eta);
       Latents between = mix(x0, x, half.down / sigma);
-      // The increments of one path over [middle, sigma] and [next, middle], each of variance 1.
+      // `first` and the noise added below are the increments of one path over [middle, sigma] and
+      // [next, middle], each scaled to variance 1.
       Latents first;
       if (half.up > 0.0) {
         if (!noise) throw Error(ErrorCode::kInternal, "dpmpp_sde: a noise source is needed");
@@ -86,7 +87,7 @@ Latents sample_dpmpp_3m_sde(const Denoiser& D, Latents x, const SigmaList& sigma
   steps::check(sigmas, options);
   const double eta = options.eta.value_or(1.0);
   std::vector<Latents> past;   // guesses of the steps before, the latest first
-  std::vector<double> h_past;  // and their lengths
+  std::vector<double> h_past;  // the lengths of the steps before
   for (size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const double sigma = sigmas[i], next = sigmas[i + 1];
     const Latents x0 = D(x, sigma);

@@ -1,4 +1,4 @@
-// What all samplers promise: the contract of samplers.h, and of the latents and noise they move.
+// Tests the contract that all samplers share (samplers.h), and that of latents and noise.
 #include "diffusion/samplers/samplers.h"
 
 #include <ATen/ATen.h>
@@ -47,7 +47,7 @@ TEST_CASE("the last step of every sampler but lms ends on the denoiser's last gu
   const at::Tensor x = at::randn({2, 3, 4, 4}) * 10.0;
   for (const Sampler& sampler : samplers()) {
     CAPTURE(sampler.name);
-    if (sampler.name == "lms") continue;  // its polynomial goes on to 0
+    if (sampler.name == "lms") continue;  // its polynomial is integrated to 0 as well
     Latents last;
     const Latents end =
         sampler.sample(toward_half, x, kSigmas, noise_like(x), [&last](const StepInfo& info) {
@@ -62,18 +62,18 @@ TEST_CASE("on_step sees every step and can stop, which leaves the latents of tha
   const at::Tensor x = at::randn({1, 3, 4, 4});
   for (const Sampler& sampler : samplers()) {
     CAPTURE(sampler.name);
-    std::vector<size_t> seen;
+    std::vector<size_t> reported;
     at::Tensor second;
     const Latents end =
         sampler.sample(toward_half, x, kSigmas, noise_like(x), [&](const StepInfo& info) {
           CHECK(info.step_count == 4);
           CHECK(info.sigma == kSigmas[info.step]);
           CHECK(info.sigma_next == kSigmas[info.step + 1]);
-          seen.push_back(info.step);
+          reported.push_back(info.step);
           second = info.x.one();
           return info.step < 1;
         });
-    CHECK(seen == std::vector<size_t>{0, 1});
+    CHECK(reported == std::vector<size_t>{0, 1});
     CHECK(at::equal(end.one(), second));
   }
 }
@@ -118,7 +118,7 @@ TEST_CASE("without noise, the stochastic samplers are the deterministic ones the
   for (const Sampler& sampler : samplers()) {
     CAPTURE(sampler.name);
     if (sampler.name == "lcm") continue;
-    // And no noise source is needed then.
+    // No noise source is needed then.
     CHECK_NOTHROW(sampler.sample(toward_half, x, kSigmas, {}, {}, none));
     const at::Tensor silent =
         sampler.sample(toward_half, x, kSigmas, noise_like(x), {}, {.s_noise = 0.0}).one();
@@ -129,19 +129,19 @@ TEST_CASE("without noise, the stochastic samplers are the deterministic ones the
 TEST_CASE("the two halves of a step of dpmpp_sde add up to noise of variance one") {
   const at::Tensor x = at::zeros({1, 1, 1, 1}, at::kDouble);
   const Denoiser to_zero = [](const Latents& noisy, double) { return noisy * 0.0; };
-  std::vector<std::pair<size_t, int>> asked;
+  std::vector<std::pair<size_t, int>> draws;
   std::vector<double> gains;
   for (size_t half = 0; half < 2; ++half) {
-    asked.clear();
+    draws.clear();
     const NoiseSource one_of_two = [&](const NoiseDraw& draw) {
-      asked.emplace_back(draw.step, draw.part);
-      return Latents(at::full({1, 1, 1, 1}, asked.size() - 1 == half ? 1.0 : 0.0, at::kDouble));
+      draws.emplace_back(draw.step, draw.part);
+      return Latents(at::full({1, 1, 1, 1}, draws.size() - 1 == half ? 1.0 : 0.0, at::kDouble));
     };
     gains.push_back(sample_dpmpp_sde(to_zero, x, {4.0, 1.0}, one_of_two).one().item<double>());
   }
-  REQUIRE(asked.size() == 2);
-  CHECK((asked[0] == std::pair{size_t{0}, 0}));
-  CHECK((asked[1] == std::pair{size_t{0}, 1}));
+  REQUIRE(draws.size() == 2);
+  CHECK((draws[0] == std::pair{size_t{0}, 0}));
+  CHECK((draws[1] == std::pair{size_t{0}, 1}));
   const double up = std::sqrt(1.0 - 1.0 / 16.0);
   CHECK(gains[0] == doctest::Approx(up * std::sqrt(2.0 / 3.0)));
   CHECK(gains[1] == doctest::Approx(up * std::sqrt(1.0 / 3.0)));
@@ -156,7 +156,7 @@ TEST_CASE("options out of range are errors that say the range") {
   CHECK_THROWS_WITH_AS(run("ddim", {.s_noise = NAN}), doctest::Contains("s_noise"), Error);
   CHECK_THROWS_WITH_AS(run("lms", {.order = 5}), doctest::Contains("1 to 4"), Error);
   CHECK_THROWS_WITH_AS(run("unipc", {.order = 0}), doctest::Contains("1 to 3"), Error);
-  // More than all of the posterior's noise is all of it.
+  // An eta above 1 adds at most all of the posterior's noise.
   CHECK_NOTHROW(run("dpm2_a", {.eta = 1e6}));
 }
 
@@ -208,13 +208,13 @@ TEST_CASE("noise is standard normal, and another for each seed, space and step")
     CHECK(std::abs((step * other).mean().item<double>()) < 0.039);
   }
   CHECK(at::equal(step, image_step_noise({7}, shape, {3})));
-  // A list that begins in the middle of the plan goes on where the whole one would be.
+  // A list that begins in the middle of the plan has the noise that the whole plan has there.
   CHECK(at::equal(step, image_step_noise({7}, shape, {1}, {.first_step = 2})));
   CHECK_THROWS_AS(image_step_noise({7}, shape, {size_t{1} << 24}), Error);
 }
 
 // torch 2.13: g = torch.Generator().manual_seed(seed); torch.randn(16, generator=g)[:4], then twice
-// torch.randn(3, generator=g). Below 16 numbers torch takes another way.
+// torch.randn(3, generator=g). For fewer than 16 numbers torch draws in another way.
 TEST_CASE("torch-cpu noise is torch.randn's, draw after draw, one generator an image") {
   struct Case {
     uint64_t seed;

@@ -1,6 +1,6 @@
-// Which tensors a component should have beside those it has: a residual block with one convolution
-// implies the other, a list that has item 3 implies item 2, a level on the way down one on the way
-// up. Knows diffusers' and transformers' structure, no family and no width.
+// Finds the tensors that a component lacks, given those that it has: a residual block with one
+// convolution implies the other, a list that has item 3 implies item 2, a level on the way down one
+// on the way up. It knows the structure of diffusers and transformers, but no family and no width.
 #include <algorithm>
 #include <array>
 #include <set>
@@ -20,7 +20,8 @@ class Expectation {
   void tensor(const std::string& name) {
     if (!full() && !tensors_.count(name)) missing_.insert(name);
   }
-  // A hostile name may imply millions of others: a few thousand say enough.
+  // A hostile name may imply millions of others; a few thousand missing ones are enough for a
+  // message.
   bool full() const { return missing_.size() >= kMostMissing; }
   void module(const std::string& name) {
     tensor(name + ".weight");
@@ -29,7 +30,7 @@ class Expectation {
   void modules(const std::string& parent, std::initializer_list<const char*> names) {
     for (const char* name : names) module(parent + name);
   }
-  // A whole subtree of which nothing is there.
+  // Expects a subtree; it is one missing entry if nothing of it is there.
   void subtree(const std::string& name) {
     if (!has(name + ".")) missing_.insert(name + ".*");
   }
@@ -75,7 +76,8 @@ void expect_vae_attention(Expectation& e, const std::string& name) {
   e.modules(name + ".", {"group_norm", "to_q", "to_k", "to_v", "to_out.0"});
 }
 
-// The residual and attention layers of one block; returns how many residual layers it should have.
+// Expects the residual and attention layers of one block; returns how many residual layers it
+// should have.
 int expect_block(Expectation& e, const std::string& block, bool unet, int at_least) {
   const int resnets = std::max(e.count(block + ".resnets"), at_least);
   for (int i = 0; i < resnets && !e.full(); ++i)
@@ -146,7 +148,8 @@ void expect_vae_half(Expectation& e, const std::string& half, bool decoder) {
 }
 
 void expect_vae(Expectation& e) {
-  if (e.has("encoder.layers.") || e.has("decoder.layers.")) return;  // tiny: a plain list
+  // A tiny autoencoder is a plain list.
+  if (e.has("encoder.layers.") || e.has("decoder.layers.")) return;
   const bool encoder = e.has("encoder."), decoder = e.has("decoder.");
   if (encoder) expect_vae_half(e, "encoder.", false);
   if (decoder) expect_vae_half(e, "decoder.", true);

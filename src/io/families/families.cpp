@@ -1,5 +1,5 @@
-// Families by their structure: which prefixes and which parts there are. What a network's own
-// tensors tell is in family_signs.cpp.
+// Recognises families by the prefixes and parts that there are. family_signs.cpp looks at a
+// network's own tensors.
 #include "io/families/families.h"
 
 #include <optional>
@@ -13,39 +13,40 @@
 namespace pangu::io {
 namespace {
 
-// A single file of LDM with prefixes; nothing if it has none of them.
+// Recognises a single file of LDM with prefixes; false if it has none of them.
 bool recognise_ldm(const TensorViews& tensors, Recognised& found) {
   const auto unet = signs_of(tensors, "model.diffusion_model.");
   const auto control = signs_of(tensors, "control_model.");
   const bool vae = has_vae(tensors, "first_stage_model.");
   if (!unet && !control && !vae) return false;
   found.layout = Layout::kLdm;
-  Surroundings beside;
+  Surroundings surroundings;
   for (const char* prefix :
        {"cond_stage_model.transformer.", "conditioner.embedders.0.transformer."}) {
-    if (tower_at(tensors, prefix) == TextTower::kClip) beside.text_encoder = TextTower::kClip;
+    if (tower_at(tensors, prefix) == TextTower::kClip) surroundings.text_encoder = TextTower::kClip;
   }
-  beside.image_encoder = any_begins(tensors, "cond_stage_model.model.visual.") ||
-                         any_begins(tensors, "cond_stage_model.transformer.vision_model.") ||
-                         any_begins(tensors, "cond_stage_model.vision_model.");
-  if (!beside.image_encoder &&
+  surroundings.image_encoder = any_begins(tensors, "cond_stage_model.model.visual.") ||
+                               any_begins(tensors, "cond_stage_model.transformer.vision_model.") ||
+                               any_begins(tensors, "cond_stage_model.vision_model.");
+  if (!surroundings.image_encoder &&
       tower_at(tensors, "cond_stage_model.model.") == TextTower::kOpenClip) {
-    beside.text_encoder = TextTower::kOpenClip;
+    surroundings.text_encoder = TextTower::kOpenClip;
   }
   for (const char* prefix : {"conditioner.embedders.0.model.", "conditioner.embedders.1.model."}) {
     if (tower_at(tensors, prefix) != TextTower::kOpenClip) continue;
-    beside.text_encoder_2 = TextTower::kOpenClip;
-    beside.pooled = pooled_dim_of(tensors, prefix);
+    surroundings.text_encoder_2 = TextTower::kOpenClip;
+    surroundings.pooled = pooled_dim_of(tensors, prefix);
   }
-  found.text_encoder = beside.text_encoder;
-  found.text_encoder_2 = beside.text_encoder_2;
-  const bool text = beside.text_encoder != TextTower::kNone || beside.image_encoder ||
-                    beside.text_encoder_2 != TextTower::kNone;
+  found.text_encoder = surroundings.text_encoder;
+  found.text_encoder_2 = surroundings.text_encoder_2;
+  const bool text = surroundings.text_encoder != TextTower::kNone || surroundings.image_encoder ||
+                    surroundings.text_encoder_2 != TextTower::kNone;
   if (unet) found.components.emplace_back("unet");
   if (vae) found.components.emplace_back("vae");
-  if (beside.text_encoder != TextTower::kNone) found.components.emplace_back("text_encoder");
-  if (beside.text_encoder_2 != TextTower::kNone) found.components.emplace_back("text_encoder_2");
-  if (beside.image_encoder) found.components.emplace_back("image_encoder");
+  if (surroundings.text_encoder != TextTower::kNone) found.components.emplace_back("text_encoder");
+  if (surroundings.text_encoder_2 != TextTower::kNone)
+    found.components.emplace_back("text_encoder_2");
+  if (surroundings.image_encoder) found.components.emplace_back("image_encoder");
   if (control) found.components.emplace_back("controlnet");
   found.part = unet      ? (vae || text ? Part::kCheckpoint : Part::kUnet)
                : control ? Part::kControlNet
@@ -56,12 +57,12 @@ bool recognise_ldm(const TensorViews& tensors, Recognised& found) {
     found.human_name = "autoencoder of Stable Diffusion's kind";
     return true;
   }
-  decide_family(found, *network, beside);
+  decide_family(found, *network, surroundings);
   name_variant(found, name_of(found.family), variant_of(found, *network));
   return true;
 }
 
-// Files that have one network without any prefix.
+// Recognises files that have one network without any prefix.
 bool recognise_bare(const TensorViews& tensors, Recognised& found) {
   const bool control = any_begins(tensors, "controlnet_down_blocks.") ||
                        any_begins(tensors, "controlnet_cond_embedding.") ||
@@ -97,7 +98,7 @@ bool recognise_bare(const TensorViews& tensors, Recognised& found) {
       return true;
     }
   }
-  // The original TAESD files: one half each, layers numbered from the top.
+  // The original TAESD files have one half each, with layers numbered at the top level.
   if (any_begins(tensors, "3.conv.0.") &&
       (tensors.count("1.weight") ||
        (tensors.count("0.weight") && any_begins(tensors, "1.conv.")))) {
@@ -187,7 +188,7 @@ bool recognise_adapter(const TensorViews& tensors, const Metadata& metadata, Rec
   return false;
 }
 
-// Other people's architectures, so that a refusal can say what the file is.
+// Names architectures that the program lacks, so that a refusal can say what the file is.
 std::string foreign_name(const TensorViews& tensors) {
   struct Sign {
     const char* part;
@@ -216,7 +217,7 @@ Recognised recognise(const TensorViews& tensors, const Metadata& metadata) {
   Recognised found;
   found.is_difference = tensors.count("difference") > 0;
   if (recognise_ldm(tensors, found)) return found;
-  // An adapter may carry names that look like the parts of a network.
+  // Adapters are tried first, since their names may look like the parts of a network.
   if (recognise_adapter(tensors, metadata, found)) return found;
   if (recognise_bare(tensors, found)) return found;
   if (recognise_encoder(tensors, found)) return found;
@@ -234,7 +235,7 @@ Recognised recognise_components(const std::map<std::string, TensorViews>& compon
   Recognised found;
   found.layout = Layout::kDiffusers;
   found.part = Part::kCheckpoint;
-  Surroundings beside;
+  Surroundings surroundings;
   std::optional<NetworkSigns> network;
   for (const auto& [name, tensors] : components) {
     const Recognised part = recognise(tensors);
@@ -242,12 +243,12 @@ Recognised recognise_components(const std::map<std::string, TensorViews>& compon
     if (name == "unet") {
       network = signs_of(tensors, "");
     } else if (name == "text_encoder") {
-      beside.text_encoder = found.text_encoder = part.text_encoder;
+      surroundings.text_encoder = found.text_encoder = part.text_encoder;
     } else if (name == "text_encoder_2") {
-      beside.text_encoder_2 = found.text_encoder_2 = part.text_encoder;
-      beside.pooled = part.pooled_dim;
+      surroundings.text_encoder_2 = found.text_encoder_2 = part.text_encoder;
+      surroundings.pooled = part.pooled_dim;
     } else if (name == "image_encoder") {
-      beside.image_encoder = true;
+      surroundings.image_encoder = true;
     } else if (name == "vae") {
       found.latent_channels = part.latent_channels;
     }
@@ -257,7 +258,7 @@ Recognised recognise_components(const std::map<std::string, TensorViews>& compon
     found.human_name = "a folder without a known UNet";
     return found;
   }
-  decide_family(found, *network, beside);
+  decide_family(found, *network, surroundings);
   name_variant(found, name_of(found.family), variant_of(found, *network));
   return found;
 }

@@ -1,5 +1,5 @@
-// Families and renaming on names and shapes alone, at the released widths and at others. That names
-// and values are right is shown against diffusers by tests/parity/checkpoint_names_test.cpp.
+// Tests families and renaming on names and shapes alone, at the released widths and at others.
+// tests/parity/checkpoint_names_test.cpp compares names and values with diffusers.
 #include "io/families/families.h"
 
 #include <doctest/doctest.h>
@@ -16,7 +16,7 @@ using namespace pangu::io;
 
 namespace {
 
-const std::byte nowhere{};  // shapes alone are looked at
+const std::byte nowhere{};  // only shapes are read
 
 struct Shape {
   int64_t width = 320, context = 768, addition = 0, in_channels = 4;
@@ -182,7 +182,7 @@ TensorViews unet_only(const Shape& shape, const std::string& prefix = kUnet) {
   return m.tensors;
 }
 
-// Recognised as `family`, with every tensor taken and none missing.
+// Checks that the tensors are recognised as `family`, with every tensor taken and none missing.
 Recognised check_whole(const TensorViews& tensors, Family family) {
   const Recognised what = recognise(tensors);
   CHECK(std::string(name_of(what.family)) == name_of(family));
@@ -209,7 +209,7 @@ TEST_CASE("UNets of the released widths are recognised by themselves") {
   Shape pangu = sdxl();
   pangu.addition = 1536;
   check_whole(unet_only(pangu), Family::kPanguDraw3);
-  check_whole(unet_only(sdxl(), ""), Family::kSdxl);  // LDM's names without prefix
+  check_whole(unet_only(sdxl(), ""), Family::kSdxl);  // names of LDM without a prefix
 }
 
 TEST_CASE("SDXL without attention in the middle is SSD-1B") {

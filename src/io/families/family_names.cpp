@@ -1,4 +1,4 @@
-// What layouts, parts and predictions are called. Names of families are in family_table.cpp.
+// The names of layouts, parts and predictions. Names of families are in family_table.cpp.
 #include "io/families/families.h"
 
 namespace pangu::io {

@@ -12,7 +12,7 @@ constexpr int64_t kNumberDim = 256;
 
 void split_addition(Recognised& found, int64_t pooled, bool only_openclip) {
   const int64_t whole = found.addition_dim;
-  if (pooled == 0) {  // an UNet alone: the released widths, else the smallest that is possible
+  if (pooled == 0) {  // a UNet alone: the released widths, else the smallest possible ones
     const int numbers = found.levels >= 4                   ? kRefinerNumbers
                         : whole > kSdxlNumbers * kNumberDim ? kSdxlNumbers
                         : whole > kNumberDim                ? kPanguNumbers
@@ -21,7 +21,7 @@ void split_addition(Recognised& found, int64_t pooled, bool only_openclip) {
       found.addition_numbers = numbers;
       found.addition_number_dim = kNumberDim;
       found.pooled_dim = whole - numbers * kNumberDim;
-    } else {  // narrower sinusoids: not to be told apart from the pooled part
+    } else {  // narrower sinusoids, which cannot be told from the pooled part
       found.addition_numbers = found.levels >= 4 ? kRefinerNumbers : kSdxlNumbers;
     }
     return;
@@ -118,23 +118,23 @@ Variant variant_of(const Recognised& found, const NetworkSigns& signs) {
   return {};
 }
 
-void decide_family(Recognised& found, const NetworkSigns& signs, const Surroundings& beside) {
+void decide_family(Recognised& found, const NetworkSigns& signs, const Surroundings& surroundings) {
   found.in_channels = signs.in_channels;
   found.levels = signs.levels;
   found.context_dim = signs.context_dim;
   found.addition_dim = signs.addition_dim;
   found.linear_projection = signs.linear_projection;
-  // A ControlNet has no output to compare with: 9 is what the released inpainting models have.
+  // A ControlNet has no output to compare with; the released models have 4 latent channels.
   constexpr int64_t kLatentChannels = 4;
   const int64_t latent = signs.out_channels > 0 ? signs.out_channels : kLatentChannels;
   found.inpaint = signs.in_channels == 2 * latent + 1;
   if (signs.addition_dim > 0 && !signs.first_level_attends) {
-    const bool only_openclip =
-        beside.text_encoder == TextTower::kNone && beside.text_encoder_2 != TextTower::kNone;
-    split_addition(found, beside.pooled, only_openclip);
+    const bool only_openclip = surroundings.text_encoder == TextTower::kNone &&
+                               surroundings.text_encoder_2 != TextTower::kNone;
+    split_addition(found, surroundings.pooled, only_openclip);
   }
   for (const FamilyRow& row : family_table()) {
-    if (!row.fits(found, signs, beside)) continue;
+    if (!row.fits(found, signs, surroundings)) continue;
     found.family = row.family;
     return;
   }

@@ -6,17 +6,18 @@
 namespace pangu::io {
 namespace {
 
-// Attention at every level but the coarsest, and no pooled text.
+// Stable Diffusion's kind: attention at every level but the coarsest, and no pooled text.
 bool is_sd(const NetworkSigns& signs) { return signs.context_dim > 0 && signs.first_level_attends; }
 
-// No attention at the finest level; a pooled text and size numbers.
+// SDXL's kind: no attention at the finest level; a pooled text and size numbers.
 bool is_xl(const NetworkSigns& signs) {
   return signs.addition_dim > 0 && !signs.first_level_attends;
 }
 
-bool is_image_variations(const Recognised&, const NetworkSigns& s, const Surroundings& beside) {
-  return is_sd(s) && !s.linear_projection && beside.image_encoder &&
-         beside.text_encoder == TextTower::kNone;
+bool is_image_variations(const Recognised&, const NetworkSigns& s,
+                         const Surroundings& surroundings) {
+  return is_sd(s) && !s.linear_projection && surroundings.image_encoder &&
+         surroundings.text_encoder == TextTower::kNone;
 }
 bool is_sd1(const Recognised&, const NetworkSigns& s, const Surroundings&) {
   return is_sd(s) && !s.linear_projection;

@@ -1,4 +1,4 @@
-// The families as a table: what they are called, and what tells each from the others. Not a public
+// The families as a table: their names, and what tells each from the others. This is no public
 // contract of the room (io/families/families.h is).
 #pragma once
 #include <vector>
@@ -11,22 +11,24 @@ struct FamilyRow {
   Family family;
   const char* name;
   // Released widths of the cross-attention's context and of a text encoder's table, by which an
-  // adapter without a base is told; 0: another family has the width first.
+  // adapter that names no base model is recognised. 0: an earlier row has the same width.
   int64_t context_width, text_width;
-  // An adapter that says no more than that there are two text encoders is one for this family.
+  // Whether an adapter is taken for this family that shows nothing but that its base has two text
+  // encoders.
   bool has_second_text_encoder;
-  // LDM's label_emb.0 is an embedding of a class, which diffusers calls class_embedding; else it is
-  // of pooled text and sizes.
+  // Whether LDM's label_emb.0 embeds a class, which diffusers calls class_embedding; otherwise it
+  // embeds the pooled text and sizes.
   bool labels_are_classes;
-  // Models of eps and of v have equal names and shapes.
+  // Whether models that predict eps and models that predict v have equal names and shapes.
   bool predicts_eps_or_v;
-  // Whether a denoiser or ControlNet is one of it. The size numbers of `found` are known.
-  bool (*fits)(const Recognised& found, const NetworkSigns& signs, const Surroundings& beside);
+  // Whether a denoiser or ControlNet is of this family. addition_numbers of `found` is set before.
+  bool (*fits)(const Recognised& found, const NetworkSigns& signs,
+               const Surroundings& surroundings);
 };
 
-// In the order in which they are asked.
+// The rows in the order in which they are tried.
 const std::vector<FamilyRow>& family_table();
-// Nothing for kUnknown.
+// The row of a family; null for kUnknown.
 const FamilyRow* row_of(Family family);
 
 }  // namespace pangu::io

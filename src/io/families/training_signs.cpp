@@ -1,6 +1,6 @@
 // Whether a network predicts eps or v: from what trainers write into metadata, from marker tensors,
-// and for Stable Diffusion 2.x from weights. Not a proof: the configuration, where there is one,
-// is.
+// and for Stable Diffusion 2.x from weights. These are only signs; a configuration, where there is
+// one, decides.
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -14,18 +14,19 @@
 namespace pangu::io {
 namespace {
 
-// The spread of the norm's bias before the last self-attention: above it in the 768 px v-prediction
-// models, below in the 512 px ones. Threshold as in ComfyUI (comfy/supported_models.py).
+// The threshold for the spread of the norm's bias before the last self-attention, as in ComfyUI
+// (comfy/supported_models.py). The 768 px v-prediction models are above it, the 512 px models
+// below.
 constexpr double kWideNormBias = 0.09;
 
-// Tensors that finetunes carry to say how their sigma is to be understood.
+// Tensors by which finetunes say what their sigma means.
 constexpr std::pair<const char*, const char*> kForeignMarkers[] = {
     {"edm_mean", "noise of EDM, as Playground 2.5"},
     {"edm_std", "noise of EDM, as Playground 2.5"},
     {"edm_vpred.sigma_max", "noise of EDM with v, as CosXL"},
     {"edm_vpred.sigma_min", "noise of EDM with v, as CosXL"}};
 
-// The norm of the finest level's last attention, in either naming.
+// The name of the norm of the finest level's last attention, in LDM's or diffusers' naming.
 std::optional<std::string> last_norm_of(const TensorViews& tensors) {
   const std::string tail = "transformer_blocks.0.norm1.bias";
   for (const char* prefix : {"model.diffusion_model.", ""}) {

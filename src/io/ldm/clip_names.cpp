@@ -1,6 +1,6 @@
-// CLIP's towers: the names of transformers in their older and newer forms, and those of OpenCLIP
-// and OpenAI, whose attention has query, key and value in one matrix [3C,C] and whose projection is
-// stored transposed. Everything becomes views under transformers' "text_model." and
+// Renames CLIP's encoders: the names of transformers in their older and newer forms, and those of
+// OpenCLIP and OpenAI, whose attention has query, key and value in one matrix [3C,C] and whose
+// projection is stored transposed. Everything becomes views under transformers' "text_model." and
 // "vision_model.".
 #include <array>
 
@@ -18,7 +18,7 @@ constexpr std::array kLayer = {Pair{"ln_1.", "layer_norm1."}, Pair{"ln_2.", "lay
                                Pair{"attn.out_proj.", "self_attn.out_proj."},
                                Pair{"mlp.c_fc.", "mlp.fc1."}, Pair{"mlp.c_proj.", "mlp.fc2."}};
 
-// [3C,C] or [3C] -> three views.
+// Puts [3C,C] or [3C] as three views.
 void put_fused(const SourceTensor& tensor, const std::string& attention, const std::string& leaf,
                Renamed& out) {
   const TensorView& whole = *tensor.view;
@@ -41,7 +41,8 @@ void put_fused(const SourceTensor& tensor, const std::string& attention, const s
   }
 }
 
-// "3.ln_1.weight" of transformer.resblocks. False if no rule knows it.
+// Puts a tensor of transformer.resblocks, such as "3.ln_1.weight". Returns false if no rule knows
+// it.
 bool put_resblock(std::string_view rest, const std::string& tower, const SourceTensor& tensor,
                   Renamed& out) {
   const auto item = numbered(rest);
@@ -69,7 +70,7 @@ void put_projection(const SourceTensor& tensor, const std::string& name, Renamed
   out.put(tensor, name, *tensor.view, true);
 }
 
-// With its own prefix or, as newer versions of transformers have it, without.
+// Names have the tower's own prefix or, in newer versions of transformers, none.
 void rename_transformers(const SourceTensors& source, Renamed& out, const std::string& tower) {
   for (const auto& [name, tensor] : source) {
     bool inside = false;

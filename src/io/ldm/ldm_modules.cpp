@@ -1,5 +1,5 @@
-// The other way round than ldm_unet.cpp: LDM's name of a UNet's module named as in diffusers, which
-// LoRA files for SDXL need.
+// The inverse of ldm_unet.cpp: LDM's names of modules by their names in diffusers, which LoRA files
+// for SDXL need.
 #include "io/ldm/ldm_names.h"
 #include "io/ldm/ldm_unet_names.h"
 #include "io/tensor_names.h"
@@ -7,7 +7,7 @@
 namespace pangu::io {
 namespace {
 
-// How many blocks of input_blocks or output_blocks stand before each level.
+// Returns the number of blocks of input_blocks or output_blocks before each level.
 std::vector<int> first_blocks(const std::map<std::string, int>& modules, const std::string& list,
                               int first, bool downsampler_counts) {
   std::vector<int> starts;
@@ -27,8 +27,8 @@ std::string ldm_resnet(std::string_view inside) {
   return "";
 }
 
-// "resnets.1.conv1" of a level -> "5.0.in_layers.2" with the block's number; empty if there is
-// none.
+// Renames a module within a level: "resnets.1.conv1" -> "5.0.in_layers.2", where 5 is the block's
+// number. Empty if LDM has no such module.
 std::string ldm_in_level(std::string_view rest, int first, int layers, bool attends, bool up) {
   if (const auto inside = behind(rest, "resnets.")) {
     const auto item = numbered(*inside);

@@ -1,5 +1,6 @@
 // Splits a single file by prefix and renames what it finds. The rules of a network's inside are in
-// ldm_unet.cpp, ldm_vae.cpp and clip_names.cpp; here is only who gets which tensor.
+// ldm_unet.cpp, ldm_vae.cpp and clip_names.cpp; here it is only decided which component gets which
+// tensor.
 #include "io/ldm/ldm_names.h"
 
 #include <algorithm>
@@ -13,7 +14,8 @@
 namespace pangu::io {
 namespace {
 
-// What trainers and savers leave in a file beside weights: (how the name begins, what it is).
+// A kind of tensor that training programs leave in a file and that is no weight: how its name
+// begins, and what it is.
 struct Leftover {
   std::string_view begins, what;
 };
@@ -58,7 +60,7 @@ std::optional<std::string> leftover_of(std::string_view name) {
   return std::nullopt;
 }
 
-// Which rules a prefix's tensors follow, and which component they become.
+// The rule for the tensors under a prefix, and the component that they become.
 struct Section {
   std::string_view prefix, component;
   RenameRule rule;

@@ -1,6 +1,6 @@
-// From the names of LDM single files (CompVis, Stability, PanGu-Draw 3, A1111-style ControlNets,
-// TAESD) to the names and layouts of diffusers and transformers. Only views are made: no weight is
-// read or copied. Numbers of levels, layers and depths are read off the names.
+// Renames the tensors of LDM single files (CompVis, Stability, PanGu-Draw 3, A1111-style
+// ControlNets, TAESD) to the names and layouts of diffusers and transformers. Only views are made:
+// no weight is read or copied. Numbers of levels, layers and depths are read off the names.
 #pragma once
 #include <map>
 #include <string>
@@ -13,33 +13,38 @@ namespace pangu::io {
 
 struct Components {
   // "unet", "vae", "text_encoder", "text_encoder_2", "image_encoder", "controlnet".
-  // A refiner's one text encoder is "text_encoder_2", as in diffusers. Text encoders keep their
-  // last layer and final norm even where the family stops before it.
+  // A refiner's only text encoder is "text_encoder_2", as in diffusers. Text encoders keep their
+  // last layer and final norm even where the family does not use them.
   std::map<std::string, NamedTensors> parts;
-  // Tensors that no rule knows, as named in the file.
+  // The tensors that no rule knows, as named in the file.
   std::vector<std::string> unexpected;
-  // "unet.up_blocks.1.resnets.0.conv1.weight": what the structure around it implies, and is absent.
+  // The tensors that the structure implies and that are absent:
+  // "unet.up_blocks.1.resnets.0.conv1.weight".
   std::vector<std::string> missing;
-  // Left out on purpose: "EMA copy", "buffer", "optimizer state", ... -> how many.
+  // The numbers of tensors that were left out on purpose, by kind: "EMA copy", "buffer", "optimizer
+  // state", ...
   std::map<std::string, size_t> skipped;
 };
 
-// Splits and renames. A file in the layout of diffusers comes back as it is, under its component's
-// name. Error kBadInput naming the tensor whose shape contradicts its name (a fused projection that
-// is no multiple of three, an attention that is no 1x1).
+// Splits a file into components and renames their tensors. A file in the layout of diffusers is
+// returned as it is, under its component's name. Throws kBadInput naming the tensor whose shape
+// contradicts its name (a fused projection that is no multiple of three, an attention that is no
+// 1x1).
 Components components_of(const TensorViews& tensors, const Recognised& what);
 
-// The same, and Error kBadInput that lists the first of `missing` if there are any; with `wanted`,
-// of the components whose names begin so alone. `name` is how it calls the file.
+// The same; throws kBadInput that lists the first of `missing` if there are any. With `wanted`,
+// only tensors of the components whose names begin so are missed. `name` stands for the file in
+// errors.
 Components complete_components_of(const TensorViews& tensors, const Recognised& what,
                                   const std::string& name, const std::string& wanted = "");
 
-// Tensors that the structure of `tensors` implies and that are absent; `component` as above.
+// Returns the tensors that the structure of `tensors` implies and that are absent; `component` is a
+// name of Components::parts.
 std::vector<std::string> missing_of(const std::string& component, const NamedTensors& tensors);
 
-// For every module of a UNet named as in diffusers, its LDM name
-// ("down_blocks.1.attentions.0.proj_in"
-// -> "input_blocks.4.1.proj_in"). Modules without counterpart are left out.
+// Returns LDM's name of every module of a UNet by its name in diffusers:
+// "down_blocks.1.attentions.0.proj_in" -> "input_blocks.4.1.proj_in". Modules without a counterpart
+// are left out.
 std::map<std::string, std::string> ldm_modules_of(const std::vector<std::string>& unet_modules);
 
 }  // namespace pangu::io

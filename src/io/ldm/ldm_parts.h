@@ -1,4 +1,5 @@
-// The rules of ldm_names.h, one function a network. Not a public contract of the room.
+// The rules of ldm_names.h, one function for each kind of network. This is no public contract of
+// the room.
 #pragma once
 #include <map>
 #include <string>
@@ -10,13 +11,14 @@
 namespace pangu::io {
 
 struct SourceTensor {
-  const std::string* name;  // whole, as in the file
+  const std::string* name;  // the whole name, as in the file
   const TensorView* view;
 };
-// Names without their section's prefix.
+// Tensors by their names without the section's prefix.
 using SourceTensors = std::map<std::string, SourceTensor>;
 
-// Where a rule puts what it has renamed. A name that is taken already makes its source unexpected.
+// Takes the tensors that a rule has renamed. If a name is taken already, its source is listed as
+// unexpected.
 struct Renamed {
   NamedTensors& tensors;
   std::vector<std::string>& unexpected;
@@ -24,17 +26,17 @@ struct Renamed {
 
   void put(const SourceTensor& source, std::string name);
   void put(const SourceTensor& source, std::string name, TensorView view, bool transpose);
-  void leave(const SourceTensor& source);  // no rule knows it
+  void leave(const SourceTensor& source);  // lists a tensor that no rule knows as unexpected
 };
 
-// Takes every tensor of a section. Error kBadInput for a shape that contradicts a name.
+// Renames every tensor of a section. Throws kBadInput for a shape that contradicts a name.
 using RenameRule = void (*)(const SourceTensors&, Renamed&);
 
 void keep_names(const SourceTensors& source, Renamed& out);
 void rename_ldm_unet(const SourceTensors& source, Renamed& out);
 void rename_ldm_controlnet(const SourceTensors& source, Renamed& out);
 void rename_ldm_vae(const SourceTensors& source, Renamed& out);
-// Also names of diffusers before 0.15: query, key, value, proj_attn.
+// This rule also knows names of diffusers before 0.15: query, key, value, proj_attn.
 void rename_diffusers_vae(const SourceTensors& source, Renamed& out);
 void rename_taesd(const SourceTensors& source, Renamed& out);
 void rename_clip_text(const SourceTensors& source, Renamed& out);
@@ -43,7 +45,7 @@ void rename_clip_vision(const SourceTensors& source, Renamed& out);  // below "v
 void rename_openclip(const SourceTensors& source, Renamed& out);
 void rename_openclip_image(const SourceTensors& source, Renamed& out);
 
-// A 1x1 convolution's [O,I,1,1] as [O,I]; [O,I] stays. Error kBadInput for anything else.
+// Views a 1x1 convolution's [O,I,1,1] as [O,I]; [O,I] stays. Throws kBadInput for anything else.
 TensorView as_linear(const SourceTensor& source);
 
 }  // namespace pangu::io

@@ -1,8 +1,8 @@
-// UNet and ControlNet of LDM files. Their blocks are counted through: input_blocks holds every
-// layer of every level, then that level's downsampler; output_blocks the same upwards, with the
-// upsampler as the last module of a level's last layer. Levels and layers are therefore read off
-// the names. Names: CompVis/latent-diffusion openaimodel.py, lllyasviel/ControlNet cldm.py,
-// diffusers.
+// UNet and ControlNet of LDM files. Their blocks have one running number: input_blocks holds every
+// layer of a level, then that level's downsampler, and so on for the next level; output_blocks the
+// same upwards, with the upsampler as the last module of a level's last layer. Levels and layers
+// are therefore read off the names. Names: CompVis/latent-diffusion openaimodel.py,
+// lllyasviel/ControlNet cldm.py, diffusers.
 #include <algorithm>
 #include <set>
 
@@ -16,7 +16,7 @@ namespace {
 
 enum class Kind { kResnet, kAttention, kDownsample, kUpsample, kOther };
 
-// Kind of the module "input_blocks.4.1" by one name behind it.
+// The kind of a module such as "input_blocks.4.1", told by one name inside of it.
 Kind kind_of(std::string_view inside) {
   for (const LdmPair& pair : kLdmResnet) {
     if (inside.starts_with(std::string(pair.ldm) + ".")) return Kind::kResnet;
@@ -29,7 +29,7 @@ Kind kind_of(std::string_view inside) {
   return Kind::kOther;
 }
 
-// index of the block -> index of the module in it -> kind
+// The kinds of modules by the index of the block and the index of the module in it.
 using Blocks = std::map<int, std::map<int, Kind>>;
 
 Blocks blocks_of(const SourceTensors& source, const std::string& prefix, bool nested) {
@@ -46,7 +46,7 @@ Blocks blocks_of(const SourceTensors& source, const std::string& prefix, bool ne
   return blocks;
 }
 
-// LDM module -> diffusers module, and what kind it is.
+// The names of a module in LDM and in diffusers, and its kind.
 struct Target {
   std::string module;
   Kind kind;
@@ -122,7 +122,8 @@ Targets targets_of(const SourceTensors& source) {
   return targets;
 }
 
-// "in_layers.0.weight" -> "norm1.weight"; empty if it is no part of such a module.
+// Renames a tensor inside of a module: "in_layers.0.weight" -> "norm1.weight"; empty if such a
+// module has no such tensor.
 std::string inside_name(Kind kind, std::string_view inside) {
   if (kind == Kind::kAttention) return std::string(inside);
   if (kind == Kind::kUpsample) return std::string(inside);
@@ -137,7 +138,8 @@ std::string inside_name(Kind kind, std::string_view inside) {
   return "";
 }
 
-// "input_blocks.4.1.proj_in.weight" -> 2 parts; the middle block has one number less.
+// The length of the module's own name in a tensor's name: of "input_blocks.4.1.proj_in.weight" the
+// part "input_blocks.4.1"; the middle block has one number fewer.
 size_t module_length(std::string_view name) {
   const size_t points = name.starts_with("middle_block.") ? 2 : 3;
   size_t at = 0;
@@ -162,8 +164,8 @@ std::string outside_name(std::string_view name, const Recognised& what) {
   return "";
 }
 
-// The condition's convolutions are every second module of a Sequential, 0 to 14 in the released
-// ones.
+// The convolutions of the condition are every second module of a Sequential, 0 to 14 in the
+// released ControlNets.
 std::string hint_name(std::string_view rest, const std::vector<int>& convolutions) {
   const auto item = numbered(rest);
   if (!item) return "";

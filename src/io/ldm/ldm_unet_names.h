@@ -1,5 +1,5 @@
-// Names of a UNet's small parts in LDM and in diffusers, for both directions. Not a public contract
-// of the room.
+// The names of a UNet's small parts in LDM and in diffusers, for both directions. This is no public
+// contract of the room.
 #pragma once
 #include <array>
 #include <string>

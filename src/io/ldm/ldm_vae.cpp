@@ -49,7 +49,7 @@ std::string mid_name(std::string_view rest) {
   return "";
 }
 
-// "3.block.0.conv1.weight" of encoder.down or decoder.up.
+// Renames a tensor of encoder.down or decoder.up, such as "3.block.0.conv1.weight".
 std::string level_name(std::string_view rest, bool up, int levels) {
   const auto item = numbered(rest);
   if (!item) return "";
@@ -139,7 +139,7 @@ void rename_diffusers_vae(const SourceTensors& source, Renamed& out) {
 
 void rename_taesd(const SourceTensors& source, Renamed& out) {
   if (out.what.layout == Layout::kDiffusers) return keep_names(source, out);
-  // The original decoder has a clamp as its module 0, which diffusers applies outside of its list.
+  // Module 0 of the original decoder is a clamp, which diffusers applies outside of its list.
   const bool decoder = source.count("0.weight") == 0;
   for (const auto& [name, tensor] : source) {
     const auto item = numbered(name);

@@ -1,5 +1,6 @@
-// Wire reader of MindSpore's checkpoints; the writer is mindspore_writer.cpp. Every length is held
-// against the bytes that are left before it is used; nothing is allocated by what a file claims.
+// Reads the wire format of MindSpore's checkpoints; mindspore_writer.cpp writes it. Every length is
+// checked against the bytes that are left before it is used, so a false length never decides how
+// much memory is allocated.
 #include "io/mindspore/mindspore_ckpt.h"
 
 #include <algorithm>
@@ -18,7 +19,7 @@ constexpr size_t kMaxRank = 32;
 constexpr size_t kMaxNameBytes = 4096;
 using Bytes = std::span<const std::byte>;
 
-// One message, field by field. next() is false at its end.
+// Reads one message field by field. next() is false at its end.
 class WireReader {
  public:
   WireReader(Bytes bytes, const std::string& name) : bytes_(bytes), name_(name) {}
@@ -137,7 +138,7 @@ TensorView view_of(const RawTensor& raw, const std::string& name) {
   if (!raw.dtype || !raw.content) throw bad_input(name, "a type and a content", "one missing");
   TensorView view{*raw.dtype, raw.dims, raw.content->data(), raw.content->size()};
   const size_t element = size_of(view.dtype);
-  // Scalars: [0] in the released files, with the bytes of one element.
+  // Scalars have the dims [0] in the released files, with the bytes of one element.
   if (view.shape == std::vector<int64_t>{0} && view.size_bytes == element) view.shape.clear();
   size_t wanted = element;
   for (const int64_t dim : view.shape) {
@@ -172,7 +173,7 @@ RawValue read_value(Bytes bytes, const std::string& name) {
       tensor_seen = true;
       value.tensor = field.bytes;
     } else {
-      // Newer versions add a map (field 3) for parameters kept elsewhere.
+      // Newer versions add a map (field 3) for parameters that other files hold.
       reader.refuse("tensor " + short_quoted(value.tag) + " with field " +
                     std::to_string(field.number));
     }
@@ -186,7 +187,8 @@ RawValue read_value(Bytes bytes, const std::string& name) {
 bool looks_like_mindspore(std::span<const std::byte> bytes) {
   const std::string name;
   try {
-    // Its beginning alone: a file that is cut short shall be called so, not another format.
+    // Only the beginning is checked, so that a file that is cut short is reported as such and not
+    // as another format.
     constexpr size_t kLooked = 64;
     WireReader head(bytes.first(std::min(bytes.size(), kLooked)), name);
     constexpr uint64_t kFirstField = 1 << 3 | kBytes;

@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::byte nowhere{};  // shapes alone are looked at
+const std::byte nowhere{};  // only shapes are read
 
 std::span<const std::byte> bytes_of(const std::string& text) {
   return std::as_bytes(std::span(text));
@@ -38,7 +38,7 @@ std::string varint(uint64_t value) {
   return out + static_cast<char>(value);
 }
 
-// A field with a length.
+// Encodes a field with a length.
 std::string field(char number, const std::string& payload) {
   return static_cast<char>(number << 3 | 2) + varint(payload.size()) + payload;
 }
@@ -51,7 +51,7 @@ std::string value(const std::string& tag, const std::string& tensor) {
 
 const std::string kFourBytes = "\x01\x02\x03\x04";
 
-// One good tensor [2] of Float16.
+// Encodes one valid tensor [2] of Float16.
 std::string good(const std::string& tag = "a.weight") {
   return value(tag, dim(2) + field(2, "Float16") + field(3, kFourBytes));
 }
@@ -112,7 +112,7 @@ TEST_CASE("lying lengths, impossible shapes and doubled names are refused, each 
   std::string many;
   for (int i = 0; i < 33; ++i) many += dim(1);
   CHECK(contains(message_of(value("w", many)), "32 dimensions"));
-  // A value that holds itself again has a name and no tensor.
+  // A value whose tag is a value again has no tensor.
   CHECK(contains(message_of(field(1, good())), "without name or tensor"));
 }
 
@@ -155,7 +155,7 @@ TEST_CASE("what the writer writes is read back, and is as long as was said befor
   });
 }
 
-// The names and shapes of a released file, counted there: one tensor a line.
+// The names and shapes of a released file, one tensor a line, as counted there.
 TEST_CASE(
     "the tensors of PanGu-Draw 3 make a file as long as the released ones, and a whole model") {
   std::ifstream lines(std::string(kSourceDir) + "/tests/parity/data/pangu_draw_3_tensors.tsv");

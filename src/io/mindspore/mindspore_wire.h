@@ -1,5 +1,5 @@
 // What the reader and the writer of MindSpore's checkpoints share: names of types, and the numbers
-// of protobuf's wire format. Not a public contract of the room.
+// of protobuf's wire format. This is no public contract of the room.
 #pragma once
 #include <array>
 #include <cstdint>

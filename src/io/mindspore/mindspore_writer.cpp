@@ -1,4 +1,4 @@
-// Wire writer of MindSpore's checkpoints, one tensor after another.
+// Writes the wire format of MindSpore's checkpoints, one tensor after another.
 #include <algorithm>
 
 #include "core/error.h"

@@ -195,7 +195,7 @@ void check_4d(const at::Tensor& x, int channels, const char* what) {
   }
 }
 
-// Numbers by channel, to go with latents [B,C,h,w].
+// Shapes one number a channel so that it broadcasts over latents [B,C,h,w].
 at::Tensor channels_of(const std::vector<double>& numbers, const at::Tensor& latent) {
   return at::tensor(numbers, at::kDouble).to(latent.options()).view({1, -1, 1, 1});
 }
@@ -215,7 +215,8 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const nlohmann::json& json) {
   JsonReader reader("vae/config.json", json);
   reader.only("_class_name", {"AutoencoderKL"});
   const auto as_int = [](int64_t value) {
-    return static_cast<int>(std::clamp<int64_t>(value, INT_MIN, INT_MAX));  // validate() judges it
+    // validate() checks the range
+    return static_cast<int>(std::clamp<int64_t>(value, INT_MIN, INT_MAX));
   };
   const auto read_int = [&](const char* key, int& field) {
     int64_t value = field;
@@ -242,8 +243,8 @@ AutoencoderKLConfig AutoencoderKLConfig::from_json(const nlohmann::json& json) {
   check_blocks(reader, "down_block_types", "DownEncoderBlock2D");
   check_blocks(reader, "up_block_types", "UpDecoderBlock2D");
   reader.passes("sample_size");   // the network takes any size
-  reader.passes("force_upcast");  // of number types only, which LoadOptions say
-  reader.passes("training");      // what `pangu-draw train` notes of a training
+  reader.passes("force_upcast");  // concerns number types, which LoadOptions choose
+  reader.passes("training");      // what `pangu-draw train` records of a training
   reader.refuse_unread();
   c.validate();
   return c;

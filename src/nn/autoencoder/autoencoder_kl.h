@@ -1,6 +1,7 @@
-// AutoencoderKL with diffusers' topology, configuration keys and tensor names: pixels <-> latents.
-// Downscale factor f = 2^(levels-1): [B,3,H,W] in [-1,1] <-> [B,latent_channels,H/f,W/f].
-// Source of the topology: Rombach et al. 2022 (LDM) as diffusers lays it out. Not a training loss.
+// AutoencoderKL with diffusers' topology, configuration keys and tensor names: from pixels to
+// latents and back. Downscale factor f = 2^(levels-1): [B,3,H,W] in [-1,1] <->
+// [B,latent_channels,H/f,W/f]. Source of the topology: Rombach et al. 2022 (LDM) as diffusers lays
+// it out. The training loss is not here.
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
@@ -24,14 +25,13 @@ struct AutoencoderKLConfig {
   bool mid_block_add_attention = true;
   bool use_quant_conv = true;
   bool use_post_quant_conv = true;
-  double scaling_factor = 0.18215;  // latents given to a denoiser are (z - shift_factor) * this
+  double scaling_factor = 0.18215;  // a denoiser gets (z - shift_factor) * scaling_factor
   double shift_factor = 0.0;
-  // In place of shift_factor, one number a latent channel: latents given to a denoiser are
-  // (z - latents_mean) / latents_std * scaling_factor. Both or neither.
+  // In place of shift_factor, one number for each latent channel: a denoiser gets (z -
+  // latents_mean) / latents_std * scaling_factor. A configuration has both or neither.
   std::vector<double> latents_mean = {}, latents_std = {};
 
-  // Throws Error kBadInput naming the key that is wrong, stands for another autoencoder, or is not
-  // known.
+  // Throws kBadInput naming the key that is wrong, stands for another autoencoder, or is not known.
   static AutoencoderKLConfig from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
   void validate() const;
@@ -42,7 +42,7 @@ class AutoencoderKL : public torch::nn::Module {
  public:
   explicit AutoencoderKL(const AutoencoderKLConfig& config);
 
-  // Both ask their watch between layers.
+  // encode and decode call watch.check() between layers.
 
   // image: [B,3,H,W] in [-1,1], H and W multiples of downscale(). Returns the posterior's
   // (mean, log-variance clipped to [-30,20]), each [B,latent_channels,H/f,W/f], unscaled.
@@ -51,10 +51,10 @@ class AutoencoderKL : public torch::nn::Module {
   // latent: [B,latent_channels,h,w], unscaled. Returns [B,3,h*f,w*f], about [-1,1], not clipped.
   at::Tensor decode(const at::Tensor& latent, const Watch& watch = {});
 
-  // Between the autoencoder's own latents and those a denoiser sees.
+  // Converts the autoencoder's own latents to those that a denoiser gets, and back.
   at::Tensor scale(const at::Tensor& latent) const;
   at::Tensor unscale(const at::Tensor& latent) const;
-  // A standard deviation of the autoencoder's latents as one of the denoiser's.
+  // Converts a standard deviation of the autoencoder's latents to one of the denoiser's.
   at::Tensor scale_deviation(const at::Tensor& deviation) const;
 
   const AutoencoderKLConfig& config() const { return config_; }
@@ -64,8 +64,8 @@ class AutoencoderKL : public torch::nn::Module {
   std::shared_ptr<torch::nn::Module> encoder_, decoder_, quant_conv_, post_quant_conv_;
 };
 
-// Start of training: every residual branch ends in zero, and what remains, the path of plain
-// convolutions through the network, keeps norms (orthogonal kernels: Saxe et al. 2014), so that
+// Sets the weights for the start of training: every residual branch ends in zero, and the path of
+// plain convolutions that remains preserves norms (orthogonal kernels: Saxe et al. 2014), so that
 // pictures and gradients pass all levels from the first step.
 void init_linear_path(AutoencoderKL& network);
 

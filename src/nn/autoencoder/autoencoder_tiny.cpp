@@ -17,7 +17,8 @@ namespace pangu::nn {
 namespace {
 
 constexpr char kTinyConfig[] = "tiny autoencoder config";
-constexpr double kLatentMagnitude = 3.0;  // of released models; the decoder's soft clamp
+// bound of the decoder's soft clamp, of the released models
+constexpr double kLatentMagnitude = 3.0;
 constexpr int64_t kMostBlocks = 1 << 10, kMostWidth = 1 << 14, kMostLevels = 16;
 
 Conv2d tiny_conv3x3(int64_t in, int64_t out, int64_t stride = 1, bool has_bias = true) {
@@ -43,7 +44,7 @@ struct Block : torch::nn::Module {
   }
 };
 
-// A list of steps under "layers".
+// An encoder or a decoder: a list of steps under "layers".
 struct Half : torch::nn::Module {
   std::shared_ptr<torch::nn::Module> layers = std::make_shared<torch::nn::Module>("Sequential");
   std::vector<std::function<at::Tensor(const at::Tensor&)>> steps;
@@ -101,7 +102,8 @@ Error tiny_key_error(const std::string& key, const std::string& expected,
   return bad_input(std::string(kTinyConfig) + ", key '" + key + "'", expected, found);
 }
 
-// Blocks between the convolutions of a list, read off the names. `first` is where it begins.
+// The numbers of blocks between the convolutions of a list, read off the names. `first` is the
+// index at which the list begins.
 std::vector<int64_t> blocks_between(const ShapeReader& reader, const std::string& prefix,
                                     int64_t first, int64_t last) {
   std::vector<int64_t> blocks = {0};
@@ -154,7 +156,8 @@ AutoencoderTinyConfig AutoencoderTinyConfig::from_json(const nlohmann::json& jso
   };
   read_width("encoder_block_out_channels", c.encoder_width, c.num_encoder_blocks.size());
   read_width("decoder_block_out_channels", c.decoder_width, c.num_decoder_blocks.size());
-  // How latents become bytes in files of latents, and what repeats the two lists of widths.
+  // Keys about how latents become bytes in files of latents, and a key that repeats the two lists
+  // of widths.
   for (const char* key :
        {"latent_magnitude", "latent_shift", "force_upcast", "block_out_channels"}) {
     reader.passes(key);
@@ -254,7 +257,7 @@ AutoencoderTiny::AutoencoderTiny(const AutoencoderTinyConfig& config) : config_(
 at::Tensor AutoencoderTiny::encode(const at::Tensor& image) {
   if (!encoder_) throw bad_input("tiny autoencoder", "an encoder", "a decoder only");
   check_input(image, config_.in_channels, "image");
-  return run(encoder_, (image + 1) / 2);  // these networks see pictures in [0,1]
+  return run(encoder_, (image + 1) / 2);  // these networks take pictures in [0,1]
 }
 
 at::Tensor AutoencoderTiny::decode(const at::Tensor& latent) {

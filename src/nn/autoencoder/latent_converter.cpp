@@ -18,9 +18,9 @@ constexpr char kConverterConfig[] = "latent converter config";
 constexpr int64_t kMostChannels = 4096, kMostConverterBlocks = 64, kMostFold = 4,
                   kMostSide = 1 << 14;
 constexpr int64_t kGeometryChannels = 4;
-constexpr double kRidge = 1e-4;  // of the mean square of an input
+constexpr double kRidge = 1e-4;  // as a share of the mean square of an input
 
-// x + point(silu(local(silu(x)))), the identity when fresh.
+// x + point(silu(local(silu(x)))), which is the identity with fresh weights.
 struct ConverterBlock : torch::nn::Module {
   Conv2d local{nullptr}, point{nullptr};
 
@@ -36,8 +36,9 @@ struct ConverterBlock : torch::nn::Module {
   }
 };
 
-// How `to` cells lie on `from` cells along one side of the picture. A grid's last cells may reach
-// over the picture's end: real sizes are in cells, and need not be whole.
+// How the cells of two grids lie on each other along one side of the picture. A grid's last cell
+// may reach over the picture's end: from_real and to_real are the picture's side in cells, which
+// need not be whole.
 struct Axis {
   int64_t from, to;
   double from_real, to_real;
@@ -46,7 +47,8 @@ struct Axis {
   bool same() const { return from == to && std::abs(step() - 1.0) < 1e-9; }
 };
 
-// [to,from]: triangles as wide as a target cell, at least a source cell; rows sum to 1.
+// The matrix [to,from] of a triangle filter as wide as a target cell, but at least as a source
+// cell; rows sum to 1.
 at::Tensor resampling(const Axis& axis) {
   at::Tensor weights = at::zeros({axis.to, axis.from}, at::kDouble);
   auto rows = weights.accessor<double, 2>();
@@ -66,7 +68,7 @@ at::Tensor resampling(const Axis& axis) {
   return weights;
 }
 
-// Where a target cell's centre lies between source cells, in [-0.5,0.5], and the zoom. [to]
+// Returns [to]: where each target cell's centre lies between source cells, in [-0.5,0.5].
 at::Tensor phases(const Axis& axis) {
   at::Tensor out = at::empty({axis.to}, at::kFloat);
   for (int64_t i = 0; i < axis.to; ++i) {
@@ -76,7 +78,7 @@ at::Tensor phases(const Axis& axis) {
   return out;
 }
 
-// [1,4,H,W]: phases and binary logarithms of the zoom, down and across.
+// Returns [1,4,H,W]: the phases, then the binary logarithms of the zoom, each down and across.
 at::Tensor geometry(const Axis& y, const Axis& x) {
   const auto plane = [&](double value) { return at::full({y.to, x.to}, value, at::kFloat); };
   return at::stack({phases(y).unsqueeze(1).expand({y.to, x.to}),
@@ -87,7 +89,7 @@ at::Tensor geometry(const Axis& y, const Axis& x) {
 
 int64_t cells(int64_t pixels, int64_t fold) { return (pixels + fold - 1) / fold; }
 
-// The last rows and columns repeated up to whole cells.
+// Repeats the last row and column until the picture has whole cells.
 at::Tensor whole_cells(const at::Tensor& x, int64_t fold) {
   const int64_t down = cells(x.size(2), fold) * fold - x.size(2);
   const int64_t right = cells(x.size(3), fold) * fold - x.size(3);
@@ -103,7 +105,7 @@ at::Tensor normalised(const at::Tensor& x, const std::vector<double>& mean,
   return (x.to(at::kFloat) - per_channel(mean).to(x.device())) / per_channel(std).to(x.device());
 }
 
-// Down and across.
+// The two sides of the picture, down and across.
 std::pair<Axis, Axis> axes_of(const LatentConverterConfig& c, const at::Tensor& latents,
                               int64_t height, int64_t width) {
   const auto axis = [&](int64_t from, int64_t to) {
@@ -113,7 +115,7 @@ std::pair<Axis, Axis> axes_of(const LatentConverterConfig& c, const at::Tensor& 
   return {axis(latents.size(2), height), axis(latents.size(3), width)};
 }
 
-// [1,C,H,W] -> [1,C*9,H*W], what a 3x3 convolution sees.
+// [1,C,H,W] -> [1,C*9,H*W], the patches that a 3x3 convolution reads.
 at::Tensor patches_of(const at::Tensor& x) { return at::im2col(x, {3, 3}, {1, 1}, {1, 1}, {1, 1}); }
 
 // Ridge regression of a 3x3 convolution's weights and bias.
@@ -121,18 +123,18 @@ class LeastSquares {
  public:
   explicit LeastSquares(const Conv2d& conv)
       : conv_(conv),
-        inputs_(conv->weight[0].numel() + 1),  // and the bias
+        inputs_(conv->weight[0].numel() + 1),  // one more for the bias
         squares_(at::zeros({inputs_, inputs_}, at::kDouble)),
         products_(at::zeros({inputs_, conv->weight.size(0)}, at::kDouble)) {}
 
-  // patches: [inputs,n] as of patches_of, wanted: [outputs,n]; summed in f64.
+  // patches: [inputs,n] as patches_of makes them; wanted: [outputs,n]. Sums are kept in f64.
   void add(const at::Tensor& patches, const at::Tensor& wanted) {
     const at::Tensor columns =
         at::cat({patches, at::ones({1, patches.size(1)}, patches.options())});
     squares_ += at::matmul(columns, columns.t());
     products_ += at::matmul(columns, wanted.to(columns.dtype()).t());
   }
-  // Leaves the layer as it is for sums that are not finite.
+  // Sets the layer's weights, but leaves them as they are if the sums are not finite.
   void solve() {
     if (!squares_.isfinite().all().item<bool>()) return;
     const at::Tensor ridge =
@@ -297,7 +299,7 @@ at::Tensor LatentConverter::forward(const at::Tensor& latents, int64_t height, i
   return x * per_channel(config_.to_std).to(device) + per_channel(config_.to_mean).to(device);
 }
 
-// Both in cells of the target's grid.
+// Both results are in cells of the target's grid.
 LatentConverter::Halves LatentConverter::halves_of(const at::Tensor& latents, int64_t height,
                                                    int64_t width) const {
   Layers& l = *layers_;
@@ -322,7 +324,7 @@ LatentConverter::Halves LatentConverter::halves_of(const at::Tensor& latents, in
   return {linear, at::silu(h)};
 }
 
-// [C',height,width] -> normalised, cells of fold_out pixels as channels: [C'*fold*fold,H*W] f32.
+// [C',height,width] -> [C'*fold*fold,H*W] f32: normalised, with the pixels of a cell as channels.
 at::Tensor LatentConverter::wanted(const at::Tensor& to) const {
   const int64_t fold = config_.fold_out;
   const at::Tensor whole =
@@ -330,7 +332,7 @@ at::Tensor LatentConverter::wanted(const at::Tensor& to) const {
   return at::pixel_unshuffle(whole, fold).squeeze(0).flatten(1);
 }
 
-// [B,C,h,w] f32 -> normalised, cells of fold_in pixels as channels.
+// [B,C,h,w] f32 -> [B,C*fold*fold,H,W]: normalised, with the pixels of a cell as channels.
 at::Tensor LatentConverter::folded(const at::Tensor& latents) const {
   const int64_t fold = config_.fold_in;
   return at::pixel_unshuffle(

@@ -1,4 +1,5 @@
-// LatentConverter with random weights: shapes at odd ratios, geometry, gradients, files, refusals.
+// Tests LatentConverter with random weights: shapes at odd ratios, geometry, gradients, files,
+// refusals.
 #include "nn/autoencoder/latent_converter.h"
 
 #include <doctest/doctest.h>
@@ -54,7 +55,7 @@ TEST_CASE("a converter gives any size that is asked for, from any size and at an
       CHECK((out.scalar_type() == at::kFloat));
       CHECK(out.isfinite().all().item<bool>());
       CHECK(at::equal(out, converter.forward(z, height, width)));
-      // Rows of a batch do not see each other.
+      // Rows of a batch do not depend on each other.
       CHECK(at::allclose(out.slice(0, 1, 2), converter.forward(z.slice(0, 1, 2), height, width),
                          1e-4, 1e-5));
     }
@@ -91,7 +92,7 @@ TEST_CASE("a ramp across the picture stays the same ramp at every ratio") {
     const at::Tensor wrong = (converter.forward(ramp(16), side, side) - ramp(side)).abs();
     CAPTURE(side);
     const int64_t inner = side / 4;  // edges repeat the last pixel
-    // A triangle over a broken number of pixels moves them by a few hundredths of one.
+    // A triangle filter over a fractional number of pixels moves them by a few hundredths of one.
     const double bound = side < 16 && 16 % side != 0 ? 0.03 / 16 : 1e-5;
     CHECK(wrong.slice(3, inner, side - inner).max().item<double>() < bound);
   }
@@ -132,7 +133,7 @@ TEST_CASE("the linear path finds a linear relation, folded or between two grids"
   CHECK(error_at(2.0, [&](const at::Tensor& z) {
           return mixed(z).repeat_interleave(2, 1).repeat_interleave(2, 2);
         }) < 0.02);
-  // A fit can do nothing for what is not linear.
+  // A linear fit cannot follow what is not linear.
   CHECK(error_at(1.0, [](const at::Tensor& z) { return z.square(); }) > 0.5);
   LatentConverter converter(config_of(2, 2, 1.0));
   CHECK(contains(refusal_of([&] { converter.fit_linear({}); }), "at least one"));
@@ -152,7 +153,7 @@ TEST_CASE("the last layer finds what the blocks' features can tell, folded or be
       const at::Tensor z = at::randn({2, 12, 12});
       pairs.emplace_back(z, teacher.forward(z.unsqueeze(0), side, side).squeeze(0));
     }
-    // All of it but the last layer.
+    // The pupil has all weights of the teacher but the last layer's.
     LatentConverter pupil = random_converter(config_of(2, 3, grid_scale));
     for (const auto& p : pupil.named_parameters()) {
       if (p.key().starts_with("conv_out")) p.value().zero_();

@@ -8,7 +8,7 @@
 namespace pangu::nn {
 namespace {
 
-constexpr int64_t kChannels[] = {64, 128, 256, 512, 512};  // of the five blocks
+constexpr int64_t kChannels[] = {64, 128, 256, 512, 512};  // widths of the five blocks
 constexpr int kSideOutputs = 5;
 
 }  // namespace

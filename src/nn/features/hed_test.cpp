@@ -1,5 +1,5 @@
-// HED with random weights: shapes, what it sums, refusals. Its numbers are compared in
-// tests/parity/hed_test.cpp.
+// Tests HED with random weights: shapes, the fusion of side outputs, refusals.
+// tests/parity/hed_test.cpp compares its numbers.
 #include "nn/features/hed.h"
 
 #include <doctest/doctest.h>

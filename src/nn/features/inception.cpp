@@ -25,7 +25,8 @@ struct Shape {
   bool reduce = false;  // stride 2 without padding
 };
 
-// `conv(x, shape)` takes the next convolution. Each block's calls are in the order of numbering.
+// `conv(x, shape)` applies the next convolution. Each block calls it in the order of the
+// convolutions' numbers.
 template <typename Conv>
 Tensor block_35(const Tensor& x, Conv& conv, int64_t pool_channels) {
   const Tensor a = conv(x, {64});
@@ -161,12 +162,12 @@ class Inception::Walk {
 };
 
 Inception::Inception(const InceptionConfig& config, const TensorMap& tensors) : config_(config) {
-  constexpr int kSmallestPx = 75;  // below, the last blocks have no places left
+  constexpr int kSmallestPx = 75;  // for smaller pictures the last blocks are empty
   if (config.input_px < kSmallestPx) {
     throw bad_input("Inception input_px", "at least 75", std::to_string(config.input_px));
   }
   const FrozenWeights weights(tensors);
-  // An empty batch: shapes flow, nothing is computed.
+  // An empty batch: shapes are worked out, and nothing is computed.
   const Tensor seed = at::empty({0, 3, config.input_px, config.input_px});
   walk(seed, Builder(weights, config.norm_eps, convs_),
        [&](const Tensor&) { return !config_.stop_at_mixed6; });

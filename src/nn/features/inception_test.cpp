@@ -1,5 +1,5 @@
-// Inception V3 against the package's own layer graph (tools/export_inception.py --reference) when
-// the weights are there; with random weights its shapes, batching and refusals.
+// Compares Inception V3 with the package's own layer graph (tools/export_inception.py --reference)
+// when the weights are there, and tests shapes, batching and refusals with random weights.
 #include "nn/features/inception.h"
 
 #include <doctest/doctest.h>

@@ -25,7 +25,7 @@ constexpr int64_t kPyramid[] = {64, 32, 24, 24};
 
 // The package keeps 1/127.5 as f16.
 constexpr double kInputScale = 127.5 * 0.007843017578125;
-// In places: added to distances, so that one place is not everything.
+// Added to distances (in places of the grid), so that no place gets an infinite weight.
 constexpr double kDistanceFloor = 1.8;
 
 // Distance of each place of a grid [h,w] to (y, x), plus the floor.
@@ -50,7 +50,8 @@ CocoPose pose_at(const PoseHeads& heads, const at::Tensor& heat, Place center) {
   const auto offset = heads.offset.accessor<float, 4>();
   CocoPose pose;
   for (int k = 0; k < kCocoKeypoints; ++k) {
-    // Where the centre expects the keypoint, then the strongest response about there.
+    // The centre's guess of where the keypoint is; then the strongest response weighted by nearness
+    // to it.
     const double y = double(center.y) + regression[0][2 * k][center.y][center.x];
     const double x = double(center.x) + regression[0][2 * k + 1][center.y][center.x];
     const Place best = greatest_of(heat[k] / distances(height, width, y, x));
@@ -67,10 +68,10 @@ std::vector<FoundPerson> decode_people(const PoseHeads& heads, int most, double 
   const at::NoGradGuard frozen;
   const at::Tensor heat = at::sigmoid(heads.heatmap[0]), center = at::sigmoid(heads.center[0][0]);
   const int64_t height = center.size(0), width = center.size(1);
-  // The published graph measures to place (24, 24) of 48.
+  // The published graph measures distances to place (24, 24) of 48.
   const at::Tensor weighted =
       center / distances(height, width, double(height) / 2, double(width) / 2);
-  // A peak is no lower than the places around it; others are passed over.
+  // A peak is no lower than the places around it; only peaks are people.
   const at::Tensor around = at::max_pool2d(center.unsqueeze(0), {3, 3}, {1, 1}, {1, 1}).squeeze(0);
   at::Tensor left = at::where(center >= around, weighted, at::zeros_like(weighted));
   std::vector<FoundPerson> people;
@@ -89,7 +90,8 @@ std::vector<FoundPerson> decode_people(const PoseHeads& heads, int most, double 
 
 at::Tensor MoveNet::Conv::operator()(at::Tensor x) const {
   const int64_t kernel = weight.size(2);
-  // TensorFlow's "same": with an even input and stride 2 the one row of padding is at the end.
+  // As in TensorFlow's "same", with an even input and stride 2 the one row of padding is at the
+  // end.
   const int64_t pad = stride == 1 ? kernel / 2 : 0;
   if (stride == 2) x = at::constant_pad_nd(x, {0, 1, 0, 1});
   return at::conv2d(x, weight, bias, stride, pad, 1, depthwise ? x.size(1) : 1);

@@ -1,7 +1,7 @@
-// MoveNet SinglePose Lightning: where the 17 keypoints of a person are (COCO's order: nose, eyes,
-// ears, shoulders, elbows, wrists, hips, knees, ankles, each left then right). Not a tracker; what
-// part of a picture it sees is the caller's choice. Topology and decoding: the published graph, a
-// CenterNet (Zhou et al. 2019) on MobileNetV2. Weights: tools/export_movenet.py.
+// MoveNet SinglePose Lightning finds the 17 keypoints of a person (in COCO's order: nose, eyes,
+// ears, shoulders, elbows, wrists, hips, knees, ankles, each left then right). It is no tracker;
+// the caller chooses the part of a picture that it gets. Topology and decoding: the published
+// graph, a CenterNet (Zhou et al. 2019) on MobileNetV2. Weights: tools/export_movenet.py.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -15,7 +15,7 @@ namespace pangu::nn {
 inline constexpr int kCocoKeypoints = 17;
 
 struct Keypoint {
-  double x = 0, y = 0;  // share of the input's width and height; may lie a little outside [0,1]
+  double x = 0, y = 0;  // shares of the input's width and height; may lie slightly outside [0,1]
   double score = 0;     // 0..1
 };
 using CocoPose = std::array<Keypoint, kCocoKeypoints>;
@@ -26,7 +26,8 @@ struct FoundPerson {
   double score = 0;
 };
 
-// What the network says at each place of a grid of a quarter of the input's sides. [1,C,h,w] f32.
+// The network's outputs at each place of a grid with a quarter of the input's sides, each [1,C,h,w]
+// f32.
 struct PoseHeads {
   at::Tensor center;      // C = 1, logit: the middle of a person
   at::Tensor heatmap;     // C = 17, logit: a keypoint of anybody
@@ -34,17 +35,18 @@ struct PoseHeads {
   at::Tensor offset;      // C = 34: from a place to the keypoint in it, (y, x) in places
 };
 
-// Up to `most` (>= 1) people: peaks of the centre map above `least_score`, the nearer to the middle
-// of the picture the earlier. The first is always given, as the published graph does.
+// Returns up to `most` (>= 1) people: peaks of the centre map above `least_score`, ordered by score
+// weighted with nearness to the middle of the picture. The first person is always returned, as by
+// the published graph.
 std::vector<FoundPerson> decode_people(const PoseHeads& heads, int most, double least_score);
 
 // Immutable; one object may serve many threads.
 class MoveNet {
  public:
-  inline static constexpr int64_t kInputPx = 192;  // it was trained at
-  inline static constexpr int64_t kMultiple = 32;  // sides of other inputs are of this
+  inline static constexpr int64_t kInputPx = 192;  // side of the pictures that it was trained on
+  inline static constexpr int64_t kMultiple = 32;  // sides of other inputs are multiples of it
 
-  // Takes the names of tools/export_movenet.py, in any float dtype. Error kBadInput naming what is
+  // Takes the names of tools/export_movenet.py, in any float dtype. Throws kBadInput naming what is
   // missing or misshapen.
   explicit MoveNet(const TensorMap& tensors);
 
@@ -54,23 +56,23 @@ class MoveNet {
 
  private:
   struct Conv {
-    at::Tensor weight, bias;  // an undefined bias is none
+    at::Tensor weight, bias;  // undefined: there is no bias
     int64_t stride = 1;
     bool depthwise = false;
     at::Tensor operator()(at::Tensor x) const;
   };
   struct Block {
-    Conv expand, depthwise, project;  // no `expand` in the first
+    Conv expand, depthwise, project;  // the first block has no `expand`
     bool residual = false;
   };
   struct Separable {
-    Conv depthwise, pointwise, out;  // `out` of heads only
+    Conv depthwise, pointwise, out;  // only heads have `out`
   };
   class Builder;
 
   Conv stem_, last_;
   std::vector<Block> blocks_;
-  std::vector<Conv> laterals_;     // of 1/32, 1/16, 1/8, 1/4
+  std::vector<Conv> laterals_;     // at 1/32, 1/16, 1/8, 1/4
   std::vector<Separable> merges_;  // at 1/16, 1/8, 1/4
   Separable center_, heatmap_, regression_, offset_;
 };

@@ -1,5 +1,5 @@
-// MoveNet's decoding on maps made by hand, and what it refuses. Its numbers are compared in
-// tests/parity/movenet_test.cpp.
+// Tests MoveNet's decoding on maps made by hand, and its refusals. tests/parity/movenet_test.cpp
+// compares its numbers.
 #include "nn/features/movenet.h"
 
 #include <doctest/doctest.h>

@@ -1,4 +1,5 @@
-// Thirteen 3x3 convolutions in five blocks, a 2x2 maximum pool (rounding up) between blocks.
+// The trunk is thirteen 3x3 convolutions in five blocks, with a 2x2 maximum pool (rounding up)
+// between blocks.
 #include "nn/features/vgg.h"
 
 #include <torch/types.h>

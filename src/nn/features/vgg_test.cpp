@@ -1,4 +1,4 @@
-// VGG16 against torch::nn modules with the same random weights, and its input convention.
+// Compares VGG16 with torch::nn modules of the same random weights, and tests its input convention.
 #include "nn/features/vgg.h"
 
 #include <doctest/doctest.h>
@@ -29,21 +29,21 @@ TensorMap random_weights() {
 
 TEST_CASE("features equal a sequence of torch modules numbered as torchvision numbers them") {
   const TensorMap map = random_weights();
-  torch::nn::Sequential judge;
+  torch::nn::Sequential reference;
   for (const auto& [index, in, out] : kConvs) {
     if (index == 5 || index == 10) {
-      judge->push_back(torch::nn::MaxPool2d(torch::nn::MaxPool2dOptions(2).stride(2)));
+      reference->push_back(torch::nn::MaxPool2d(torch::nn::MaxPool2dOptions(2).stride(2)));
     }
     torch::nn::Conv2d conv(torch::nn::Conv2dOptions(in, out, 3).padding(1));
     const at::NoGradGuard no_grad;
     conv->weight.copy_(map.at("features." + std::to_string(index) + ".weight"));
     conv->bias.copy_(map.at("features." + std::to_string(index) + ".bias"));
-    judge->push_back(conv);
-    judge->push_back(torch::nn::ReLU());
+    reference->push_back(conv);
+    reference->push_back(torch::nn::ReLU());
   }
   const at::Tensor image = at::rand({2, 3, 16, 24}) * 2 - 1;
   const at::Tensor mean = at::tensor({122.67892F, 116.66877F, 104.00699F}).view({1, 3, 1, 1});
-  const at::Tensor expected = judge->forward((image + 1) / 2 * 255 - mean);
+  const at::Tensor expected = reference->forward((image + 1) / 2 * 255 - mean);
   const auto found = Vgg16({.depth = 3}, map).features(image);
   REQUIRE(found.size() == 3);
   CHECK(found[0].sizes() == at::IntArrayRef({2, 64, 16, 24}));

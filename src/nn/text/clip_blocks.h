@@ -1,6 +1,6 @@
 // The transformer that both halves of CLIP share: pre-LN layers of self-attention and a
 // two-layer perceptron (Radford et al. 2021). Tensor names are those of transformers' CLIPEncoder.
-// Knows neither tokens nor pixels. Legend: B batch, L tokens, C hidden size.
+// It knows neither tokens nor pixels. Legend: B batch, L tokens, C hidden size.
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/normalization.h>
@@ -14,7 +14,7 @@
 
 namespace pangu::nn {
 
-// "quick_gelu" and "gelu", as transformers' hidden_act says. Throws Error kBadInput for others.
+// The activation of transformers' hidden_act, "quick_gelu" or "gelu". Throws kBadInput for others.
 Activation clip_activation_of(const std::string& name);
 std::string name_of(Activation activation);
 
@@ -30,7 +30,7 @@ struct ClipLayerShape {
 class ClipLayerImpl : public torch::nn::Module {
  public:
   explicit ClipLayerImpl(const ClipLayerShape& shape);
-  // x: [B,L,C]. Causal: a token sees itself and those before it.
+  // x: [B,L,C]. Causal means that a token attends to itself and those before it.
   at::Tensor forward(const at::Tensor& x, bool causal);
 
  private:
@@ -44,7 +44,8 @@ TORCH_MODULE(ClipLayer);
 class ClipEncoderImpl : public torch::nn::Module {
  public:
   ClipEncoderImpl(const ClipLayerShape& shape, int64_t layers);
-  // Returns the last layer's output; appends x and every layer's output to `states` unless null.
+  // Returns the last layer's output; appends x and every layer's output to `states` unless it is
+  // null.
   at::Tensor forward(at::Tensor x, bool causal, std::vector<at::Tensor>* states,
                      const Scope& scope);
 

@@ -1,5 +1,5 @@
-// CLIP's two halves where no reference is needed: laws, refusals, configurations. Agreement with
-// transformers is shown by tests/parity/clip_test.cpp.
+// Tests CLIP's two encoders where no reference is needed: laws, refusals, configurations.
+// tests/parity/clip_test.cpp compares them with transformers.
 #include <doctest/doctest.h>
 #include <torch/types.h>
 #include <torch/utils.h>
@@ -110,7 +110,7 @@ TEST_CASE("CLIP in bf16 stays near f32") {
   model.to(at::kBFloat16);
   const at::Tensor got = model.forward(ids).last_hidden;
   CHECK((got.scalar_type() == at::kBFloat16));
-  // Two layers of 8-bit mantissas: 2^-8 times a small factor of the greatest value.
+  // Two layers with 8-bit mantissas are off by a small multiple of 2^-8 of the greatest value.
   CHECK((got.to(at::kFloat) - want).abs().max().item<double>() <
         0.02 * want.abs().max().item<double>());
 }

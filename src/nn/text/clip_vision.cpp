@@ -22,7 +22,7 @@ Error vision_key_error(const char* key, const std::string& expected, const std::
   return bad_input(std::string(kVisionConfig) + ", key '" + key + "'", expected, found);
 }
 
-// Keys' cubic with a = -0.5 at a distance of x pixels.
+// The cubic filter of Keys with a = -0.5, at a distance of x pixels.
 double cubic_weight(double x) {
   x = std::abs(x);
   if (x < 1.0) return (1.5 * x - 2.5) * x * x + 1.0;
@@ -30,8 +30,8 @@ double cubic_weight(double x) {
   return 0.0;
 }
 
-// One pass of PIL's resize, exactly: weights are whole multiples of 2^-22, their sum over bytes is
-// whole too and so exact in f64, and comes back to 8 bits (0..255, kept in f32).
+// One pass of PIL's resize, bit for bit: weights are whole multiples of 2^-22, so their sum over
+// bytes is exact in f64; the result is rounded to 8 bits (0..255, kept in f32).
 at::Tensor resize_pass(const at::Tensor& x, int64_t side, int64_t size) {
   constexpr double kOne = 1 << 22;
   const int64_t old_size = x.size(side);
@@ -53,7 +53,7 @@ at::Tensor resize_pass(const at::Tensor& x, int64_t side, int64_t size) {
       source[j - first][i] = j;
       sum += weight[j - first][i] = cubic_weight(distance);
     }
-    // Half away from zero, as PIL rounds them.
+    // Halves are rounded away from zero, as by PIL.
     for (int64_t j = 0; j < taps; ++j) weight[j][i] = std::round(weight[j][i] / sum * kOne);
   }
   std::vector<int64_t> along(x.dim(), 1);
@@ -217,14 +217,14 @@ at::Tensor clip_pixels(const at::Tensor& image, int64_t size) {
   }
   const int64_t height = image.size(2), width = image.size(3);
   const int64_t shorter = std::min(height, width);
-  // The longer side is cut to an integer, as int() does there.
+  // The longer side is cut to an integer, as int() does in transformers.
   const int64_t new_height = height == shorter ? size : size * height / shorter;
   const int64_t new_width = width == shorter ? size : size * width / shorter;
   at::Tensor x = image.to(at::kFloat).clamp(0, 1).mul(255).round();
   x = resize_pass(x, 3, new_width);
   x = resize_pass(x, 2, new_height);
   x = x.narrow(2, (new_height - size) / 2, size).narrow(3, (new_width - size) / 2, size);
-  // Statistics of CLIP's training set (Radford et al. 2021, released code).
+  // The statistics of CLIP's training set (Radford et al. 2021, released code).
   const auto channels = [&](float r, float g, float b) {
     return at::tensor({r, g, b}).to(x.device()).view({1, 3, 1, 1});
   };

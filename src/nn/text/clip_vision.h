@@ -1,7 +1,7 @@
 // CLIP's image encoder: pictures -> one vector each, which SD image-variations takes in the place
 // of a prompt's states. ViT of Dosovitskiy et al. 2021 as Radford et al. 2021 use it.
 // Configuration keys and tensor names are those of transformers' CLIPVisionModelWithProjection
-// ("pre_layrnorm" is spelt so there). Does not decode files.
+// ("pre_layrnorm" is spelt so there). It does not decode files.
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/embedding.h>
@@ -30,14 +30,14 @@ struct ClipVisionConfig {
 
   bool operator==(const ClipVisionConfig&) const = default;
 
-  // Throws Error kBadInput naming the key.
+  // Throws kBadInput naming the key.
   static ClipVisionConfig from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
   void validate() const;
 };
 
 // Reads the configuration off the tensors' shapes. Heads are 64 wide, which is so in every CLIP
-// that a diffusion model uses; of the activation see clip_text_config_from_shapes.
+// that a diffusion model uses; for the activation see clip_text_config_from_shapes.
 ClipVisionConfig clip_vision_config_from_shapes(const TensorShapes& shapes, Activation hidden_act);
 
 struct ClipVisionOutput {
@@ -47,11 +47,11 @@ struct ClipVisionOutput {
 
 class ClipVisionModel : public torch::nn::Module {
  public:
-  // Fresh weights of torch's defaults. Throws Error on a bad config.
+  // Makes fresh weights by torch's defaults. Throws kBadInput for a bad configuration.
   explicit ClipVisionModel(const ClipVisionConfig& config);
 
-  // pixels: [B,channels,image_size,image_size], as clip_pixels makes them. In the weights' type.
-  // Throws Error kBadInput for another shape.
+  // pixels: [B,channels,image_size,image_size], as clip_pixels makes them. Results are in the
+  // weights' type. Throws kBadInput for another shape.
   ClipVisionOutput forward(const at::Tensor& pixels, const TraceFn& trace = {});
 
   const ClipVisionConfig& config() const { return config_; }
@@ -66,10 +66,10 @@ class ClipVisionModel : public torch::nn::Module {
   Linear projection_{nullptr};
 };
 
-// What transformers' CLIPImageProcessor does to a picture: the shorter side becomes `size` by an
-// antialiased bicubic filter (a = -0.5) with PIL's fixed-point weights, byte for byte, the middle
-// is cut out, and channels are normalised by CLIP's mean and deviation. image: [B,3,H,W] f32 in
-// [0,1], any H and W. Returns [B,3,size,size] f32.
+// Prepares a picture as transformers' CLIPImageProcessor does: the shorter side becomes `size` by
+// an antialiased bicubic filter (a = -0.5) with PIL's fixed-point weights, byte for byte, the
+// middle is cut out, and channels are normalised by CLIP's mean and deviation. image: [B,3,H,W] f32
+// in [0,1], any H and W. Returns [B,3,size,size] f32.
 at::Tensor clip_pixels(const at::Tensor& image, int64_t size = 224);
 
 }  // namespace pangu::nn

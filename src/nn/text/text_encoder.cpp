@@ -1,4 +1,4 @@
-// Loading and forward pass. L tokens, H heads, C hidden size, D = C/H.
+// Loads and runs the text encoder. Legend: L tokens, H heads, C hidden size, D = C/H.
 #include "nn/text/text_encoder.h"
 
 #include <torch/types.h>
@@ -79,7 +79,7 @@ TextEncoder::TextEncoder(const TextEncoderConfig& config, const TensorMap& tenso
     word_codes_ = codes;
     word_scales_ = scales;
   } else {
-    words_ = weights.get(words, {v, c});  // also names what is wrong with a packed table
+    words_ = weights.get(words, {v, c});  // its error also says what is wrong with a packed table
   }
   const at::Tensor types =
       weights.get("embeddings.token_type_embeddings.weight", {config.type_vocab_size, c});

@@ -1,6 +1,6 @@
 // BERT as a frozen text encoder: token ids -> token states (cross-attention context) and a sentence
-// vector. Not a tokenizer (text/unigram.h). Post-LN, GELU, learned absolute positions: Devlin et
-// al. 2018; configuration keys and tensor names are those of transformers' BertModel.
+// vector. The tokenizer is text/unigram.h. Post-LN, GELU, learned absolute positions: Devlin et al.
+// 2018; configuration keys and tensor names are those of transformers' BertModel.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -22,11 +22,12 @@ struct TextEncoderConfig {
   int type_vocab_size = 2;
   int pad_token_id = 1;
   double layer_norm_eps = 1e-12;
-  // Put before every prompt before tokenising. For multilingual-e5-small "passage: " finds the
-  // English name of a Chinese one best, once embeddings are centred (tools/check_e5.py).
+  // Put in front of every prompt before it is tokenised. For multilingual-e5-small, "passage: "
+  // matches English and Chinese names of one thing best once embeddings are centred
+  // (tools/check_e5.py).
   std::string prompt_prefix;
 
-  // Throws Error kBadInput naming the key: not BERT, another activation, another quantisation.
+  // Throws kBadInput naming the key if it is no BERT, or has another activation or quantisation.
   static TextEncoderConfig from_json(const nlohmann::json& json);
   void validate() const;
 };
@@ -41,14 +42,15 @@ class TextEncoder {
   static TextEncoder from_folder(const std::string& folder);
 
   // ids: [B,L] int64, L <= max_position_embeddings. mask: [B,L], any dtype, non-zero where a token
-  // counts. Returns last hidden state [B,L,hidden] f32. Rows under mask 0 hold numbers of no use.
-  // Where the file holds context_norm.mean [hidden] and context_norm.scale [1] (ours, not
-  // transformers'), the states come as (state - mean) * scale: e5's lie far from zero mean, which
-  // cross-attention learns from slowly. hidden_states() never has this.
-  // Error kBadInput for ids outside the vocabulary or too long an L.
+  // counts. Returns the last hidden state [B,L,hidden] f32. Rows where the mask is 0 have no
+  // meaning. Where the file holds context_norm.mean [hidden] and context_norm.scale [1] (ours, not
+  // transformers'), the states are returned as (state - mean) * scale: the mean of e5's states is
+  // far from zero, and cross-attention learns slowly from such states. hidden_states() never does
+  // this. Throws kBadInput for ids outside the vocabulary or an L that is too long.
   at::Tensor encode(const at::Tensor& ids, const at::Tensor& mask) const;
 
-  // The embedding output and every layer's output, num_hidden_layers + 1 of [B,L,hidden].
+  // Returns the output of the embeddings and of every layer, num_hidden_layers + 1 tensors
+  // [B,L,hidden].
   std::vector<at::Tensor> hidden_states(const at::Tensor& ids, const at::Tensor& mask) const;
 
   void to(at::Device device);
@@ -66,15 +68,17 @@ class TextEncoder {
   at::Tensor run_layer(const Layer& layer, const at::Tensor& x, const at::Tensor& bias) const;
 
   TextEncoderConfig config_;
-  at::Tensor words_, word_codes_, word_scales_;  // either f32 [V,hidden], or the packed pair
-  at::Tensor positions_;                         // [P,hidden], token type 0 already added
+  // The word table: either f32 [V,hidden] in words_, or the packed pair.
+  at::Tensor words_, word_codes_, word_scales_;
+  at::Tensor positions_;  // [P,hidden], token type 0 already added
   at::Tensor norm_weight_, norm_bias_;
-  at::Tensor context_mean_;  // undefined: states as they are
+  at::Tensor context_mean_;  // undefined: states stay as they are
   double context_scale_ = 1.0;
   std::vector<Layer> layers_;
 };
 
-// Mean of states [B,L,C] over mask [B,L] != 0: [B,C]. A row without any token gives zeros.
+// Returns [B,C], the mean of states [B,L,C] where mask [B,L] is not 0. A row without any token
+// gives zeros.
 at::Tensor mean_pooled(const at::Tensor& states, const at::Tensor& mask);
 
 }  // namespace pangu::nn

@@ -1,5 +1,6 @@
-// Text encoder against transformers' BertModel, layer by layer: a tiny random model always, the
-// real weights when they are there (references by tools/parity/dump_text_encoder.py).
+// Compares the text encoder with transformers' BertModel, layer by layer: a tiny random model
+// always, and the real weights when they are there (references by
+// tools/parity/dump_text_encoder.py).
 #include "nn/text/text_encoder.h"
 
 #include <doctest/doctest.h>
@@ -17,7 +18,7 @@
 namespace pangu::nn {
 namespace {
 
-// f32 in another order of summation; the accumulated error of 12 layers stays below this.
+// f32 sums are in another order; the accumulated error of 12 layers stays below this.
 constexpr double kRelativeError = 1e-4;
 const std::string kData = std::string(kSourceDir) + "/tests/parity/data/";
 
@@ -37,7 +38,7 @@ struct Tiny {
   }
 };
 
-// Every hidden.K of the reference, in depth order, over the tokens that count.
+// Compares every hidden.K of the reference, in depth order, over the tokens that count.
 void check_layers(const TextEncoder& encoder, const TensorMap& reference) {
   const at::Tensor mask = reference.at("mask").ne(0).unsqueeze(-1);
   const auto states = encoder.hidden_states(reference.at("ids"), reference.at("mask"));

@@ -42,7 +42,8 @@ ControlNetConfig ControlNetConfig::from_json(const nlohmann::json& json) {
         "global_pool_conditions", "controlnet_conditioning_channel_order"}) {
     rest.erase(own);
   }
-  // Unlike a UNet's, a ControlNet's configuration may have the number of heads under its own name.
+  // A ControlNet's configuration may, unlike a UNet's, have the number of heads as
+  // num_attention_heads.
   if (const auto heads = rest.find("num_attention_heads");
       heads != rest.end() && !heads->is_null()) {
     rest["attention_head_dim"] = *heads;
@@ -109,7 +110,7 @@ ControlNetConfig controlnet_config_from_shapes(const TensorShapes& shapes) {
   const std::string picture = "controlnet_cond_embedding.";
   c.conditioning_channels = reader.size(picture + "conv_in.weight", 4, 1);
   c.conditioning_embedding_out_channels = {reader.size(picture + "conv_in.weight", 4, 0)};
-  // Two convolutions a level; the second widens.
+  // A level has two convolutions; the second widens.
   const int64_t blocks = reader.count(picture + "blocks.");
   for (int64_t i = 1; i < blocks; i += 2) {
     const std::string name = picture + "blocks." + std::to_string(i) + ".weight";

@@ -1,7 +1,7 @@
 // ControlNet (Zhang et al. 2023): the downward half of a UNet that looks at a picture as well, and
 // gives residuals for UNetExtras::down_residuals and mid_residual. Configuration keys, tensor names
-// and arithmetic are those of diffusers' ControlNetModel. Does not prepare pictures (edges, poses).
-// Legend: B batch, H W latent pixels, L context tokens, D context width.
+// and arithmetic are those of diffusers' ControlNetModel. It does not prepare pictures (edges,
+// poses). Legend: B batch, H W latent pixels, L context tokens, D context width.
 #pragma once
 #include <torch/nn/module.h>
 
@@ -16,23 +16,24 @@
 namespace pangu::nn {
 
 struct ControlNetConfig {
-  UNetConfig unet;  // of the downward half; what concerns the upward half is without effect
+  UNetConfig unet;  // of the downward half; fields of the upward half have no effect
   int64_t conditioning_channels = 3;
   std::vector<int64_t> conditioning_embedding_out_channels = {16, 32, 96, 256};
-  bool bgr = false;                     // controlnet_conditioning_channel_order "bgr"
-  bool global_pool_conditions = false;  // residuals are averaged over pixels (shuffle)
+  bool bgr = false;  // controlnet_conditioning_channel_order "bgr"
+  // residuals are averaged over pixels (ControlNets of "shuffle")
+  bool global_pool_conditions = false;
 
   bool operator==(const ControlNetConfig&) const = default;
 
-  // Throws Error kBadInput naming the key.
+  // Throws kBadInput naming the key.
   static ControlNetConfig from_json(const nlohmann::json& json);
   nlohmann::json to_json() const;
   void validate() const;
-  int64_t downscale() const;  // of the conditioning picture against the latent: 8
+  int64_t downscale() const;  // pixels of the conditioning picture a latent pixel: 8
 };
 
 // Reads the configuration off the tensors' shapes, assuming what unet_config_from_shapes assumes.
-// bgr and global_pool_conditions leave no trace and stay false.
+// bgr and global_pool_conditions cannot be read off shapes and stay false.
 ControlNetConfig controlnet_config_from_shapes(const TensorShapes& shapes);
 
 struct ControlResiduals {
@@ -40,24 +41,24 @@ struct ControlResiduals {
   at::Tensor mid;
 };
 
-// residuals += more, for several ControlNets at once. An empty `residuals` becomes `more`.
+// Adds `more` to `residuals`, for several ControlNets at once. An empty `residuals` becomes `more`.
 void add_residuals(ControlResiduals& residuals, const ControlResiduals& more);
 
 class ControlNetModel : public torch::nn::Module {
  public:
-  // Fresh weights of torch's defaults. Throws Error on a bad config.
+  // Makes fresh weights by torch's defaults. Throws kBadInput for a bad configuration.
   explicit ControlNetModel(const ControlNetConfig& config);
 
   struct Options {
     double scale = 1.0;
-    // Residuals fade from the middle to the finest level, 1 to 0.1 in equal ratios: for guidance
-    // without a prompt. Without effect with global_pool_conditions.
+    // For guidance without a prompt: the weight of residuals falls from 1 at the middle to 0.1 at
+    // the finest level in equal ratios. It has no effect with global_pool_conditions.
     bool guess_mode = false;
   };
 
-  // As UNet2DConditionModel::forward; `picture`: [B or 1,conditioning_channels,H*f,W*f] in [0,1],
-  // RGB, f = downscale(). Residuals in extras are ignored.
-  // Returns residuals in the parameters' type. Throws Error kBadInput when a shape does not fit.
+  // The other arguments are as in UNet2DConditionModel::forward. picture: [B or
+  // 1,conditioning_channels,H*f,W*f] in [0,1], RGB, f = downscale(). Residuals in extras are
+  // ignored. Returns residuals in the parameters' type. Throws kBadInput when a shape does not fit.
   ControlResiduals forward(const at::Tensor& sample, const at::Tensor& t_index,
                            const at::Tensor& context, const at::Tensor& picture,
                            const UNetExtras& extras, const Options& options);

@@ -85,7 +85,7 @@ TEST_CASE("a ControlNet of scale 0 leaves the UNet alone, and pictures are share
     CHECK(residual.abs().max().item<float>() == 0);
   }
   const at::Tensor both = in.picture.repeat({2, 1, 1, 1});
-  // Other batch sizes sum in another order.
+  // For other batch sizes the order of summation differs.
   CHECK(at::allclose(control.forward(in.sample, in.t_index, in.context, in.picture).mid,
                      control.forward(in.sample, in.t_index, in.context, both).mid, 1e-4, 1e-5));
 }

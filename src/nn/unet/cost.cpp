@@ -9,7 +9,7 @@ namespace {
 
 constexpr double kGiga = 1e-9;
 
-// "down_blocks.3.resnets..." -> 3; -1 if the name does not begin so.
+// The number of a block: "down_blocks.3.resnets..." -> 3; -1 if the name does not begin so.
 int64_t block_of(const std::string& name, const std::string& kind) {
   if (!name.starts_with(kind + ".")) return -1;
   return std::stoll(name.substr(kind.size() + 1));
@@ -23,7 +23,7 @@ int64_t count_blocks(const TensorShapes& shapes, const std::string& kind) {
 
 bool has(const std::string& name, const char* part) { return name.find(part) != std::string::npos; }
 
-// How many halvings the grid has had where the tensor works, of `levels` grids.
+// How often the grid of this tensor's layer has been halved, of `levels` grids.
 int64_t level_of(const std::string& name, int64_t levels) {
   const int64_t down = block_of(name, "down_blocks"), up = block_of(name, "up_blocks");
   if (down >= 0) return down + (has(name, "downsamplers") ? 1 : 0);
@@ -37,7 +37,7 @@ double product(const std::vector<int64_t>& shape) {
   return count;
 }
 
-// Of the tensors of one grid hierarchy whose finest grid is h x w.
+// The operations of all tensors of a network whose finest grid is h x w.
 double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, double context) {
   double flop = 0;
   for (const auto& [name, shape] : shapes) {
@@ -48,7 +48,7 @@ double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, d
         has(name, "time_emb") || has(name, "add_embedding") || has(name, "class_embedding");
     const bool of_context = has(name, "attn2.to_k") || has(name, "attn2.to_v");
     flop += 2 * product(shape) * (once ? 1 : of_context ? context : positions);
-    // Scores and their use: two products of every query with every key.
+    // The scores and the weighted sum are two products of every query with every key.
     if (has(name, "to_q.")) {
       const double keys = has(name, "attn2") ? context : positions;
       flop += 4 * static_cast<double>(shape[0]) * positions * keys;

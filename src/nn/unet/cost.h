@@ -1,6 +1,6 @@
-// What a forward of a network costs, off the shapes of its tensors, before any weight is read:
-// multiplications and additions of convolutions, matrix products and attention. Norms, activations
-// and resampling are left out; they are a few percent.
+// The cost of a network's forward, computed from the shapes of its tensors before any weight is
+// read: multiplications and additions of convolutions, matrix products and attention. Norms,
+// activations and resampling are left out; they are a few percent.
 #pragma once
 #include <cstdint>
 
@@ -8,12 +8,13 @@
 
 namespace pangu::nn {
 
-// Of one row of a UNet2DConditionModel (or a ControlNet) with diffusers' names, on latents of h x
-// w, in 10^9 operations. context_length: tokens of the conditions.
+// The cost in 10^9 operations of one row of a UNet2DConditionModel (or a ControlNet) with
+// diffusers' names, on latents of h x w. context_length: tokens of the conditions.
 double unet_gflop(const TensorShapes& shapes, int64_t h, int64_t w, int64_t context_length = 77);
 
-// Of an AutoencoderKL's encoder or decoder, for a picture of height x width; its outermost
-// convolution in latent space counts as if it were in pixels. 0 for other autoencoders.
+// The cost in 10^9 operations of an AutoencoderKL's encoder or decoder, for a picture of height x
+// width; its outermost convolution in latent space counts as if it were in pixels. 0 for other
+// autoencoders.
 double encoder_gflop(const TensorShapes& shapes, int64_t height, int64_t width);
 double decoder_gflop(const TensorShapes& shapes, int64_t height, int64_t width);
 

@@ -8,7 +8,7 @@
 using namespace pangu;
 using namespace pangu::nn;
 
-// The numbers are what torch.utils.flop_counter counts of diffusers' modules of these
+// The numbers are those that torch.utils.flop_counter counts for diffusers' modules of these
 // configurations, in one forward of one row.
 TEST_CASE("a UNet of Stable Diffusion 1.5 costs what torch counts") {
   UNetConfig config;

@@ -1,4 +1,4 @@
-// UNet2DConditionModel: the order of its blocks.
+// UNet2DConditionModel: how its blocks are built and run.
 #include "nn/unet/unet.h"
 
 #include <ATen/ATen.h>
@@ -10,7 +10,8 @@
 namespace pangu::nn {
 namespace {
 
-// A ControlNet's residual, or its mean over the pixels, [B,C,1,1].
+// Throws unless a ControlNet's residual has the state's shape or, as a mean over the pixels,
+// [B,C,1,1].
 void check_residual(const std::string& name, const at::Tensor& residual, const at::Tensor& state) {
   const bool fits = residual.defined() && residual.dim() == 4 &&
                     residual.sizes().slice(0, 2) == state.sizes().slice(0, 2) &&

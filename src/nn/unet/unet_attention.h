@@ -1,7 +1,7 @@
 // Attention, feed-forward and transformer blocks of the UNet ("Spatial transformer", Rombach et al.
-// 2022, 3.3), with diffusers' parameter names. Differentiable: the same code trains and draws.
-// Legend: B batch, C channels, H W latent pixels, N = H*W queries, L context tokens, D context
-// width.
+// 2022, 3.3), with diffusers' parameter names. They are differentiable: the same code trains and
+// draws. Legend: B batch, C channels, H W latent pixels, N = H*W queries, L context tokens, D
+// context width.
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/container/modulelist.h>
@@ -16,18 +16,20 @@
 
 namespace pangu::nn {
 
-// What a cross-attention makes of its context, [B,L,C] each.
+// The keys and values of a cross-attention, [B,L,C] each.
 struct KeysValues {
   at::Tensor keys, values;
 };
 
 // What every block of one forward pass shares.
 struct UNetConditions {
-  at::Tensor time_act;  // [B,T] silu(time embedding): every residual block projects the same thing
+  at::Tensor time_act;  // [B,T] silu(time embedding), which every residual block projects
   at::Tensor context;   // [B,L,D]
-  at::Tensor context_bias;  // [B,1,1,L], 0 to keep and -10000 to hide a token (diffusers' value),
-                            // or undefined
-  // Of every cross-attention, by its number in the network; empty: each makes its own of `context`.
+  // Added to the scores: [B,1,1,L], 0 for a token that counts and -10000 (diffusers' value) for a
+  // hidden one; or undefined.
+  at::Tensor context_bias;
+  // The keys and values of every cross-attention, by its number in the network. Empty: each
+  // cross-attention computes them from `context`.
   std::vector<KeysValues> keys_values = {};
 };
 
@@ -45,7 +47,7 @@ class AttentionImpl : public torch::nn::Module {
   explicit AttentionImpl(const AttentionShape& shape);
   // Self-attention. x: [B,N,C], read through the prologue. Returns [B,N,C].
   at::Tensor forward(const at::Tensor& x, const Prologue& prologue);
-  // Cross-attention. bias as in UNetConditions.
+  // Cross-attention. bias: as UNetConditions::context_bias.
   at::Tensor forward(const at::Tensor& x, const Prologue& prologue, const KeysValues& of_context,
                      const at::Tensor& bias);
   KeysValues keys_values(const at::Tensor& context);  // [B,L,D]
@@ -61,8 +63,8 @@ class AttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Attention);
 
-// GEGLU (Shazeer 2020): (a, g) = proj(x); a * gelu(g), exact gelu; then a product back to C. Inner
-// width 4C.
+// GEGLU (Shazeer 2020): (a, g) = proj(x), then a * gelu(g) with exact gelu, then a product back to
+// C. The inner width is 4C.
 class FeedForwardImpl : public torch::nn::Module {
  public:
   explicit FeedForwardImpl(int64_t channels);
@@ -90,14 +92,14 @@ class BasicTransformerBlockImpl : public torch::nn::Module {
   explicit BasicTransformerBlockImpl(const TransformerShape& shape);
   at::Tensor forward(at::Tensor x, const UNetConditions& conditions, const Scope& scope);
 
-  // Those that look at the context, in the order of computation: one, or with only_cross_attention
-  // two.
+  // The attentions that look at the context, in the order of computation: one, or two with
+  // only_cross_attention.
   std::vector<Attention> cross_attentions() const;
   // Their numbers in UNetConditions::keys_values are `first` and the next one.
   void number_from(size_t first) { first_number_ = first; }
 
  private:
-  // Of the cross-attention whose number is the block's first plus `index`.
+  // The keys and values of the cross-attention whose number is the block's first plus `index`.
   KeysValues of_context(const UNetConditions& conditions, size_t index);
 
   bool only_cross_attention_;
@@ -116,8 +118,8 @@ struct PixelLinear {
   at::Tensor forward(const at::Tensor& tokens) const;  // [B,N,I] -> [B,N,O]
 };
 
-// Group norm, project, `depth` transformer blocks over the pixels as tokens, project back, add the
-// input.
+// A group norm, a projection, `depth` transformer blocks over the pixels as tokens, and a
+// projection back whose result is added to the input.
 class Transformer2DModelImpl : public torch::nn::Module {
  public:
   explicit Transformer2DModelImpl(const TransformerShape& shape);
@@ -131,7 +133,7 @@ class Transformer2DModelImpl : public torch::nn::Module {
 };
 TORCH_MODULE(Transformer2DModel);
 
-// The pixels of a channels-last [B,C,H,W] as tokens [B,H*W,C], and back; both are views.
+// Views the pixels of a channels-last [B,C,H,W] as tokens [B,H*W,C], and back.
 at::Tensor to_tokens(const at::Tensor& x);
 at::Tensor to_pixels(const at::Tensor& tokens, int64_t height, int64_t width);
 

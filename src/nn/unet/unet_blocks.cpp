@@ -10,7 +10,8 @@ torch::nn::GroupNorm group_norm_of(int64_t groups, int64_t channels, double eps)
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels).eps(eps));
 }
 
-// A list with one child that has one convolution: "downsamplers.0.conv", "upsamplers.0.conv".
+// Registers a list with one child that has one convolution: "downsamplers.0.conv",
+// "upsamplers.0.conv".
 void register_sampler(torch::nn::Module& block, const char* list_name, Conv2d& sampler) {
   auto child = std::make_shared<torch::nn::Module>("Sampler2D");
   child->register_module("conv", sampler);

@@ -1,6 +1,6 @@
 // Residual, down, middle and up blocks of the UNet, with diffusers' parameter names and order.
-// Knows no configuration file: unet.cpp turns UNetConfig into the shapes below.
-// Legend: B batch, C channels, H W latent pixels; all [B,C,H,W] are channels-last in memory.
+// It knows no configuration file: unet_shapes.h turns UNetConfig into the shapes below. Legend: B
+// batch, C channels, H W latent pixels; all [B,C,H,W] are channels-last in memory.
 #pragma once
 #include <torch/nn/module.h>
 #include <torch/nn/modules/normalization.h>
@@ -40,16 +40,17 @@ TORCH_MODULE(ResnetBlock2D);
 struct BlockShape {
   std::vector<ResnetShape> resnets;
   std::optional<TransformerShape> transformer;
-  // TransformerShape::depth of each attention; empty: the shape's own for all.
+  // The TransformerShape::depth of each attention; empty: that of `transformer` for all.
   std::vector<int64_t> depths = {};
-  bool resamples =
-      false;  // a stride-2 convolution (down) or nearest x2 and a convolution (up) at the end
+  // Whether the block ends with a stride-2 convolution (down), or with nearest upsampling by 2 and
+  // a convolution (up).
+  bool resamples = false;
 };
 
 class DownBlockImpl : public torch::nn::Module {
  public:
   explicit DownBlockImpl(const BlockShape& shape);
-  // Returns the block's output; appends every state that the up path will want to `skips`.
+  // Returns the block's output; appends every state that the up path will take to `skips`.
   at::Tensor forward(at::Tensor x, const UNetConditions& conditions, std::vector<at::Tensor>& skips,
                      const Scope& scope);
 
@@ -76,7 +77,7 @@ class UpBlockImpl : public torch::nn::Module {
  public:
   explicit UpBlockImpl(const BlockShape& shape);
   // Takes its skips from the back of `skips`. Upsamples to the size of the skip that the next block
-  // will take, which is not twice the own size when the latent's sides are not multiples of
+  // will take, which is not twice its own size when the latent's sides are not multiples of
   // 2^levels.
   at::Tensor forward(at::Tensor x, const UNetConditions& conditions, std::vector<at::Tensor>& skips,
                      const Scope& scope);

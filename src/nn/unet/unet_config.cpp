@@ -1,5 +1,5 @@
-// Reading, writing and checking of UNetConfig. What diffusers can do and this program cannot is
-// refused by name.
+// Reads, writes and checks UNetConfig. Options of diffusers that this program lacks are refused by
+// name.
 #include "nn/unet/unet_config.h"
 
 #include <algorithm>
@@ -47,7 +47,8 @@ void check_block_types(const char* key, const std::vector<std::string>& types, i
   }
 }
 
-// Depths of one half of the network; its blocks of type `cross` have `layers` + `more` attentions.
+// Checks the depths of one half of the network. A block of the upward half has one attention more
+// than layers_per_block.
 void check_depths(const char* key, const PerLevel<Depths>& depths, const UNetConfig& c,
                   bool upward) {
   check_levels(key, depths, c.levels());
@@ -58,7 +59,7 @@ void check_depths(const char* key, const PerLevel<Depths>& depths, const UNetCon
     const Depths& own = at_level(depths, index);
     const auto attentions =
         static_cast<size_t>(at_level(c.layers_per_block, level) + (upward ? 1 : 0));
-    // A level without attention may have any number, 0 too.
+    // A level without attention may have any number, even 0.
     for (const int64_t depth : own)
       check_positive(key, attends ? depth : std::max<int64_t>(depth, 1));
     require_key(
@@ -214,7 +215,7 @@ UNetConfig unet_config_from_json(const json& object) {
   reader.only("mid_block_scale_factor", {1});
   reader.only("resnet_out_scale_factor", {1});
   reader.only("dropout", {0});
-  // diffusers itself refuses a file that has it: the number of heads is written as
+  // diffusers itself refuses a file with this key: the number of heads is written as
   // attention_head_dim.
   reader.only("num_attention_heads", {});
   reader.only("encoder_hid_dim", {});
@@ -227,7 +228,7 @@ UNetConfig unet_config_from_json(const json& object) {
                           "class_embeddings_concat", "mid_block_only_cross_attention"}) {
     reader.only(key, {false});
   }
-  // Sizes of an embedding ("text") that is refused above.
+  // This key is a size of an embedding ("text") that is refused above.
   int64_t unused = 0;
   reader.read("addition_embed_type_num_heads", unused);
   reader.refuse_unread();

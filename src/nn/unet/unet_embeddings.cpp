@@ -1,4 +1,4 @@
-// Sinusoids, embeddings beside the time's, and the checks at the door of a network.
+// Sinusoids, the embeddings that are added to the time's, and the checks of a network's inputs.
 #include "nn/unet/unet_embeddings.h"
 
 #include <ATen/ATen.h>

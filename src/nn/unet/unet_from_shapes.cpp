@@ -1,4 +1,4 @@
-// Configurations of UNets and autoencoders from the shapes of their tensors.
+// Reads configurations of UNets and autoencoders off the shapes of their tensors.
 #include "nn/unet/unet_from_shapes.h"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ int64_t norm_groups(const std::vector<int64_t>& widths) {
   return groups;
 }
 
-// One entry for all levels where they agree.
+// Leaves one entry for all levels where they agree.
 template <typename T>
 void compress(PerLevel<T>& list) {
   if (std::all_of(list.begin(), list.end(),
@@ -31,13 +31,14 @@ void compress(PerLevel<T>& list) {
 }
 
 struct AttentionShapes {
-  Depths depths;  // of each attention, or one of all; empty: none
+  Depths depths;  // of each attention, or one for all; empty: no attention
   int64_t context = 0;
   bool only_cross = false;
   bool linear = false;
 };
 
-// Of "down_blocks.1." and the like; but for its depth the first of its transformers stands for all.
+// Reads the attentions of a block such as "down_blocks.1.". Apart from the depths, the first
+// transformer stands for all.
 AttentionShapes attention_of(const ShapeReader& reader, const std::string& block, int64_t width) {
   AttentionShapes found;
   const std::string transformer = block + "attentions.0.";
@@ -51,7 +52,7 @@ AttentionShapes attention_of(const ShapeReader& reader, const std::string& block
   found.context = reader.size(first + "attn2.to_k.weight", 2, 1);
   const int64_t own = reader.size(first + "attn1.to_k.weight", 2, 1);
   found.only_cross = own != width && own == found.context;
-  // [O,I] is linear, [O,I,1,1] convolutional; the bias says nothing.
+  // [O,I] is linear, [O,I,1,1] convolutional; the bias does not tell.
   found.linear = reader.dims(transformer + "proj_in.weight") == 2;
   return found;
 }
@@ -84,14 +85,14 @@ void read_embeddings(const ShapeReader& reader, UNetConfig& c) {
   }
 }
 
-// What the levels' transformers say, downward, in the middle and upward.
+// Collects what the transformers of all levels have: downward, in the middle and upward.
 struct Levels {
-  std::vector<AttentionShapes> attention;  // without depths: none at this level
-  std::vector<Depths> upward;              // of the upward half's, or empty
-  Depths middle;                           // of the middle's, which has that of the last level
+  std::vector<AttentionShapes> attention;  // without depths: no attention at this level
+  std::vector<Depths> upward;              // depths of the upward half, or empty
+  Depths middle;                           // depths of the middle block
   bool any = false;
   bool linear = false;
-  int64_t context = 0;  // of one that has it
+  int64_t context = 0;  // of the first transformer
 
   void take(size_t level, const AttentionShapes& found) {
     if (found.depths.empty()) return;
@@ -109,7 +110,7 @@ struct Levels {
     c.cross_attention_dim.clear();
     c.only_cross_attention.clear();
     c.attention_head_dim.clear();
-    // A level without attention says nothing of its depth: as the others, if they agree.
+    // A level without attention does not tell its depth; it gets that of the others, if they agree.
     Depths common;
     for (const AttentionShapes& at : attention) {
       if (at.depths.empty()) continue;
@@ -141,7 +142,7 @@ struct Levels {
   }
 
  private:
-  // Depths of the upward half where they are not the downward half's.
+  // Writes the depths of the upward half where they are not the downward half's.
   void write_upward(UNetConfig& c) const {
     PerLevel<Depths> reversed;
     bool equal = true;
@@ -172,7 +173,8 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
   for (int64_t level = 0; level < levels; ++level) {
     const std::string block = "down_blocks." + std::to_string(level) + ".";
     const int64_t width = reader.size(block + "resnets.0.conv1.weight", 4, 0);
-    // A width that one small tensor claims would make a network that no memory holds.
+    // A wrong width in one small tensor would make a network that no memory holds, so two tensors
+    // must agree.
     const int64_t again = reader.size(block + "resnets.0.conv2.weight", 4, 1);
     if (again != width) {
       throw bad_input("UNet, tensor '" + block + "resnets.0.conv2.weight'",
@@ -207,7 +209,8 @@ UNetConfig read_unet(const ShapeReader& reader, bool upward) {
     const AttentionShapes attention =
         attention_of(reader, "mid_block.", c.block_out_channels.back());
     c.mid_block_type = !attention.depths.empty() ? "UNetMidBlock2DCrossAttn" : "UNetMidBlock2D";
-    // Behind the levels, because its first attention never looks at the context.
+    // The middle block comes after the levels, because its first attention never looks at the
+    // context.
     found.take(static_cast<size_t>(levels - 1), attention);
     found.middle = attention.depths;
   }

@@ -73,14 +73,14 @@ UNetConfig sdxl_cut() {
   return c;
 }
 
-// A configuration that is valid and whose shapes say all of it, heads and groups aside.
+// A random valid configuration that can be read off its shapes, heads and groups aside.
 UNetConfig any_config() {
   const auto pick = [](int low, int high) {
     return static_cast<int64_t>(*rc::gen::inRange(low, high + 1));
   };
   UNetConfig c;
   const int64_t levels = pick(1, 4);
-  const int64_t context = 8 * pick(1, 12) + 4;  // no width
+  const int64_t context = 8 * pick(1, 12) + 4;  // a number that is no level's width
   c.in_channels = pick(1, 9);
   c.out_channels = pick(1, 9);
   c.conv_in_kernel = 2 * pick(0, 2) + 1;

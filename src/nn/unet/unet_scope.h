@@ -1,5 +1,5 @@
-// The name of the layer that is running, for those who watch a forward pass. Costs a null test when
-// nobody does.
+// The name of the layer that is running, for callers that trace a forward pass. Without a trace it
+// costs one test for null.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -17,7 +17,7 @@ class Scope {
   explicit Scope(const TraceFn* trace, std::string path = "")
       : trace_(trace && *trace ? trace : nullptr), path_(std::move(path)) {}
 
-  // The scope of a part, "down_blocks.0" -> "down_blocks.0.resnets.1".
+  // Returns the scope of a part of this layer: "down_blocks.0" -> "down_blocks.0.resnets.1".
   Scope in(const char* part) const { return trace_ ? child(part) : *this; }
   Scope in(const char* list, size_t index) const {
     return trace_ ? child(std::string(list) + "." + std::to_string(index)) : *this;
@@ -34,7 +34,7 @@ class Scope {
     return Scope(trace_, path_.empty() ? part : path_ + "." + part);
   }
 
-  const TraceFn* trace_;  // outlives the forward pass
+  const TraceFn* trace_;  // must outlive the forward pass; null: no trace
   std::string path_;
 };
 

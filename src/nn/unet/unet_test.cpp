@@ -1,4 +1,4 @@
-// The rules of the UNet that need no reference: names, shapes, layout, gradients, refusals.
+// Tests the rules of the UNet that need no reference: names, shapes, layout, gradients, refusals.
 #include "nn/unet/unet.h"
 
 #include <ATen/ATen.h>
@@ -84,14 +84,14 @@ TEST_CASE("activations stay channels-last from the first layer to the last") {
   UNet2DConditionModel unet(tiny());
   const Inputs in = inputs(2, 8, 8, unet.config());
   UNetExtras extras;
-  size_t seen = 0;
+  size_t traced = 0;
   extras.trace = [&](const std::string& name, const at::Tensor& output) {
     if (output.dim() != 4) return;
-    ++seen;
+    ++traced;
     CHECK_MESSAGE(output.is_contiguous(at::MemoryFormat::ChannelsLast), name);
   };
   unet.forward(in.x, in.t, in.context, extras);
-  CHECK(seen > 10);
+  CHECK(traced > 10);
 }
 
 TEST_CASE("pixels and tokens are views of one another when channels-last") {
@@ -149,7 +149,8 @@ TEST_CASE("a step with prepared conditions gives the same bits as one with the c
       const at::Tensor at = at::full({1}, t);
       CHECK(unet.forward(in.x, at, prepared).equal(unet.forward(in.x, at, in.context, extras)));
     }
-    // It holds no network: one of the same weights takes it, as a reloaded expert does.
+    // Prepared conditions hold no network: another network of the same weights takes them, as a
+    // reloaded expert does.
     UNet2DConditionModel again(config);
     load_into(again, state_of(unet));
     CHECK(again.forward(in.x, in.t, prepared).equal(unet.forward(in.x, in.t, prepared)));

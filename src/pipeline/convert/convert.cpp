@@ -1,4 +1,5 @@
-// Plans what is written, then streams it: open one tensor, change its type, append, forget.
+// Plans what is written, then streams it: it opens one tensor, changes its type, appends it and
+// frees it.
 #include "pipeline/convert/convert.h"
 
 #include <torch/types.h>
@@ -61,8 +62,8 @@ struct Part {
 
 bool is_text_encoder(const std::string& name) { return name.starts_with("text_encoder"); }
 
-// Whether the single files of its family keep a last layer of this text encoder that the folders
-// have dropped.
+// Whether single files of the model's family keep a last layer of this text encoder that released
+// folders do not have.
 bool has_spare_layer(const Source& source, const std::string& component) {
   const auto& encoders = source.spec->encoders;
   return std::any_of(encoders.begin(), encoders.end(), [&](const ClipEncoderSpec& encoder) {
@@ -70,12 +71,13 @@ bool has_spare_layer(const Source& source, const std::string& component) {
   });
 }
 
-// A single file's text encoder has more than the folders that people know: buffers, and in Stable
-// Diffusion 2 a last layer and a projection that nothing reads.
+// Selects the tensors of a component to write. A single file's text encoder has more tensors than
+// released folders: buffers, and in Stable Diffusion 2 a last layer and a projection that nothing
+// reads.
 Part part_of(const Source& source, const std::string& name, const Component& component) {
   Part part{name, &component, {}, false};
   const bool single = component.config.is_null();
-  // Our own text encoders are packed: their numbers are not to be touched.
+  // Our own text encoders are packed, so their numbers must not be converted.
   part.keeps_types = !single && is_text_encoder(name) &&
                      component.config.value("model_type", std::string()) == "bert";
   if (!single || !is_text_encoder(name)) {
@@ -118,7 +120,7 @@ io::TensorPlan plan_of(const Part& part, const std::string& name, const Target& 
   return {name, changes ? target.dtype : kept, io::shape_of(tensor)};
 }
 
-// The bytes of one tensor as they will be written.
+// Reads one tensor and converts it to the type in which it is written.
 at::Tensor read_tensor(const Part& part, const std::string& name, const Target& target) {
   const io::NamedTensor& named = part.tensors.at(name);
   Component one;
@@ -136,7 +138,7 @@ at::Tensor read_tensor(const Part& part, const std::string& name, const Target& 
   return changed;
 }
 
-// What was done so far, of all components.
+// Reports how much of all components is done.
 struct Meter {
   const OnProgress& on_progress;
   uint64_t done = 0, total = 0;
@@ -192,7 +194,7 @@ json config_for(const Source& source, const Part& part, const Target& target) {
   return config;
 }
 
-// Tokenizers, schedules and the like out of a folder: whatever is no weight file.
+// Returns the files of a folder that are no weights: tokenizers, schedules and others.
 std::map<std::string, std::string> small_files_of(const Source& source) {
   static const std::set<std::string> kTexts = {".json", ".txt", ".model"};
   std::map<std::string, std::string> files;
@@ -209,7 +211,7 @@ std::map<std::string, std::string> small_files_of(const Source& source) {
   return files;
 }
 
-// The index of a folder, less the components that were not written.
+// Returns the index of a folder without the components that are not written.
 json kept_index(const Source& source, const std::map<std::string, std::string>& files) {
   std::set<std::string> written;
   for (const auto& [path, text] : files) written.insert(path.substr(0, path.find('/')));
@@ -266,7 +268,7 @@ Converted convert(const std::string& path, const fs::path& out, const ConvertOpt
   const bool folder = !source.folder.empty();
   const std::vector<Part> parts = parts_of(source);
 
-  // All that can be refused is refused before the first byte is written.
+  // Everything but a number that f16 cannot hold is refused before the first byte is written.
   std::map<std::string, std::string> files =
       folder ? small_files_of(source) : reading_files_of(source, options.tokenizers);
   if (!folder)

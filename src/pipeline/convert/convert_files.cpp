@@ -1,5 +1,5 @@
-// Keys and values: those of the folders that the families were released with (SD 1.5, 2.1, SDXL and
-// its refiner, image variations).
+// Keys and values are those of the folders that were released for the families (SD 1.5, 2.1, SDXL
+// and its refiner, image variations).
 #include "pipeline/convert/convert_files.h"
 
 #include <filesystem>
@@ -20,9 +20,9 @@ namespace {
 using nlohmann::json;
 namespace fs = std::filesystem;
 
-constexpr int kLatentPixels = 8;  // pixels a latent pixel, of all these families
+constexpr int kLatentPixels = 8;  // pixels a latent pixel, in all these families
 constexpr int kClipPromptTokens = 77;
-constexpr const char* kDiffusersVersion = "0.42.1";  // whose keys these are
+constexpr const char* kDiffusersVersion = "0.42.1";  // the version that writes these keys
 constexpr int kBos = 49406, kPadOfClip = 1;
 constexpr const char* kEnd = "<|endoftext|>";
 constexpr const char* kOpenClipPad = "!";  // id 0
@@ -93,7 +93,7 @@ json index_of(const Source& source) {
     index["image_encoder"] = pair("transformers", "CLIPVisionModelWithProjection");
   }
   for (const ClipEncoderSpec& encoder : spec.encoders) {
-    // diffusers' pipelines have the pooled vector from the encoder of this name.
+    // diffusers' pipelines take the pooled vector from the encoder of this name.
     const bool projects = encoder.component == "text_encoder_2";
     index[encoder.component] =
         pair("transformers", projects ? "CLIPTextModelWithProjection" : "CLIPTextModel");
@@ -113,7 +113,7 @@ json config_of(const Source& source, const std::string& component, const nn::Ten
   if (component == "unet" || component == "unet_texture") {
     nn::UNetConfig config = nn::unet_config_from_shapes(shapes);
     config.sample_size = side / kLatentPixels;
-    // Its scores leave f16 otherwise.
+    // Without it the scores of this model exceed the range of f16.
     config.upcast_attention =
         source.spec->folder.upcasts_v_attention &&
         noise_terms_of(source).parameterisation == diffusion::Parameterisation::kV;
@@ -153,7 +153,7 @@ json scheduler_config_of(const Source& source) {
                {"steps_offset", 1}};
   if (zero_snr) keys["rescale_betas_zero_snr"] = true;
   if (keys["_class_name"] == "DDIMScheduler") keys["clip_sample"] = false;
-  // The other spacing of our families, PanGu-Draw 3's, has no name there.
+  // The other spacing that our families use, PanGu-Draw 3's, has no name in diffusers.
   if (noise.spacing == diffusion::Spacing::kLeading) {
     keys["timestep_spacing"] = zero_snr ? "trailing" : "leading";
     keys["set_alpha_to_one"] = noise.ddim_ends_at_zero;

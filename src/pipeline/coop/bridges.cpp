@@ -17,7 +17,7 @@ at::Tensor matrix_of(image::Filter filter, int64_t old_size, int64_t new_size) {
   return at::from_blob(weights.data(), {new_size, old_size}, at::kFloat).clone();
 }
 
-// Through pixels.
+// Makes a bridge through pixels.
 PickedBridge through_pixels(const BridgeEnd& from, const BridgeEnd& to, bool tiny,
                             image::Filter filter) {
   const bool tiny_out = tiny && from.tiny_decode, tiny_in = tiny && to.tiny_encode;
@@ -35,8 +35,8 @@ PickedBridge through_pixels(const BridgeEnd& from, const BridgeEnd& to, bool tin
   return picked;
 }
 
-// How far the ratio of the latent grids, target by source, is from the one that a bridge was
-// trained at, as a logarithm: the worse of both sides.
+// How far the ratio of the latent grids (target to source) is from the ratio that a bridge was
+// trained at, as a logarithm; the worse of both sides counts.
 double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const BridgeEnd& to) {
   if (bridge.grid_scale <= 0.0) return 0.0;
   const auto off = [&](int to_side, int from_side) {
@@ -46,10 +46,10 @@ double distance_of(const LearnedBridge& bridge, const BridgeEnd& from, const Bri
   return std::max(off(to.width, from.width), off(to.height, from.height));
 }
 
-// Beyond it a learned bridge blurs, and `auto` takes another kind.
+// Beyond this distance a learned bridge blurs, and "auto" takes another kind.
 constexpr double kNearGrids = 0.05;
 
-// Latents of `from` as those of `to`, two spaces of one encoder.
+// Converts latents of `from` to those of `to`, for two spaces of one encoder.
 std::function<at::Tensor(const at::Tensor&)> rescaling(const LatentSpace& from,
                                                        const LatentSpace& to) {
   if (from == to) return [](const at::Tensor& latents) { return latents; };
@@ -60,7 +60,7 @@ std::function<at::Tensor(const at::Tensor&)> rescaling(const LatentSpace& from,
 
 const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, const BridgeEnd& from,
                                   const BridgeEnd& to) {
-  // The smallest is the best.
+  // The bridge with the smallest tuple is the best.
   const auto order = [&](const LearnedBridge& bridge) {
     return std::tuple(distance_of(bridge, from, to), !bridge.named, -bridge.psnr_db.value_or(0.0));
   };
@@ -72,7 +72,8 @@ const LearnedBridge* find_learned(const std::vector<LearnedBridge>& learned, con
   return best;
 }
 
-// "models/bridges/bridge_x/A-to-B, 27.1 dB on held-out pictures (exact: 29.5)"
+// The reason for a learned bridge: "models/bridges/bridge_x/A-to-B, 27.1 dB on held-out pictures
+// (exact: 29.5)".
 std::string reason_of(const LearnedBridge& bridge) {
   const auto decibels = [](double value) {
     char text[32];
@@ -121,10 +122,11 @@ std::string to_string(BridgeKind kind) {
   throw Error(ErrorCode::kInternal, "bridge of no kind");
 }
 
-PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const BridgeEnd& to,
+PickedBridge pick_bridge(const std::string& requested, const BridgeEnd& from, const BridgeEnd& to,
                          const std::vector<LearnedBridge>& learned, image::Filter filter) {
-  if (asked != "auto" && asked != "exact" && asked != "tiny" && asked != "learned") {
-    throw bad_input("bridge", "one of auto, exact, tiny, learned", "'" + asked + "'");
+  if (requested != "auto" && requested != "exact" && requested != "tiny" &&
+      requested != "learned") {
+    throw bad_input("bridge", "one of auto, exact, tiny, learned", "'" + requested + "'");
   }
   if (one_encoder(from.space, to.space) && from.width == to.width && from.height == to.height) {
     return {BridgeKind::kIdentity,
@@ -132,24 +134,25 @@ PickedBridge pick_bridge(const std::string& asked, const BridgeEnd& from, const 
             rescaling(from.space, to.space)};
   }
   const std::string pair = "from '" + from.name + "' to '" + to.name + "'";
-  if (asked == "learned" || asked == "auto") {
+  if (requested == "learned" || requested == "auto") {
     const LearnedBridge* found = find_learned(learned, from, to);
-    if (found && (asked == "learned" || distance_of(*found, from, to) <= kNearGrids)) {
+    if (found && (requested == "learned" || distance_of(*found, from, to) <= kNearGrids)) {
       const int64_t h = to.height / to.downscale, w = to.width / to.downscale;
       return {BridgeKind::kLearned, reason_of(*found),
               [into = rescaling(from.space, found->from), convert = found->convert,
                out_of = rescaling(found->to, to.space), h,
                w](const at::Tensor& x0) { return out_of(convert(into(x0), h, w)); }};
     }
-    if (asked == "learned") {
+    if (requested == "learned") {
       throw bad_input("bridge " + pair, "a learned bridge of their two spaces", "none",
                       "`pangu-draw train-bridge` makes one");
     }
   }
-  if (asked == "tiny" && !from.tiny_decode && !to.tiny_encode) {
+  if (requested == "tiny" && !from.tiny_decode && !to.tiny_encode) {
     throw bad_input("bridge " + pair, "a tiny autoencoder (tiny_vae) of either", "none");
   }
-  const bool tiny = asked == "tiny" || (asked == "auto" && from.tiny_decode && to.tiny_encode);
+  const bool tiny =
+      requested == "tiny" || (requested == "auto" && from.tiny_decode && to.tiny_encode);
   return through_pixels(from, to, tiny, filter);
 }
 

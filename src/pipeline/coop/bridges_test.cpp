@@ -38,7 +38,7 @@ TEST_CASE("resampling of planes is the resizing of pictures but for bytes") {
       for (size_t i = 0; i < want.pixels.size(); ++i) {
         worst = std::max(worst, std::abs(got.data_ptr<float>()[i] - double(want.pixels[i])));
       }
-      CHECK_MESSAGE(worst <= 1.5, name);  // two roundings, one an axis
+      CHECK_MESSAGE(worst <= 1.5, name);  // two roundings, one for each axis
     }
   }
   CHECK(contains(refusal_of([] { filter_from("box"); }), "lanczos"));
@@ -60,7 +60,7 @@ TEST_CASE("a bridge is picked as asked, by what both ends have") {
   CHECK(pick_bridge("exact", a, b, {learned}).kind == BridgeKind::kExact);
   CHECK(pick_bridge("auto", b, a, {learned}).kind == BridgeKind::kExact);
 
-  // Trained for the spaces "a" and "b", it serves their encoders at any scale.
+  // A bridge that was trained for the spaces "a" and "b" serves their encoders at any scale.
   BridgeEnd scaled = b;
   scaled.space = {"b", 2.0, 0.5};
   CHECK(at::allclose(pick_bridge("auto", a, scaled, {learned}).cross(x), x * 13));
@@ -72,7 +72,8 @@ TEST_CASE("a bridge is picked as asked, by what both ends have") {
   CHECK(at::allclose(pick_bridge("exact", b, scaled, {}).cross(x * 3), x * 5));
 
   b.tiny_encode = [](const at::Tensor& t) { return t * 5; };
-  CHECK(pick_bridge("auto", a, b, {}).kind == BridgeKind::kExact);  // one end has none
+  // One end has no tiny autoencoder.
+  CHECK(pick_bridge("auto", a, b, {}).kind == BridgeKind::kExact);
   CHECK(at::allclose(pick_bridge("tiny", a, b, {}).cross(x), x * 2.5));
 
   BridgeEnd other = a;

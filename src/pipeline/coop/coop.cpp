@@ -1,4 +1,4 @@
-// From a recipe to members that know their prompts, sizes, weights and bridges.
+// Turns a recipe into members with their prompts, sizes, weights and bridges.
 #include "pipeline/coop/coop.h"
 
 #include <torch/types.h>
@@ -19,7 +19,7 @@ namespace {
 
 using nlohmann::json;
 
-// How far from its default area a model is trusted to draw at another's size.
+// The greatest factor between a model's default area and another model's size at which it may draw.
 constexpr double kTrustedArea = 2.0;
 
 // A model of the recipe, loaded once for all stages.
@@ -29,15 +29,15 @@ struct Loaded {
   std::shared_ptr<const Model> model, tiny;
 };
 
-std::string called(const Loaded& member) { return "member '" + member.name + "'"; }
+std::string member_label(const Loaded& member) { return "member '" + member.name + "'"; }
 
-// What `call` gives; its errors begin with the member's name.
+// Returns what `call` returns; its errors get the member's name in front.
 template <class Call>
 auto naming(const Loaded& member, const Call& call) {
   try {
     return call();
   } catch (const Error& error) {
-    throw Error(error.code(), called(member) + ": " + error.what());
+    throw Error(error.code(), member_label(member) + ": " + error.what());
   }
 }
 
@@ -77,7 +77,7 @@ std::vector<Loaded> load_members(const Recipe& recipe, const CoopSetup& setup) {
   return members;
 }
 
-// `side` to the model's multiples, inside of its limits.
+// Rounds `side` to the model's multiples, inside of its limits.
 int fitted(double side, const RequestRules& rules) {
   const int unit = rules.size_multiple;
   const int low = (rules.min_side_px + unit - 1) / unit * unit;
@@ -93,7 +93,7 @@ bool allows(const RequestRules& rules, int width, int height) {
   return fitted(width, rules) == width && fitted(height, rules) == height;
 }
 
-std::pair<int, int> size_beside(int width, int height, const Model& model, const Model& hub) {
+std::pair<int, int> size_with_hub(int width, int height, const Model& model, const Model& hub) {
   const RequestRules& rules = model.rules;
   const double own = double(*rules.defaults.width) * *rules.defaults.height;
   const double area = double(width) * height;
@@ -113,7 +113,7 @@ json merged(const Request& shared, const json& own) {
   return request;
 }
 
-// What all members share is left out where a member cannot read it.
+// Returns the member's request without the shared fields that the member's model cannot read.
 Request readable_by(const Loaded& member, Request request, const Request& own) {
   const Model& model = *member.model;
   if (!model.quirks.reads_picture && own.image_prompt.empty()) request.image_prompt.clear();
@@ -123,7 +123,7 @@ Request readable_by(const Loaded& member, Request request, const Request& own) {
   return request;
 }
 
-// Resolved at its own size, or at `size`.
+// Returns the member's request, resolved at the member's own size, or at `size`.
 Request request_for(const Loaded& member, const Request& shared, std::pair<int, int> size) {
   Request request = request_from_json(merged(shared, member.spec->request));
   const Request own = request_from_json(member.spec->request);
@@ -135,19 +135,19 @@ Request request_for(const Loaded& member, const Request& shared, std::pair<int, 
 Pictures pictures_for(const Loaded& member, const Request& request, const CoopSetup& setup) {
   const Model& model = *member.model;
   if (!request.mask_image.empty()) {
-    throw bad_input(called(member), "no mask_image (inpainting)", "'" + request.mask_image + "'",
-                    "a member's region is its `mask`");
+    throw bad_input(member_label(member), "no mask_image (inpainting)",
+                    "'" + request.mask_image + "'", "a member's region is its `mask`");
   }
   if (model.quirks.reads_picture == request.image_prompt.empty()) {
     throw bad_input(
-        called(member) + ", image_prompt",
+        member_label(member) + ", image_prompt",
         model.quirks.reads_picture ? "a picture to vary" : "none, since it reads a text",
         model.quirks.reads_picture ? "none" : "'" + request.image_prompt + "'");
   }
   const size_t controls =
       model.denoising.control_channels > 0 ? 1 : model.denoising.controls.size();
   if (request.controls.size() != controls) {
-    throw bad_input(called(member) + ", control_image",
+    throw bad_input(member_label(member) + ", control_image",
                     std::to_string(controls) + (model.denoising.control_channels > 0
                                                     ? ", which this model draws from"
                                                     : ", one for each controlnet"),
@@ -163,7 +163,7 @@ Pictures pictures_for(const Loaded& member, const Request& request, const CoopSe
   return pictures;
 }
 
-// A step belongs to the range that it begins in.
+// A step belongs to the range in which it begins.
 diffusion::WeightCurve weight_of(const MemberSpec& spec, const diffusion::SigmaList& sigmas) {
   diffusion::WeightCurve curve;
   curve.points = spec.weight_curve;
@@ -212,7 +212,7 @@ BridgeEnd end_of(const Loaded& member, const Request& request) {
   if (member.tiny) {
     if (member.tiny->latents.downscale != model.latents.downscale ||
         member.tiny->latents.channels != model.latents.channels) {
-      throw bad_input(called(member) + ", tiny_vae",
+      throw bad_input(member_label(member) + ", tiny_vae",
                       std::to_string(model.latents.channels) + " channels and a factor of " +
                           std::to_string(model.latents.downscale),
                       std::to_string(member.tiny->latents.channels) + " and " +
@@ -228,7 +228,7 @@ BridgeEnd end_of(const Loaded& member, const Request& request) {
   return end;
 }
 
-// The members of one stage by number, its hub first.
+// Returns the members of one stage by number, its hub first.
 std::vector<size_t> members_of(const StageSpec& spec, size_t number,
                                const std::vector<Loaded>& members) {
   std::vector<size_t> chosen;
@@ -270,7 +270,8 @@ std::vector<std::vector<PickedBridge>> bridges_of(const Recipe& recipe,
   return bridges;
 }
 
-// The common noise levels, sampler and seed, as the hub resolved them.
+// Returns the recipe's request with the common noise levels, sampler and seed as the hub resolved
+// them.
 Request shared_of(const Recipe& recipe, const Request& hub) {
   Request shared = recipe.request;
   shared.width = hub.width;
@@ -296,7 +297,7 @@ Request hub_request_of(const Recipe& recipe, const Loaded& hub, const CoopSetup&
   return naming(hub, [&] { return resolved(request, hub.model->rules, setup.fresh_seed); });
 }
 
-// In no recipe of stages: one of all members.
+// Returns the recipe's stages; a recipe without stages has one, of all members.
 std::vector<StageSpec> stage_specs(const Recipe& recipe, const std::vector<Loaded>& members) {
   if (!recipe.stages.empty()) return recipe.stages;
   StageSpec all;
@@ -321,12 +322,12 @@ std::vector<double> ends_of(const std::vector<StageSpec>& specs, const Model& hu
   return ends;
 }
 
-// asks_at_end: the denoiser is called at the last level too, for the next stage.
-void check(const CoopStage& stage, bool asks_at_end) {
+// calls_last_level: whether the denoiser is called at the last level too, for the next stage.
+void check(const CoopStage& stage, bool calls_last_level) {
   std::vector<diffusion::CoopMember> members;
   for (const Member& m : stage.members) members.push_back({m.name, {}, m.weight, m.mask});
   diffusion::SigmaList sigmas = stage.sigmas;
-  if (asks_at_end) sigmas.push_back(0.0);
+  if (calls_last_level) sigmas.push_back(0.0);
   diffusion::check_weights(members, sigmas);
 }
 
@@ -342,33 +343,36 @@ void check_kept(const CoopStage& stage, const CoopStage& next) {
   }
 }
 
-// A member that was meant to speak, and has no step to do so, would be missed in silence.
-void check_all_speak(const Cooperation& coop, const std::vector<Loaded>& members) {
+// Throws if a member with weight takes part in no step; the drawing would leave it out silently
+// otherwise.
+void check_all_take_part(const Cooperation& coop, const std::vector<Loaded>& members) {
   for (const Loaded& loaded : members) {
     const auto& curve = loaded.spec->weight_curve;
-    const bool meant = curve.empty() ? loaded.spec->weight > 0.0
-                                     : std::any_of(curve.begin(), curve.end(),
-                                                   [](const auto& p) { return p.second > 0.0; });
-    const bool speaks =
+    const bool has_weight =
+        curve.empty()
+            ? loaded.spec->weight > 0.0
+            : std::any_of(curve.begin(), curve.end(), [](const auto& p) { return p.second > 0.0; });
+    const bool takes_part =
         std::any_of(coop.stages.begin(), coop.stages.end(), [&](const CoopStage& stage) {
           return std::any_of(stage.members.begin(), stage.members.end(),
                              [&](const Member& m) { return m.name == loaded.name; });
         });
-    if (meant && !speaks) {
-      throw bad_input(called(loaded), "a stage, and a step inside of its range", "none",
+    if (has_weight && !takes_part) {
+      throw bad_input(member_label(loaded), "a stage, and a step inside of its range", "none",
                       "weight = 0 leaves it out");
     }
   }
 }
 
-// How each stage's guess gets to the members of the next.
+// Adds how each stage's guess is carried to the members of the next stage.
 void add_carries(Cooperation& coop, const CoopSetup& setup) {
   for (size_t i = 0; i + 1 < coop.stages.size(); ++i) {
     CoopStage& stage = coop.stages[i];
     const Member& hub = stage.members.front();
     for (const Member& next : coop.stages[i + 1].members) {
       if (coop.handoff == diffusion::Handoff::kNaive) {
-        // Between other channels the noisy latent is taken for a picture, as it is for one's size.
+        // Between spaces of different channels, the noisy latent is decoded as if it were a clean
+        // one.
         if (next.end.channels != hub.end.channels) {
           stage.carries.push_back(pick_bridge("exact", hub.end, next.end, {}, stage.upscale));
           continue;
@@ -404,7 +408,7 @@ CoopStage stage_of(const StageSpec& spec, size_t number, const Cooperation& coop
   const Request shared = shared_of(coop.recipe, coop.request);
   const std::pair<int, int> whole = {*coop.request.width, *coop.request.height};
   std::pair<int, int> size = whole;
-  if (!last) size = size_beside(whole.first, whole.second, *hub.model, *coop.hub);
+  if (!last) size = size_with_hub(whole.first, whole.second, *hub.model, *coop.hub);
   if (spec.size) size = *spec.size;
   CoopStage stage;
   stage.sigmas = std::move(sigmas);
@@ -415,12 +419,13 @@ CoopStage stage_of(const StageSpec& spec, size_t number, const Cooperation& coop
     member.name = members[k].name;
     member.model = members[k].model;
     member.weight = weight_of(*members[k].spec, coop.sigmas);
-    member.weight.validate(called(members[k]));
-    const bool speaks = std::any_of(stage.sigmas.begin(), stage.sigmas.end() - 1,
-                                    [&](double sigma) { return member.weight.at(sigma) > 0.0; });
-    if (!speaks && !is_hub) continue;
+    member.weight.validate(member_label(members[k]));
+    const bool takes_part =
+        std::any_of(stage.sigmas.begin(), stage.sigmas.end() - 1,
+                    [&](double sigma) { return member.weight.at(sigma) > 0.0; });
+    if (!takes_part && !is_hub) continue;
     const auto own_size =
-        is_hub ? size : size_beside(size.first, size.second, *member.model, *hub.model);
+        is_hub ? size : size_with_hub(size.first, size.second, *member.model, *hub.model);
     member.request = request_for(members[k], shared, own_size);
     const json& own = members[k].spec->request;
     member.own_prompt = own.contains("prompt") && !own["prompt"].is_null();
@@ -430,11 +435,11 @@ CoopStage stage_of(const StageSpec& spec, size_t number, const Cooperation& coop
     member.mask = mask_of(members[k], setup, hub_request, *hub.model);
     stage.members.push_back(std::move(member));
   }
-  const Request& drawn = stage.members.front().request;
-  if (last && std::pair(*drawn.width, *drawn.height) != whole) {
-    throw bad_input("the last stage, size",
-                    std::to_string(whole.first) + "x" + std::to_string(whole.second),
-                    std::to_string(*drawn.width) + "x" + std::to_string(*drawn.height));
+  const Request& drawn_request = stage.members.front().request;
+  if (last && std::pair(*drawn_request.width, *drawn_request.height) != whole) {
+    throw bad_input(
+        "the last stage, size", std::to_string(whole.first) + "x" + std::to_string(whole.second),
+        std::to_string(*drawn_request.width) + "x" + std::to_string(*drawn_request.height));
   }
   stage.bridges = bridges_of(coop.recipe, stage.members, setup);
   check(stage, !last && coop.handoff != diffusion::Handoff::kNaive);
@@ -468,7 +473,7 @@ Cooperation assemble(const Recipe& recipe, const CoopSetup& setup) {
     coop.stages.push_back(
         stage_of(specs[i], i + 1, coop, members, pieces[i], i + 1 == specs.size(), setup));
   }
-  check_all_speak(coop, members);
+  check_all_take_part(coop, members);
   add_carries(coop, setup);
   return coop;
 }

@@ -1,4 +1,5 @@
-// A cooperation to pictures: one denoiser of all members a stage, the stages one after another.
+// Draws a cooperation: each stage has one denoiser of all its members, and the stages run one after
+// another.
 #include <torch/types.h>
 
 #include <algorithm>
@@ -33,9 +34,9 @@ struct Prepared {
   std::optional<Job> job;
 };
 
-using PreparedStage = std::list<Prepared>;  // does not move
+using PreparedStage = std::list<Prepared>;  // a list, because elements must not move
 
-// What a wish lays over a member's own pictures.
+// A member's pictures, replaced by those that a wish brings.
 Pictures pictures_of(const Member& member, const CoopWish& wish) {
   Pictures pictures = member.pictures;
   const auto found = wish.pictures.find(member.name);
@@ -52,7 +53,8 @@ Pictures pictures_of(const Member& member, const CoopWish& wish) {
   return pictures;
 }
 
-// Conditions of single pictures, as those of one batch: row r of picture p is row r * count + p.
+// Joins the conditions of single pictures into those of one batch: row r of picture p becomes row r
+// * count + p.
 ReadPrompts joined(const std::vector<ReadPrompts>& each) {
   const auto count = static_cast<int64_t>(each.size());
   if (count == 1) return each.front();
@@ -69,7 +71,8 @@ ReadPrompts joined(const std::vector<ReadPrompts>& each) {
   return all;
 }
 
-// Control pictures of single canvases, one row a picture; all else is the first one's.
+// Joins the control pictures of single canvases, one row for each picture; everything else is taken
+// from the first.
 Canvas joined(std::vector<Canvas> each) {
   Canvas all = each.front();
   if (each.size() == 1) return all;
@@ -85,7 +88,7 @@ Canvas joined(std::vector<Canvas> each) {
   return all;
 }
 
-// wishes: of one batch; none: a batch of the recipe's own.
+// wishes: those of one batch; empty: a batch of the recipe itself.
 void prepare(Prepared& p, const Cooperation& coop, const Member& member,
              const std::vector<CoopWish>& wishes, Stopwatch& timed, HeldExperts& held) {
   const Model& model = *member.model;
@@ -134,10 +137,11 @@ diffusion::CoopOptions options_of(const Cooperation& coop, const CoopStage& stag
   if (coop.recipe.bridge_to < 1.0) {
     options.bridge_sigma_low = diffusion::just_above(level(coop.recipe.bridge_to));
   }
-  // A sampler of several calls a step asks at the last level also on the way to it, and a stage
-  // that hands its noise on needs every member's.
-  const bool keeps = coop.handoff == diffusion::Handoff::kKeepNoise && stage.sigmas.back() > 0.0;
-  if (!keeps && diffusion::find_sampler(*coop.request.sampler).calls_per_step == 1) {
+  // A sampler with several calls a step calls at the last level also in the step to it, and a stage
+  // that hands its noise on needs every member's latent there.
+  const bool keeps_noise =
+      coop.handoff == diffusion::Handoff::kKeepNoise && stage.sigmas.back() > 0.0;
+  if (!keeps_noise && diffusion::find_sampler(*coop.request.sampler).calls_per_step == 1) {
     options.lowest_sigma =
         stage.sigmas.back() > 0.0 ? stage.sigmas.back() : stage.sigmas[stage.sigmas.size() - 2];
   }
@@ -162,7 +166,8 @@ diffusion::Denoiser fused(const Cooperation& coop, const CoopStage& stage,
   return diffusion::fuse(std::move(members), bridge, options_of(coop, stage));
 }
 
-// Noise, or noise on the picture to start from, in every member's space.
+// Returns the latents to start from in every member's space: noise, or the picture to start from
+// plus noise.
 diffusion::Latents start_of(const CoopStage& stage, const PreparedStage& prepared, int64_t batch,
                             bool draws, diffusion::ImageNoise& noise) {
   const double sigma = stage.sigmas.front();
@@ -201,7 +206,7 @@ int steps_of(const Cooperation& coop) {
   return static_cast<int>(count);
 }
 
-// Gives the pictures of one of several batches.
+// Draws one of several batches and gives its pictures to `take`.
 void draw_batch(const Cooperation& coop, const PreparedStages& stages,
                 const std::vector<uint64_t>& seeds, const DrawHooks& hooks, int batch_number,
                 int batch_count, Stopwatch& timed, const TakePicture& take) {
@@ -220,7 +225,7 @@ void draw_batch(const Cooperation& coop, const PreparedStages& stages,
       shape.insert(shape.begin(), batch);
       like.parts.push_back(at::empty(shape, at::kFloat));
     }
-    // Anew for every batch: what was bridged for the last is not this one's.
+    // The denoiser is made anew for every batch, because it remembers bridged guesses.
     const auto denoise = fused(coop, stage, *ready, batch, timed);
     diffusion::Stage piece{denoise, stage.sigmas, noise.steps(like, {s, first_step}), {}, {}};
     first_step += stage.sigmas.size() - 1;
@@ -239,16 +244,16 @@ void draw_batch(const Cooperation& coop, const PreparedStages& stages,
     run.push_back(std::move(piece));
   }
   const int step_count = steps_of(coop);
-  const auto tell = [&](int step) {
+  const auto report_step = [&](int step) {
     hooks.watch.report(
         {.done = batch_number * step_count + step, .total = batch_count * step_count, .text = ""});
   };
-  tell(0);
+  report_step(0);
   x = diffusion::sample_stages(
       diffusion::find_sampler(*coop.request.sampler), run, std::move(x), coop.handoff,
       [&](const diffusion::StepInfo& info) {
         if (hooks.on_latents) hooks.on_latents(info);
-        tell(static_cast<int>(info.step) + 1);
+        report_step(static_cast<int>(info.step) + 1);
         return true;
       },
       sampler_options(*coop.hub, coop.request));

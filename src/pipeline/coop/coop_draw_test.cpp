@@ -1,4 +1,4 @@
-// Many pictures of one cooperation at once: the same as one by one.
+// Tests that many pictures of one cooperation drawn at once are the same as one by one.
 #include <doctest/doctest.h>
 
 #include <nlohmann/json.hpp>
@@ -14,7 +14,7 @@ using namespace toys;
 
 constexpr const char* kOther = "other";
 
-// The text's model and one that draws from lines, with equal weights.
+// A recipe of the model that reads a text and one that draws from lines, with equal weights.
 Recipe recipe_with_lines() {
   return recipe_from_json({{"prompt", "-"},
                            {"steps", 4},
@@ -25,11 +25,12 @@ Recipe recipe_with_lines() {
 
 TEST_CASE("pictures of a batch are those of single wishes") {
   const Cooperation coop = assemble(recipe_with_lines(), setup());
-  const auto asked = wishes(kOther, true);
-  const auto together = draw_each(coop, asked, 3).pictures;
-  const auto single = draw_each(coop, asked, 1).pictures;
-  REQUIRE(together.size() == asked.size());
-  for (size_t i = 0; i < asked.size(); ++i) CHECK(most_off(together[i], single[i]) <= kMostOff);
+  const auto batch_wishes = wishes(kOther, true);
+  const auto together = draw_each(coop, batch_wishes, 3).pictures;
+  const auto single = draw_each(coop, batch_wishes, 1).pictures;
+  REQUIRE(together.size() == batch_wishes.size());
+  for (size_t i = 0; i < batch_wishes.size(); ++i)
+    CHECK(most_off(together[i], single[i]) <= kMostOff);
   CHECK(single[1] != single[3]);
 }
 

@@ -1,4 +1,4 @@
-// What a cooperation will do, for people and for programs, and what a picture keeps of it.
+// Describes a cooperation as text and as JSON, and makes what a picture keeps of it.
 #include <algorithm>
 #include <cstdio>
 #include <set>
@@ -33,7 +33,7 @@ std::string space_text(const BridgeEnd& end) {
          std::to_string(end.width / end.downscale) + ", f = " + std::to_string(end.downscale);
 }
 
-// Shares of the sum, without masks.
+// The members' weights as shares of their sum, without masks.
 std::vector<double> shares_at(const CoopStage& stage, double sigma) {
   std::vector<double> shares;
   double sum = 0.0;
@@ -54,7 +54,8 @@ std::string expert_at(const Member& m, double sigma) {
          ")";
 }
 
-// Rows of a forward: negative, prompt and styles, or the prompt alone where guidance is off.
+// The number of rows of a forward: negative, prompt and styles, or the prompt alone where guidance
+// is off.
 int rows_of(const Member& m) {
   const int guided = *m.request.guidance == 1.0 ? 1 : 2;
   return guided + static_cast<int>(m.request.styles.size());
@@ -64,26 +65,26 @@ double member_gflop(const Member& m) {
   return rows_of(m) * m.model->cost.row_gflop(m.end.width, m.end.height);
 }
 
-// 0 for bridges that are no autoencoders'.
+// The cost of a bridge; 0 if it is not through autoencoders.
 double bridge_gflop(const PickedBridge& bridge, const Member& from, const Member& to) {
   if (bridge.kind != BridgeKind::kExact) return 0.0;
   return from.model->cost.decode_gflop(from.end.width, from.end.height) +
          to.model->cost.encode_gflop(to.end.width, to.end.height);
 }
 
-// Of every bridge of a stage that is crossed, in order: says(from, to, bridge).
-template <class Say>
-void for_each_bridge(const CoopStage& stage, const Say& say) {
+// Calls visit(from, to, bridge) for every bridge of a stage that is crossed, in order.
+template <class Visit>
+void for_each_bridge(const CoopStage& stage, const Visit& visit) {
   for (size_t from = 0; from < stage.members.size(); ++from) {
     for (size_t to = 0; to < stage.members.size(); ++to) {
       const PickedBridge& bridge = stage.bridges[from][to];
-      if (bridge.cross) say(stage.members[from], stage.members[to], bridge);
+      if (bridge.cross) visit(stage.members[from], stage.members[to], bridge);
     }
   }
 }
 
 struct StepCost {
-  double members = 0.0, bridges = 0.0;  // 10^9 operations, of a step in which all members count
+  double members = 0.0, bridges = 0.0;  // 10^9 operations of a step in which all members count
 };
 
 StepCost cost_of(const CoopStage& stage, int calls, int bridge_every) {
@@ -109,20 +110,20 @@ void add_bridge(std::ostringstream& out, const std::string& from, const std::str
 }  // namespace
 
 std::string bridges_text(const Cooperation& coop) {
-  std::vector<std::string> said;
-  const auto say = [&](const Member& from, const Member& to, const PickedBridge& bridge) {
+  std::vector<std::string> texts;
+  const auto visit = [&](const Member& from, const Member& to, const PickedBridge& bridge) {
     const std::string text = from.name + " to " + to.name + " " + to_string(bridge.kind);
-    if (std::find(said.begin(), said.end(), text) == said.end()) said.push_back(text);
+    if (std::find(texts.begin(), texts.end(), text) == texts.end()) texts.push_back(text);
   };
   for (size_t s = 0; s < coop.stages.size(); ++s) {
     const CoopStage& stage = coop.stages[s];
-    for_each_bridge(stage, say);
+    for_each_bridge(stage, visit);
     for (size_t k = 0; k < stage.carries.size(); ++k) {
-      say(stage.members.front(), coop.stages[s + 1].members[k], stage.carries[k]);
+      visit(stage.members.front(), coop.stages[s + 1].members[k], stage.carries[k]);
     }
   }
   std::string line;
-  for (const std::string& text : said) line += (line.empty() ? "bridges: " : ", ") + text;
+  for (const std::string& text : texts) line += (line.empty() ? "bridges: " : ", ") + text;
   return line;
 }
 

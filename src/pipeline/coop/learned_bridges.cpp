@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 constexpr char kConfig[] = "config.json", kWeights[] = "diffusion_pytorch_model.safetensors";
 
-// Null if there is none that can be read.
+// Returns the folder's configuration, or null if there is none that can be read.
 nlohmann::json config_in(const fs::path& folder) {
   try {
     return io::open_json_file((folder / kConfig).string()).json();
@@ -32,7 +32,7 @@ bool is_learned_bridge(const fs::path& folder) {
   return json.is_object() && found != json.end() && *found == "LatentConverter";
 }
 
-// training.WHICH.psnr_db of a configuration, if it is there and a number.
+// Returns training.WHICH.psnr_db of a configuration, if it is there and a number.
 std::optional<double> psnr_in(const nlohmann::json& config, const std::string& which) {
   const nlohmann::json::json_pointer at =
       nlohmann::json::json_pointer("/training") / which / "psnr_db";
@@ -40,7 +40,7 @@ std::optional<double> psnr_in(const nlohmann::json& config, const std::string& w
   return config.at(at).get<double>();
 }
 
-// Which of what was tried is in the file: "linear", "trained", "refitted".
+// Which of the converters that training tried is in the file: "linear", "trained" or "refitted".
 std::string kept_in(const nlohmann::json& config) {
   const nlohmann::json::json_pointer at("/training/kept");
   if (!config.contains(at) || !config.at(at).is_string()) return "trained";

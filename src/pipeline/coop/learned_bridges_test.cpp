@@ -1,4 +1,4 @@
-// Learned bridges from folders, and which of several is picked.
+// Tests learned bridges from folders, and which of several is picked.
 #include "pipeline/coop/learned_bridges.h"
 
 #include <doctest/doctest.h>
@@ -73,7 +73,7 @@ TEST_CASE("a folder that is no learned bridge is refused with what it lacks") {
   write_bridge(folder, "bad", 1);
   folder.write("bad/config.json", json.dump());
   CHECK(contains(refusal("bad"), "from_std"));
-  // Weights that do not fit are found when they are read.
+  // Weights that do not fit are refused when they are read.
   json = small_config().to_json();
   json["hidden_channels"] = 9;
   folder.write("bad/config.json", json.dump());
@@ -106,17 +106,17 @@ TEST_CASE("of several learned bridges the one of the nearest ratio is picked") {
   const std::vector<LearnedBridge> learned = {bridge("one", "half", 0.5), bridge("one", "same", 1),
                                               bridge("other", "other", 0.7)};
   const auto through = [](const at::Tensor& x) { return x; };
-  const auto picked = [&](const std::string& asked, int width, int height) {
+  const auto picked = [&](const std::string& requested, int width, int height) {
     const BridgeEnd from{"m", space("one"), 4, 8, 64, 64, through, {}, {}, {}};
     const BridgeEnd to{"n", space("two"), 4, 8, width, height, {}, {}, through, {}};
-    return pick_bridge(asked, from, to, learned).why;
+    return pick_bridge(requested, from, to, learned).why;
   };
   CHECK(picked("learned", 64, 64) == "same");
   CHECK(picked("learned", 56, 56) == "same");
   CHECK(picked("learned", 24, 24) == "half");
   CHECK(picked("auto", 64, 64) == "same");
   CHECK(picked("auto", 32, 32) == "half");
-  // Not trained for these ratios: `auto` takes the exact one.
+  // No bridge was trained for these ratios, so "auto" takes the exact one.
   CHECK(picked("auto", 56, 56) == "decoder of m, encoder of n");
   CHECK(picked("auto", 64, 32) == "decoder of m, encoder of n");
 }

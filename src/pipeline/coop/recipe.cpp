@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr size_t kMaxMembers = 16;
 constexpr double kMaxWeight = 1e6;
-constexpr double kHalf = 0.5;  // of a member on the command line
+constexpr double kHalf = 0.5;  // default weight of a member on the command line
 constexpr const char* kFilters[] = {"nearest", "bilinear", "bicubic", "lanczos"};
 
 Error unknown_key(const JsonReader& table, const std::string& key) {
@@ -34,8 +34,9 @@ Error unknown_key(const JsonReader& table, const std::string& key) {
                    did_you_mean(key, known));
 }
 
-// What nobody has asked for must be keys of a request and of its kinds. Other spellings become the
-// keys that a request is written by: "size" width and height, "control_image" controls.
+// Returns the keys that nobody has read as a request's; throws if one is no key of a request or has
+// a value of another kind. Other spellings become the keys that a request is written with: "size"
+// becomes width and height, "control_image" controls.
 json rest_as_request(const JsonReader& table) {
   json request = json::object(), spelled = json::object();
   const json rest = table.rest();
@@ -45,9 +46,9 @@ json rest_as_request(const JsonReader& table) {
     (field->written ? request : spelled)[key] = value;
   }
   try {
-    const json usual = to_json(Request()), meant = to_json(request_from_json(spelled));
-    for (const auto& [key, value] : meant.items()) {
-      if (value != usual[key]) request[key] = value;
+    const json defaults = to_json(Request()), resolved_fields = to_json(request_from_json(spelled));
+    for (const auto& [key, value] : resolved_fields.items()) {
+      if (value != defaults[key]) request[key] = value;
     }
     request_from_json(request);
   } catch (const Error& error) {
@@ -70,7 +71,8 @@ void read_curve(JsonReader& keys, MemberSpec& member) {
   for (const json& point : curve) member.weight_curve.emplace_back(point[0], point[1]);
 }
 
-// "FILE[:WEIGHT]", or {path, weight, text_weight} as a PNG keeps it; one or a list.
+// Reads one LoRA or a list of them, each "FILE[:WEIGHT]", or {path, weight, text_weight} as a PNG
+// keeps it.
 void read_loras(JsonReader& keys, std::vector<LoraUse>& uses) {
   const auto number = [](const json& table, const char* key) {
     return table.contains(key) && table[key].is_number();
@@ -143,20 +145,20 @@ json json_of_member(const MemberSpec& m) {
   table["to"] = m.to;
   table["sigma_low"] = m.sigma_low;
   table["sigma_high"] = infinite_as_null(m.sigma_high);
-  const auto say = [&](const char* key, const auto& field) {
+  const auto write = [&](const char* key, const auto& field) {
     if (!field.empty()) table[key] = field;
   };
-  say("mask", m.mask);
-  say("tiny_vae", m.tiny_vae);
-  say("controlnet", m.load.controlnets);
-  say("embedding", m.load.embeddings);
-  say("vae", m.load.vae);
+  write("mask", m.mask);
+  write("tiny_vae", m.tiny_vae);
+  write("controlnet", m.load.controlnets);
+  write("embedding", m.load.embeddings);
+  write("vae", m.load.vae);
   if (m.load.vae_dtype) table["vae_dtype"] = *m.load.vae_dtype;
-  say("unet", m.load.unet);
-  say("text_encoder", m.load.text_encoders);
-  say("prediction_type", m.load.prediction_type);
-  say("upscaler", m.load.upscaler);
-  say("refiner", m.load.refiner);
+  write("unet", m.load.unet);
+  write("text_encoder", m.load.text_encoders);
+  write("prediction_type", m.load.prediction_type);
+  write("upscaler", m.load.upscaler);
+  write("refiner", m.load.refiner);
   if (!m.load.refiner.empty()) table["refiner_start"] = m.load.refiner_start;
   for (const LoraUse& use : m.load.loras) {
     if (use.text_weight) {
@@ -210,11 +212,11 @@ void check_members(const Recipe& recipe) {
   const MemberSpec* hub = nullptr;
   for (const MemberSpec& m : recipe.members) {
     if (!m.hub) continue;
-    const auto called = [](const MemberSpec& member) {
+    const auto label = [](const MemberSpec& member) {
       return "'" + (member.name.empty() ? member.model : member.name) + "'";
     };
     if (hub) {
-      throw bad_input("recipe", "one hub", called(*hub) + " and " + called(m),
+      throw bad_input("recipe", "one hub", label(*hub) + " and " + label(m),
                       "the hub is the member whose latent becomes the picture");
     }
     hub = &m;
@@ -225,13 +227,14 @@ void check_members(const Recipe& recipe) {
   }
 }
 
-// Keys of members and of control pictures whose values are paths; those of a request say it in
-// their list.
+// The keys of members and of control pictures whose values are paths; for keys of a request,
+// RequestField::is_path says so.
 const std::set<std::string> kPathKeys = {
     "model", "mask",         "controlnet", "lora",     "embedding", "vae",  "tiny_vae",
     "unet",  "text_encoder", "refiner",    "upscaler", "bridges",   "image"};
 
-// The path in `text` (before ",weight=" or ":0.8") as found beside the recipe or in `home`.
+// Replaces the path in `text` (the part before ",weight=" or ":0.8") by that of the file in the
+// recipe's folder or in `home`.
 std::string located(const std::string& key, const std::string& text, const fs::path& folder,
                     const fs::path& home) {
   std::vector<size_t> ends = {text.size()};
@@ -324,12 +327,12 @@ MemberSpec member_from_text(const std::string& text) {
   const FileOptions with = file_options_from(text);
   if (has_lost_comma(with)) throw bad_input("--with", "MODEL[,key=value...]", "'" + text + "'");
   json table = {{"weight", kHalf}, {"model", with.file}};
-  RequestWords said;
+  RequestWords request_words;
   for (const auto& [name, value] : with.options) {
     const std::string key = name == "control" ? "control_image" : name;
     if (const RequestField* field = find_request_field(key)) {
-      said[key].push_back(value);
-      table[key] = field->parsed(said[key]);
+      request_words[key].push_back(value);
+      table[key] = field->parsed(request_words[key]);
     } else if (numbers.count(key)) {
       table[key] = number_of("--with, " + key, value);
     } else if (lists.count(key)) {

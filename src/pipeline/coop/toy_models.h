@@ -12,7 +12,7 @@
 
 namespace pangu::pipeline::toys {
 
-inline constexpr double kMostOff = 2.0;  // levels of 255: larger batches round otherwise
+inline constexpr double kMostOff = 2.0;  // levels of 255, since larger batches round differently
 
 inline Model toy(const std::string& name, int side) {
   Model m;
@@ -35,11 +35,11 @@ inline Model toy(const std::string& name, int side) {
                                       Conditions c;
                                       c.context = at::zeros({n, 1, 1});
                                       for (int64_t r = 0; r < n; ++r) {
-                                        const double seen =
+                                        const double value =
                                             rows.picture.defined()
                                                 ? rows.picture.mean().item<double>()
                                                 : 0.1 * double(rows.prompts[size_t(r)].size());
-                                        c.context[r].fill_(rows.negative[size_t(r)] ? 0.0 : seen);
+                                        c.context[r].fill_(rows.negative[size_t(r)] ? 0.0 : value);
                                       }
                                       return c;
                                     }});
@@ -64,7 +64,7 @@ inline Model toy(const std::string& name, int side) {
   return m;
 }
 
-// "text", "lines" (64 control channels) and "varies", by path.
+// Opens three models by path: "text", "lines" (which has 64 control channels) and "varies".
 inline CoopSetup setup() {
   CoopSetup s;
   s.open_model = [](const std::string& path, const LoadOptions&) {
@@ -92,7 +92,8 @@ inline double most_off(const image::Image& a, const image::Image& b) {
   return most;
 }
 
-// Five wishes for a member `other` that draws from lines, or varies a picture.
+// Five wishes with a picture each for the member `other`, which draws from lines or else varies a
+// picture.
 inline std::vector<CoopWish> wishes(const std::string& other, bool lines) {
   std::vector<CoopWish> many;
   const char* prompts[] = {"cat", "a longer prompt", "c", "狐狸", "fox"};

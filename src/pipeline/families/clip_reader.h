@@ -1,5 +1,5 @@
-// One CLIP text encoder with its tokenizer: prompts in A1111's syntax -> token states and a pooled
-// vector. It knows which layer a family reads, and nothing of guidance or sizes.
+// One CLIP text encoder with its tokenizer, which turns prompts in A1111's syntax into token states
+// and a pooled vector. It knows which layer a family uses, and nothing of guidance or sizes.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -16,43 +16,46 @@
 
 namespace pangu::pipeline {
 
-// Which states of the encoder the networks were trained with.
+// The states of the encoder that the family's networks were trained with.
 enum class ClipLayer {
-  kLast,             // with the final norm: SD 1, SD 2's folder of 23 layers, Chinese CLIP
+  kLast,             // the last state after the final norm: SD 1, SD 2's folder, Chinese CLIP
   kPenultimateNorm,  // the state before the last layer, then the final norm: SD 2's single file
-  kPenultimate,      // as it is: SDXL's two, PanGu-Draw 3's second
+  kPenultimate,      // the state before the last layer: SDXL's two, PanGu-Draw 3's second
 };
 
 struct ClipReaderOptions {
   std::string component;  // "text_encoder", "text_encoder_2"
   ClipLayer layer = ClipLayer::kLast;
-  nn::Activation activation = nn::Activation::kQuickGelu;  // where no configuration says
+  nn::Activation activation = nn::Activation::kQuickGelu;  // used where no configuration names one
   std::string tokenizer;                                   // folder or file of the vocabulary
-  bool is_word_piece = false;                              // PanGu-Draw 3's Chinese encoder
+  bool is_word_piece = false;  // WordPiece tokens: PanGu-Draw 3's Chinese encoder; needs plain
   text::ClipCleaning cleaning = text::ClipCleaning::kTransformers;
-  // The prompt as it is, cut at the encoder's length, padded with 0, as PanGu-Draw 3 was released;
-  // else A1111's weights and chunks, padded as the tokenizer says.
+  // Whether the prompt is taken as it is, cut at the encoder's length and padded with 0, as in the
+  // released PanGu-Draw 3. Otherwise it has A1111's weights and chunks, padded as the tokenizer
+  // says.
   bool plain = false;
-  bool pads_with_zero = false;  // OpenCLIP's: the pad token of a single file is id 0
+  bool pads_with_zero = false;  // the pad token is id 0: single files of OpenCLIP
 };
 
-// A1111's emphasis (its "Original"): each token's state times its weight, then every chunk's mean
-// as it was. states: [C,77,D] f32; weights: [C,77] f32.
+// Applies A1111's emphasis (its "Original" mode): each token's state is multiplied by its weight,
+// and then every chunk is scaled back to its former mean. states: [C,77,D] f32; weights: [C,77]
+// f32.
 at::Tensor emphasised(const at::Tensor& states, const at::Tensor& weights);
 
 class ClipReader {
  public:
-  // Reads the vocabulary and the weights. `embeddings`: files of textual inversions.
+  // Reads the vocabulary and the weights. embeddings: files of textual inversions.
   ClipReader(const Source& source, const Placement& place, const LoraSet& loras,
              const std::vector<std::string>& embeddings, const ClipReaderOptions& options,
              const Watch& watch);
 
   struct States {
     at::Tensor tokens;  // [R,77 * chunks,D] f32
-    at::Tensor pooled;  // [R,P] f32 projected, of the first chunk; undefined without projection
+    at::Tensor pooled;  // [R,P] f32, projected, of the first chunk; undefined without projection
   };
-  // Prompts of fewer chunks are filled up with chunks of the empty prompt. skip: 1 is the layer of
-  // the options, 2 the one before.
+  // Encodes R prompts. Prompts of fewer chunks are filled up with chunks of the empty prompt. skip
+  // is the "clip skip" of the web UIs: 1 is the layer of the options, 2 the layer before it. Throws
+  // kBadInput if the encoder has fewer layers.
   States read(const std::vector<std::string>& prompts, int skip, const Watch& watch) const;
 
   // TextSide::review.
