@@ -505,7 +505,8 @@ int run(int argc, const char* const* argv) {
   add_control(app, control);
   add_doctor(app, doctor);
   add_self(app, self);
-  std::vector<std::string> words = usual_words({argv + std::min(argc, 1), argv + argc});
+  std::vector<std::string> words =
+      with_brackets_kept(app, usual_words({argv + std::min(argc, 1), argv + argc}));
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
     app.parse(std::move(words));

@@ -21,6 +21,7 @@ const std::map<std::string, std::string> kOtherCommands = {
     {"show", "inspect"}, {"preprocess", "data"}, {"cooperate", "coop"}, {"annotate", "control"},
 };
 
+constexpr char kAfterBracket = ' ';  // with_brackets_kept
 constexpr const char* kPictureSuffixes[] = {".png", ".jpg", ".jpeg", ".webp"};
 
 // The subcommand that the words led to, with the words that lead there.
@@ -140,6 +141,20 @@ std::vector<std::string> usual_words(std::vector<std::string> words) {
   return words;
 }
 
+std::vector<std::string> with_brackets_kept(const CLI::App& app, std::vector<std::string> words) {
+  if (words.empty()) return words;
+  const CLI::App* command = app.get_subcommand_no_throw(words.front());
+  for (size_t i = 1; command && i < words.size(); ++i) {
+    std::string& word = words[i];
+    if (!word.starts_with("[") || !word.ends_with("]")) continue;
+    const std::string& before = words[i - 1];
+    const CLI::Option* flag =
+        before.starts_with("-") ? command->get_option_no_throw(before) : nullptr;
+    if (!flag || flag->get_items_expected_max() == 0) word += kAfterBracket;
+  }
+  return words;
+}
+
 std::string refusal_of(const CLI::App& app, const CLI::ParseError& error) {
   const Reached at = reached_by(app);
   const bool names_rest = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
@@ -173,7 +188,9 @@ std::string joined_prompt(const std::vector<std::string>& words) {
                       "the name of a picture, '" + shortened(word) + "'",
                       "--out writes it, --init-image begins with it, --from repeats it");
     }
-    prompt += (prompt.empty() ? "" : " ") + word;
+    prompt += prompt.empty() ? "" : " ";
+    prompt +=
+        word.ends_with(std::string("]") + kAfterBracket) ? word.substr(0, word.size() - 1) : word;
   }
   return prompt;
 }

@@ -11,6 +11,11 @@ namespace pangu::app {
 // "version" is "--version", and "_" in a flag's name is "-".
 std::vector<std::string> usual_words(std::vector<std::string> words);
 
+// The same words, but that CLI11 leaves the brackets of "[red:blue:0.5]" alone: it takes a word in
+// brackets for a list where an option takes several words, as the prompt does. Such a word gets a
+// blank at its end, which joined_prompt takes away. Values of flags stay as they are.
+std::vector<std::string> with_brackets_kept(const CLI::App& app, std::vector<std::string> words);
+
 // The line for a command line that does not parse, after app.parse() threw `error`: it names the
 // wrong word, and hints at the nearest right ones of the subcommand that was said.
 std::string refusal_of(const CLI::App& app, const CLI::ParseError& error);

@@ -36,7 +36,7 @@ struct SmallProgram {
 
   // What is said of words that are wrong; "accepted" if they are not.
   std::string answer(Words words) {
-    words = usual_words(std::move(words));
+    words = with_brackets_kept(app, usual_words(std::move(words)));
     std::reverse(words.begin(), words.end());
     try {
       app.parse(words);
@@ -89,6 +89,15 @@ TEST_CASE("Words are taken as people type them") {
   CHECK(usual_words({"version"}) == Words{"--version"});
   CHECK(usual_words({"draw", "--a_b=c_d", "--", "--e_f"}) ==
         Words{"draw", "--a-b=c_d", "--", "--e_f"});
+}
+
+TEST_CASE("Brackets of a prompt stay, wherever its words stand") {
+  for (const Words& words : {Words{"draw", "[a cat:a dog, red:0.5]", "[x]"},
+                             Words{"draw", "--steps", "3", "[a cat:a dog, red:0.5]", "[x]"}}) {
+    SmallProgram program;
+    CHECK(program.answer(words) == "accepted");
+    CHECK(joined_prompt(program.prompt) == "[a cat:a dog, red:0.5] [x]");
+  }
 }
 
 TEST_CASE("The name of a picture among the words of a prompt is not drawn") {

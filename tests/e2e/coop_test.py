@@ -103,6 +103,12 @@ def write_tiny_vae(folder, seed, channels=16, levels=5, width=4):
     return folder
 
 
+def told(done):
+    """What it wrote on standard error, less the warning that pictures are smaller here than the model likes."""
+    lines = done.stderr.decode().splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith("pangu-draw: warning: size: "))
+
+
 class Coop(unittest.TestCase):
     def setUp(self):
         self.folder = tempfile.TemporaryDirectory()
@@ -170,7 +176,7 @@ class Coop(unittest.TestCase):
         for flags, lines in ((loud, ["bridges: text to edges exact, edges to text exact"]), (FAST, [])):
             done = run("coop", EXAMPLES / "text_edges.toml", *flags, "--steps", 1, "--size", 128, "--seed", 3, "--out",
                        self.path("out.png"), "--overwrite")
-            self.assertEqual(done.stderr.decode().splitlines(), [*lines, "seed 3"])
+            self.assertEqual(told(done).splitlines(), [*lines, "seed 3"])
 
     def test_a_tiny_autoencoder_bridges_where_it_is_asked_for(self):
         recipe = f"""prompt = "a red apple, 3D render"
@@ -214,12 +220,12 @@ model = "models/low"
         mask = write_png(self.path("mask.png"), 128, lambda x, y: 2 * x)
         self.coop("a.png", TWO + f'mask = "{mask}"\n')
         again = ["coop", "--from", self.path("a.png"), *FAST, "--out", self.path("b.png"), "--overwrite"]
-        self.assertEqual(run(*again).stderr, b"seed 1\n")
+        self.assertEqual(told(run(*again)), "seed 1\n")
         write_png(mask, 128, lambda x, y: 2 * y)
         done = run(*again)
         self.assertEqual(done.returncode, 0)
-        self.assertEqual(done.stderr.count(b"\n"), 2)
-        self.assertIn(f"warning: '{mask}'", done.stderr.decode())
+        self.assertEqual(told(done).count("\n"), 2)
+        self.assertIn(f"warning: '{mask}'", told(done))
         self.assertNotEqual(pixels(self.path("a.png")), pixels(self.path("b.png")))
         mask.unlink()
         done = run(*again)
@@ -227,8 +233,6 @@ model = "models/low"
         self.assertIn("mask.png", done.stderr.decode())
 
     def test_wrong_recipes_are_refused_in_one_line_that_names_the_member(self):
-        image = self.path("wide.png")
-        self.coop("wide.png", TWO, "--size", "192x128")
         stage = '[[stage]]\nmembers = ["{}"]\nuntil = "{}"\n'
         last = '[[stage]]\nmembers = ["a"]\n'
         for text, words in (
@@ -240,7 +244,6 @@ model = "models/low"
             (TWO + "weight = -1\n", ["'b'", "weight"]),
             (TWO.replace("hub = true", "hub = true\nto = 0.5") + "to = 0.5\n", ["none at sigma"]),
             (TWO + "from = 0.6\nto = 0.7\n", ["'b'"]),
-            (TWO + f'mask = "{image}"\n', ["'b'", "mask", "192x128"]),
             (TWO + 'mask = "missing.png"\n', ["'b'", "missing.png"]),
             (TWO + 'size = "100x90"\n', ["'b'", "width"]),
             (TWO + 'model = "no/such/model"\n', ["no/such/model"]),
@@ -260,7 +263,7 @@ model = "models/low"
             ("prompt = \n" + TWO, ["r.toml:1"]),
         ):
             done = run("coop", self.recipe(text), "--plan")
-            error = done.stderr.decode()
+            error = told(done)
             # A file that cannot be opened is input that failed, as everywhere.
             code = 3 if "missing.png" in text else 2
             self.assertEqual(done.returncode, code, f"{text[:400]}: {error}")
