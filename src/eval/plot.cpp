@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <functional>
 #include <limits>
+#include <numbers>
 
 namespace pangu::eval {
 namespace {
@@ -110,65 +111,93 @@ Axis axis_over(double low, double high, bool logarithmic) {
   return {low - margin, high + margin, false};
 }
 
-// Places names beside points: inside of the plot, and where they hide no other name if there is
-// such a place.
+struct NamedPoint {
+  double x = 0, y = 0;  // pixels
+  std::string name;
+  const char* colour = nullptr;
+};
+
+// Boxes of pixels.
+struct Box {
+  double left = 0, top = 0, right = 0, bottom = 0;
+  double shared_with(const Box& other) const {
+    const double wide = std::min(right, other.right) - std::max(left, other.left);
+    const double high = std::min(bottom, other.bottom) - std::max(top, other.top);
+    return wide > 0 && high > 0 ? wide * high : 0;
+  }
+};
+
+// Places names near their points: within `area`, where they hide no point and no other name if
+// there is such a place, and rather beside a drawn line than on it. A name that had to go further
+// away gets a line to its point.
 class Names {
  public:
-  explicit Names(double right) : right_(right) {}
+  Names(const Box& area, const std::vector<NamedPoint>& points) : area_(area) {
+    for (const NamedPoint& p : points) {
+      taken_.push_back({p.x - kDot, p.y - kDot, p.x + kDot, p.y + kDot});
+    }
+  }
 
-  std::string beside(double x, double y, const std::string& text, const std::string& more) {
-    const double width = kNameWidth * double(text.size());
+  void avoid_line(double x1, double y1, double x2, double y2) {
+    const int parts = int(std::hypot(x2 - x1, y2 - y1) / kStroke) + 1;
+    for (int i = 0; i <= parts; ++i) {
+      const double x = std::lerp(x1, x2, double(i) / parts);
+      const double y = std::lerp(y1, y2, double(i) / parts);
+      taken_.push_back({x - kStroke / 2, y - kStroke / 2, x + kStroke / 2, y + kStroke / 2});
+    }
+  }
+
+  std::string beside(const NamedPoint& p) {
+    const double width = kLetterWidth * double(p.name.size());
     Box best;
-    double least = std::numeric_limits<double>::infinity();
-    for (const double below : {0.0, 1.0}) {
-      for (const double left : {0.0, 1.0}) {
-        const double x_low = left > 0 ? x - kNameGap - width : x + kNameGap;
-        const Box box{x_low, y - 4 + below * (kNameHeight + 4), width, left > 0};
-        const double cost = overlap(box) + (outside(box) ? kNeverOutside : 0);
-        if (cost < least) least = cost, best = box;
+    double least = std::numeric_limits<double>::infinity(), best_gap = 0;
+    for (double gap = kDot + 1; gap < kMostGap; gap = 1.2 * gap + 1) {
+      for (int direction = 0; direction < kDirections; ++direction) {
+        const double angle = 2 * std::numbers::pi * direction / kDirections;
+        const double x = p.x + std::cos(angle) * (gap + width / 2);
+        const double y = p.y - std::sin(angle) * (gap + kHeightOfName / 2);
+        const Box box{x - width / 2, y - kHeightOfName / 2, x + width / 2, y + kHeightOfName / 2};
+        const double cost = hidden_by(box) + kCostOfGap * gap;
+        if (cost < least) least = cost, best = box, best_gap = gap;
       }
     }
     taken_.push_back(best);
-    return label(best.leftwards ? x - kNameGap : x + kNameGap, best.y, text,
-                 best.leftwards ? "end" : "start", more);
+    std::string out;
+    if (best_gap > kNear) {
+      out = line(p.x, p.y, std::clamp(p.x, best.left, best.right),
+                 std::clamp(p.y, best.top, best.bottom), "#999");
+    }
+    return out + label((best.left + best.right) / 2, best.bottom - 2, p.name, "middle",
+                       " font-size=\"9\" fill=\"" + std::string(p.colour) + "\"");
   }
 
  private:
-  struct Box {
-    double x = 0, y = 0, width = 0;  // y: of the base line
-    bool leftwards = false;
-  };
-  bool outside(const Box& box) const { return box.x < kLeftPx || box.x + box.width > right_; }
-  // The area shared with names that have their place.
-  double overlap(const Box& box) const {
+  double hidden_by(const Box& box) const {
     double area = 0;
-    for (const Box& other : taken_) {
-      const double wide =
-          std::min(box.x + box.width, other.x + other.width) - std::max(box.x, other.x);
-      const double high = kNameHeight - std::abs(box.y - other.y);
-      if (wide > 0 && high > 0) area += wide * high;
-    }
-    return area;
+    for (const Box& other : taken_) area += box.shared_with(other);
+    const bool inside = box.left >= area_.left && box.right <= area_.right &&
+                        box.top >= area_.top && box.bottom <= area_.bottom;
+    return area + (inside ? 0 : kNeverOutside);
   }
 
-  static constexpr double kNameWidth = 5, kNameHeight = 9, kNameGap = 5, kNeverOutside = 1e6;
-  double right_;
+  static constexpr double kLetterWidth = 5, kHeightOfName = 10, kDot = 4, kNear = 8, kMostGap = 200,
+                          kNeverOutside = 1e6, kStroke = 2, kCostOfGap = 0.5;
+  static constexpr int kDirections = 16;
+  Box area_;
   std::vector<Box> taken_;
 };
 
-// Of a series with labels.
-std::string dots(const Plot& plot, const Series& series, const std::function<double(double)>& px,
-                 const std::function<double(double)>& py, const char* colour, Names& names) {
-  std::string out;
+// The points of a series with labels.
+std::vector<NamedPoint> named_points(const Plot& plot, const Series& series,
+                                     const std::function<double(double)>& px,
+                                     const std::function<double(double)>& py, const char* colour) {
+  std::vector<NamedPoint> named;
   for (size_t i = 0; i < series.labels.size() && i < series.points.size(); ++i) {
     if (!can_be_drawn(plot, series.points[i])) continue;
-    const double x = px(series.points[i].first), y = py(series.points[i].second);
-    out += "<circle cx=\"" + coordinate(x) + "\" cy=\"" + coordinate(y) + "\" r=\"3\" fill=\"" +
-           std::string(colour) + "\"/>\n";
-    out += names.beside(x, y, series.labels[i],
-                        " font-size=\"9\" fill=\"" + std::string(colour) + "\"");
+    named.push_back(
+        {px(series.points[i].first), py(series.points[i].second), series.labels[i], colour});
   }
-  return out;
+  return named;
 }
 
 std::string svg_of(const Plot& plot) {
@@ -203,7 +232,7 @@ std::string svg_of(const Plot& plot) {
   out += label((kLeftPx + right) / 2, height_of(plot) - 8, plot.x_label, "middle");
   out += label(14, (kTopPx + bottom) / 2, plot.y_label, "middle",
                " transform=\"rotate(-90 14 " + coordinate((kTopPx + bottom) / 2) + ")\"");
-  Names names(right);
+  std::vector<NamedPoint> named;
   for (size_t i = 0; i < lines.size(); ++i) {
     const char* colour = kColours[i % std::size(kColours)];
     std::string points;
@@ -213,7 +242,9 @@ std::string svg_of(const Plot& plot) {
       out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
              "\" points=\"" + points + "\"/>\n";
     }
-    out += dots(plot, plot.series[i], px, py, colour, names);
+    for (NamedPoint& point : named_points(plot, plot.series[i], px, py, colour)) {
+      named.push_back(std::move(point));
+    }
     const double y = kTopPx + 12 + double(i) * kLegendLine;
     if (plot.large) {
       out += line(right + 8, y - 4, right + 26, y - 4, colour);
@@ -223,12 +254,26 @@ std::string svg_of(const Plot& plot) {
       out += label(right - 28, y, plot.series[i].name, "end");
     }
   }
-  return out;
+  Names names({kLeftPx, kTopPx, right, bottom}, named);
+  for (size_t i = 0; i < lines.size(); ++i) {
+    for (size_t k = 1; plot.series[i].joined && k < lines[i].size(); ++k) {
+      names.avoid_line(px(lines[i][k - 1].first), py(lines[i][k - 1].second), px(lines[i][k].first),
+                       py(lines[i][k].second));
+    }
+  }
+  std::string dots;  // above the lines to the names
+  for (const NamedPoint& point : named) {
+    out += names.beside(point);
+    dots += "<circle cx=\"" + coordinate(point.x) + "\" cy=\"" + coordinate(point.y) +
+            "\" r=\"3\" fill=\"" + std::string(point.colour) + "\"/>\n";
+  }
+  return out + dots;
 }
 
 }  // namespace
 
 std::vector<double> ticks(double low, double high, bool logarithmic) {
+  constexpr size_t kFewestTicks = 3;
   std::vector<double> found;
   if (!(low < high) || (logarithmic && low <= 0)) return found;
   if (logarithmic) {
@@ -240,7 +285,8 @@ std::vector<double> ticks(double low, double high, bool logarithmic) {
         if (t >= low && t <= high && (few || step == 1)) found.push_back(t);
       }
     }
-    return found;
+    if (found.size() >= kFewestTicks) return found;
+    found.clear();  // less than a decade: as on a plain axis
   }
   constexpr double kAbout = 6;
   const double rough = (high - low) / kAbout, power = std::pow(10.0, std::floor(std::log10(rough)));

@@ -30,7 +30,8 @@ inline constexpr size_t kMaxPlotPoints = 200;
 std::string svg_of(const std::vector<Plot>& plots);
 
 // Numbers that a person would choose for ticks: within [low, high], 1, 2 or 5 times a power of ten
-// apart (on a logarithmic axis the powers of ten, with 2 and 5 if they are few).
+// apart (on a logarithmic axis the powers of ten, with 2 and 5 if they are few; if even these are
+// fewer than three, as on a plain axis).
 std::vector<double> ticks(double low, double high, bool logarithmic);
 
 }  // namespace pangu::eval

@@ -106,28 +106,50 @@ TEST_CASE("labelled points are dots with their names, joined or not, beside plai
   CHECK(svg_of({plot}).find("<polyline") != std::string::npos);
 }
 
-TEST_CASE("names of points stay inside of the plot and make room for each other") {
+TEST_CASE("names of points stay inside of the plot and hide neither points nor each other") {
   Plot plot{"", "x", "y"};
   plot.large = true;
-  plot.series = {{"a", {{0, 0}, {1, 1}, {1, 1}}, {"first", "a long name", "another one"}, false}};
+  Series series{"a", {{0, 0}}, {"first"}, false};
+  for (int i = 0; i < 24; ++i) {  // a crowd at the right edge
+    series.points.emplace_back(1 - 0.01 * (i % 5), 1 - 0.01 * (i % 7));
+    series.labels.push_back("point " + std::to_string(i));
+  }
+  plot.series = {series};
   const std::string svg = svg_of({plot});
-  // The anchor and the base line of a name.
-  const auto place = [&](const std::string& name) {
-    const size_t text = svg.find(">" + name + "<"), y = svg.rfind(" y=\"", text) + 4;
-    const size_t anchor = svg.rfind("text-anchor=\"", text) + 13;
-    REQUIRE(text != std::string::npos);
-    return std::pair(svg.substr(anchor, svg.find('"', anchor) - anchor),
-                     std::stod(svg.substr(y, svg.find('"', y) - y)));
+  struct Box {
+    double left, top, right, bottom;
   };
-  CHECK(place("first").first == "start");
-  CHECK(place("a long name").first == "end");
-  CHECK(place("another one").first == "end");
-  CHECK(std::abs(place("a long name").second - place("another one").second) >= 9);
+  std::vector<Box> boxes;
+  static const std::regex name(
+      R"re(<text x="([\d.]+)" y="([\d.]+)" text-anchor="middle" font-size="9"[^>]*>([^<]*)<)re");
+  static const std::regex dot(R"re(<circle cx="([\d.]+)" cy="([\d.]+)")re");
+  for (std::sregex_iterator it(svg.begin(), svg.end(), name), end; it != end; ++it) {
+    const double x = std::stod((*it)[1]), y = std::stod((*it)[2]);
+    const double half = 5.0 * double((*it)[3].length()) / 2;  // 5 px a letter of 9 px
+    boxes.push_back({x - half, y - 8, x + half, y + 1});
+    CHECK(x - half >= 58);         // the vertical axis
+    CHECK(x + half <= 920 - 214);  // the legend
+  }
+  REQUIRE(boxes.size() == 25);
+  for (std::sregex_iterator it(svg.begin(), svg.end(), dot), end; it != end; ++it) {
+    const double x = std::stod((*it)[1]), y = std::stod((*it)[2]);
+    boxes.push_back({x - 3, y - 3, x + 3, y + 3});
+  }
+  int hidden = 0;
+  for (size_t i = 0; i < 25; ++i) {
+    for (size_t k = i + 1; k < boxes.size(); ++k) {
+      const Box &a = boxes[i], &b = boxes[k];
+      hidden += std::min(a.right, b.right) > std::max(a.left, b.left) &&
+                std::min(a.bottom, b.bottom) > std::max(a.top, b.top);
+    }
+  }
+  CHECK(hidden == 0);
 }
 
 TEST_CASE("ticks are round numbers inside the range") {
   CHECK(ticks(0, 10, false) == std::vector<double>{0, 2, 4, 6, 8, 10});
   CHECK(ticks(0.1, 20, true) == std::vector<double>{0.1, 0.2, 0.5, 1, 2, 5, 10, 20});
+  CHECK(ticks(3, 5.5, true) == std::vector<double>{3, 3.5, 4, 4.5, 5, 5.5});
   CHECK(ticks(0.01, 100, true).size() == 5);
   CHECK(ticks(1, 1, false).empty());
   CHECK_FALSE(std::signbit(ticks(-0.5, 10, false).front()));
