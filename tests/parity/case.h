@@ -54,11 +54,11 @@ inline nlohmann::json read_json(const std::filesystem::path& path) {
 
 inline const std::string& page() {
   static const std::string text =
-      io::read_text_file(std::string(kSourceDir) + "/docs/models.md", size_t{1} << 20);
+      io::read_text_file(std::string(kSourceDir) + "/docs/parity.md", size_t{1} << 20);
   return text;
 }
 
-// True if docs/models.md has a row of this case; a count in brackets at the end of its name may
+// True if docs/parity.md has a row of this case; a count in brackets at the end of its name may
 // differ.
 inline bool on_the_page(const std::string& name) {
   const size_t begin = name.starts_with("picture: ") ? name.find(' ') + 1 : 0;
@@ -68,14 +68,14 @@ inline bool on_the_page(const std::string& name) {
          page().find(row + " (") != std::string::npos;
 }
 
-// Prints one line, which tools/models_page.py turns into a row of docs/models.md; `listed` is false
+// Prints one line, which tools/parity_page.py turns into a row of docs/parity.md; `listed` is false
 // for cases that only run by hand.
 inline void report(const std::string& name, double error, double bound, bool listed = true) {
   std::printf("parity  %-48s error %.2e  bound %.3g\n", name.c_str(), error, bound);
   std::fflush(stdout);
   CHECK_MESSAGE(error <= bound, name);  // false for NaN too
-  CHECK_MESSAGE((!listed || on_the_page(name)), "docs/models.md does not list '", name,
-                "'; tools/models_page.py writes it");
+  CHECK_MESSAGE((!listed || on_the_page(name)), "docs/parity.md does not list '", name,
+                "'; tools/parity_page.py writes it");
 }
 
 // The greatest relative difference of several tensors, and the tensor that has it.

@@ -70,8 +70,8 @@ inline void report_rival(const std::string& name, const std::string& ours,
   CHECK_MESSAGE((difference > kMostPictureError) == differs, name, ": ", theirs);
   CHECK_MESSAGE(
       page().find("| " + name + " | " + ours + " | " + theirs + " |") != std::string::npos,
-      "docs/models.md does not say what others do in '", name, "': ", theirs,
-      "; tools/models_page.py writes it");
+      "docs/parity.md does not say what others do in '", name, "': ", theirs,
+      "; tools/parity_page.py writes it");
 }
 
 }  // namespace pangu::parity

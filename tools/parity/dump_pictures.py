@@ -5,7 +5,7 @@
 OUT_DIR/models/NAME is each pipeline in diffusers' layout (tiny, random weights), OUT_DIR/N.png are pictures,
 OUT_DIR/cases.json the cases: {name, pictures, model, request, refiner?, refiner_start?, controlnets?, loras?,
 embeddings?, vae?, change, rivals}. `pictures` has one for each seed of the request. A name is "[single ]FAMILY
-TASK[: DETAIL]" in the words of tools/models_page.py. f32, one torch.Generator("cpu") an image.
+TASK[: DETAIL]" in the words of tools/parity_page.py. f32, one torch.Generator("cpu") an image.
 
 `change` {setting, patch} names the setting that the case tests: the patch, merged into the case, gives it another
 value, and the picture must then differ. `rivals` {ours, theirs, differs, picture} are pictures of other programs where

@@ -1,6 +1,6 @@
 """The schedulers of diffusers that dump_pictures.py draws with, and variants of them for the choices in which
 diffusers, k-diffusion, A1111's web UI and ComfyUI differ. For every difference this program follows one side; the
-pictures of the other sides are drawn too, and docs/models.md says how far they differ.
+pictures of the other sides are drawn too, and docs/parity.md says how far they differ.
 
 Sources: k-diffusion (external.py, sampling.py), A1111's web UI (modules/sd_samplers_kdiffusion.py), ComfyUI
 (comfy/model_sampling.py), the configurations of diffusers 0.42.
