@@ -46,18 +46,17 @@ std::vector<std::string> nearest_words(const std::string& word,
                                        const std::vector<std::string>& known, size_t most) {
   if (word.empty() || word.size() > kLongestWord) return {};
   const std::string said = lower_case(word);
-  std::vector<std::pair<size_t, std::string>> near;
-  for (const std::string& candidate : known) {
-    const std::string one = lower_case(candidate);
+  std::vector<std::pair<size_t, size_t>> near;  // distance, number
+  for (size_t number = 0; number < known.size(); ++number) {
+    const std::string one = lower_case(known[number]);
     const size_t distance = edit_distance(said, one);
     const bool close = distance <= std::max<size_t>(1, std::max(said.size(), one.size()) / 3);
-    if (close || is_part(said, one) || is_part(one, said)) near.emplace_back(distance, candidate);
+    if (close || is_part(said, one) || is_part(one, said)) near.emplace_back(distance, number);
   }
-  std::stable_sort(near.begin(), near.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::sort(near.begin(), near.end());
   std::vector<std::string> words;
-  for (auto& [distance, candidate] : near) {
-    if (words.size() < most) words.push_back(std::move(candidate));
+  for (const auto& [distance, number] : near) {
+    if (words.size() < most) words.push_back(known[number]);
   }
   return words;
 }
