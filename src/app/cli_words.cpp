@@ -142,8 +142,10 @@ std::vector<std::string> usual_words(std::vector<std::string> words) {
 }
 
 std::vector<std::string> with_brackets_kept(const CLI::App& app, std::vector<std::string> words) {
-  if (words.empty()) return words;
-  const CLI::App* command = app.get_subcommand_no_throw(words.front());
+  const CLI::App* command = nullptr;
+  for (const CLI::App* one : app.get_subcommands({})) {
+    if (!words.empty() && one->check_name(words.front())) command = one;
+  }
   for (size_t i = 1; command && i < words.size(); ++i) {
     std::string& word = words[i];
     if (!word.starts_with("[") || !word.ends_with("]")) continue;
