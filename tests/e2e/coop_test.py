@@ -233,6 +233,8 @@ model = "models/low"
         self.assertIn("mask.png", done.stderr.decode())
 
     def test_wrong_recipes_are_refused_in_one_line_that_names_the_member(self):
+        image = self.path("drawn.png")
+        self.coop("drawn.png", TWO)
         stage = '[[stage]]\nmembers = ["{}"]\nuntil = "{}"\n'
         last = '[[stage]]\nmembers = ["a"]\n'
         for text, words in (

@@ -131,7 +131,7 @@ launcher_package() {
   install_all
   local out=${1:-$root/build/package} name
   configure package
-  compile package pangu-draw pangu_training
+  compile package-build pangu-draw pangu_training
   name=pangu-draw-$("$root/build/package-build/pangu-draw" --version | awk '{print $2}')-linux-$(uname -m)
   rm -rf "${out:?}/$name"
   cmake --install "$root/build/package-build" --prefix "$out/$name" >"$root/build/install.log" ||
