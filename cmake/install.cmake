@@ -1,6 +1,6 @@
 # cmake --install: bin/pangu-draw, lib/ with its library and what that needs but glibc, share/pangu-draw with the
 # embedded models, examples and configurations. The folder can be moved: run paths are relative to the program.
-set(PANGU_LIBRARIES_OF_THE_SYSTEM "^ld-linux" "^lib(c|m|dl|rt|pthread)\\.so")
+set(PANGU_LIBRARIES_OF_THE_SYSTEM "^ld-linux" "^lib(c|m|dl|rt|pthread)[.]so")
 
 install(TARGETS pangu-draw RUNTIME DESTINATION bin)
 install(TARGETS pangu_draw pangu_training LIBRARY DESTINATION lib)
