@@ -7,27 +7,21 @@ Liu et al. 2024), and both are drawn.
 """
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
-PROGRAM = sys.argv.pop(1)
-try:
+from program import PROGRAM, reference_imports, run_as_user
+
+with reference_imports("tools/parity", "tools"):
     import numpy as np
     import torch
     from diffusers import DDIMScheduler
     from PIL import Image
     from safetensors.torch import load_file, save_file
     import dump_coop
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(77)
 
 PROMPT = "a cat with a hat"
 BLOCK = "down_blocks.1.attentions.0.transformer_blocks.0"
@@ -64,10 +58,9 @@ class Adapters(unittest.TestCase):
         """Flags that begin with @ are files of the test's folder."""
         named = [str(cls.folder / flag[1:]) if str(flag).startswith("@") else str(flag) for flag in flags]
         where = ["--model", cls.folder / model] if model else []
-        return subprocess.run(
-            [PROGRAM, "draw", prompt, *where, "--size", str(size), "--steps", str(steps), "--seed", "5", "--dtype", "f32",
-             "--threads", "1", "--quiet", *named, "--out", cls.folder / "out.png"],
-            capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
+        return run_as_user(
+            "draw", prompt, *where, "--size", str(size), "--steps", str(steps), "--seed", "5", "--dtype", "f32",
+            "--threads", "1", "--quiet", *named, "--out", cls.folder / "out.png")
 
     @classmethod
     def draw(cls, *flags, warns=(), **more):

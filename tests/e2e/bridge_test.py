@@ -10,17 +10,14 @@ import os
 import pathlib
 import random
 import re
-import struct
 import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
 from autoencoders import write_vae_changed_in
+from png_file import png_painted
+from program import PROGRAM, ROOT
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
 MINI = ROOT / "models/mini"
 FOLDERS = ("A-to-B", "B-to-A")
 
@@ -38,13 +35,7 @@ def png(width, height, seed):
                 return inside
         return colours[0]
 
-    rows = b"".join(b"\0" + b"".join(colour(x, y) for x in range(width)) for y in range(height))
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return png_painted(width, height, colour)
 
 
 def run(*arguments, home=ROOT, cwd=None):

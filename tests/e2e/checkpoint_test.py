@@ -8,15 +8,12 @@ import json
 import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
-PROGRAM = sys.argv.pop(1)
-try:
+from program import reference_imports, run_as_user as run
+
+with reference_imports("tools/parity", "tools"):
     import numpy as np
     import torch
     from diffusers import LatentConsistencyModelPipeline, LCMScheduler, StableDiffusionPipeline, UNet2DConditionModel
@@ -24,9 +21,6 @@ try:
     from safetensors.torch import load_file, save_file
     import checkpoint_models
     import dump_checkpoints
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(77)
 
 UNET, VAE, TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 FAST = ["--seed", "5", "--threads", "1", "--quiet"]
@@ -41,11 +35,6 @@ YAML = """model:
     unet_config:
       target: ldm.modules.diffusionmodules.openaimodel.UNetModel
 """
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False,
-                          env={**os.environ, "PANGU_HOME": str(ROOT)})
 
 
 def below(tensors, prefix):

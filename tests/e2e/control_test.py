@@ -6,55 +6,24 @@ Usage: control_test.py PROGRAM
 import json
 import pathlib
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
 import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from png_file import png_of, png_rows
+from program import ROOT
+import program
+
 FIXTURES = ROOT / "tests/fuzz/corpus/image"
 
 
 def run(*arguments):
-    return subprocess.run([PROGRAM, "control", *map(str, arguments)], capture_output=True, text=True,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
-
-
-def chunk(kind, body):
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+    return program.run("control", *arguments)
 
 
 def write_png(path, width, height, rgb):
-    rows = b"".join(b"\0" + rgb[3 * width * y:3 * width * (y + 1)] for y in range(height))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-                     + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    path.write_bytes(png_of(width, height, rgb))
     return path
-
-
-def read_png(path):
-    """(width, height, rows of bytes) of an RGB PNG of 8 bits, filters undone."""
-    data, at, body = path.read_bytes(), 8, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at:at + 8])
-        if kind == b"IHDR":
-            width, height, depth, colour = struct.unpack(">IIBB", data[at + 8:at + 18])
-        if kind == b"IDAT":
-            body += data[at + 8:at + 8 + size]
-        at += 12 + size
-    assert (depth, colour) == (8, 2), (depth, colour)
-    raw, stride, before, rows = zlib.decompress(body), 3 * width, bytes(3 * width), []
-    for y in range(height):
-        kind, line = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
-        for i in range(stride):
-            a = line[i - 3] if i >= 3 else 0
-            b, c = before[i], before[i - 3] if i >= 3 else 0
-            nearest = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))[2]
-            line[i] = line[i] + (0, a, b, (a + b) // 2, nearest)[kind] & 255
-        before = bytes(line)
-        rows.append(before)
-    return width, height, rows
 
 
 def astronaut(path):
@@ -78,7 +47,7 @@ class Control(unittest.TestCase):
         done = run(kind, picture, out, *options)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(done.stdout, "" if "-q" in options else f"{out}\n")
-        return read_png(out)
+        return png_rows(out)
 
     def test_edges_are_black_and_white_and_more_of_them_below_lower_thresholds(self):
         def white(rows):

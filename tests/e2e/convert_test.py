@@ -10,15 +10,12 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tests")]
-PROGRAM = sys.argv.pop(1)
-SKIPPED = 77
-try:
+from program import PROGRAM, ROOT, reference_imports, run_as_user as run
+
+with reference_imports("tools/parity", "tests"):
     import diffusers
     import numpy as np
     import torch
@@ -26,19 +23,11 @@ try:
     import dump_checkpoints
     import sparse_files
     from PIL import Image
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(SKIPPED)
 
 diffusers.utils.logging.set_verbosity_error()
 transformers.utils.logging.set_verbosity_error()
 FAST = ["--steps", "2", "--seed", "5", "--dtype", "f32", "--quiet", "--threads", "1"]
 SMALL = ["--size", "64x64"]
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
-                          env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
 
 
 def pixels(path):

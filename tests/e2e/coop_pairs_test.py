@@ -4,19 +4,14 @@ a picture to vary) steers the picture of another in another latent space.
 Usage: coop_pairs_test.py PROGRAM. Skipped (77) without diffusers.
 """
 
-import os
 import pathlib
-import struct
-import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
-PROGRAM = sys.argv.pop(1)
-try:
+from png_file import png_pixels
+from program import reference_imports, run_as_user
+
+with reference_imports("tools/parity", "tools"):
     import diffusers
     import safetensors.torch
     import torch
@@ -24,19 +19,6 @@ try:
     import dump_pictures
     import picture_models as tiny
     from pangu_reference import pair
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(77)
-
-
-def pixels(path):
-    data, at, rows = pathlib.Path(path).read_bytes(), 8, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        if kind == b"IDAT":
-            rows += data[at + 8 : at + 8 + size]
-        at += 12 + size
-    return zlib.decompress(rows)
 
 
 class Pairs(unittest.TestCase):
@@ -56,16 +38,15 @@ class Pairs(unittest.TestCase):
     def draw(self, hub, size, *withs, fails=None):
         out = self.folder / "out.png"
         flags = [flag for text in withs for flag in ("--with", text)]
-        done = subprocess.run(
-            [PROGRAM, "draw", "a red fox", "--model", self.folder / hub, "--size", size, "--steps", "3", "--seed", "5",
-             "--dtype", "f32", "--threads", "1", "--quiet", *flags, "--out", out, "--overwrite"],
-            capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
+        done = run_as_user(
+            "draw", "a red fox", "--model", self.folder / hub, "--size", size, "--steps", "3", "--seed", "5",
+            "--dtype", "f32", "--threads", "1", "--quiet", *flags, "--out", out, "--overwrite")
         if fails:
             self.assertEqual(done.returncode, 2, done.stderr)
             self.assertIn(fails, done.stderr)
             return None
         self.assertEqual(done.returncode, 0, done.stderr)
-        return pixels(out)
+        return png_pixels(out)
 
     def check_steers(self, hub, size, first, second):
         """Two different inputs of the member give two pictures, and neither counts without weight."""

@@ -8,17 +8,15 @@ import math
 import pathlib
 import random
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
 from autoencoders import write_vae_changed_in
+from png_file import png_painted, png_pixels, png_size
+from program import PROGRAM, ROOT
+import program
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-PROGRAM = sys.argv.pop(1)
 FAST = ["--quiet", "--threads", "1", "--dtype", "f32"]
 MUTATIONS = 60  # of a recipe, each one start of the program
 TWO = """prompt = "a red apple, 3D render"
@@ -35,34 +33,12 @@ prompt = "a blue whale"
 
 
 def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
-
-
-def pixels(path):
-    """The unpacked rows: equal for equal pictures."""
-    data, at, rows = pathlib.Path(path).read_bytes(), 8, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        if kind == b"IDAT":
-            rows += data[at + 8 : at + 8 + size]
-        at += 12 + size
-    return zlib.decompress(rows)
-
-
-def size(path):
-    return struct.unpack(">II", pathlib.Path(path).read_bytes()[16:24])
+    return program.run(*arguments, text=False)
 
 
 def write_png(path, side, colour_of):
     """A grey square; colour_of(x, y): 0 to 255."""
-    rows = b"".join(b"\0" + bytes(colour_of(x, y) for x in range(side)) for y in range(side))
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)) +
-                     chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    path.write_bytes(png_painted(side, side, lambda x, y: [colour_of(x, y)]))
     return path
 
 
@@ -128,7 +104,7 @@ class Coop(unittest.TestCase):
 
     def coop(self, name, text, *arguments):
         self.ok("coop", self.recipe(text), *FAST, *arguments, "--out", self.path(name), "--overwrite")
-        return pixels(self.path(name))
+        return png_pixels(self.path(name))
 
     def test_a_recipe_draws_and_repeats_from_its_own_file(self):
         both = self.coop("a.png", TWO)
@@ -149,7 +125,7 @@ class Coop(unittest.TestCase):
         self.ok("draw", "a red apple, 3D render", "--size", "128", "--steps", 2, "--seed", 1, *FAST,
                 "--with", ",weight=0.5,prompt=a blue whale, flat", "--out", self.path("w.png"))
         recipe = TWO.replace("hub = true", "hub = true\nweight = 0.5").replace("whale", "whale, flat")
-        self.assertEqual(pixels(self.path("w.png")), self.coop("r.png", recipe + "weight = 0.5\n"))
+        self.assertEqual(png_pixels(self.path("w.png")), self.coop("r.png", recipe + "weight = 0.5\n"))
 
     def test_without_weight_for_the_others_it_is_plain_drawing(self):
         for sampler, noise in (("euler", "torch-cpu"), ("euler_a", "numpy"), ("dpmpp_2m", "philox"),
@@ -157,14 +133,14 @@ class Coop(unittest.TestCase):
             self.ok("draw", "a red apple, 3D render", "--size", "128", "--steps", 2, "--seed", 1, *FAST,
                     "--sampler", sampler, "--noise", noise, "--out", self.path("p.png"), "--overwrite")
             shared = f'sampler = "{sampler}"\nnoise = "{noise}"\n'
-            self.assertEqual(pixels(self.path("p.png")), self.coop("c.png", shared + TWO + "weight = 0\n"), sampler)
+            self.assertEqual(png_pixels(self.path("p.png")), self.coop("c.png", shared + TWO + "weight = 0\n"), sampler)
 
     def test_the_examples_draw_at_two_sizes_and_follow_their_control_picture(self):
         out = self.path("out.png")
         for example in sorted(EXAMPLES.glob("*.toml")):
             for width, height in ((256, 256), (384, 256)):
                 self.ok("coop", example, *FAST, "--steps", 2, "--size", f"{width}x{height}", "--out", out, "--overwrite")
-                self.assertEqual(size(out), (width, height), example)
+                self.assertEqual(png_size(out), (width, height), example)
         lines = write_png(self.path("lines.png"), 128, lambda x, y: 255 if x in (40, 88) or y in (40, 88) else 0)
         text = (EXAMPLES / "text_edges.toml").read_text(encoding="utf-8")
         steered = [self.coop("out.png", text.replace("fox_edges.png", str(picture)), "--steps", 2, "--size", "256x256")
@@ -226,7 +202,7 @@ model = "models/low"
         self.assertEqual(done.returncode, 0)
         self.assertEqual(told(done).count("\n"), 2)
         self.assertIn(f"warning: '{mask}'", told(done))
-        self.assertNotEqual(pixels(self.path("a.png")), pixels(self.path("b.png")))
+        self.assertNotEqual(png_pixels(self.path("a.png")), png_pixels(self.path("b.png")))
         mask.unlink()
         done = run(*again)
         self.assertEqual(done.returncode, 3)

@@ -5,23 +5,16 @@ Usage: draw_flags_test.py PROGRAM. Skipped (77) without diffusers. Models are ti
 """
 
 import hashlib
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
-PROGRAM = sys.argv.pop(1)
-try:
+from program import reference_imports, run_as_user
+
+with reference_imports("tools/parity", "tools"):
     from PIL import Image
     from flag_models import make_models
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(77)
 
 PROMPT = "a cat with a hat"
 FAST = ["--seed", "5", "--dtype", "f32", "--threads", "1", "--quiet"]
@@ -40,10 +33,9 @@ class DrawFlags(unittest.TestCase):
     def run_draw(cls, *flags, prompt=PROMPT, model="sd15", size="96x64", steps=2):
         """Flags that begin with @ are files of the test's folder."""
         named = [str(cls.folder / flag[1:]) if str(flag).startswith("@") else str(flag) for flag in flags]
-        return subprocess.run(
-            [PROGRAM, "draw", prompt, "--model", cls.folder / model, "--size", size, "--steps", str(steps), *FAST,
-             *named, "--out", cls.folder / "out.png", "--overwrite"],
-            capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
+        return run_as_user(
+            "draw", prompt, "--model", cls.folder / model, "--size", size, "--steps", str(steps), *FAST,
+            *named, "--out", cls.folder / "out.png", "--overwrite")
 
     @classmethod
     def draw(cls, *flags, **more):
@@ -140,8 +132,7 @@ class DrawFlags(unittest.TestCase):
             recipe.write_text(f"prompt = '{PROMPT}'\nsize = '96x64'\nsteps = 2\n[[member]]\nmodel = 'sd15'\nhub = true\n"
                               f"weight = 0.5\n{hub}\n[[member]]\nname = 'dog'\nmodel = 'sd15'\nweight = 0.5\n{dog}\n")
             named = [str(self.folder / flag[1:]) if flag.startswith("@") else flag for flag in flags]
-            done = subprocess.run([PROGRAM, "coop", recipe, *named, *FAST, "--overwrite", "--out", self.folder / "coop.png"],
-                                  capture_output=True, text=True, env={**os.environ, "PANGU_HOME": str(ROOT)}, check=False)
+            done = run_as_user("coop", recipe, *named, *FAST, "--overwrite", "--out", self.folder / "coop.png")
             self.assertEqual(done.returncode, 0, f"{flags}: {done.stderr}")
             return hashlib.sha256(Image.open(self.folder / "coop.png").tobytes()).hexdigest()
 

@@ -5,42 +5,15 @@ Usage: draw_test.py PROGRAM
 
 import json
 import pathlib
-import struct
 import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from png_file import png_chunks, png_pixels
+from program import PROGRAM, ROOT, run
+
 # Few steps: these tests ask whether it draws, not how well.
 FAST = ["--steps", "4", "--quiet"]
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
-
-
-def chunks(path):
-    data = pathlib.Path(path).read_bytes()
-    at = 8
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at : at + 8])
-        yield kind, data[at + 8 : at + 8 + size]
-        at += 12 + size
-
-
-def pixels(path):
-    """Width, height and the unpacked (still filtered) rows: equal for equal pictures."""
-    header, rows = None, b""
-    for kind, body in chunks(path):
-        if kind == b"IHDR":
-            header = struct.unpack(">II", body[:8])
-        if kind == b"IDAT":
-            rows += body
-    return header, zlib.decompress(rows)
 
 
 class Draw(unittest.TestCase):
@@ -58,20 +31,20 @@ class Draw(unittest.TestCase):
 
     def test_both_languages_give_a_picture_that_is_not_blank(self):
         for name, prompt in (("en.png", "a red apple, 3D render"), ("zh.png", "蓝色的鲸鱼,扁平图标")):
-            size, rows = pixels(self.draw(name, prompt, "--seed", 1))
+            size, rows = png_pixels(self.draw(name, prompt, "--seed", 1))
             self.assertEqual(size, (256, 256))
             self.assertGreater(len(set(rows)), 32)
 
     def test_every_shape_of_the_model_card(self):
         for size in ((192, 320), (320, 192), (384, 384)):
-            found, _ = pixels(self.draw("s.png", "a cat", "--size", f"{size[0]}x{size[1]}", "--seed", 1))
+            found, _ = png_pixels(self.draw("s.png", "a cat", "--size", f"{size[0]}x{size[1]}", "--seed", 1))
             self.assertEqual(found, size)
 
     def test_a_picture_repeats_from_its_own_file_and_at_any_place_of_a_count(self):
         self.draw("many.png", "a dog", "--seed", 7, "--count", 3)
         alone = self.draw("alone.png", "a dog", "--seed", 9)
         # It shared its forwards with others, whose sums may be made in another order.
-        drawn, single = pixels(self.path("many-2.png")), pixels(alone)
+        drawn, single = png_pixels(self.path("many-2.png")), png_pixels(alone)
         self.assertEqual(drawn[0], single[0])
         differing = sum(a != b for a, b in zip(drawn[1], single[1]))
         self.assertLessEqual(differing, len(single[1]) // 50)
@@ -80,13 +53,13 @@ class Draw(unittest.TestCase):
         self.assertEqual(self.path("again.png").read_bytes(), alone.read_bytes())
 
     def test_prompt_negative_style_and_seed_each_change_the_picture(self):
-        base = pixels(self.draw("a.png", "a dog", "--seed", 1))
+        base = png_pixels(self.draw("a.png", "a dog", "--seed", 1))
         for extra in (["a cat", "--seed", 1], ["a dog", "--seed", 2], ["a dog", "--seed", 1, "--negative", "fur"],
                       ["a dog", "--seed", 1, "--style", "flat"]):
-            self.assertNotEqual(base, pixels(self.draw("b.png", *extra)), extra)
+            self.assertNotEqual(base, png_pixels(self.draw("b.png", *extra)), extra)
 
     def test_the_request_is_inside_the_file(self):
-        texts = [body for kind, body in chunks(self.draw("a.png", "一只猫", "--seed", 5)) if kind in (b"tEXt", b"iTXt")]
+        texts = [body for kind, body in png_chunks(self.draw("a.png", "一只猫", "--seed", 5)) if kind in (b"tEXt", b"iTXt")]
         self.assertTrue(any(b"parameters" in t and "一只猫".encode() in t for t in texts))
         self.assertTrue(any(b"Seed: 5" in t for t in texts))
 

@@ -10,30 +10,23 @@ import pathlib
 import random
 import re
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from png_file import png_painted
+from program import ROOT
+import program
+
 SMALL = ["--prompts", "2", "--steps", "1", "--batch", "2", "--dtype", "f32", "--threads", "1", "-q"]
 EDGES = ROOT / "models/edges"
 
 
 def run(*arguments, cwd=None, home=ROOT):
-    return subprocess.run([PROGRAM, "eval", "coop", *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
-                          env={"PANGU_HOME": str(home), "PATH": "/usr/bin:/bin"}, check=False)
+    return program.run("eval", "coop", *arguments, cwd=cwd, environment={**program.BARE, "PANGU_HOME": str(home)})
 
 
 def png(colour, side=64):
-    row = b"\0" + bytes(v for x in range(side) for v in (colour if side // 4 < x < side // 2 else (255, 255, 255)))
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)) +
-            chunk(b"IDAT", zlib.compress(row * side)) + chunk(b"IEND", b""))
+    return png_painted(side, side, lambda x, y: colour if side // 4 < x < side // 2 else (255, 255, 255))
 
 
 def inception_shapes():

@@ -10,18 +10,15 @@ import json
 import os
 import pathlib
 import re
-import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from program import ROOT
+import program
 
 
 def run(*arguments, cwd=None):
-    return subprocess.run([PROGRAM, "eval", *map(str, arguments)], capture_output=True, text=True, cwd=cwd,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
+    return program.run("eval", *arguments, cwd=cwd)
 
 
 class Eval(unittest.TestCase):

@@ -11,17 +11,13 @@ import os
 import pathlib
 import re
 import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
-try:
+from program import PROGRAM, ROOT, reference_imports, run_as_user
+
+with reference_imports():
     from PIL import Image
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(77)
 
 # Few steps and pixels: these tests ask where the picture goes, not what is in it.
 SMALL = ["--size", "64", "--steps", "1", "--guidance", "1", "--threads", "1", "--quiet"]
@@ -37,8 +33,7 @@ class Files(unittest.TestCase):
         (self.folder / "recipe.toml").write_text(COOP)
 
     def run_program(self, *words, text=True):
-        return subprocess.run([PROGRAM, *map(str, words)], capture_output=True, text=text, cwd=self.folder,
-                              env={**os.environ, "PANGU_HOME": str(ROOT)}, stdin=subprocess.DEVNULL, check=False)
+        return run_as_user(*words, text=text, cwd=self.folder, stdin=subprocess.DEVNULL)
 
     def draw(self, *flags, command=("draw", "a cat")):
         """The names that it printed."""

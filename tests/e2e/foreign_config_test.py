@@ -6,13 +6,12 @@ Usage: foreign_config_test.py PROGRAM
 import json
 import pathlib
 import shutil
-import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from png_file import png_pixels
+from program import ROOT, run
+
 MODEL = ROOT / "models/mini"
 SCHEDULER, AUTOENCODER, UNET = "scheduler/scheduler_config.json", "vae/config.json", "unet/config.json"
 DRAW = ("--seed", "3", "--size", "64", "--steps", "2", "--schedule", "normal", "--dtype", "f32")
@@ -39,12 +38,6 @@ HARMLESS = {
                 {"clip_sample": True, "clip_sample_range": 1.0}, {"_comment": "x"}, {"some_new_key": False}],
     AUTOENCODER: [{"force_upcast": True, "sample_size": 512}],
 }
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_WAIT_POLICY": "passive"},
-                          check=False)
 
 
 class ForeignConfig(unittest.TestCase):
@@ -75,7 +68,7 @@ class ForeignConfig(unittest.TestCase):
         out = self.folder / f"{model.name}.png"
         done = run("draw", "--model", model, "fox", "-o", out, "--overwrite", *DRAW)
         self.assertEqual(done.returncode, 0, done.stderr)
-        return subprocess.run([sys.executable, "-c", PIXELS, str(out)], capture_output=True, check=True).stdout
+        return png_pixels(out)
 
     def problem(self, model):
         done = run("inspect", model, "--json")
@@ -111,17 +104,6 @@ class ForeignConfig(unittest.TestCase):
                     self.assertEqual(self.picture(model), plain)
                     self.assertEqual(self.problem(model), "")
 
-
-# The compressed pixels of a PNG: its texts name the model.
-PIXELS = """
-import pathlib, struct, sys
-data, at = pathlib.Path(sys.argv[1]).read_bytes(), 8
-while at < len(data):
-    size, kind = struct.unpack(">I4s", data[at:at + 8])
-    if kind == b"IDAT":
-        sys.stdout.buffer.write(data[at + 8:at + 8 + size])
-    at += 12 + size
-"""
 
 if __name__ == "__main__":
     unittest.main()

@@ -6,45 +6,17 @@ Usage: pictures_test.py PROGRAM
 import json
 import pathlib
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from png_file import png_painted, png_pixels
+from program import run
+
 SIDE = 192
 
 
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False)
-
-
 def write_png(path, width, height, colour_at):
-    """colour_at(x, y) gives 3 or 4 bytes."""
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    kind = 6 if len(colour_at(0, 0)) == 4 else 2
-    rows = b"".join(b"\0" + b"".join(bytes(colour_at(x, y)) for x in range(width)) for y in range(height))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)) +
-                     chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
-
-
-def pixels(path):
-    """Width, height and the unpacked (still filtered) rows: equal for equal pictures."""
-    data, at, header, rows = pathlib.Path(path).read_bytes(), 8, None, b""
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at:at + 8])
-        body = data[at + 8:at + 8 + size]
-        if kind == b"IHDR":
-            header = struct.unpack(">II", body[:8])
-        if kind == b"IDAT":
-            rows += body
-        at += 12 + size
-    return header, zlib.decompress(rows)
+    path.write_bytes(png_painted(width, height, colour_at))
 
 
 def write_upscaler(path, shade):
@@ -76,7 +48,7 @@ class Pictures(unittest.TestCase):
     def draw(self, name, *arguments):
         done = run("draw", *arguments, "--quiet", "--out", self.path(name))
         self.assertEqual(done.returncode, 0, done.stderr)
-        return pixels(self.path(name))
+        return png_pixels(self.path(name))
 
     def drawn_from(self, name, start, *more):
         return self.draw(name, "a cat", "--size", SIDE, "--seed", 1, "--steps", 4, "--strength", 0.5, "--init-image",

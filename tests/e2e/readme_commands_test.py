@@ -4,25 +4,21 @@ Usage: readme_commands_test.py PROGRAM. Skipped (77) without diffusers. `draw` a
 short; the commands of the launcher (build, test, package) have tests of their own (house_launcher, house_install).
 """
 
-import os
 import pathlib
 import shlex
 import subprocess
 import sys
 import tempfile
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tests/house")]
-SKIPPED = 77
-try:
+from program import PROGRAM, ROOT, reference_imports, run_as_user
+
+with reference_imports("tools/parity"):
     import dump_checkpoints
     from PIL import Image
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(SKIPPED)
-import readme_test
+sys.argv.append(PROGRAM)  # which readme_test takes
+sys.path.append(str(ROOT / "tests/house"))
+import readme_test  # noqa: E402
 
-PROGRAM = sys.argv[1]
 SHORT = {"draw": ["--steps", "2"], "train": ["--steps", "1"]}
 # Of the user's models, which are tiny here: a picture of their own size would take them minutes.
 SMALL = ["--size", "128x128"]
@@ -66,8 +62,7 @@ def main() -> int:
             more = [] if "--steps" in words else list(SHORT.get(words[0], []))
             if words[0] == "draw" and words[-1] != "out/mine" and "--model" in words and "--init-image" not in words:
                 more += SMALL
-            done = subprocess.run([PROGRAM, *words, *more], cwd=folder, capture_output=True, text=True, check=False,
-                                  stdin=subprocess.DEVNULL, env={**os.environ, "PANGU_HOME": str(ROOT)})
+            done = run_as_user(*words, *more, cwd=folder, stdin=subprocess.DEVNULL)
             assert done.returncode == 0, (shlex.join([*words, *more]), done.stderr)
             print("ran: ./pangu-draw " + shlex.join([*words, *more]), flush=True)
             ran += 1

@@ -11,19 +11,14 @@ import pathlib
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import unittest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "tools/parity"), str(ROOT / "tools")]
-PROGRAM = sys.argv.pop(1)
-try:
+from program import ROOT, reference_imports, run
+
+with reference_imports("tools/parity", "tools"):
     from PIL import Image, PngImagePlugin
     from flag_models import make_models
-except ImportError as missing:
-    print(f"SKIPPED: {sys.executable} has no {missing.name}")
-    sys.exit(77)
 
 QUIET = ["--threads", "1", "--quiet", "--overwrite"]
 SMALL = ["--size", "96x64", "--steps", "2", "--seed", "5", "--dtype", "f32"]
@@ -57,8 +52,7 @@ class Repeat(unittest.TestCase):
         """Words that begin with @ are files of the tiny models' folder."""
         named = [str(word).replace("@", f"{self.models}/", 1) if str(word).startswith("@") else str(word)
                  for word in words]
-        return subprocess.run([PROGRAM, *named], capture_output=True, text=True, cwd=self.folder,
-                              env=self.environment, stdin=subprocess.DEVNULL, check=False)
+        return run(*named, environment=self.environment, cwd=self.folder, stdin=subprocess.DEVNULL)
 
     def draw(self, name, *words, command="draw"):
         """What was said on standard error but for the seed, and that the pictures are small."""

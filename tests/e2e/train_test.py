@@ -7,16 +7,14 @@ import json
 import pathlib
 import random
 import signal
-import struct
 import subprocess
-import sys
 import tempfile
 import time
 import unittest
-import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-PROGRAM = sys.argv.pop(1)
+from png_file import png_painted
+from program import PROGRAM, ROOT
+
 STEPS = 80
 AUTOENCODER = {
     "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
@@ -41,14 +39,7 @@ def png(side, seed):
     draw = random.Random(seed)
     inside, outside = (bytes(draw.randrange(256) for _ in range(3)) for _ in range(2))
     x0, y0, r = draw.uniform(0.3, 0.7) * side, draw.uniform(0.3, 0.7) * side, side * 0.25
-    rows = b"".join(b"\0" + b"".join(inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside
-                                     for x in range(side)) for y in range(side))
-
-    def chunk(kind, body):
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b""))
+    return png_painted(side, side, lambda x, y: inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside)
 
 
 def handles_interrupt(process):

@@ -7,47 +7,15 @@ import json
 import pathlib
 import shutil
 import struct
-import subprocess
-import sys
 import tempfile
 import unittest
-import zlib
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
+from png_file import png_rows
+from program import ROOT, run
+
 MODEL = ROOT / "models/mini"
-PROGRAM = sys.argv.pop(1)
 PROMPTS = ("a red apple, 3D render", "a castle, flat icon", "a fox, 3D render", "蓝色的鲸鱼,扁平图标")
 FAST = ("--seed", "3", "--steps", "4", "--quiet", "--threads", "1")
-
-
-def run(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, check=False,
-                          env={"PANGU_HOME": str(ROOT), "PATH": "/usr/bin:/bin", "OMP_WAIT_POLICY": "passive"})
-
-
-def chunks(path):
-    data, at = pathlib.Path(path).read_bytes(), 8
-    while at < len(data):
-        size, kind = struct.unpack(">I4s", data[at:at + 8])
-        yield kind, data[at + 8:at + 8 + size]
-        at += 12 + size
-
-
-def levels(path):
-    """The bytes of an RGB picture, its rows' filters undone."""
-    width, height = struct.unpack(">II", pathlib.Path(path).read_bytes()[16:24])
-    raw = zlib.decompress(b"".join(data for kind, data in chunks(path) if kind == b"IDAT"))
-    stride, rows, above = 3 * width, [], bytes(3 * width)
-    for y in range(height):
-        kind, row = raw[y * (stride + 1)], bytearray(raw[y * (stride + 1) + 1:(y + 1) * (stride + 1)])
-        for x in range(stride):
-            left, up = row[x - 3] if x > 2 else 0, above[x]
-            corner = above[x - 3] if x > 2 else 0
-            near = min((left, up, corner), key=lambda value: abs(left + up - corner - value))
-            row[x] = (row[x] + (0, left, up, (left + up) // 2, near)[kind]) % 256
-        rows.append(bytes(row))
-        above = row
-    return b"".join(rows)
 
 
 class VaeDtype(unittest.TestCase):
@@ -60,7 +28,7 @@ class VaeDtype(unittest.TestCase):
         out = self.folder / f"{name}.png"
         done = run(command, *flags, *FAST, "-o", out)
         self.assertEqual(done.returncode, 0, done.stderr)
-        return levels(out)
+        return b"".join(png_rows(out)[2])
 
     def test_bf16_costs_the_embedded_model_less_than_one_level(self):
         # The bound on which the default of own models rests (FamilySpec::vae_follows_dtype).
