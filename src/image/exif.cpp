@@ -2,42 +2,25 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <utility>
 
 #include "image/exif_text.h"
+#include "image/tiff.h"
 
 namespace pangu::image {
 namespace {
 
 constexpr uint16_t kOrientationTag = 0x0112;
 
-// Big- or little-endian numbers at an offset; 0 beyond the end, which no tag means.
-struct TiffReader {
-  std::span<const uint8_t> bytes;
-  bool big_endian;
-
-  uint32_t number(size_t offset, size_t size) const {
-    if (offset > bytes.size() || bytes.size() - offset < size) return 0;
-    uint32_t value = 0;
-    for (size_t i = 0; i < size; ++i) {
-      value = value << 8 | bytes[offset + (big_endian ? i : size - 1 - i)];
-    }
-    return value;
-  }
-};
-
 int orientation_of_tiff(std::span<const uint8_t> tiff) {
   if (tiff.size() < 8) return 1;
-  const TiffReader reader{tiff, tiff[0] == 'M'};
-  const size_t directory = reader.number(4, 4);
-  const uint32_t entries = reader.number(directory, 2);
-  for (uint32_t i = 0; i < entries; ++i) {
-    const size_t entry = directory + 2 + size_t{12} * i;
-    if (reader.number(entry, 2) != kOrientationTag) continue;
-    const uint32_t value = reader.number(entry + 8, 2);
-    return value >= 1 && value <= 8 ? static_cast<int>(value) : 1;
-  }
-  return 1;
+  const TiffReader reader(tiff);
+  std::optional<uint32_t> value;  // of the first such tag
+  reader.entries(reader.directory(), [&](uint16_t tag, size_t entry) {
+    if (tag == kOrientationTag && !value) value = reader.number(entry + 8, 2);
+  });
+  return value && *value >= 1 && *value <= 8 ? static_cast<int>(*value) : 1;
 }
 
 }  // namespace
@@ -48,7 +31,7 @@ int orientation_of_jpeg(std::span<const uint8_t> file) {
 
 int orientation_of_png(std::span<const uint8_t> file) {
   // Chunks: length, type, data, checksum. The PNG standard lets eXIf stand behind the pixels too.
-  const TiffReader reader{file, true};
+  const TiffReader reader(file, /*big_endian=*/true);
   for (size_t at = 8; at + 12 <= file.size();) {
     const size_t length = reader.number(at, 4);
     if (length > file.size() - at - 12) return 1;

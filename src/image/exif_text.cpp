@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "core/utf8.h"
+#include "image/tiff.h"
 
 namespace pangu::image {
 namespace {
@@ -140,37 +141,6 @@ void read_note(std::string_view note, TextChunks& text) {
   }
 }
 
-// Numbers at an offset; 0 beyond the end, which no tag means.
-struct Tiff {
-  std::span<const uint8_t> bytes;
-  bool big_endian = true;
-
-  uint32_t number(size_t offset, size_t size) const {
-    if (offset > bytes.size() || bytes.size() - offset < size) return 0;
-    uint32_t value = 0;
-    for (size_t i = 0; i < size; ++i) {
-      value = value << 8 | bytes[offset + (big_endian ? i : size - 1 - i)];
-    }
-    return value;
-  }
-  // Of an entry whose values are single bytes.
-  std::span<const uint8_t> body(size_t entry) const {
-    const size_t size = number(entry + 4, 4);
-    const size_t at = size <= 4 ? entry + 8 : number(entry + 8, 4);
-    if (at > bytes.size() || bytes.size() - at < size) return {};
-    return bytes.subspan(at, size);
-  }
-  template <class Take>
-  void entries(size_t directory, const Take& take) const {
-    const size_t count = number(directory, 2);
-    for (size_t i = 0; i < count; ++i) {
-      const size_t entry = directory + 2 + 12 * i;
-      if (entry > bytes.size() || bytes.size() - entry < 12) return;
-      take(static_cast<uint16_t>(number(entry, 2)), entry);
-    }
-  }
-};
-
 // "prompt:{...}" and "workflow:{...}", the key in front of the text.
 void read_comfy(std::string_view tag, TextChunks& text) {
   tag = tag.substr(0, tag.find('\0'));
@@ -257,9 +227,9 @@ Bytes exif_of_text(const TextChunks& text) {
 TextChunks text_of_exif(std::span<const uint8_t> bytes) {
   TextChunks text;
   if (bytes.size() < 8 || (bytes[0] != 'M' && bytes[0] != 'I')) return text;
-  const Tiff tiff{bytes, bytes[0] == 'M'};
+  const TiffReader tiff(bytes);
   size_t exif = 0;
-  tiff.entries(tiff.number(4, 4), [&](uint16_t tag, size_t entry) {
+  tiff.entries(tiff.directory(), [&](uint16_t tag, size_t entry) {
     if (tag == kExifPointerTag) exif = tiff.number(entry + 8, 4);
     if (tag == kMakerTag || tag == kModelTag) read_comfy(text_in(tiff.body(entry)), text);
   });
