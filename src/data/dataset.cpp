@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "data/file_lines.h"
 #include "data/file_names.h"
 #include "data/folder_files.h"
 #include "data/picture_folder.h"
@@ -23,20 +24,14 @@ namespace {
 namespace fs = std::filesystem;
 
 void open_manifest(const fs::path& folder, std::vector<Item>& items_, Report& report_) {
-  const io::MappedFile file((folder / "manifest.jsonl").string());
-  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+  for_each_line((folder / "manifest.jsonl").string(), [&](int64_t number, std::string_view line) {
     keep_or_skip("manifest.jsonl:" + std::to_string(number), items_, report_, [&] {
       Item item = parse_manifest_line(line);
       item.bytes.path = (folder / item.bytes.path).string();
       read_header(io::MappedFile(item.bytes.path).bytes(), item);
       return item;
     });
-  }
+  });
 }
 
 }  // namespace

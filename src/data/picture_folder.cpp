@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "data/captions.h"
+#include "data/file_lines.h"
 #include "data/file_names.h"
 #include "data/sample.h"
 #include "io/mapped_file.h"
@@ -52,13 +53,7 @@ void add_description(ForeignJson said, const std::string& name, Described& descr
 
 void read_metadata_lines(const std::string& folder, const std::string& name, Described& described_,
                          Report& report_) {
-  const io::MappedFile file(folder + "/" + name);
-  std::string_view rest(reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size());
-  for (int64_t number = 1; !rest.empty(); ++number) {
-    const size_t end = std::min(rest.find('\n'), rest.size());
-    const std::string_view line = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (line.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+  for_each_line(folder + "/" + name, [&](int64_t number, std::string_view line) {
     try {
       MetadataLine parsed = parse_metadata_line(line);
       const fs::path inside = fs::path(folder_in(name)) / parsed.file_name;
@@ -66,7 +61,7 @@ void read_metadata_lines(const std::string& folder, const std::string& name, Des
     } catch (const Error& error) {
       report_.warn(name + ":" + std::to_string(number), error.what());
     }
-  }
+  });
 }
 
 // A picture may be called by a path of the machine that prepared it: its base name counts then.
