@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/options.h"
 #include "core/error.h"
 #include "pipeline/draw.h"
 
@@ -26,37 +27,16 @@ struct Options {
   double guidance = 0;
 };
 
-Options parse(int argc, char** argv) {
-  Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (!flag.starts_with("--")) {
-      o.model = flag;
-      continue;
-    }
-    if (i + 1 == argc) throw pangu::bad_input(flag, "a value", "nothing");
-    const std::string value = argv[++i];
-    if (flag == "--count") {
-      o.count = std::stoi(value);
-    } else if (flag == "--steps") {
-      o.steps = std::stoi(value);
-    } else if (flag == "--size") {
-      o.size = std::stoi(value);
-    } else if (flag == "--dtype") {
-      o.dtype = value;
-    } else if (flag == "--guidance") {
-      o.guidance = std::stod(value);
-    } else if (flag == "--threads") {
-      o.threads = std::stoi(value);
-    } else if (flag == "--runs") {
-      o.runs = std::stoi(value);
-    } else if (flag == "--tokenizers") {
-      o.tokenizers = value;
-    } else {
-      throw pangu::bad_input("option", "one of the comment's", flag);
-    }
-  }
-  return o;
+void add_options(CLI::App& app, Options& o) {
+  app.add_option("model", o.model);
+  app.add_option("--count", o.count);
+  app.add_option("--steps", o.steps);
+  app.add_option("--size", o.size);
+  app.add_option("--dtype", o.dtype);
+  app.add_option("--guidance", o.guidance);
+  app.add_option("--threads", o.threads);
+  app.add_option("--runs", o.runs);
+  app.add_option("--tokenizers", o.tokenizers);
 }
 
 struct Measured {
@@ -137,8 +117,12 @@ int bench(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Options options;
+  CLI::App app;
+  add_options(app, options);
+  if (const auto code = pangu::bench::stop_code(app, argc, argv)) return *code;
   try {
-    return bench(parse(argc, argv));
+    return bench(options);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_batch: %s\n", error.what());
     return 2;

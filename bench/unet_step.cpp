@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "bench/options.h"
 #include "core/error.h"
 #include "nn/unet/unet.h"
 
@@ -25,33 +26,15 @@ struct Options {
   bool bf16 = false;
 };
 
-Options parse(int argc, char** argv) {
-  Options o;
-  for (int i = 1; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (!flag.starts_with("--")) {
-      o.config = flag;
-      continue;
-    }
-    if (i + 1 == argc) throw pangu::bad_input(flag, "a value", "nothing");
-    const std::string value = argv[++i];
-    if (flag == "--size") {
-      o.size = std::stoll(value);
-    } else if (flag == "--batch") {
-      o.batch = std::stoll(value);
-    } else if (flag == "--tokens") {
-      o.tokens = std::stoll(value);
-    } else if (flag == "--runs") {
-      o.runs = std::stoll(value);
-    } else if (flag == "--threads") {
-      o.threads = std::stoi(value);
-    } else if (flag == "--dtype") {
-      o.bf16 = value == "bf16";
-    } else {
-      throw pangu::bad_input(flag, "a known flag");
-    }
-  }
-  return o;
+void add_options(CLI::App& app, Options& o) {
+  app.add_option("config", o.config);
+  app.add_option("--size", o.size);
+  app.add_option("--batch", o.batch);
+  app.add_option("--tokens", o.tokens);
+  app.add_option("--runs", o.runs);
+  app.add_option("--threads", o.threads);
+  app.add_option_function<std::string>(
+      "--dtype", [&o](const std::string& dtype) { o.bf16 = dtype == "bf16"; });
 }
 
 pangu::nn::UNetConfig config_of(const Options& o) {
@@ -116,8 +99,12 @@ void run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Options options;
+  CLI::App app;
+  add_options(app, options);
+  if (const auto code = pangu::bench::stop_code(app, argc, argv)) return *code;
   try {
-    run(parse(argc, argv));
+    run(options);
   } catch (const pangu::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return pangu::exit_code(error.code());

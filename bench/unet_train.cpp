@@ -15,6 +15,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "bench/options.h"
 #include "core/error.h"
 #include "nn/unet/unet.h"
 
@@ -29,35 +30,16 @@ struct Options {
   bool profile = false;
 };
 
-Options parse(int argc, char** argv) {
-  Options o;
-  if (argc < 2) throw pangu::bad_input("bench_unet_train", "a unet/config.json", "nothing");
-  o.config = argv[1];
-  for (int i = 2; i < argc; ++i) {
-    const std::string flag = argv[i];
-    if (flag == "--profile") {
-      o.profile = true;
-      continue;
-    }
-    if (i + 1 == argc) throw pangu::bad_input(flag, "a value", "nothing");
-    const std::string value = argv[++i];
-    if (flag == "--size") {
-      o.size = std::stoll(value);
-    } else if (flag == "--batch") {
-      o.batch = std::stoll(value);
-    } else if (flag == "--tokens") {
-      o.tokens = std::stoll(value);
-    } else if (flag == "--threads") {
-      o.threads = std::stoi(value);
-    } else if (flag == "--seconds") {
-      o.seconds = std::stod(value);
-    } else if (flag == "--dtype") {
-      o.bf16 = value == "bf16";
-    } else {
-      throw pangu::bad_input(flag, "a known flag");
-    }
-  }
-  return o;
+void add_options(CLI::App& app, Options& o) {
+  app.add_option("config", o.config, "A unet/config.json")->required();
+  app.add_option("--size", o.size);
+  app.add_option("--batch", o.batch);
+  app.add_option("--tokens", o.tokens);
+  app.add_option("--threads", o.threads);
+  app.add_option("--seconds", o.seconds);
+  app.add_option_function<std::string>(
+      "--dtype", [&o](const std::string& dtype) { o.bf16 = dtype == "bf16"; });
+  app.add_flag("--profile", o.profile);
 }
 
 double processor_seconds() { return static_cast<double>(std::clock()) / CLOCKS_PER_SEC; }
@@ -84,6 +66,7 @@ void run(const Options& o) {
   const at::Tensor context =
       at::randn({o.batch, o.tokens, config.cross_attention_dim.front()}).to(dtype);
   pangu::nn::UNetExtras extras;
+  extras.class_labels = unet.class_labels_of(context, {});
   if (config.addition_embed_type) {
     const int64_t ids = 1;
     extras.text_embeds = at::randn({o.batch, *config.projection_class_embeddings_input_dim -
@@ -127,8 +110,12 @@ void run(const Options& o) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  Options options;
+  CLI::App app;
+  add_options(app, options);
+  if (const auto code = pangu::bench::stop_code(app, argc, argv)) return *code;
   try {
-    run(parse(argc, argv));
+    run(options);
   } catch (const pangu::Error& error) {
     std::fprintf(stderr, "%s\n", error.what());
     return pangu::exit_code(error.code());
