@@ -145,7 +145,6 @@ pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::L
 
 int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
                const OutputArgs& output, Warnings& warnings) {
-  check_out(output);
   const auto start = std::chrono::steady_clock::now();
   const pipeline::Cooperation coop =
       pipeline::assemble(recipe, coop_setup(recipe, load, {.on_warning = std::ref(warnings)}));
@@ -189,6 +188,7 @@ int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load
 
 int run_coop(const CoopArgs& args) {
   Warnings warnings;
+  check_out(args.output);
   CoopAsked asked = asked_of(args);
   pipeline::Recipe& recipe = asked.recipe;
   apply_flags(args, recipe);

@@ -228,8 +228,14 @@ OrderedJson inspect_picture(const fs::path& path) {
   const auto bytes = file.bytes();
   const std::span<const uint8_t> pixels(reinterpret_cast<const uint8_t*>(bytes.data()),
                                         bytes.size());
-  const image::Image picture = image::decode_image(pixels);
-  const image::TextChunks chunks = image::read_text(pixels);
+  image::Image picture;
+  image::TextChunks chunks;
+  try {
+    picture = image::decode_image(pixels);
+    chunks = image::read_text(pixels);
+  } catch (const Error& error) {
+    throw while_doing("reading '" + path.string() + "'", error);
+  }
   OrderedJson text = OrderedJson::object();
   for (const auto& [key, value] : chunks) text[key] = value;
   OrderedJson found = {{"kind", "picture"},

@@ -1,12 +1,12 @@
 // Pictures of a drawing on their way to files or to standard output: names, formats, and that no
 // picture is lost. --out may be
 //
-//   nothing              pangu-{date}-{number}-{seed}.png here
-//   apple.png            this file; .jpg and .webp as well. Several get apple-0.png, apple-1.png,
-//   ... cats/  or  cats      a folder, made if need be, with names as above {date}/{number}
-//   {prompt}.png   a pattern: {number} counts up over what lies there, {seed},
-//                        {index}, {date}, {time}, {model} and every key of a request
-//   -                    the PNG itself to standard output
+//   nothing              pangu-{date}-{number}-{seed}.png here;
+//   apple.png            this file; .jpg and .webp as well. Several get apple-0.png, apple-1.png;
+//   cats/ or cats        a folder, made if need be, with names as above;
+//   {date}/{prompt}.png  a pattern: {number} counts up over what lies there, {seed}, {index},
+//                        {date}, {time}, {model} and every key of a request are filled in;
+//   -                    the PNG itself to standard output.
 #pragma once
 #include <nlohmann/json.hpp>
 #include <optional>

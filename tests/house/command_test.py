@@ -224,6 +224,9 @@ def inspect_reads_headers(folder):
     path.write_bytes(safetensors({"w": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 20]}},
                                  bytes(20)))
     assert "a.safetensors" in refused(2, "inspect", path)
+    cut = folder / "cut.png"
+    cut.write_bytes((PICTURES / "rgb.png").read_bytes()[:40])
+    assert "cut.png" in refused(2, "inspect", cut)
     refused(3, "inspect", folder / "missing.safetensors")
     refused(2, "inspect", folder)
 
