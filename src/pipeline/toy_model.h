@@ -13,8 +13,23 @@
 
 namespace pangu::pipeline::toys {
 
+// Latents are the means of 8 x 8 pixels, and pixels are latents enlarged by 8.
+inline void give_pixel_codec(Model& model) {
+  model.latents.channels = 3;
+  model.latents.downscale = 8;
+  model.latents.load = [](const Watch&) {};
+  model.latents.encode = [](const at::Tensor& pixels, const Watch&) {
+    const at::Tensor mean =
+        at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
+    return Posterior{mean, at::zeros_like(mean)};
+  };
+  model.latents.decode = [](const at::Tensor& z, const Watch&) {
+    return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
+  };
+}
+
 // Two experts that guess a constant clean latent: the number of letters of the prompt, as the one
-// context feature says. Pixels are latents enlarged by 8.
+// context feature says.
 struct Toy {
   std::vector<std::pair<std::string, double>> calls;  // expert, t_index
   std::vector<int64_t> rows;                          // of each call
@@ -22,8 +37,6 @@ struct Toy {
 
   Toy() {
     model.name = "toy";
-    model.latents.channels = 3;
-    model.latents.downscale = 8;
     model.denoising.parameterisation = diffusion::Parameterisation::kX0;
     model.denoising.boundaries = {model.denoising.schedule.sigma_of_t(500)};
     model.rules.defaults.width = 64;
@@ -35,7 +48,6 @@ struct Toy {
     model.rules.defaults.schedule = "normal";
     model.styles = {{"flat", {{"en", "flat icon"}, {"zh", "扁平图标"}}}};
     model.rules.defaults.noise = "philox";
-    model.latents.load = [](const Watch&) {};
     for (const char* name : {"structure", "texture"}) {
       model.denoising.experts.push_back(
           {name, [](const Watch&) {},
@@ -58,14 +70,7 @@ struct Toy {
                     return made;
                   }};
     model.denoising.text_sides.push_back(side);
-    model.latents.encode = [](const at::Tensor& pixels, const Watch&) {
-      const at::Tensor mean =
-          at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
-      return Posterior{mean, at::zeros_like(mean)};
-    };
-    model.latents.decode = [](const at::Tensor& z, const Watch&) {
-      return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
-    };
+    give_pixel_codec(model);
   }
 
   Request request(const std::string& prompt, uint64_t seed = 1) {

@@ -33,13 +33,7 @@ TEST_CASE("pictures of a batch are those of single wishes, in every setting of t
     const auto batch_wishes = wishes(kOther, lines);
     for (const SettingRecipe& one : recipes) {
       CAPTURE(one.setting.name);
-      const pipeline::Cooperation coop = assemble(one.recipe, setup());
-      const auto together = draw_each(coop, batch_wishes, 3).pictures;
-      const auto single = draw_each(coop, batch_wishes, 1).pictures;
-      REQUIRE(together.size() == batch_wishes.size());
-      for (size_t i = 0; i < batch_wishes.size(); ++i)
-        CHECK(most_off(together[i], single[i]) <= kMostOff);
-      CHECK(single[1] != single[3]);
+      check_batches(assemble(one.recipe, setup()), batch_wishes);
     }
   }
 }

@@ -24,14 +24,7 @@ Recipe recipe_with_lines() {
 }
 
 TEST_CASE("pictures of a batch are those of single wishes") {
-  const Cooperation coop = assemble(recipe_with_lines(), setup());
-  const auto batch_wishes = wishes(kOther, true);
-  const auto together = draw_each(coop, batch_wishes, 3).pictures;
-  const auto single = draw_each(coop, batch_wishes, 1).pictures;
-  REQUIRE(together.size() == batch_wishes.size());
-  for (size_t i = 0; i < batch_wishes.size(); ++i)
-    CHECK(most_off(together[i], single[i]) <= kMostOff);
-  CHECK(single[1] != single[3]);
+  check_batches(assemble(recipe_with_lines(), setup()), wishes(kOther, true));
 }
 
 TEST_CASE("a wish with too many control pictures names the member") {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/coop/coop.h"
+#include "pipeline/toy_model.h"
 
 namespace pangu::pipeline::toys {
 
@@ -18,8 +19,6 @@ inline Model toy(const std::string& name, int side) {
   Model m;
   m.name = name;
   m.latents.space.encoder = name;
-  m.latents.channels = 3;
-  m.latents.downscale = 8;
   m.denoising.parameterisation = diffusion::Parameterisation::kX0;
   m.rules.defaults.width = m.rules.defaults.height = side;
   m.rules.defaults.steps = 4;
@@ -28,7 +27,6 @@ inline Model toy(const std::string& name, int side) {
   m.rules.defaults.sampler = "euler";
   m.rules.defaults.schedule = "normal";
   m.rules.defaults.noise = "philox";
-  m.latents.load = [](const Watch&) {};
   m.denoising.text_sides.push_back({[](const Watch&) {},
                                     [](const PromptRows& rows, const Watch&) {
                                       const auto n = int64_t(rows.prompts.size());
@@ -53,14 +51,7 @@ inline Model toy(const std::string& name, int side) {
          }
          return x0;
        }});
-  m.latents.encode = [](const at::Tensor& pixels, const Watch&) {
-    const at::Tensor mean =
-        at::adaptive_avg_pool2d(pixels, {pixels.size(2) / 8, pixels.size(3) / 8});
-    return Posterior{mean, at::zeros_like(mean)};
-  };
-  m.latents.decode = [](const at::Tensor& z, const Watch&) {
-    return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
-  };
+  give_pixel_codec(m);
   return m;
 }
 
@@ -108,6 +99,15 @@ inline std::vector<CoopWish> wishes(const std::string& other, bool lines) {
     many.push_back(wish);
   }
   return many;
+}
+
+// Pictures that are drawn three at once are those that are drawn alone.
+inline void check_batches(const Cooperation& coop, const std::vector<CoopWish>& many) {
+  const auto together = draw_each(coop, many, 3).pictures;
+  const auto single = draw_each(coop, many, 1).pictures;
+  REQUIRE(together.size() == many.size());
+  for (size_t i = 0; i < many.size(); ++i) CHECK(most_off(together[i], single[i]) <= kMostOff);
+  CHECK(single[1] != single[3]);
 }
 
 }  // namespace pangu::pipeline::toys
