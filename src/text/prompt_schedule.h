@@ -44,8 +44,8 @@ struct JoinedPrompt {
 std::vector<JoinedPrompt> joined_prompts(const std::string& prompt);
 
 // The end of a text that is too long: from the first word on that `fits` no more. Empty if all
-// fits. A text without spaces is cut between characters. fits: whether a beginning of the text
-// does; if one does, so does every shorter one.
+// fits, or all but spaces at the end. A text without spaces is cut between characters. fits:
+// whether a beginning of the text does; if one does, so does every shorter one.
 std::string words_behind(const std::string& text,
                          const std::function<bool(std::string_view)>& fits);
 

@@ -98,6 +98,8 @@ TEST_CASE("the end of a text that is too long is told by whole words") {
   CHECK(words_behind("a red fox", at_most(6)) == "fox");
   CHECK(words_behind("a red fox", at_most(5)) == "fox");
   CHECK(words_behind("a red fox", at_most(4)) == "red fox");
+  // Spaces at the end are nothing to tell of.
+  CHECK(words_behind("a red fox ", at_most(9)) == "");
   // Chinese has no spaces: three bytes a character.
   CHECK(words_behind("\u7ea2\u8272\u7684\u72d0\u72f8", at_most(7)) == "\u7684\u72d0\u72f8");
 }

@@ -12,6 +12,7 @@
 #include "text/clean.h"
 #include "text/prompt.h"
 #include "text/prompt_schedule.h"
+#include "text/unicode.h"
 #include "text/utf8.h"
 
 namespace {
@@ -49,6 +50,17 @@ void check_phases(std::string_view prompt, int steps) {
   if (prompt.find('[') == prompt.npos && phases.front().prompt != prompt) std::abort();
 }
 
+// What is told of a text of which only so many bytes are read.
+void check_end(const std::string& text, size_t most) {
+  const auto fits = [most](std::string_view part) { return part.size() <= most; };
+  const std::string end = words_behind(text, fits);
+  std::u32string characters = decode_utf8(text);
+  if (!encode_utf8(characters).ends_with(end)) std::abort();
+  if (fits(text) && !end.empty()) std::abort();
+  while (!characters.empty() && is_python_space(characters.back())) characters.pop_back();
+  if (end.empty() && !fits(text) && !fits(encode_utf8(characters))) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -79,9 +91,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     check_phases(bytes, 1);
     check_phases(bytes, 12);
     syntax_in(bytes);
-    const std::string text(bytes);
-    const auto end = words_behind(text, [](std::string_view part) { return part.size() <= 20; });
-    if (end.empty() != (text.size() <= 20)) std::abort();
+    check_end(std::string(bytes), 20);
   }
   // The cleaning of such a prompt comes to an end where nothing is left to clean.
   const std::u32string cleaned = clean_open_clip(decode_utf8(bytes));
