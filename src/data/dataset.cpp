@@ -107,7 +107,10 @@ image::Bytes read_bytes(const Item& item) {
 
 image::Image load_image(const Item& item) {
   try {
-    return image::decode_image(read_bytes(item));
+    const image::Image picture = image::decode_image(read_bytes(item));
+    const bool is_larger = std::min(picture.width, picture.height) > item.stored_px;
+    if (item.stored_px == 0 || !is_larger) return picture;
+    return image::resize(picture, item.width, item.height);
   } catch (const Error& error) {
     throw while_doing("loading picture '" + item.id + "'", error);
   }

@@ -32,7 +32,8 @@ std::vector<Item> filtered(const std::vector<Item>& items, const ItemFilter& fil
 // The picture's bytes as they lie on disk. Error kIo.
 image::Bytes read_bytes(const Item& item);
 
-// Decoded, RGB or RGBA. Errors name the item. Safe to call from several threads.
+// Decoded, RGB or RGBA, and shrunk to Item::stored_px. Errors name the item. Safe to call from
+// several threads.
 image::Image load_image(const Item& item);
 
 // The same; nothing, and a line in the report, if it cannot be read or decoded.

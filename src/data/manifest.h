@@ -28,6 +28,7 @@ struct Item {
   int width = 0, height = 0;  // 0: not known
   bool has_alpha = false;     // a cut-out
   int repeats = 1;            // how often an epoch of training shows it
+  int stored_px = 0;          // its shorter side is shrunk to this when it is read; 0: it is not
   std::vector<std::string> captions_en, captions_zh;
 
   // What a curated dataset knows; empty otherwise.

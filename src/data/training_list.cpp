@@ -30,6 +30,20 @@ std::vector<Bucket> picture_buckets(const TrainingListOptions& options) {
                        .step_px = step});
 }
 
+// The bucket, or the part of it that a picture fills without being enlarged, in steps.
+Bucket without_upscale(const Bucket& bucket, const Item& item, int step) {
+  const auto side = [&](int own, int most) {
+    return own >= most ? most : std::max(step, own / step * step);
+  };
+  return {side(item.width, bucket.width), side(item.height, bucket.height)};
+}
+
+// Names what is drawn of a picture with these bytes.
+std::string key_of(const std::string& content, const Item& item) {
+  if (item.stored_px == 0) return content;
+  return content + " stored at " + std::to_string(item.stored_px) + " px";
+}
+
 void add_scenes(const std::vector<Item>& items, const std::string& index,
                 const TrainingListOptions& options, std::vector<TrainingPicture>& list_) {
   const std::vector<Bucket> shapes = scene_shapes(options);
@@ -64,8 +78,11 @@ std::vector<TrainingPicture> training_list(const std::vector<Item>& items,
   const std::vector<Bucket> buckets = picture_buckets(options);
   for (size_t i = 0; i < items.size(); ++i) {
     const Item& item = items[i];
-    const Bucket bucket = buckets[assign_bucket(buckets, item.width, item.height)];
-    list.push_back({contents[i],
+    Bucket bucket = buckets[assign_bucket(buckets, item.width, item.height)];
+    if (options.enable_bucket && options.bucket_no_upscale) {
+      bucket = without_upscale(bucket, item, options.bucket_step_px);
+    }
+    list.push_back({key_of(contents[i], item),
                     [&item](Report& report_) { return try_load_image(item, report_); },
                     bucket.width,
                     bucket.height,

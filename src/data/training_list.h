@@ -18,7 +18,8 @@ struct TrainingListOptions {
   int resolution_px = 256;  // the side of the square, or the root of every bucket's area
   bool enable_bucket = false;
   int bucket_step_px = 64;
-  bool alpha_mask = false;  // transparency is a mask of the loss, no cut-out
+  bool bucket_no_upscale = false;  // a picture that is smaller than its bucket is not enlarged
+  bool alpha_mask = false;         // transparency is a mask of the loss, no cut-out
   int64_t scene_count = 0;
   uint64_t seed = 0;  // of the scenes
 };

@@ -63,6 +63,29 @@ TEST_CASE("with buckets a picture is trained at a shape like its own, in steps")
   }
 }
 
+TEST_CASE("without upscale a small picture is trained at its own size, in steps") {
+  const std::vector<Item> items = {sized("small", 100, 100), sized("large", 900, 900),
+                                   sized("thin", 20, 300)};
+  const TrainingListOptions options{
+      .resolution_px = 256, .enable_bucket = true, .bucket_step_px = 32, .bucket_no_upscale = true};
+  const auto list = training_list(items, {"a", "b", "c"}, "index", options);
+  CHECK(list[0].width_px == 96);
+  CHECK(list[0].height_px == 96);
+  CHECK(list[1].width_px == 256);
+  CHECK(list[2].width_px == 32);
+}
+
+TEST_CASE(
+    "a picture that is stored smaller has another key, so that no cache takes it for itself") {
+  Item item = sized("fox", 256, 256);
+  item.stored_px = 64;
+  const auto key = [&] { return training_list({item}, {"bytes"}, "", {})[0].key; };
+  const std::string at_64 = key();
+  CHECK(at_64 != "bytes");
+  item.stored_px = 128;
+  CHECK(key() != at_64);
+}
+
 TEST_CASE("a step that does not fit into the resolution is refused") {
   const std::vector<Item> items = {sized("square", 100, 100)};
   const TrainingListOptions options{

@@ -13,6 +13,7 @@ namespace pangu::train {
 namespace {
 
 constexpr const char* kFingerprint = "fingerprint";
+constexpr const char* kCpuSeconds = "cpu_seconds";
 
 std::string metadata_of(const io::SafetensorsFile& file, const std::string& path, const char* key) {
   const auto found = file.metadata().find(key);
@@ -41,6 +42,7 @@ void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
                             {{"format", "pt"},
                              {"step", std::to_string(checkpoint.step)},
                              {"train_seconds", std::to_string(checkpoint.train_seconds)},
+                             {kCpuSeconds, std::to_string(checkpoint.cpu_seconds)},
                              {kFingerprint, checkpoint.fingerprint}});
 }
 
@@ -52,6 +54,7 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
   c.step = step_of(file, path);
   try {
     c.train_seconds = std::stod(text("train_seconds"));
+    if (file.metadata().contains(kCpuSeconds)) c.cpu_seconds = std::stod(text(kCpuSeconds));
   } catch (const std::logic_error&) {
     refuse_metadata(path);
   }

@@ -13,6 +13,7 @@ namespace pangu::train {
 struct Checkpoint {
   int64_t step = 0;          // optimiser steps done
   double train_seconds = 0;  // spent so far, over all runs
+  double cpu_seconds = 0;    // of all threads; 0 also for files from before these were counted
   std::string fingerprint;   // of what must not change between runs; see train/fingerprint.h
   std::map<std::string, at::Tensor> tensors;
 };

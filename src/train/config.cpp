@@ -61,6 +61,10 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
                       said[key].dump());
     }
   }
+  c.native_size_histogram().validate(reader.where("native_sizes"));
+  if (c.bucket_no_upscale && !c.enable_bucket) {
+    throw bad_input(reader.where("bucket_no_upscale"), "enable_bucket = true with it", "false");
+  }
   if (c.min_timestep >= c.max_timestep) {
     throw bad_input(reader.where("min_timestep"), "less than max_timestep",
                     std::to_string(c.min_timestep));

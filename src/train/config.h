@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/fields.h"
+#include "data/native_size.h"
 
 namespace pangu::train {
 
@@ -27,8 +28,10 @@ struct TrainConfig {
   std::string data_part = "all";
   int64_t resolution = 256;
   int64_t min_image_size = 0;
+  std::vector<int64_t> native_sizes, native_shares;
   bool enable_bucket = false;
   int64_t bucket_reso_steps = 64;
+  bool bucket_no_upscale = false;
   bool alpha_mask = false;
   int64_t scene_count = 0;
   double background_probability = 0.2;
@@ -107,8 +110,14 @@ struct TrainConfig {
     v("data_part", data_part, "`all`, `high` or `low`: which part of the data");
     v("resolution", resolution, "side in pixels; training area with buckets", Limits{8, 8192});
     v("min_image_size", min_image_size, "leave out pictures with a shorter side", Limits{0, 65536});
+    v("native_sizes", native_sizes,
+      "increasing sides in pixels: each picture gets one by the hash of its name and is read no "
+      "larger; empty: its own");
+    v("native_shares", native_shares, "how many pictures of so many get each of native_sizes");
     v("enable_bucket", enable_bucket, "keep aspect ratios, batches of equal shape");
     v("bucket_reso_steps", bucket_reso_steps, "bucket sides are multiples of this", Limits{8, 512});
+    v("bucket_no_upscale", bucket_no_upscale,
+      "with buckets, do not enlarge pictures that are smaller than theirs");
     v("alpha_mask", alpha_mask,
       "transparency says where the loss of a picture counts, instead of making it a cut-out");
     v("scene_count", scene_count, "composed scenes added to the pictures", Limits{0, 1e7});
@@ -180,6 +189,8 @@ struct TrainConfig {
     v("log_every_n_steps", log_every_n_steps, "lines of metrics.jsonl", Limits{1, 1e9});
     v("sample_prompts", sample_prompts, "prompts of the sample grid");
   }
+
+  data::SizeHistogram native_size_histogram() const { return {native_sizes, native_shares}; }
 
   // Reads the file, applies "key=value" assignments and validates. Relative paths in the file are
   // taken from its folder, those of assignments from the current one. Throws kBadInput, which names

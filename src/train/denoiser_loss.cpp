@@ -36,19 +36,21 @@ at::Tensor cropped(const at::Tensor& picture, Rng& rng) {
   return at::upsample_bilinear2d(crop.to(at::kFloat), {side, side}, false)[0];
 }
 
+int64_t length_of(const CaptionStates& captions, int64_t caption) {
+  const auto i = static_cast<size_t>(caption);
+  return captions.offsets[i + 1] - captions.offsets[i];
+}
+
 // Captions as a padded batch; the mask is true where a token stands.
 std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
                                                   const std::vector<int64_t>& indices) {
   int64_t longest = 1;
-  const auto length = [&](int64_t i) {
-    return captions.offsets[static_cast<size_t>(i) + 1] - captions.offsets[static_cast<size_t>(i)];
-  };
-  for (const int64_t i : indices) longest = std::max(longest, length(i));
+  for (const int64_t i : indices) longest = std::max(longest, length_of(captions, i));
   const int64_t batch = static_cast<int64_t>(indices.size());
   at::Tensor context = at::zeros({batch, longest, captions.states.size(1)}, at::kBFloat16);
   at::Tensor mask = at::zeros({batch, longest}, at::kBool);
   for (int64_t b = 0; b < batch; ++b) {
-    const int64_t i = indices[static_cast<size_t>(b)], n = length(i);
+    const int64_t i = indices[static_cast<size_t>(b)], n = length_of(captions, i);
     const int64_t first = captions.offsets[static_cast<size_t>(i)];
     context[b].slice(0, 0, n).copy_(captions.states.slice(0, first, first + n));
     mask[b].slice(0, 0, n).fill_(true);
@@ -131,6 +133,15 @@ struct DenoiserLoss {
     if (languages.empty()) return 0;
     const auto& captions = *languages[rng.below(languages.size())];
     return captions[rng.below(captions.size())];
+  }
+
+  // Of sample `sample` of the run: the choices of operator() up to its caption.
+  int64_t context_length_of(int64_t item_index, uint64_t sample) const {
+    const LatentItem& item = set->items[static_cast<size_t>(item_index)];
+    if (item.picture.defined()) return 1;
+    Rng rng(seed, kChoiceStream + sample);
+    view_of(item, rng);
+    return length_of(set->captions, caption_of(item, rng));
   }
 
   // Every slice finds the draw of its batch.
@@ -268,6 +279,30 @@ LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule&
       new DenoiserLoss{config, schedule, loss_config, std::move(replicas), set,
                        BatchOrder(*set, config.train_batch_size, seed), seed});
   return [loss](const Slice& slice) { return (*loss)(slice); };
+}
+
+double mean_context_length(const TrainConfig& config, const std::shared_ptr<LatentSet>& set,
+                           int64_t replicas, int64_t batches) {
+  const uint64_t seed = static_cast<uint64_t>(config.seed);
+  const int64_t size = config.train_batch_size;
+  DenoiserLoss loss{
+      config, schedule_of(config), loss_config_of(config), {}, set, BatchOrder(*set, size, seed),
+      seed};
+  double sum = 0;
+  int64_t slices = 0;
+  for (int64_t b = 0; b < batches; ++b) {
+    const std::vector<int64_t> batch = loss.order.at(b);
+    for (int64_t r = 0; r < replicas; ++r) {
+      int64_t longest = 1;
+      for (int64_t i = size * r / replicas; i < size * (r + 1) / replicas; ++i) {
+        longest = std::max(longest, loss.context_length_of(batch[static_cast<size_t>(i)],
+                                                           static_cast<uint64_t>(b * size + i)));
+      }
+      sum += double(longest);
+      ++slices;
+    }
+  }
+  return slices > 0 ? sum / double(slices) : 1;
 }
 
 std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,

@@ -43,6 +43,11 @@ LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule&
                            const diffusion::LossConfig& loss_config,
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set);
 
+// The mean length that captions are padded to in the first `batches` batches of a run, where each
+// of `replicas` gets a slice of every batch; 1 if the denoiser reads pictures. For the accounting.
+double mean_context_length(const TrainConfig& config, const std::shared_ptr<LatentSet>& set,
+                           int64_t replicas, int64_t batches);
+
 struct LossAtT {
   int64_t t_index = 0;
   double sigma = 0, loss = 0;

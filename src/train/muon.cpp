@@ -52,6 +52,13 @@ at::Tensor orthogonalised(const at::Tensor& matrix, at::ScalarType dtype) {
   return (tall ? x.t() : x).to(at::kFloat).contiguous();
 }
 
+double orthogonalising_flop(at::IntArrayRef shape) {
+  double rows = double(shape[0]), columns = 1;
+  for (const int64_t side : shape.slice(1)) columns *= double(side);
+  const double least = std::min(rows, columns), most = std::max(rows, columns);
+  return kIterations * 2 * (2 * least * least * most + least * least * least);
+}
+
 double muon_scale(int64_t rows, int64_t columns) {
   return kUpdateSize * std::sqrt(double(std::max(rows, columns)));
 }

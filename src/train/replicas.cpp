@@ -38,8 +38,9 @@ int64_t flop_of(const at::RecordFunction& fn) {
   const auto tensor = [&](size_t i) {
     return i < inputs.size() && inputs[i].isTensor() ? inputs[i].toTensor() : at::Tensor();
   };
-  if (name == "aten::mm" || name == "aten::bmm" || name == "aten::addmm") {
-    const size_t at = name == "aten::addmm" ? 1 : 0;
+  const bool adds = name == "aten::addmm" || name == "aten::baddbmm";
+  if (adds || name == "aten::mm" || name == "aten::bmm") {
+    const size_t at = adds ? 1 : 0;
     const at::Tensor a = tensor(at), b = tensor(at + 1);
     if (a.defined() && b.defined()) return 2 * product(a.sizes()) * b.size(-1);
   }

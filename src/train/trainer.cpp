@@ -14,6 +14,7 @@
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/mapped_file.h"
+#include "train/accounting.h"
 #include "train/checkpoint.h"
 #include "train/fingerprint.h"
 #include "train/metrics_page.h"
@@ -111,6 +112,7 @@ class Run {
       optimizer_.load_state(checkpoint->tensors);
       step_ = checkpoint->step;
       seconds_before_ = checkpoint->train_seconds;
+      cpu_seconds_before_ = checkpoint->cpu_seconds;
     }
   }
 
@@ -119,6 +121,7 @@ class Run {
     cut_metrics(metrics_path_, step_);
     io::remove_stale_temporaries(checkpoint_path_);  // of runs that were killed while they saved
     start_ = last_save_ = last_log_ = Clock::now();
+    cpu_start_ = process_cpu_seconds();
     first_step_ = logged_step_ = step_;
     for (bool last = false; step_ < config_.max_train_steps && !last;) {
       for (int64_t a = 0; a < config_.gradient_accumulation_steps; ++a) add_gradients(a);
@@ -134,10 +137,19 @@ class Run {
       if (sample && hooks_.on_sample) hooks_.on_sample(step_, optimizer_.averaged());
       if (sample) last_log_ = Clock::now();
     }
-    return {step_, step_ >= config_.max_train_steps, optimizer_.averaged()};
+    return {.step = step_,
+            .finished = step_ >= config_.max_train_steps,
+            .seconds = spent_seconds(),
+            .cpu_seconds = spent_cpu_seconds(),
+            .gflop_a_batch = flop_a_batch_ * 1e-9,
+            .weights = optimizer_.averaged()};
   }
 
  private:
+  double spent_seconds() const { return seconds_before_ + seconds_since(start_); }
+  double spent_cpu_seconds() const {
+    return cpu_seconds_before_ + process_cpu_seconds() - cpu_start_;
+  }
   double budget() const { return config_.time_budget_minutes * 60; }
   double samples_a_step() const {
     return double(config_.train_batch_size * config_.gradient_accumulation_steps);
@@ -203,7 +215,7 @@ class Run {
   }
 
   void save() {
-    save_checkpoint(checkpoint_path_, {step_, seconds_before_ + seconds_since(start_), fingerprint_,
+    save_checkpoint(checkpoint_path_, {step_, spent_seconds(), spent_cpu_seconds(), fingerprint_,
                                        optimizer_.state()});
     last_save_ = Clock::now();
   }
@@ -215,7 +227,7 @@ class Run {
   Replicas replicas_;
   Optimizer optimizer_;
   int64_t step_ = 0, first_step_ = 0, logged_step_ = 0;
-  double seconds_before_ = 0;
+  double seconds_before_ = 0, cpu_seconds_before_ = 0, cpu_start_ = 0;
   Clock::time_point start_, last_save_, last_log_;
   // Since the last report.
   double loss_sum_ = 0, optimizer_seconds_ = 0;

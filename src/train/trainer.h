@@ -59,7 +59,10 @@ struct TrainHooks {
 
 struct TrainResult {
   int64_t step = 0;
-  bool finished = false;                      // max_train_steps reached
+  bool finished = false;     // max_train_steps reached
+  double seconds = 0;        // of training, over all runs
+  double cpu_seconds = 0;    // the same of all threads together
+  double gflop_a_batch = 0;  // counted by the operators of one batch; 0: none was counted
   std::map<std::string, at::Tensor> weights;  // averaged, by name, f32
 };
 

@@ -26,6 +26,7 @@ data::TrainingListOptions list_options(const train::TrainConfig& config) {
   return {.resolution_px = static_cast<int>(config.resolution),
           .enable_bucket = config.enable_bucket,
           .bucket_step_px = static_cast<int>(config.bucket_reso_steps),
+          .bucket_no_upscale = config.bucket_no_upscale,
           .alpha_mask = config.alpha_mask,
           .scene_count = config.scene_count,
           .seed = static_cast<uint64_t>(config.seed)};

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/train/latent_cache.h"
+#include "app/train/run_accounting.h"
 #include "app/train/training.h"
 #include "core/error.h"
 #include "core/hash.h"
@@ -160,6 +161,7 @@ void write_loss_by_t(const train::TrainConfig& config, const pipeline::TrainedMo
 
 TrainingOutcome train_denoiser(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
+  train::restart_peak_memory();
   const Trainee trainee = trainee_of(run);
   const diffusion::LossConfig loss_config = train::loss_config_of(config);
   const pipeline::TrainedModelPlan plan = model_plan_of(run, trainee.spec, loss_config);
@@ -207,6 +209,11 @@ TrainingOutcome train_denoiser(const TrainingRun& run) {
   nn::load_into(*judge.module, result.weights);
   write_loss_by_t(config, plan, loss_config, judge, *set);
   pipeline::write_trained_model(model_folder(config), plan, judge.parts, result.weights);
+  train::Accounting cost = accounting_of(config, set, *judge.module, result);
+  cost.pictures = static_cast<int64_t>(sources.data.items.size());
+  cost.pictures_in_all = sources.data.pictures_in_all;
+  account_a_picture(model_folder(config), cost);
+  io::write_file_atomic(accounting_file(config.output_dir), to_json(cost).dump(2) + "\n");
   return {result.step, result.finished, model_folder(config)};
 }
 

@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "data/content.h"
+#include "data/native_size.h"
 #include "image/resize.h"
 #include "tensors/pictures.h"
 
@@ -49,22 +50,23 @@ std::vector<std::string> contents_of(const std::vector<data::Item>& items,
 
 TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes) {
   data::Report report;
-  std::vector<data::Item> items;
-  data::ItemFilter filter;
-  filter.part = config.data_part;
-  filter.splits = {"train"};
-  filter.min_side_px = static_cast<int>(config.min_image_size);
+  std::vector<data::Item> all;
   for (const std::string& path : config.train_data_dir) {
-    for (data::Item& item : data::open_dataset(path, report)) {
-      if (data::passes(item, filter)) items.push_back(std::move(item));
-    }
+    for (data::Item& item : data::open_dataset(path, report)) all.push_back(std::move(item));
   }
+  data::limit_sizes(config.native_size_histogram(), all);
+  data::ItemFilter filter;
+  filter.splits = {"train"};
+  TrainingData data;
+  data.pictures_in_all = static_cast<int64_t>(data::filtered(all, filter).size());
+  filter.part = config.data_part;
+  filter.min_side_px = static_cast<int>(config.min_image_size);
+  std::vector<data::Item> items = data::filtered(all, filter);
   if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (items.empty()) {
     throw bad_input("train_data_dir", "at least one picture of part '" + config.data_part + "'",
                     "none", "`pangu-draw data stats FOLDER` counts what a folder holds");
   }
-  TrainingData data;
   data.contents = contents_of(items, config.cache_dir, keeps_hashes);
   data.index_hash = data::index_hash(items, data.contents);
   data.items = std::move(items);

@@ -14,6 +14,7 @@ namespace pangu::app {
 // Items of the training split that the configuration admits, of all its datasets.
 struct TrainingData {
   std::vector<data::Item> items;
+  int64_t pictures_in_all = 0;        // of the training split, admitted or not
   std::vector<std::string> contents;  // SHA-256 of each one's bytes
   std::string index_hash;             // of both; the same wherever the datasets lie
 };

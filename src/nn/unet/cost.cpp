@@ -37,8 +37,20 @@ double product(const std::vector<int64_t>& shape) {
   return count;
 }
 
+enum class Passes { kForward, kForwardAndBackward };
+
+// How often a layer's product is computed: forward, for the gradient of its weight, and for that of
+// its input unless the network begins there.
+double products_of(const std::string& name, Passes passes) {
+  if (passes == Passes::kForward) return 1;
+  const bool is_first = name.starts_with("conv_in.") || has(name, "attn2.to_k") ||
+                        has(name, "attn2.to_v") || has(name, "embedding.linear_1");
+  return is_first ? 2 : 3;
+}
+
 // The operations of all tensors of a network whose finest grid is h x w.
-double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, double context) {
+double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, double context,
+               Passes passes = Passes::kForward) {
   double flop = 0;
   for (const auto& [name, shape] : shapes) {
     if (!name.ends_with("weight") || shape.size() < 2) continue;
@@ -47,11 +59,16 @@ double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, d
     const bool once =
         has(name, "time_emb") || has(name, "add_embedding") || has(name, "class_embedding");
     const bool of_context = has(name, "attn2.to_k") || has(name, "attn2.to_v");
-    flop += 2 * product(shape) * (once ? 1 : of_context ? context : positions);
+    flop += 2 * product(shape) *
+            (once         ? 1
+             : of_context ? context
+                          : positions) *
+            products_of(name, passes);
     // The scores and the weighted sum are two products of every query with every key.
     if (has(name, "to_q.")) {
       const double keys = has(name, "attn2") ? context : positions;
-      flop += 4 * static_cast<double>(shape[0]) * positions * keys;
+      flop += 4 * static_cast<double>(shape[0]) * positions * keys *
+              (passes == Passes::kForward ? 1 : 3);
     }
   }
   return flop;
@@ -74,6 +91,13 @@ double autoencoder_flop(const TensorShapes& part, const char* blocks, double h, 
 double unet_gflop(const TensorShapes& shapes, int64_t h, int64_t w, int64_t context_length) {
   return kGiga * flop_of(shapes, static_cast<double>(h), static_cast<double>(w),
                          count_blocks(shapes, "down_blocks"), static_cast<double>(context_length));
+}
+
+double unet_training_gflop(const TensorShapes& shapes, int64_t h, int64_t w,
+                           int64_t context_length) {
+  return kGiga * flop_of(shapes, static_cast<double>(h), static_cast<double>(w),
+                         count_blocks(shapes, "down_blocks"), static_cast<double>(context_length),
+                         Passes::kForwardAndBackward);
 }
 
 double encoder_gflop(const TensorShapes& shapes, int64_t height, int64_t width) {

@@ -12,6 +12,11 @@ namespace pangu::nn {
 // diffusers' names, on latents of h x w. context_length: tokens of the conditions.
 double unet_gflop(const TensorShapes& shapes, int64_t h, int64_t w, int64_t context_length = 77);
 
+// The cost of one row in training, forward and backward. Every product costs as much again for the
+// gradient of its input and of its weight, but latents, conditions and sinusoids need no gradient.
+double unet_training_gflop(const TensorShapes& shapes, int64_t h, int64_t w,
+                           int64_t context_length = 77);
+
 // The cost in 10^9 operations of an AutoencoderKL's encoder or decoder, for a picture of height x
 // width; its outermost convolution in latent space counts as if it were in pixels. 0 for other
 // autoencoders.
