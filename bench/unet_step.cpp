@@ -2,7 +2,8 @@
 // the conditions and with prepared conditions, by turns, and the memory that prepared conditions
 // take.
 //   bench_unet_step [UNET.json, default: Stable Diffusion 1.5's] [--size 64] [--batch 2]
-//                   [--tokens 77] [--dtype f32|bf16] [--threads 1] [--runs 5]
+//                   [--tokens 77] [--dtype f32|bf16] [--threads 1] [--runs 5] [--packed]
+// --packed packs the weights, as drawing does; without it one sees what that saves.
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 
@@ -15,6 +16,7 @@
 
 #include "bench/options.h"
 #include "core/error.h"
+#include "nn/packed_weight.h"
 #include "nn/unet/unet.h"
 
 namespace {
@@ -23,7 +25,7 @@ struct Options {
   std::string config;
   int64_t size = 64, batch = 2, tokens = 77, runs = 5;
   int threads = 1;
-  bool bf16 = false;
+  bool bf16 = false, packed = false;
 };
 
 void add_options(CLI::App& app, Options& o) {
@@ -33,6 +35,7 @@ void add_options(CLI::App& app, Options& o) {
   app.add_option("--tokens", o.tokens);
   app.add_option("--runs", o.runs);
   app.add_option("--threads", o.threads);
+  app.add_flag("--packed", o.packed);
   app.add_option_function<std::string>(
       "--dtype", [&o](const std::string& dtype) { o.bf16 = dtype == "bf16"; });
 }
@@ -63,6 +66,7 @@ void run(const Options& o) {
   pangu::nn::UNet2DConditionModel unet(config);
   unet.to(dtype);
   pangu::nn::weights_to_channels_last(unet);
+  if (o.packed) pangu::nn::pack_weights(unet);
 
   const at::Tensor x = at::randn({o.batch, config.in_channels, o.size, o.size});
   const at::Tensor t = at::full({1}, 500.0);

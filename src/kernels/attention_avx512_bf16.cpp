@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include "kernels/attention_layout.h"
+#include "kernels/avx512_math.h"
 
 namespace pangu::kernels::avx512_bf16 {
 namespace {
@@ -12,18 +13,6 @@ constexpr float kLog2E = 1.44269504088896341f;
 constexpr int64_t kMostTiles = 4;  // vectors of scores or sums beside each other in a tile
 
 inline __m512bh pairs(__m512i bits) { return (__m512bh)bits; }
-
-// 2^t for t <= 0; 0 for -inf. Its fraction by a polynomial whose greatest relative error on [0,1]
-// is 2.7e-6 (minimax by reweighted least squares), a thousandth of what bf16 resolves.
-inline __m512 exp2_of(__m512 t) {
-  const __m512 f = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF);  // t - floor(t)
-  __m512 p = _mm512_set1_ps(0.013534167781472206f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.05201146379113197f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.2414427548646927f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.6930038332939148f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0000026226043701f));
-  return _mm512_scalef_ps(p, t);
-}
 
 // c[rows][16 columns x vectors] (+)= a b. a: [rows][2 x count] numbers; b: `vectors` panels of
 // [count][16][2]. Not inlined: its sums fill the registers.
@@ -120,7 +109,7 @@ inline float weigh(const float* scores, float factor, float most, int64_t column
   return _mm512_reduce_add_ps(_mm512_add_ps(sum, more));
 }
 
-inline float exp2_of(float t) { return _mm512_cvtss_f32(exp2_of(_mm512_set1_ps(t))); }
+inline float exp2_of(float t) { return _mm512_cvtss_f32(kernels::exp2_of(_mm512_set1_ps(t))); }
 
 // The bias of keys [first, first + columns) with -inf where there is no key; null if none is
 // needed.
@@ -175,9 +164,7 @@ void write_row(const Work& work, const AttentionLayout& layout, int64_t row, uin
   for (int64_t j = 0; j < layout.width; j += kLanes) {
     const __m512 mixed =
         _mm512_mul_ps(_mm512_load_ps(work.sums + row * layout.padded_width + j), factor);
-    const int64_t left = layout.width - j;
-    const __mmask16 lanes = left >= kLanes ? 0xffff : (__mmask16)((1 << left) - 1);
-    _mm256_mask_storeu_epi16(out + j, lanes, (__m256i)_mm512_cvtneps_pbh(mixed));
+    store_bf16(out + j, first_lanes(layout.width - j), mixed);
   }
 }
 
@@ -220,7 +207,7 @@ void run_task(const AttentionProblem& p, const AttentionLayout& layout, const ui
 
 // The values of one pair of keys, of 16 columns at most.
 inline __m512i value_pairs(const uint16_t* low, const uint16_t* high, int64_t left) {
-  const __mmask16 lanes = left >= kLanes ? 0xffff : (__mmask16)((1 << left) - 1);
+  const __mmask16 lanes = first_lanes(left);
   const __m512i first = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, low));
   if (!high) return first;
   const __m512i second = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, high));

@@ -4,6 +4,7 @@
 #include <torch/types.h>
 
 #include "nn/linear.h"
+#include "nn/packed_weight.h"
 
 namespace pangu::nn {
 
@@ -33,6 +34,21 @@ Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, const ConvShape&
   weight = register_parameter("weight", torch::empty({out, in, kernel, kernel}));
   if (has_bias) bias = register_parameter("bias", torch::empty({out}));
   init_product_weights(weight, bias);
+}
+
+at::Tensor Conv2dImpl::forward(const at::Tensor& x, const Prologue& prologue,
+                               const Epilogue& epilogue) const {
+  if (packed_) return packed_->conv2d(x, shape_, prologue, epilogue);
+  return conv2d(x, weight, bias, shape_, prologue, epilogue);
+}
+
+at::Tensor Conv2dImpl::on_tokens(const at::Tensor& tokens) const {
+  if (packed_) return packed_->linear(tokens, {}, {});
+  return linear(tokens, weight.flatten(1), bias);
+}
+
+void Conv2dImpl::pack() {
+  if (!packed_) packed_ = PackedWeight::pack(weight, bias, Activation::kNone);
 }
 
 Conv2d same_conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, bool has_bias) {

@@ -6,14 +6,14 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
+
+#include "nn/conv_shape.h"
 #include "nn/epilogue.h"
 
 namespace pangu::nn {
 
-struct ConvShape {
-  int64_t stride = 1;
-  int64_t padding = 0;  // zeros on each side
-};
+class PackedWeight;
 
 // Returns epilogue(prologue(x) * weight + bias) as [B,O,H',W']. x: [B,I,H,W]; weight: [O,I,kh,kw];
 // bias: [O] or undefined. Differentiable in everything.
@@ -34,15 +34,20 @@ class Conv2dImpl : public torch::nn::Module {
   Conv2dImpl(int64_t in, int64_t out, int64_t kernel, const ConvShape& shape = {},
              bool has_bias = true);
   at::Tensor forward(const at::Tensor& x, const Prologue& prologue = {},
-                     const Epilogue& epilogue = {}) const {
-    return conv2d(x, weight, bias, shape_, prologue, epilogue);
-  }
+                     const Epilogue& epilogue = {}) const;
+  // What forward() computes for pixels that are given as tokens [...,I]. REQUIRES: a 1x1 kernel.
+  at::Tensor on_tokens(const at::Tensor& tokens) const;
+
+  // Packs the weight, if there is a kernel for it (nn/packed_weight.h); forward() then uses that.
+  void pack();
+  const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
 
   at::Tensor weight;  // [O,I,kernel,kernel]
   at::Tensor bias;    // [O] or undefined
 
  private:
   ConvShape shape_;
+  std::shared_ptr<const PackedWeight> packed_;
 };
 TORCH_MODULE(Conv2d);
 

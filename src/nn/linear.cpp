@@ -6,6 +6,8 @@
 
 #include <cmath>
 
+#include "nn/packed_weight.h"
+
 namespace pangu::nn {
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
@@ -24,6 +26,16 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, bool has_bias) {
   weight = register_parameter("weight", torch::empty({out, in}));
   if (has_bias) bias = register_parameter("bias", torch::empty({out}));
   init_product_weights(weight, bias);
+}
+
+at::Tensor LinearImpl::forward(const at::Tensor& x, const Prologue& prologue,
+                               const Epilogue& epilogue) const {
+  if (packed_) return packed_->linear(x, prologue, epilogue);
+  return linear(x, weight, bias, prologue, epilogue);
+}
+
+void LinearImpl::pack() {
+  if (!packed_) packed_ = PackedWeight::pack(weight, bias, activation_);
 }
 
 void init_product_weights(at::Tensor& weight, at::Tensor& bias) {

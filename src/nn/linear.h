@@ -5,9 +5,13 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <memory>
+
 #include "nn/epilogue.h"
 
 namespace pangu::nn {
+
+class PackedWeight;
 
 // Returns epilogue(prologue(x) weight^T + bias) as [...,O]. x: [...,I]; weight: [O,I]; bias: [O] or
 // undefined. Differentiable in everything.
@@ -24,12 +28,20 @@ class LinearImpl : public torch::nn::Module {
   // Makes fresh weights as torch's Linear does, from torch's global generator.
   LinearImpl(int64_t in, int64_t out, bool has_bias = true);
   at::Tensor forward(const at::Tensor& x, const Prologue& prologue = {},
-                     const Epilogue& epilogue = {}) const {
-    return linear(x, weight, bias, prologue, epilogue);
-  }
+                     const Epilogue& epilogue = {}) const;
+
+  // Says that forward() gets an epilogue with GEGLU, for which weights are packed otherwise.
+  void set_gated() { activation_ = Activation::kGeglu; }
+  // Packs the weight, if there is a kernel for it (nn/packed_weight.h); forward() then uses that.
+  void pack();
+  const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
 
   at::Tensor weight;  // [O,I]
   at::Tensor bias;    // [O] or undefined
+
+ private:
+  Activation activation_ = Activation::kNone;
+  std::shared_ptr<const PackedWeight> packed_;
 };
 TORCH_MODULE(Linear);
 

@@ -46,7 +46,8 @@ Upscaler open_upscaler(const std::string& path, const LoadOptions& options) {
   Placement place = placement_of(options);
   place.dtype = at::kFloat;
   const auto network = std::make_shared<Lazy<nn::RrdbNet>>([=](const Watch& watch) {
-    return make_network<nn::RrdbNet>(config, *component, place, tensors_of(*component), watch);
+    return make_packed_network<nn::RrdbNet>(config, *component, place, tensors_of(*component),
+                                            watch);
   });
   Upscaler upscaler;
   upscaler.name = std::filesystem::path(path).stem().string();

@@ -72,6 +72,7 @@ at::Tensor AttentionImpl::attend(const at::Tensor& queries, const KeysValues& so
 FeedForwardImpl::FeedForwardImpl(int64_t channels) {
   const int64_t inner = kFeedForwardFactor * channels;
   proj_ = Linear(channels, 2 * inner);
+  proj_->set_gated();
   out_ = Linear(inner, channels);
   // diffusers: net.0.proj, net.1 is a dropout without parameters, net.2.
   auto gate = std::make_shared<torch::nn::Module>("GEGLU");
@@ -129,7 +130,7 @@ at::Tensor BasicTransformerBlockImpl::forward(at::Tensor x, const UNetConditions
 
 at::Tensor PixelLinear::forward(const at::Tensor& tokens) const {
   if (linear) return linear->forward(tokens);
-  return nn::linear(tokens, conv->weight.flatten(1), conv->bias);
+  return conv->on_tokens(tokens);
 }
 
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerShape& shape) {

@@ -52,8 +52,8 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
     config = read_config(*component, nn::AutoencoderKLConfig::from_json);
   }
   const auto network = std::make_shared<Lazy<nn::AutoencoderKL>>([=](const Watch& watch) {
-    return make_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component),
-                                           watch);
+    return make_packed_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component),
+                                                  watch);
   });
   const int f = config.downscale();
   LatentCodec a;
@@ -96,8 +96,8 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
                           ? nn::autoencoder_tiny_config_from_shapes(shapes_of(*component))
                           : read_config(*component, nn::AutoencoderTinyConfig::from_json);
   const auto network = std::make_shared<Lazy<nn::AutoencoderTiny>>([=](const Watch& watch) {
-    return make_network<nn::AutoencoderTiny>(config, *component, place, tensors_of(*component),
-                                             watch);
+    return make_packed_network<nn::AutoencoderTiny>(config, *component, place,
+                                                    tensors_of(*component), watch);
   });
   const int f = static_cast<int>(config.downscale());
   LatentCodec a;

@@ -12,6 +12,7 @@
 #include "io/lora/lora_settings.h"
 #include "io/lora/textual_inversion.h"
 #include "nn/lora.h"
+#include "nn/packed_weight.h"
 #include "nn/text/clip_text.h"
 #include "tensors/bytes.h"
 
@@ -185,12 +186,13 @@ void check_finite(const at::Tensor& output, const Component& component,
     throw bad_input(weights, "finite numbers", odd_number_in(tensor) + " in tensor '" + name + "'",
                     "the file is damaged, or its training failed");
   }
-  for (const auto& parameter :
-       network ? network->named_parameters() : torch::OrderedDict<std::string, at::Tensor>()) {
-    if (is_finite(parameter.value())) continue;
-    throw bad_input(weights, "finite numbers with all LoRAs merged",
-                    odd_number_in(parameter.value()) + " in tensor '" + parameter.key() + "'",
-                    "a LoRA holds such numbers, or its weight is too large");
+  if (network) {
+    nn::for_each_parameter(*network, [&](const std::string& name, const at::Tensor& parameter) {
+      if (is_finite(parameter)) return;
+      throw bad_input(weights, "finite numbers with all LoRAs merged",
+                      odd_number_in(parameter) + " in tensor '" + name + "'",
+                      "a LoRA holds such numbers, or its weight is too large");
+    });
   }
   throw bad_input("'" + component.origin + "'", "finite numbers",
                   odd_number_in(output) + " in what it computes, though its weights are finite",

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/watch.h"
+#include "nn/packed_weight.h"
 #include "nn/unet/unet_scope.h"
 #include "nn/weights.h"
 #include "pipeline/families/source.h"
@@ -107,6 +108,17 @@ std::shared_ptr<Network> make_network(const Config& config, const Component& com
     network = std::make_shared<Network>(config);
   }
   load_component(*network, component, place, std::move(tensors), watch);
+  return network;
+}
+
+// The same, with weights packed for our own kernels where there are any: of a network that takes no
+// LoRA.
+template <class Network, class Config>
+std::shared_ptr<Network> make_packed_network(const Config& config, const Component& component,
+                                             const Placement& place, nn::TensorMap tensors,
+                                             const Watch& watch) {
+  auto network = make_network<Network>(config, component, place, std::move(tensors), watch);
+  nn::pack_weights(*network, watch);
   return network;
 }
 

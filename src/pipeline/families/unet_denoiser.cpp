@@ -93,6 +93,7 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
     auto unet = make_network<nn::UNet2DConditionModel>(config, *component, place,
                                                        tensors_of(*component), watch);
     loras->merge_into(*unet, "unet", watch);
+    nn::pack_weights(*unet, watch);
     // An expert that makes room for another takes the pages along that it had mapped.
     nn::UNet2DConditionModel* bare = unet.get();
     const std::shared_ptr<nn::UNet2DConditionModel> kept(
@@ -128,7 +129,7 @@ Control unet_control(const std::string& path, const std::vector<io::Family>& fam
       component->config.is_null() ? nn::controlnet_config_from_shapes(shapes_of(*component))
                                   : read_config(*component, nn::ControlNetConfig::from_json);
   const auto network = std::make_shared<Lazy<nn::ControlNetModel>>([=](const Watch& watch) {
-    return make_network<nn::ControlNetModel>(
+    return make_packed_network<nn::ControlNetModel>(
         config, *component, place, control_tensors(*component, what.is_difference, *base), watch);
   });
   Control control;
