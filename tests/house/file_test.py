@@ -10,7 +10,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 ASK_WHY, MOST = 400, 600
-BEGINNINGS = {".h": ("//",), ".cpp": ("//",), ".py": ('"""', "#"), ".sh": ("#",), ".cmake": ("#",)}
+BEGINNINGS = {".h": ("//",), ".cpp": ("//",), ".py": ('"""', "#"), ".sh": ("#",), ".cmake": ("#",), ".ts": ("//",),
+              ".tsx": ("//",), ".mjs": ("//",), ".css": ("/*",)}
 # A home or working folder of whoever wrote the file.
 MACHINE = re.compile(r"(?<![\w.$}/])/(work|root|home/\w+|Users/\w+)/")
 

@@ -3,7 +3,8 @@ run_packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv nlohm
   libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev zlib1g-dev
   libmimalloc-dev)
 # The compiler of the fuzzers and the formatter are pinned: another version formats otherwise.
-test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git)
+# Chromium and npm are for the tests of the page in web/.
+test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git chromium npm)
 data_packages=(librsvg2-bin npm)
 
 # Names of the missing packages, one a line. $1: `test` or `data` adds those of the tests or of `data build`.

@@ -1,0 +1,143 @@
+// The JSON of the server's own API (docs/api.md), as far as the page reads it.
+
+export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
+export type JsonObject = { [key: string]: Json };
+
+export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+export type JobKind = 'draw' | 'coop' | 'control';
+
+export interface ProblemBody {
+  code: string;
+  message: string;
+  hint: string;
+}
+
+export interface Progress {
+  stage: 'load' | 'draw' | 'finish';
+  step: number;
+  steps: number;
+  sigma: number | null;
+  expert: string | null;
+  seconds_left: number | null;
+}
+
+export interface JobPicture {
+  index: number;
+  id: string;
+  url?: string;
+  seed: number;
+  width: number;
+  height: number;
+  removed?: boolean;
+}
+
+export interface JobBody {
+  request?: JsonObject;
+  model?: string;
+  load?: JsonObject;
+  recipe?: JsonObject;
+  preview_every?: number;
+  member_previews?: boolean;
+  priority?: number;
+}
+
+export interface Job extends JobBody {
+  id: string;
+  kind: JobKind;
+  state: JobState;
+  created_at: string;
+  started_at: string | null;
+  finished_at: string | null;
+  position: number | null;
+  progress: Progress | null;
+  pictures: JobPicture[];
+  resolved: JsonObject | null;
+  warnings: string[];
+  seconds: Record<string, number>;
+  error: ProblemBody | null;
+}
+
+export interface Preview {
+  step: number;
+  steps: number;
+  width: number;
+  height: number;
+  content_type: string;
+  image: string;
+  member: string | null;
+}
+
+export interface Model {
+  id: string;
+  title: string;
+  experts?: string[];
+  boundaries?: number[];
+  defaults?: JsonObject;
+  size_multiple?: number;
+  min_side?: number;
+  max_side?: number;
+  sizes?: [number, number][];
+  styles?: string[];
+  controls?: boolean;
+  inpainting?: boolean;
+  image_prompt?: boolean;
+  weight_bytes?: number;
+  default: boolean;
+  error: string | null;
+}
+
+export interface NamedEntry {
+  name: string;
+  web_name?: string;
+  summary?: string;
+}
+
+export interface Capabilities {
+  version: string;
+  fields: { key: string; type: string; help: string; picture: boolean; shared: boolean }[];
+  samplers: NamedEntry[];
+  schedules: NamedEntry[];
+  networks: Record<string, string[]>;
+  controls: { kind: string; options: JsonObject }[];
+  coop: { forms: string[]; bridges: string[] };
+  limits: { body_bytes: number; pixels: number; count: number; queue: number };
+  features: string[];
+}
+
+export interface QueueInfo {
+  waiting: number;
+  running: number;
+  limit: number;
+  workers: number;
+}
+
+export interface Session {
+  name: string;
+  admin: boolean;
+  needs_key: boolean;
+}
+
+// A picture that the server holds, by the hash of its bytes.
+export interface Picture {
+  id: string;
+  url: string;
+  width: number;
+  height: number;
+}
+
+// What a picture says of how it was drawn: the body of a job, and what was not taken over.
+export interface PictureSettings extends JobBody {
+  origin: string;
+  unmatched: string[];
+  warnings: string[];
+}
+
+// `coop --plan` and `draw --plan` as JSON, where the server offers it.
+export interface CoopPlan {
+  form: string;
+  stages: {
+    bridges: { from: string; to: string; kind: string; by?: string }[];
+    members: { name: string; weight_bytes: number; width: number; height: number }[];
+    gflop_a_step?: { bridges: number; members: number };
+  }[];
+}
