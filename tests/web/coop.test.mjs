@@ -92,10 +92,10 @@ test('a member’s region is painted, and its control picture is made in place',
   await page.waitForFunction(() => !document.querySelector('[aria-busy=true]'));
   await draw();
   await page.locator('.latest .thumbs li').waitFor();
-  const { mask, control_image } = bodies[0].recipe.member[1];
+  const { mask, controls } = bodies[0].recipe.member[1];
   assert.match(mask, /^[0-9a-f]{64}$/);
-  assert.match(control_image, /^[0-9a-f]{64}$/);
-  assert.notEqual(mask, control_image);
+  assert.match(controls[0].image, /^[0-9a-f]{64}$/);
+  assert.notEqual(mask, controls[0].image);
 });
 
 test('members are added and removed, one is the hub, and the cost follows the form', async (t) => {
@@ -133,3 +133,61 @@ test('a picture of several models brings its recipe back', onlyMock, async (t) =
   await page.locator('.latest .thumbs li').nth(1).waitFor();
   assert.deepEqual(bodies[1].recipe, { ...bodies[0].recipe, width: 256, height: 256 });
 });
+
+test(
+  'a recipe of the command line keeps what the cards have no place for, and lacking files are told',
+  onlyMock,
+  async (t) => {
+    const { page, bodies, draw, drop, notice } = await open(t);
+    const recipe = {
+      prompt: 'a cat',
+      bridge: 'auto',
+      form: 'paper',
+      bridge_every: 2,
+      bridges: [],
+      width: 256,
+      height: 256,
+      seed: 3,
+      steps: 4,
+      count: 1,
+      guidance: null,
+      guidance_high: null,
+      member: [
+        {
+          name: 'low',
+          model: '/somewhere/models/edges',
+          hub: false,
+          weight: 0.4,
+          from: 0,
+          to: 0.7,
+          sigma_low: 0,
+          sigma_high: null,
+          prompt: '',
+          controls: [{ image: '/somewhere/fox_edges.png', weight: 1, from: 0, to: 1 }],
+        },
+        { name: 'high', model: 'models/mini', hub: true, weight: 0.6, guidance_low: 1.5, negative: 'leaf' },
+      ],
+      stage: [{ members: ['low'], until: 't=700', upscale: 'bicubic' }, { members: ['high'] }],
+    };
+    await drop('.stage', pngOf(16, 16, testPicture(16, 16, 1), { 'pangu-draw': JSON.stringify({ recipe }) }));
+    await notice().getByText('Not taken over: fox_edges.png').waitFor();
+    await page.getByText('to = 0.7').waitFor();
+    await draw();
+    await page.locator('.latest .thumbs li').waitFor();
+    assert.deepEqual(bodies[0].recipe, {
+      prompt: 'a cat',
+      bridge: 'auto',
+      form: 'paper',
+      bridge_every: 2,
+      width: 256,
+      height: 256,
+      seed: 3,
+      steps: 4,
+      member: [
+        { name: 'low', model: 'edges', hub: false, weight: 0.4, to: 0.7, prompt: '' },
+        { name: 'high', model: 'mini', hub: true, weight: 0.6, guidance_low: 1.5, negative: 'leaf' },
+      ],
+      stage: recipe.stage,
+    });
+  },
+);

@@ -82,6 +82,11 @@ test('a failed job keeps the words of the server with their hint', onlyMock, asy
   await problem.waitFor();
   assert.match(await problem.innerText(), /the worker ended twice while it drew this job/);
   assert.match(await problem.innerText(), /is there memory enough\?/);
+  await write('');
+  await page.getByRole('button', { name: 'Change its settings' }).click();
+  await eventually(() => page.locator('textarea.prompt').inputValue(), 'crash');
+  await page.locator('.stage').getByRole('button', { name: 'Dismiss' }).click();
+  await page.locator('.queue').waitFor({ state: 'detached' });
 });
 
 test('what the server refuses at once is told beside the button', onlyMock, async (t) => {

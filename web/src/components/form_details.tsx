@@ -1,4 +1,5 @@
 // Model, size by shape, steps and sampler, seed: each a section that says what holds while it is closed.
+import type { JsonObject } from '../api/types';
 import { bytesText, t } from '../i18n';
 import { allowed, defaultSize, kScales, kShapes, shapeOf, type Size, sizeOf } from '../lib/sizes';
 import { change, draft, freshSeed, shownModel } from '../state/draft';
@@ -234,25 +235,33 @@ function SeedSection() {
 // Fields of a restored picture that have no control of their own.
 function ExtraSection() {
   const { extra } = draft.value;
+  const count = Object.keys(extra).length;
+  if (!count) return null;
+  return (
+    <Section name="extra" title={t('extra')} value={String(count)} open>
+      <ExtraFields extra={extra} onChange={(next) => change({ extra: next })} />
+    </Section>
+  );
+}
+
+export function ExtraFields({ extra, onChange }: { extra: JsonObject; onChange(extra: JsonObject): void }) {
   const keys = Object.keys(extra);
   if (!keys.length) return null;
   const without = (key: string) => Object.fromEntries(Object.entries(extra).filter(([one]) => one !== key));
   return (
-    <Section name="extra" title={t('extra')} value={String(keys.length)} open>
-      <ul class="extras">
-        {keys.map((key) => (
-          <li key={key}>
-            <code>
-              {key} = {JSON.stringify(extra[key])}
-            </code>
-            <IconButton
-              icon="close"
-              label={t('remove.named', { name: key })}
-              onClick={() => change({ extra: without(key) })}
-            />
-          </li>
-        ))}
-      </ul>
-    </Section>
+    <ul class="extras">
+      {keys.map((key) => (
+        <li key={key}>
+          <code>
+            {key} = {JSON.stringify(extra[key])}
+          </code>
+          <IconButton
+            icon="close"
+            label={t('remove.named', { name: key })}
+            onClick={() => onChange(without(key))}
+          />
+        </li>
+      ))}
+    </ul>
   );
 }

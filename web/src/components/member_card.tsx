@@ -10,6 +10,7 @@ import { focus } from '../state/view';
 import { entryOfId } from '../state/gallery';
 import { ControlPicture, LoraList } from './add_ons';
 import { IconButton, Select, Slider, Switch } from './controls';
+import { ExtraFields } from './form_details';
 import { CurveEditor } from './curve_editor';
 import { PictureField, uploaded } from './picture_field';
 
@@ -17,6 +18,8 @@ export function MemberCard({ member, index }: { member: Member; index: number })
   const { members } = draft.value;
   const name = memberName(member);
   const set = (patch: Partial<Member>) => change({ members: members.with(index, { ...member, ...patch }) });
+  const setModel = (id: string) =>
+    set({ model: id, name: '', prompt: readsText(id) ? member.prompt : (member.prompt ?? '') });
   const makeHub = () => change({ members: members.map((one) => ({ ...one, hub: one.key === member.key })) });
   const remove = () => {
     const rest = members.toSpliced(index, 1);
@@ -36,7 +39,7 @@ export function MemberCard({ member, index }: { member: Member; index: number })
             text: one.title || one.id,
             disabled: one.error !== null,
           }))}
-          onChange={(id) => set({ model: id, prompt: readsText(id) ? member.prompt : (member.prompt ?? '') })}
+          onChange={setModel}
         />
         <label class="hub" title={t('hub.hint')}>
           <input type="radio" name="hub" checked={member.hub} onChange={makeHub} />
@@ -50,7 +53,21 @@ export function MemberCard({ member, index }: { member: Member; index: number })
         />
       </header>
       <Weight member={member} name={name} set={set} index={index} />
-      {model?.controls && <ControlPicture value={member.control} onChange={(control) => set({ control })} />}
+      {model?.controls && (
+        <>
+          <ControlPicture value={member.control} onChange={(control) => set({ control })} />
+          {member.control && (
+            <Slider
+              label={t('control.weight')}
+              value={member.controlUse.weight}
+              min={0}
+              max={2}
+              step={0.05}
+              onInput={(weight) => set({ controlUse: { ...member.controlUse, weight } })}
+            />
+          )}
+        </>
+      )}
       {model?.image_prompt && (
         <PictureField
           label={t('image_prompt')}
@@ -62,6 +79,7 @@ export function MemberCard({ member, index }: { member: Member; index: number })
       {(networks('lora').length > 0 || member.loras.length > 0) && (
         <LoraList loras={member.loras} onChange={(loras) => set({ loras })} />
       )}
+      <ExtraFields extra={member.extra} onChange={(extra) => set({ extra })} />
       <Region member={member} name={name} set={set} index={index} />
     </article>
   );

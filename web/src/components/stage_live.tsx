@@ -2,7 +2,8 @@
 import { useEffect } from 'preact/hooks';
 import { known, secondsText, t } from '../i18n';
 import { sigmaText } from '../lib/noise_axis';
-import { cancelJob, dismiss, isFinal, type LiveJob } from '../state/jobs';
+import { cancelJob, dismiss, type LiveJob } from '../state/jobs';
+import { restoreBody } from '../state/restore';
 import { modelOf } from '../state/server';
 import { announce } from '../state/view';
 import { promptOf } from '../state/draft';
@@ -17,29 +18,34 @@ export function LiveStage({ entry }: { entry: LiveJob }) {
   const ratio = ratioOf(job);
   return (
     <div class="live">
-      <div class="side-by-side">
-        <div class="canvas" style={{ '--ratio': ratio }}>
-          {preview ? (
-            <img class="preview" src={preview.src} alt={t('preview')} />
-          ) : (
-            <div class={`waiting ${isFinal(job) ? 'still' : ''}`} aria-hidden="true" />
+      {(preview || job.state !== 'failed') && (
+        <div class="side-by-side">
+          <div class="canvas" style={{ '--ratio': ratio }}>
+            {preview ? (
+              <img class="preview" src={preview.src} alt={t('preview')} />
+            ) : (
+              <div class="waiting" aria-hidden="true" />
+            )}
+          </div>
+          {Object.keys(members).length > 0 && (
+            <div class="guesses" role="group" aria-label={t('guesses')}>
+              {Object.entries(members).map(([name, src]) => (
+                <figure key={name}>
+                  <img src={src} alt={t('guess.of', { name })} />
+                  <figcaption>{name}</figcaption>
+                </figure>
+              ))}
+            </div>
           )}
         </div>
-        {Object.keys(members).length > 0 && (
-          <div class="guesses" role="group" aria-label={t('guesses')}>
-            {Object.entries(members).map(([name, src]) => (
-              <figure key={name}>
-                <img src={src} alt={t('guess.of', { name })} />
-                <figcaption>{name}</figcaption>
-              </figure>
-            ))}
-          </div>
-        )}
-      </div>
+      )}
       {job.state === 'failed' ? (
         <div class="facts">
           <ProblemNote message={job.error?.message ?? t('state.failed')} hint={job.error?.hint} />
-          <IconButton icon="close" text label={t('dismiss')} onClick={() => dismiss(job.id)} />
+          <div class="row">
+            <IconButton icon="repeat" text label={t('failed.change')} onClick={() => restoreBody(job)} />
+            <IconButton icon="close" text label={t('dismiss')} onClick={() => dismiss(job.id)} />
+          </div>
         </div>
       ) : (
         <ProgressPanel entry={entry} />

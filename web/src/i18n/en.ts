@@ -133,6 +133,7 @@ export const en = {
   'state.running': 'drawing, {percent} %',
   'state.done': 'done',
   'state.failed': 'failed',
+  'failed.change': 'Change its settings',
   'state.cancelled': 'cancelled',
   'stage.load': 'Loading the model…',
   'stage.draw': 'Drawing…',

@@ -135,6 +135,7 @@ export const zh: Record<keyof typeof en, string> = {
   'state.running': '作画中，{percent} %',
   'state.done': '已完成',
   'state.failed': '失败',
+  'failed.change': '修改其设置',
   'state.cancelled': '已取消',
   'stage.load': '正在加载模型…',
   'stage.draw': '正在作画…',

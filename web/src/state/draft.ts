@@ -32,6 +32,7 @@ export interface StartPicture {
 
 export interface Member {
   key: number; // tells cards apart; no part of the recipe
+  name: string; // in the recipe; "": that of the model
   model: string;
   hub: boolean;
   weight: number;
@@ -39,8 +40,10 @@ export interface Member {
   prompt: string | null; // null: the common one
   mask: Picture | null;
   control: Picture | null;
+  controlUse: Pick<ControlUse, 'weight' | 'from' | 'to'>;
   imagePrompt: Picture | null;
   loras: LoraUse[];
+  extra: JsonObject; // keys of a restored member that its card does not show
 }
 
 export interface Draft {
@@ -113,10 +116,13 @@ export const shownModel = computed(() => {
   return modelOf(mode === 'coop' ? (hubOf(members)?.model ?? model) : model);
 });
 
+export const kWholeControl = { weight: 1, from: 0, to: 1 };
+
 let lastKey = Date.now();
 export function newMember(model: string, patch: Partial<Member> = {}): Member {
   return {
     key: ++lastKey,
+    name: '',
     model,
     hub: false,
     weight: 0.5,
@@ -124,8 +130,10 @@ export function newMember(model: string, patch: Partial<Member> = {}): Member {
     prompt: null,
     mask: null,
     control: null,
+    controlUse: kWholeControl,
     imagePrompt: null,
     loras: [],
+    extra: {},
     ...patch,
   };
 }
@@ -209,21 +217,27 @@ function drawBody(d: Draft): JobBody {
 
 function memberJson(member: Member): JsonObject {
   const model = modelOf(member.model);
-  const json: JsonObject = { name: memberName(member), model: member.model, hub: member.hub };
+  const json: JsonObject = {
+    ...member.extra,
+    name: memberName(member),
+    model: member.model,
+    hub: member.hub,
+  };
   if (member.curve) json.weight_curve = toRecipe(member.curve, kUsualRange);
   else json.weight = member.weight;
   if (member.prompt !== null) json.prompt = member.prompt;
   if (member.mask) json.mask = member.mask.id;
-  if (member.control) json.control_image = member.control.id;
+  if (member.control) json.controls = [{ image: member.control.id, ...member.controlUse }];
   if (member.imagePrompt) json.image_prompt = member.imagePrompt.id;
   if (member.loras.length) json.lora = loraWords(member.loras);
   // A hub whose guidance ends at a noise level by default holds its own only if it is guided to the end (coop.md).
-  if (member.hub && Number(model?.defaults?.guidance_low) > 0) json.guidance_low = 0;
+  if (member.hub && Number(model?.defaults?.guidance_low) > 0) json.guidance_low ??= 0;
   return json;
 }
 
 // Members of the same model are told apart by a number.
 export function memberName(member: Member): string {
+  if (member.name) return member.name;
   const same = draft.value.members.filter((one) => one.model === member.model);
   const name = member.model || 'model';
   return same.length > 1 ? `${name} ${same.indexOf(member) + 1}` : name;

@@ -12,6 +12,7 @@ import {
   type ControlUse,
   type Draft,
   emptyDraft,
+  kWholeControl,
   type LoraUse,
   type Member,
   newMember,
@@ -138,6 +139,9 @@ export function restoreBody({ request, model = '', load = {}, recipe }: JobBody)
     draft.bridge = textOr(recipe.bridge, 'auto');
     draft.members = objects(recipe.member).map((member) => memberOf(member, lacking));
     if (objects(recipe.stage).length) draft.extra.stage = recipe.stage!;
+    for (const key of ['init_image', 'mask_image', 'image_prompt']) {
+      if (recipe[key]) lacking.push(`${key}: ${fileName(String(recipe[key]))}`);
+    }
   } else {
     draft.model = knownModel(model, lacking);
     draft.loras = lorasFrom(load.lora ?? load.loras, lacking);
@@ -154,14 +158,19 @@ export function restoreBody({ request, model = '', load = {}, recipe }: JobBody)
   return lacking;
 }
 
+// Fields that the form has no place for, and that say something.
+function unusual(fields: JsonObject, shown: Set<string>, usual: JsonObject): JsonObject {
+  const says = ([key, value]: [string, Json]) =>
+    !shown.has(key) && value !== null && value !== '' && value !== usual[key] && !isEmptyList(value);
+  return Object.fromEntries(Object.entries(fields).filter(says));
+}
+
+const isEmptyList = (value: Json) => Array.isArray(value) && value.length === 0;
+
 function commonDraft(fields: JsonObject, lacking: string[]): Partial<Draft> {
   const size = parsedSize(textOr(fields.size, ''));
   const seed = numberOr(fields.seed);
-  const extra = Object.fromEntries(
-    Object.entries(fields).filter(
-      ([key, value]) => !kShown.has(key) && value !== null && value !== '' && value !== kUsual[key],
-    ),
-  );
+  const extra = unusual(fields, kShown, kUsual);
   const known = new Set(capabilities.value?.fields.map((field) => field.key) ?? Object.keys(extra));
   for (const key of Object.keys(extra)) {
     if (known.has(key) || key.startsWith('bridge') || key === 'handoff') continue;
@@ -185,18 +194,27 @@ function commonDraft(fields: JsonObject, lacking: string[]): Partial<Draft> {
   };
 }
 
+// What a member's card shows, and what holds without being said.
+const kShownOfMember = new Set(
+  'name model hub weight weight_curve prompt mask controls control_image image_prompt lora loras'.split(' '),
+);
+const kUsualOfMember: JsonObject = { ...kUsual, from: 0, to: 1, sigma_low: 0, sigma_high: null };
+
 function memberOf(json: JsonObject, lacking: string[]): Member {
   const curve = Array.isArray(json.weight_curve) ? (json.weight_curve as [number, number][]) : [];
-  const controls = controlsFrom(json, {}, []);
+  const [control] = controlsFrom(json, {}, lacking);
   return newMember(knownModel(textOr(json.model, ''), lacking), {
     hub: json.hub === true,
     weight: numberOr(json.weight) ?? 0.5,
     curve: curve.length ? fromRecipe(curve, kUsualRange) : null,
     prompt: typeof json.prompt === 'string' ? json.prompt : null,
     mask: pictureFrom(json.mask, lacking),
-    control: controls[0]?.picture ?? pictureFrom(json.control_image, lacking),
+    control: control?.picture ?? pictureFrom(json.control_image, lacking),
+    controlUse: control ? { weight: control.weight, from: control.from, to: control.to } : kWholeControl,
     imagePrompt: pictureFrom(json.image_prompt, lacking),
     loras: lorasFrom(json.lora, lacking),
+    name: textOr(json.name, ''),
+    extra: unusual(json, kShownOfMember, kUsualOfMember),
   });
 }
 
