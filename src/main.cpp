@@ -10,6 +10,11 @@
 #include <mimalloc.h>
 #endif
 
+// bench/peers measures another library in a process that is started like this one.
+#ifndef PANGU_LIBRARY
+#define PANGU_LIBRARY "libpangu_draw.so"
+#endif
+
 namespace {
 
 // Rounds that a thread spins at a barrier before it sleeps. libgomp's own number, 300,000, is about
@@ -49,7 +54,7 @@ int main(int argc, char** argv) {
   choose_waiting();
   choose_allocation();
   // Found by the program's run path: beside it in a build folder, in ../lib when installed.
-  void* library = dlopen("libpangu_draw.so", RTLD_LAZY);
+  void* library = dlopen(PANGU_LIBRARY, RTLD_LAZY);
   using Run = int (*)(int, const char* const*);
   const auto run = library ? reinterpret_cast<Run>(dlsym(library, "pangu_run")) : nullptr;
   if (!run) {

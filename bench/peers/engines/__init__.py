@@ -1,0 +1,53 @@
+"""The engines that the bench compares: how each is started, told apart and named."""
+import importlib.metadata
+import pathlib
+import subprocess
+import sys
+from dataclasses import dataclass, field
+
+HERE = pathlib.Path(__file__).resolve().parent
+ROOT = HERE.parents[2]
+# What the program is made of; other changes leave its speed as it is.
+SOURCES = ("src", "cmake", "CMakeLists.txt", "bench/peers/engine.cpp")
+
+
+@dataclass(frozen=True)
+class Engine:
+    title: str
+    script: str = ""  # of this folder; none: this program
+    options: dict = field(default_factory=dict)  # of the request "load"
+    packages: tuple = ()
+
+
+ENGINES = {
+    "ours": Engine("PanGu-Draw in C++, bf16", options={"experts_in_memory": 1}),
+    "torch": Engine("diffusers, bf16, channels-last", "torch_engine.py", {}, ("torch", "diffusers")),
+    "torch-compile": Engine("diffusers, the same with torch.compile", "torch_engine.py", {"compile": True},
+                            ("torch", "diffusers")),
+    "openvino": Engine("OpenVINO, bf16", "openvino_engine.py", {"weights": "bf16"}, ("openvino",)),
+    "openvino-int8": Engine("OpenVINO, int8 weights (NNCF), bf16", "openvino_engine.py", {"weights": "int8"},
+                            ("openvino", "nncf")),
+    "openvino-w8a8": Engine("OpenVINO, W8A8 (NNCF)", "openvino_engine.py", {"weights": "w8a8"}, ("openvino", "nncf")),
+    "sdcpp": Engine("stable-diffusion.cpp, f16", "sdcpp_engine.py", {}, ("stable-diffusion-cpp-python",)),
+}
+
+
+def command_of(name, programs):
+    """programs: the folder of bench_peers_engine."""
+    script = ENGINES[name].script
+    return [sys.executable, str(HERE / script)] if script else [str(pathlib.Path(programs) / "bench_peers_engine")]
+
+
+def own_version():
+    """Returns the commit of the program's sources, with a + if they were changed since."""
+    def git(*words):
+        return subprocess.run(["git", "-C", str(ROOT), *words, "--", *SOURCES], capture_output=True,
+                              text=True).stdout.strip()
+
+    return (git("log", "-1", "--format=%h") or "unknown") + ("+" if git("status", "--porcelain") else "")
+
+
+def version_of(name):
+    """Returns what a result is a result of; raises PackageNotFoundError if a peer is not installed."""
+    packages = ENGINES[name].packages
+    return " ".join(f"{p} {importlib.metadata.version(p)}" for p in packages) if packages else own_version()

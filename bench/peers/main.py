@@ -1,0 +1,132 @@
+"""Compares this program with its peers on this machine: same shapes, same random weights, in alternation on the same
+cores, every sample between two probes of the peak. bench/peers/run.sh calls it; docs/performance.md says how it measures.
+"""
+import argparse
+import os
+import pathlib
+import re
+import sys
+
+from engines import ENGINES, ROOT, version_of
+from measure import Bench, Results, measure
+from models import MODELS
+from rows import chosen_rows, engines_of
+from table import HEAD, memory_rows_of, plain, rows_of
+from weights import weights_of
+
+QUICK_MINUTES = 13.5  # what is going on then is still finished: under 15 in all
+FLAGS = re.compile(r"avx2|avx_vnni|avx512\w*|amx\w*|fma")
+
+
+def processor():
+    """Returns the first processor's facts of /proc/cpuinfo."""
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        block = info.read().split("\n\n")[0]
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
+
+
+def machine_record(threads, cpus):
+    cpu = processor()
+    with open("/proc/meminfo", encoding="utf-8") as info:
+        memory = int(next(line for line in info if line.startswith("MemTotal")).split()[1]) * 1024
+    versions = {}
+    for engine in ENGINES:
+        try:
+            versions[engine] = version_of(engine)
+        except ModuleNotFoundError:
+            versions[engine] = "not installed"
+    return {"processor": cpu["model name"], "family": cpu["cpu family"], "model": cpu["model"],
+            "stepping": cpu["stepping"], "flags": [f for f in cpu["flags"].split() if FLAGS.fullmatch(f)],
+            "cpus": sorted(cpus), "threads": threads, "memory_bytes": memory, "kernel": os.uname().release,
+            "python": sys.version.split()[0], "versions": versions}
+
+
+def results_path():
+    cpu = processor()
+    name = re.sub(r"[^a-z0-9]+", "-", f"{cpu['model name']} {cpu['cpu family']} {cpu['model']}".lower()).strip("-")
+    return ROOT / "bench/results" / f"peers-{name}.jsonl"
+
+
+def read_settings():
+    parser = argparse.ArgumentParser(prog="bench/peers/run.sh", description=__doc__)
+    parser.add_argument("--rows", default="", metavar="REGEX", help="measure the rows whose names it is found in")
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=[], metavar="A,B",
+                        help=f"compare ours with these alone, of {', '.join(ENGINES)}")
+    parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: under 15 minutes in all")
+    parser.add_argument("--minutes", type=float, default=None, help="begin nothing new after so many")
+    parser.add_argument("--list", action="store_true", help="print the rows and end")
+    parser.add_argument("--table", action="store_true", help="print the table of the results there are and end")
+    parser.add_argument("--prepare", action="store_true", help="make weights and converted networks and end")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cpus", type=lambda text: {int(cpu) for cpu in text.split(",")}, default=None, metavar="0,1",
+                        help="the processors that all engines are pinned to; default: the first --threads of them")
+    parser.add_argument("--cache", type=pathlib.Path, required=True, help="folder of weights, converted networks, logs")
+    parser.add_argument("--results", type=pathlib.Path, default=None,
+                        help="file that results are appended to; default: one for this processor in bench/results")
+    parser.add_argument("--programs", type=pathlib.Path, default=ROOT / "build/release/bench",
+                        help="folder of bench_peers_engine and bench_peers_probe")
+    parser.add_argument("--probe-seconds", type=float, default=0.15)
+    parser.add_argument("--tiny", action="store_true", help="tiny networks in place of all rows, to test the bench")
+    settings = parser.parse_args()
+    if settings.quick and settings.minutes is None:
+        settings.minutes = QUICK_MINUTES
+    unknown = set(settings.engines) - set(ENGINES)
+    if unknown:
+        parser.error(f"--engines: expected {', '.join(ENGINES)}, found {', '.join(sorted(unknown))}")
+    return settings
+
+
+def prepare(settings, rows):
+    """Makes what is kept in the cache, in processes of its own: conversion takes memory that would not come back."""
+    import subprocess
+    for model in dict.fromkeys(row.model for row in rows):
+        weights_of(model, settings.cache)
+    wanted = {(row.model, ENGINES[engine].options["weights"]) for row in rows
+              for engine in engines_of(row, settings.engines, settings.quick)
+              if engine.startswith("openvino") and is_there(engine)}
+    for model, weights in sorted(wanted):
+        subprocess.run([sys.executable, str(pathlib.Path(__file__).parent / "engines/openvino_convert.py"), model,
+                        weights, str(settings.cache)], check=False)
+
+
+def is_there(engine):
+    try:
+        return bool(version_of(engine))
+    except ModuleNotFoundError:
+        return False
+
+
+def print_tables(records):
+    titles = {name: name for name in ENGINES}
+    print(plain(HEAD, rows_of(records, titles)))
+    print("\n" + plain(("row", "engine", "greatest resident set"), memory_rows_of(records, titles)))
+
+
+def main():
+    settings = read_settings()
+    rows = chosen_rows(settings.rows, settings.quick, settings.tiny)
+    if not rows:
+        sys.exit(f"bench/peers: --rows {settings.rows}: expected a part of a row's name, found none (--list)")
+    if settings.list:
+        for row in rows:
+            print(f"{row.name:20} {' '.join(engines_of(row, settings.engines, settings.quick))}")
+        return
+    cpus = settings.cpus or set(sorted(os.sched_getaffinity(0))[:settings.threads])
+    results = Results(settings.results or results_path())
+    if settings.table:
+        print_tables(results.records)
+        return
+    prepare(settings, rows)
+    if settings.prepare:
+        return
+    bench = Bench(settings, results, cpus)
+    results.append(kind="machine", run=bench.run, quick=settings.quick, **machine_record(settings.threads, cpus))
+    try:
+        measure(bench, rows)
+    finally:
+        bench.probe.end()
+    print_tables(results.records)
+
+
+if __name__ == "__main__":
+    main()

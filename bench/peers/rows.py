@@ -1,0 +1,79 @@
+"""What the bench measures: its rows, and the engines that each row compares with this program.
+
+A row is MODEL/WHAT/bN, N pictures at once. WHAT is `step` (one evaluation of the denoiser with guidance), `decode`,
+`profile` (seconds of a step and a decoding by kind of operator) or `run`: a fresh process from its start to a picture,
+which gives the rows load, first_step, picture, cold_picture and peak_memory.
+"""
+import re
+from dataclasses import dataclass
+
+TORCH = ("torch", "torch-compile")
+INT8 = ("openvino-int8", "openvino-w8a8")
+ALL = ("ours", *TORCH, "openvino", *INT8, "sdcpp")
+USUAL = ("ours", *TORCH, "openvino")
+BF16 = ("ours", "torch", "openvino")
+# Their steps take so long that they are measured a third as often, and not once before they count.
+SLOW = ("sdcpp",)
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    engines: tuple
+    rounds: int
+    quick: int = 0  # rounds with --quick; 0: not one of its rows
+    quick_engines: tuple = ()
+
+    @property
+    def model(self):
+        return self.name.split("/")[0]
+
+    @property
+    def what(self):
+        return self.name.split("/")[1]
+
+    @property
+    def batch(self):
+        return int(self.name.rsplit("/b", 1)[1])
+
+
+ROWS = (
+    Row("sd15/step/b1", ALL, 9, 5, ALL),
+    Row("sd15/decode/b1", ALL, 7, 3, ALL),
+    Row("mini/step/b1", USUAL, 15, 9, BF16),
+    Row("mini/decode/b1", USUAL, 15, 9, BF16),
+    Row("sd15/profile/b1", BF16, 1, 1, BF16),
+    Row("mini/run/b1", BF16, 5, 3, BF16),
+    Row("sd15/run/b1", (*BF16, "sdcpp"), 3, 1, BF16),
+    Row("sdxl/step/b1", ALL, 5, 2, ("ours", "openvino")),
+    Row("sdxl/decode/b1", USUAL, 3),
+    Row("sd15/step/b2", USUAL, 5),
+    Row("sd15/step/b4", USUAL, 3),
+    Row("sd15/decode/b4", USUAL, 3),
+    Row("mini/step/b2", USUAL, 15),
+    Row("mini/step/b4", USUAL, 15),
+    Row("mini/decode/b4", USUAL, 15),
+    Row("pangu3/step/b1", USUAL, 5),
+    Row("pangu3/decode/b1", USUAL, 3),
+    Row("sdxl/step/b2", BF16, 3),
+    Row("sdxl/run/b1", (*BF16, "sdcpp"), 1),
+    # Peers have PanGu-Draw 3's network, which is SDXL's, but do not draw with its two experts.
+    Row("pangu3/run/b1", ("ours",), 1),
+)
+TINY = tuple(Row(f"tiny/{what}/b1", ALL, 1) for what in ("step", "decode", "profile", "run"))
+
+
+def chosen_rows(pattern, quick, tiny=False):
+    """pattern: a regular expression that is found in the names of the rows."""
+    return [row for row in (TINY if tiny else ROWS) if re.search(pattern, row.name) and (row.quick or not quick)]
+
+
+def rounds_of(row, engine, quick):
+    rounds = row.quick if quick else row.rounds
+    return max(1, rounds // 3) if engine in SLOW else rounds
+
+
+def engines_of(row, only, quick):
+    """only: names of engines, or nothing for all. Ours is always among them, for ratios need it."""
+    engines = row.quick_engines if quick else row.engines
+    return [engine for engine in engines if engine == "ours" or not only or engine in only]
