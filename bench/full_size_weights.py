@@ -14,6 +14,7 @@ import math
 import pathlib
 import struct
 import sys
+import zlib
 
 import torch
 from diffusers import AutoencoderKL, ControlNetModel, UNet2DConditionModel
@@ -63,8 +64,13 @@ def values(name, shape, dtype):
         yield torch.full((count,), fill, dtype=dtype)
         return
     scale = 0.5 / math.sqrt(math.prod(shape[1:]))
-    for at in range(0, count, BLOCK.numel()):
-        yield (BLOCK[: min(BLOCK.numel(), count - at)] * scale).to(dtype)
+    # Every tensor begins elsewhere: a program that keeps equal tensors once would hold next to nothing.
+    start = zlib.crc32(name.encode()) % BLOCK.numel()
+    while count > 0:
+        piece = BLOCK[start : start + count]
+        yield (piece * scale).to(dtype)
+        count -= piece.numel()
+        start = 0
 
 
 def write(path, state, dtype):
