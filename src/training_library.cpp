@@ -14,8 +14,16 @@ PANGU_EXPORT int pangu_train_bridge(const pangu::app::TrainBridgeArgs& args) {
   return pangu::app::run_train_bridge(args);
 }
 
+PANGU_EXPORT int pangu_plan_training(const pangu::app::PlanTrainingArgs& args) {
+  return pangu::app::run_plan_training(args);
+}
+
 PANGU_EXPORT int pangu_eval(const pangu::app::EvalArgs& args) { return pangu::app::run_eval(args); }
 
 PANGU_EXPORT int pangu_eval_coop(const pangu::app::EvalCoopArgs& args) {
   return pangu::app::run_eval_coop(args);
+}
+
+PANGU_EXPORT int pangu_study_tdts(const pangu::app::StudyTdtsArgs& args) {
+  return pangu::app::run_study_tdts(args);
 }

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "app/cli_help.h"
+#include "app/cli_study.h"
 #include "app/cli_words.h"
 #include "app/commands.h"
 #include "app/late_library.h"
@@ -486,9 +487,11 @@ int run(int argc, const char* const* argv) {
   CoopArgs coop;
   TrainArgs train;
   TrainBridgeArgs train_bridge;
+  PlanTrainingArgs plan_training;
   DataArgs data;
   EvalArgs eval;
   EvalCoopArgs eval_coop;
+  StudyTdtsArgs study_tdts;
   InspectArgs inspect;
   ConvertArgs convert;
   ControlArgs control;
@@ -497,9 +500,11 @@ int run(int argc, const char* const* argv) {
   add_coop(app, coop);
   add_train(app, train);
   add_train_bridge(app, train_bridge);
+  add_plan_training(app, plan_training);
   add_data(app, data);
   add_eval(app, eval);
   add_eval_coop(app, eval_coop);
+  add_study(app, study_tdts, add_threads);
   add_inspect(app, inspect);
   add_convert(app, convert);
   add_control(app, control);
@@ -536,11 +541,13 @@ int run(int argc, const char* const* argv) {
   if (name == "train-bridge") {
     return run_late(kTraining, "pangu_train_bridge", train_bridge);
   }
+  if (name == "plan-training") return run_late(kTraining, "pangu_plan_training", plan_training);
   if (name == "data") return run_data(data);
   if (name == "eval" && app.get_subcommand("eval")->got_subcommand("coop")) {
     return run_late(kTraining, "pangu_eval_coop", eval_coop);
   }
   if (name == "eval") return run_late(kTraining, "pangu_eval", eval);
+  if (name == "study") return run_late(kTraining, "pangu_study_tdts", study_tdts);
   if (name == "inspect") return run_inspect(inspect);
   if (name == "convert") return run_convert(convert);
   if (name == "control") return run_control(control);

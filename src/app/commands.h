@@ -110,6 +110,11 @@ struct TrainBridgeArgs {
   bool quiet = false;
 };
 
+struct PlanTrainingArgs {
+  std::string config;  // TOML file
+  bool json = false;
+};
+
 struct DataArgs {
   std::string action;  // build, pack, stats, scenes, check
   std::string input;   // pack, stats, scenes, check: a dataset folder or .tar
@@ -177,6 +182,21 @@ struct EvalCoopArgs {
   bool quiet = false;
 };
 
+// Of `study tdts`.
+struct StudyTdtsArgs {
+  std::string config;             // TOML; empty: configs/study/study.toml
+  std::string data, inception;    // as of `eval coop`
+  std::string work;               // folder of trainings; empty: out/tdts
+  std::string records;            // folder of records; empty: bench/results/tdts
+  std::string out;                // page (.md); empty: docs/tdts.md
+  std::vector<std::string> only;  // groups
+  std::optional<double> minutes;  // stop after this long
+  bool page = false;              // write the page out of the records, train nothing
+  bool smoke = false;             // check the identities of the accounting, train nothing
+  int batch = 16;                 // prompts a forward
+  bool quiet = false;
+};
+
 struct InspectArgs {
   std::string path;  // safetensors file, model folder or PNG of this program
   bool json = false;
@@ -226,7 +246,9 @@ int run_doctor(const DoctorArgs& args);
 int run_train(const TrainArgs& args);
 int print_training_keys();
 int run_train_bridge(const TrainBridgeArgs& args);
+int run_plan_training(const PlanTrainingArgs& args);
 int run_eval(const EvalArgs& args);
 int run_eval_coop(const EvalCoopArgs& args);
+int run_study_tdts(const StudyTdtsArgs& args);
 
 }  // namespace pangu::app

@@ -98,6 +98,23 @@ std::vector<std::pair<double, double>> drawable(const Plot& plot, const Series& 
   return means;
 }
 
+std::vector<ErrorBar> drawable_bars(const Plot& plot, const Series& series) {
+  std::vector<ErrorBar> kept;
+  for (const ErrorBar& bar : series.bars) {
+    if (can_be_drawn(plot, {bar.x, bar.low}) && can_be_drawn(plot, {bar.x, bar.high})) {
+      kept.push_back(bar);
+    }
+  }
+  return kept;
+}
+
+// An error bar in pixels, with a short line across each end.
+std::string bar_line(double x, double low, double high, const char* colour) {
+  constexpr double kHalf = 3;
+  return line(x, low, x, high, colour) + line(x - kHalf, low, x + kHalf, low, colour) +
+         line(x - kHalf, high, x + kHalf, high, colour);
+}
+
 Axis axis_over(double low, double high, bool logarithmic) {
   if (low == high) {
     const double reach = low == 0 ? 1 : std::abs(low) / 2;
@@ -210,6 +227,10 @@ std::string svg_of(const Plot& plot) {
       x_low = std::min(x_low, x), x_high = std::max(x_high, x);
       y_low = std::min(y_low, y), y_high = std::max(y_high, y);
     }
+    for (const ErrorBar& bar : drawable_bars(plot, series)) {
+      x_low = std::min(x_low, bar.x), x_high = std::max(x_high, bar.x);
+      y_low = std::min(y_low, bar.low), y_high = std::max(y_high, bar.high);
+    }
   }
   const double right = width_of(plot) - kRightPx - (plot.large ? kLegendWidth : 0);
   const double bottom = height_of(plot) - kBottomPx;
@@ -241,6 +262,9 @@ std::string svg_of(const Plot& plot) {
     if (plot.series[i].joined) {
       out += "<polyline fill=\"none\" stroke-width=\"1.6\" stroke=\"" + std::string(colour) +
              "\" points=\"" + points + "\"/>\n";
+    }
+    for (const ErrorBar& bar : drawable_bars(plot, plot.series[i])) {
+      out += bar_line(px(bar.x), py(bar.low), py(bar.high), colour);
     }
     for (NamedPoint& point : named_points(plot, plot.series[i], px, py, colour)) {
       named.push_back(std::move(point));

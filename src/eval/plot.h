@@ -7,13 +7,19 @@
 
 namespace pangu::eval {
 
+// An error bar at x, from low to high.
+struct ErrorBar {
+  double x = 0, low = 0, high = 0;
+};
+
 struct Series {
   std::string name;
   // x, y; those that are not finite are left out
   std::vector<std::pair<double, double>> points = {};
   // One a point, or none: points with labels are all drawn, as dots.
   std::vector<std::string> labels = {};
-  bool joined = true;  // by a line
+  bool joined = true;               // by a line
+  std::vector<ErrorBar> bars = {};  // those that cannot be drawn are left out
 };
 
 struct Plot {

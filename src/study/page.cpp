@@ -200,15 +200,15 @@ std::string section_of(const Page& page, const std::string& images, const std::s
 }
 
 std::string with_section(const std::string& old, const std::string& section,
-                         const std::string& name) {
+                         const std::string& name, const SectionMarks& marks) {
   if (old.empty()) return section;
-  const size_t begin = old.find(kStudyBegin);
-  const size_t end = begin == std::string::npos ? begin : old.find(kStudyEnd, begin);
+  const size_t begin = old.find(marks.begin);
+  const size_t end = begin == std::string::npos ? begin : old.find(marks.end, begin);
   if (end == std::string::npos) {
     throw bad_input("'" + name + "'", "a new page, or one with a study to replace", "another page",
-                    std::string("it goes between the lines ") + kStudyBegin + " and " + kStudyEnd);
+                    "it goes between the lines " + marks.begin + " and " + marks.end);
   }
-  size_t after = end + std::string(kStudyEnd).size();
+  size_t after = end + marks.end.size();
   if (after < old.size() && old[after] == '\n') ++after;
   return old.substr(0, begin) + section + old.substr(after);
 }

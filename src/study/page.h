@@ -32,10 +32,15 @@ inline constexpr const char* kStudyBegin = "<!-- study: written by `pangu-draw e
 inline constexpr const char* kStudyEnd = "<!-- end of the study -->";
 std::string section_of(const Page& page, const std::string& images, const std::string& old = "");
 
-// Returns `old` with its section replaced, or the section alone for an empty `old`. Throws
-// kBadInput if `old` has no such section, since it is then another page; `name` is the page's name
-// in the message.
+// The lines between which a section of a page is written anew.
+struct SectionMarks {
+  std::string begin = kStudyBegin, end = kStudyEnd;
+};
+
+// Returns `old` with its section replaced, or the section alone for an empty `old`. The section has
+// the marks in it. Throws kBadInput if `old` has no such section, since it is then another page;
+// `name` is the page's name in the message.
 std::string with_section(const std::string& old, const std::string& section,
-                         const std::string& name);
+                         const std::string& name, const SectionMarks& marks = {});
 
 }  // namespace pangu::study

@@ -165,6 +165,14 @@ std::string TrainConfig::toml(const std::string& folder) const {
   return writer.text;
 }
 
+bool is_path_key(const std::string& key) {
+  TrainConfig c;
+  c.train_data_dir = c.drawing = {""};
+  bool found = false;
+  for_each_path(c, [&](const char* path, std::string&, PathKind) { found = found || key == path; });
+  return found;
+}
+
 void require_inputs(const TrainConfig& config) {
   TrainConfig c = config;
   for_each_path(c, [](const char* key, const std::string& field, PathKind kind) {

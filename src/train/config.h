@@ -203,6 +203,9 @@ struct TrainConfig {
   std::string toml(const std::string& folder) const;
 };
 
+// Whether the value of a key is a path or a list of paths.
+bool is_path_key(const std::string& key);
+
 // Error kBadInput naming the key of an input that is no file or folder.
 void require_inputs(const TrainConfig& config);
 

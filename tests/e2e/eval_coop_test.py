@@ -5,17 +5,14 @@ Usage: eval_coop_test.py PROGRAM
 """
 
 import json
-import math
 import pathlib
-import random
 import re
-import struct
 import tempfile
 import unittest
 
-from png_file import png_painted
 from program import ROOT
 import program
+from toy_judge import write_bars, write_inception
 
 SMALL = ["--prompts", "2", "--steps", "1", "--batch", "2", "--dtype", "f32", "--threads", "1", "-q"]
 EDGES = ROOT / "models/edges"
@@ -23,63 +20,6 @@ EDGES = ROOT / "models/edges"
 
 def run(*arguments, cwd=None, home=ROOT):
     return program.run("eval", "coop", *arguments, cwd=cwd, environment={**program.BARE, "PANGU_HOME": str(home)})
-
-
-def png(colour, side=64):
-    return png_painted(side, side, lambda x, y: colour if side // 4 < x < side // 2 else (255, 255, 255))
-
-
-def inception_shapes():
-    """[out, in, height, width] of every convolution, in Keras' order."""
-    shapes = []
-
-    def conv(channels, out, height=1, width=1):
-        shapes.append([out, channels, height, width])
-        return out
-
-    def chain(channels, *steps):
-        for step in steps:
-            channels = conv(channels, *step)
-        return channels
-
-    x = chain(3, (32, 3, 3), (32, 3, 3), (64, 3, 3), (80,), (192, 3, 3))
-    for pool in (32, 64, 64):
-        x = (chain(x, (64,)) + chain(x, (48,), (64, 5, 5)) + chain(x, (64,), (96, 3, 3), (96, 3, 3)) +
-             chain(x, (pool,)))
-    x = chain(x, (384, 3, 3)) + chain(x, (64,), (96, 3, 3), (96, 3, 3)) + x
-    for n in (128, 160, 160, 192):
-        x = (chain(x, (192,)) + chain(x, (n,), (n, 1, 7), (192, 7, 1)) +
-             chain(x, (n,), (n, 7, 1), (n, 1, 7), (n, 7, 1), (192, 1, 7)) + chain(x, (192,)))
-    x = chain(x, (192,), (320, 3, 3)) + chain(x, (192,), (192, 1, 7), (192, 7, 1), (192, 3, 3)) + x
-    for _ in range(2):
-        a, b = chain(x, (320,)), chain(x, (384,))
-        b = chain(b, (384, 1, 3)) + chain(b, (384, 3, 1))
-        c = chain(x, (448,), (384, 3, 3))
-        c = chain(c, (384, 1, 3)) + chain(c, (384, 3, 1))
-        x = a + b + c + chain(x, (192,))
-    return shapes
-
-
-def write_inception(path):
-    """8-bit weights as tools/export_inception.py writes them, drawn with He's spread."""
-    numbers, header, parts, at = random.Random(1), {}, [], 0
-
-    def add(name, shape, low, high):
-        nonlocal at
-        for key, kind, size, data in (
-                (f"{name}_u8", "U8", shape, numbers.randbytes(math.prod(shape))),
-                (f"{name}_range", "F32", [2], struct.pack("<2f", (high - low) / 255, low))):
-            header[key] = {"dtype": kind, "shape": size, "data_offsets": [at, at + len(data)]}
-            parts.append(data)
-            at += len(data)
-    for i, shape in enumerate(inception_shapes(), 1):
-        reach = math.sqrt(6 / math.prod(shape[1:]))
-        add(f"conv2d_{i}.weight", shape, -reach, reach)
-        for name, low, high in (("beta", 0, 0.1), ("mean", 0, 0.1), ("variance", 0.9, 1.1)):
-            add(f"batch_normalization_{i}.{name}", shape[:1], low, high)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
 
 
 class EvalCoop(unittest.TestCase):
@@ -91,17 +31,7 @@ class EvalCoop(unittest.TestCase):
         cls.weights = cls.path / "inception.safetensors"
         write_inception(cls.weights)
         cls.data = cls.path / "data"
-        cls.data.mkdir()
-        lines = []
-        for i, (name, colour) in enumerate({"red": (220, 0, 0), "green": (0, 160, 0), "blue": (0, 0, 220)}.items()):
-            for style in ("flat", "3d"):
-                file = f"{name}_{style}.png"
-                (cls.data / file).write_bytes(png(colour))
-                lines.append(json.dumps({
-                    "file": file, "concept": name, "concept_id": name, "style": style, "width": 64, "height": 64,
-                    "split": "heldout_pair" if i == 2 and style == "3d" else "train",
-                    "captions": {"en": [f"a {name} bar, {style}"], "zh": [f"{name} 条，{style}"]}}))
-        (cls.data / "manifest.jsonl").write_text("\n".join(lines) + "\n")
+        write_bars(cls.data)
         cls.home = cls.path / "home"  # as after a fresh clone
         cls.home.mkdir()
         (cls.home / "models").symlink_to(ROOT / "models")

@@ -73,27 +73,12 @@ std::vector<std::string> kinds_of(const EvalCoopArgs& args) {
   return kinds;
 }
 
-// Where the tools that make the embedded models put what a study needs, and the study itself.
-constexpr const char* kData = "out/mini/dataset";
-constexpr const char* kInception = "out/mini/weights/inception.safetensors";
 constexpr const char* kPage = "out/coop/study.md";
-
-// `said`, or the usual place below home() if it is empty. Error naming the command that makes it.
-std::string usual(const std::string& flag, const std::string& said, const std::string& place,
-                  const std::string& what, const std::string& command) {
-  if (!said.empty()) return said;
-  const fs::path file = home() / place;
-  if (fs::exists(file)) return file.string();
-  throw bad_input(flag, what, "nothing, and no " + place, "`" + command + "` makes it");
-}
 
 // What was not said is in its usual place.
 EvalCoopArgs completed(EvalCoopArgs args) {
-  args.data = usual("--data", args.data, kData, "a dataset folder",
-                    std::string("./pangu-draw data build --out ") + kData);
-  args.inception =
-      usual("--inception", args.inception, kInception, "weights of the feature extractor",
-            std::string(".venv/bin/python tools/export_inception.py --out ") + kInception);
+  args.data = usual_data(args.data);
+  args.inception = usual_inception(args.inception);
   if (!args.out.empty()) return args;
   const fs::path page = home() / kPage;
   std::error_code failed;

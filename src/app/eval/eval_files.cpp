@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <iostream>
 
+#include "app/home.h"
 #include "app/table.h"
 #include "core/error.h"
 
@@ -13,6 +14,16 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t kMostSheetBytes = 300'000;  // of a picture in the repository
+constexpr const char* kDataPlace = "out/mini/dataset";
+constexpr const char* kInceptionPlace = "out/mini/weights/inception.safetensors";
+
+std::string usual_place(const std::string& flag, const std::string& said, const std::string& place,
+                        const std::string& what, const std::string& command) {
+  if (!said.empty()) return said;
+  const fs::path file = home() / place;
+  if (fs::exists(file)) return file.string();
+  throw bad_input(flag, what, "nothing, and no " + place, "`" + command + "` makes it");
+}
 
 }  // namespace
 
@@ -60,6 +71,17 @@ std::string feature_cache(const std::string& said) {
   fs::path cache = said.empty() ? fs::temp_directory_path() : fs::path(said);
   if (fs::is_directory(cache)) cache /= "pangu-draw-features.safetensors";
   return cache.string();
+}
+
+std::string usual_data(const std::string& said) {
+  return usual_place("--data", said, kDataPlace, "a dataset folder",
+                     std::string("./pangu-draw data build --out ") + kDataPlace);
+}
+
+std::string usual_inception(const std::string& said) {
+  return usual_place(
+      "--inception", said, kInceptionPlace, "weights of the feature extractor",
+      std::string(".venv/bin/python tools/export_inception.py --out ") + kInceptionPlace);
 }
 
 }  // namespace pangu::app

@@ -38,4 +38,10 @@ void check_folders_of(const std::vector<std::string>& files);
 // Where features of real pictures are kept: `said`, or a file in that folder, or in the temporary.
 std::string feature_cache(const std::string& said);
 
+// The dataset and the weights of the feature extractor that a study needs: `said`, or if it is
+// empty where the tools that make the embedded models put them, below home(). Error kBadInput
+// naming the command that makes what is not there.
+std::string usual_data(const std::string& said);
+std::string usual_inception(const std::string& said);
+
 }  // namespace pangu::app

@@ -48,7 +48,8 @@ std::vector<std::string> contents_of(const std::vector<data::Item>& items,
 
 }  // namespace
 
-TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes) {
+TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes,
+                           const std::string& split) {
   data::Report report;
   std::vector<data::Item> all;
   for (const std::string& path : config.train_data_dir) {
@@ -56,7 +57,7 @@ TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes) 
   }
   data::limit_sizes(config.native_size_histogram(), all);
   data::ItemFilter filter;
-  filter.splits = {"train"};
+  filter.splits = {split};
   TrainingData data;
   data.pictures_in_all = static_cast<int64_t>(data::filtered(all, filter).size());
   filter.part = config.data_part;

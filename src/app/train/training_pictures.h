@@ -11,17 +11,19 @@
 
 namespace pangu::app {
 
-// Items of the training split that the configuration admits, of all its datasets.
+// Items of one split, usually the training split, that the configuration admits, of all its
+// datasets.
 struct TrainingData {
   std::vector<data::Item> items;
-  int64_t pictures_in_all = 0;        // of the training split, admitted or not
+  int64_t pictures_in_all = 0;        // of the split, admitted or not
   std::vector<std::string> contents;  // SHA-256 of each one's bytes
   std::string index_hash;             // of both; the same wherever the datasets lie
 };
 
 // What cannot be read is named on stderr and left out. The hashes of pictures are kept in
-// config.cache_dir, if `keeps_hashes`. Error kBadInput if nothing is left.
-TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes);
+// config.cache_dir, if `keeps_hashes`. split: of the dataset. Error kBadInput if nothing is left.
+TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes,
+                           const std::string& split = "train");
 
 // Decodes every picture and says on stderr which cannot be. Error kBadInput if none can.
 // Returns the first that can.
