@@ -66,7 +66,7 @@ test('the theme is the system’s, can be switched, and is kept', async (t) => {
 });
 
 test('a picture can be drawn and varied by the keyboard alone', async (t) => {
-  const { page, bodies, steps } = await open(t);
+  const { page, bodies, steps, pictures } = await open(t);
   await steps(2);
   await page.reload();
   await page.locator('.status.good').waitFor();
@@ -80,7 +80,7 @@ test('a picture can be drawn and varied by the keyboard alone', async (t) => {
   await page.locator('.shown').waitFor();
   await page.getByRole('button', { name: 'Vary' }).focus();
   await page.keyboard.press('Enter');
-  await page.locator('.latest .thumbs li').nth(1).waitFor();
+  await pictures(2);
   assert.equal(bodies.length, 2);
 });
 

@@ -74,8 +74,15 @@ export async function open(t, options = {}) {
     assert.deepEqual(foreign, [], 'requests to others than the own server');
   });
   await page.goto(url);
-  if (ready) await page.locator('.status.good, .status.busy').waitFor({ state: 'attached' });
-  return { page, mock, bodies, url, ...actions(page) };
+  if (ready) await page.locator('[role=status][aria-live=polite]:not(:empty)').waitFor({ state: 'attached' });
+  const known = await page.locator('.latest .thumbs li').count();
+  // Waits until this test has drawn so many; a real server has those of the tests before.
+  const pictures = (count) =>
+    page
+      .locator('.latest .thumbs li')
+      .nth(known + count - 1)
+      .waitFor();
+  return { page, mock, bodies, url, pictures, ...actions(page) };
 }
 
 // Waits until what is read is as expected: a page shows a change a moment after it.

@@ -17,12 +17,12 @@ test(
   'two members draw one picture, and each one’s own guess is beside the fused one',
   onlyMock,
   async (t) => {
-    const { page, bodies, write, draw } = await begin(t, { mock: { stepMs: 60 } });
+    const { page, bodies, write, draw, pictures } = await begin(t, { mock: { stepMs: 60 } });
     await write('a pig face, 3D render');
     await draw();
     await page.locator('.guesses img').nth(1).waitFor();
     assert.deepEqual(await page.locator('.guesses figcaption').allInnerTexts(), ['mini', 'edges']);
-    await page.locator('.latest .thumbs li').waitFor();
+    await pictures(1);
     const { recipe, member_previews } = bodies[0];
     const { seed, ...rest } = recipe;
     assert.equal(member_previews, true);
@@ -39,8 +39,28 @@ test(
   },
 );
 
+test('lines and words draw together: the control picture is made on the server', async (t) => {
+  const { page, bodies, write, draw, steps, pictures } = await begin(t);
+  await write('a pig face, 3D render');
+  const card = page.locator('.member').nth(1);
+  const buffer = pngOf(64, 64, testPicture(64, 64, 8));
+  await card.locator('input[type=file]').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer });
+  const source = await card.locator('.filled img').getAttribute('src');
+  await card.getByRole('button', { name: 'Edges', exact: true }).click();
+  await page.waitForFunction(
+    (old) => document.querySelector('.member .filled img').getAttribute('src') !== old,
+    source,
+  );
+  await steps(4);
+  await draw();
+  await pictures(1);
+  await page.locator('.shown .canvas img[src^="blob:"]').waitFor();
+  assert.equal(bodies[0].recipe.member.length, 2);
+  assert.match(await page.locator('.shown .table').innerText(), /mini \+ edges/);
+});
+
 test('a weight is drawn by hand over the noise levels and sent with rising sigma', onlyMock, async (t) => {
-  const { page, bodies, write, draw } = await begin(t);
+  const { page, bodies, write, draw, pictures } = await begin(t);
   await write('a fox');
   const card = page.locator('.member').nth(1);
   await card.getByRole('button', { name: 'By noise level' }).click();
@@ -54,7 +74,7 @@ test('a weight is drawn by hand over the noise levels and sent with rising sigma
   await page.mouse.move(box.x + box.width - 40, box.y + box.height - 14, { steps: 8 });
   await page.mouse.up();
   await draw();
-  await page.locator('.latest .thumbs li').waitFor();
+  await pictures(1);
   const curve = bodies[0].recipe.member[1].weight_curve;
   assert.ok(curve.length >= 3);
   curve.slice(1).forEach(([sigma], i) => assert.ok(sigma > curve[i][0], JSON.stringify(curve)));
@@ -75,7 +95,7 @@ test('the points of a curve are sliders for the keyboard', async (t) => {
 });
 
 test('a member’s region is painted, and its control picture is made in place', onlyMock, async (t) => {
-  const { page, bodies, draw } = await begin(t);
+  const { page, bodies, draw, pictures } = await begin(t);
   const card = page.locator('.member').nth(1);
   const buffer = pngOf(64, 64, testPicture(64, 64, 8));
   await card.locator('input[type=file]').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer });
@@ -91,7 +111,7 @@ test('a member’s region is painted, and its control picture is made in place',
   await card.getByAltText('Region of edges').waitFor();
   await page.waitForFunction(() => !document.querySelector('[aria-busy=true]'));
   await draw();
-  await page.locator('.latest .thumbs li').waitFor();
+  await pictures(1);
   const { mask, controls } = bodies[0].recipe.member[1];
   assert.match(mask, /^[0-9a-f]{64}$/);
   assert.match(controls[0].image, /^[0-9a-f]{64}$/);
@@ -117,12 +137,12 @@ test('members are added and removed, one is the hub, and the cost follows the fo
 });
 
 test('a picture of several models brings its recipe back', onlyMock, async (t) => {
-  const { page, bodies, write, draw, drop, notice } = await begin(t);
+  const { page, bodies, write, draw, drop, notice, pictures } = await begin(t);
   await write('a pig face');
   await page.locator('.member').nth(1).locator('input.number').fill('0.3');
   await page.locator('.member').nth(1).locator('input.number').blur();
   await draw();
-  await page.locator('.latest .thumbs li').waitFor();
+  await pictures(1);
   await page.getByRole('button', { name: 'Draw', exact: true }).first().click();
   const recipe = { ...bodies[0].recipe, width: 256, height: 256, stage: [], bridges: [] };
   const bytes = pngOf(32, 32, testPicture(32, 32, 1), { 'pangu-draw': JSON.stringify({ recipe }) });
@@ -130,7 +150,7 @@ test('a picture of several models brings its recipe back', onlyMock, async (t) =
   await notice().waitFor();
   assert.equal(await page.locator('.member').count(), 2);
   await draw();
-  await page.locator('.latest .thumbs li').nth(1).waitFor();
+  await pictures(2);
   assert.deepEqual(bodies[1].recipe, { ...bodies[0].recipe, width: 256, height: 256 });
 });
 
@@ -138,7 +158,7 @@ test(
   'a recipe of the command line keeps what the cards have no place for, and lacking files are told',
   onlyMock,
   async (t) => {
-    const { page, bodies, draw, drop, notice } = await open(t);
+    const { page, bodies, draw, drop, notice, pictures } = await open(t);
     const recipe = {
       prompt: 'a cat',
       bridge: 'auto',
@@ -173,7 +193,7 @@ test(
     await notice().getByText('Not taken over: fox_edges.png').waitFor();
     await page.getByText('to = 0.7').waitFor();
     await draw();
-    await page.locator('.latest .thumbs li').waitFor();
+    await pictures(1);
     assert.deepEqual(bodies[0].recipe, {
       prompt: 'a cat',
       bridge: 'auto',

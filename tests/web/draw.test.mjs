@@ -145,7 +145,7 @@ test('a shape gives a size that the model draws, and sides are swapped and round
 });
 
 test('negative prompt, styles, steps, guidance and sampler are sent as they were chosen', async (t) => {
-  const { page, bodies, draw, write, section, steps } = await open(t);
+  const { page, bodies, draw, write, section, steps, pictures } = await open(t);
   await write('a fox');
   await page.getByRole('button', { name: 'Add a negative prompt' }).click();
   await page.getByLabel('Negative prompt').fill('leaf');
@@ -158,7 +158,7 @@ test('negative prompt, styles, steps, guidance and sampler are sent as they were
   await details.locator('input.number').nth(1).blur();
   await page.getByRole('button', { name: 'One more' }).click();
   await draw();
-  await page.locator('.latest .thumbs li').nth(1).waitFor();
+  await pictures(2);
   const { seed, ...said } = bodies[0].request;
   assert.deepEqual(said, {
     prompt: 'a fox',
@@ -174,7 +174,8 @@ test('negative prompt, styles, steps, guidance and sampler are sent as they were
 
 test('pictures and the form are there again after a reload, also when the server has forgotten them', async (t) => {
   const { page, drawn, mock } = await open(t);
-  await drawn('一个红苹果');
+  const prompt = `一个红苹果 ${Date.now()}`;
+  await drawn(prompt);
   // The bytes are in the browser's own store by now.
   await page.waitForFunction(async () => {
     const [database] = (await indexedDB.databases()).filter(({ name }) => name.startsWith('pangu-draw'));
@@ -190,23 +191,46 @@ test('pictures and the form are there again after a reload, also when the server
     mock.jobs.pictures.clear();
   }
   await page.reload();
-  await page.locator('.latest .thumbs img[src^="blob:"]').waitFor();
-  assert.equal(await page.locator('textarea.prompt').inputValue(), '一个红苹果');
+  await page.locator('.latest .thumbs img[src^="blob:"]').first().waitFor();
+  assert.equal(await page.locator('textarea.prompt').inputValue(), prompt);
   await page.getByRole('button', { name: 'Gallery' }).click();
-  await page.getByRole('searchbox').fill('苹果');
-  assert.equal(await page.locator('.thumbs.large li').count(), 1);
+  await page.getByRole('searchbox').fill(prompt.slice(2));
+  await eventually(() => page.locator('.thumbs.large li').count(), 1);
   await page.getByRole('searchbox').fill('nothing of the kind');
   await page.getByText('No picture has these words').waitFor();
 });
 
 test('a job that runs on while the page is loaded again is shown again', onlyMock, async (t) => {
-  const { page, write, draw } = await open(t, { mock: { stepMs: 150 } });
+  const { page, write, draw, pictures } = await open(t, { mock: { stepMs: 150 } });
   await write('a slow one');
   await draw();
   await page.locator('.live .preview').waitFor();
   await page.reload();
   await page.locator('.queue li', { hasText: 'a slow one' }).waitFor();
-  await page.locator('.latest .thumbs li').waitFor();
+  await pictures(1);
+});
+
+test('a job that the server has forgotten leaves the queue', onlyMock, async (t) => {
+  const { page, write, draw, mock } = await open(t, { mock: { stepMs: 400 } });
+  await write('forgotten');
+  await draw();
+  await page.locator('.live .preview').waitFor();
+  mock.jobs.list.length = 0;
+  mock.cut();
+  await page.locator('.queue li').waitFor({ state: 'detached' });
+  await page.getByRole('heading', { name: 'Describe a picture' }).waitFor();
+});
+
+test('a size that was chosen keeps its shape with another model', onlyMock, async (t) => {
+  const { section } = await open(t);
+  const size = await section('size');
+  await size.getByText('3:2').click();
+  await size.getByText('L', { exact: true }).click();
+  const model = await section('model');
+  await model.getByLabel('Model').selectOption('edges');
+  await size.locator('.chosen', { hasText: '3:2' }).waitFor();
+  await size.locator('.chosen', { hasText: 'L' }).waitFor();
+  await eventually(() => size.locator('.value').innerText(), '240 × 160');
 });
 
 test('a picture that was deleted stays away', async (t) => {

@@ -12,7 +12,7 @@ Negative prompt: leaf, "tree"
 Steps: 28, Sampler: DPM++ 2M Karras, CFG scale: 6.5, Seed: 1234, Size: 320x256, Model: mini, Lora hashes: "ink: 1, x: 2", Version: v1.9`;
 
 test('a PNG of this program that is dropped fills the form, and its seed is locked', async (t) => {
-  const { page, bodies, draw, drop, notice } = await open(t);
+  const { page, bodies, draw, drop, notice, pictures } = await open(t);
   const request = {
     prompt: '蓝色的鲸鱼，扁平图标',
     negative: 'leaf',
@@ -41,7 +41,7 @@ test('a PNG of this program that is dropped fills the form, and its seed is lock
   await notice().getByText('The settings of the picture (PanGu-Draw) are in the form.').waitFor();
   assert.equal(await page.locator('textarea.prompt').inputValue(), request.prompt);
   await draw();
-  await page.locator('.latest .thumbs li').first().waitFor();
+  await pictures(1);
   assert.deepEqual(bodies[0], {
     model: 'mini',
     request: {
@@ -68,11 +68,11 @@ for (const [how, options] of [
     `a PNG of A1111 with ${how} text fills the form, and what has no place is told`,
     onlyMock,
     async (t) => {
-      const { page, bodies, draw, drop, notice } = await open(t);
+      const { page, bodies, draw, drop, notice, pictures } = await open(t);
       await drop('.stage', picture({ parameters: `${parameters}, Hires upscale: 2` }, options));
       await notice().getByText('Hires upscale: 2').waitFor();
       await draw();
-      await page.locator('.latest .thumbs li').waitFor();
+      await pictures(1);
       assert.deepEqual(bodies[0], {
         model: 'mini',
         load: { lora: ['ink:0.7'] },
@@ -93,13 +93,13 @@ for (const [how, options] of [
 }
 
 test('a picture without settings becomes the start picture', async (t) => {
-  const { page, bodies, draw, drop, notice, write, steps } = await open(t);
+  const { page, bodies, draw, drop, notice, write, steps, pictures } = await open(t);
   await steps(4);
   await drop('.stage', picture());
   await notice().getByText('it is the start picture now').waitFor();
   await write('a door');
   await draw();
-  await page.locator('.latest .thumbs li').first().waitFor();
+  await pictures(1);
   const { init_image, width, height } = bodies[0].request;
   assert.match(init_image, /^[0-9a-f]{64}$/);
   assert.deepEqual([width, height], [64, 64]);
@@ -114,20 +114,20 @@ test('settings are restored by the file dialog too, which keyboards and phones h
 });
 
 test('vary draws the same with another seed; reuse takes all settings and the seed', async (t) => {
-  const { page, bodies, drawn, steps, write, draw } = await open(t);
+  const { page, bodies, drawn, steps, write, draw, pictures } = await open(t);
   await steps(3);
   await drawn('a fox');
   await page.getByRole('button', { name: 'Vary' }).click();
-  await page.locator('.latest .thumbs li').nth(1).waitFor();
+  await pictures(2);
   const [first, second] = bodies;
   assert.notEqual(second.request.seed, first.request.seed);
   assert.deepEqual({ ...second.request, seed: 0, count: 0 }, { ...first.request, seed: 0, count: 0 });
   await write('something else');
   await steps(9);
-  await page.locator('.latest .thumbs button').last().click();
+  await page.locator('.latest .thumbs button').nth(1).click();
   await page.getByRole('button', { name: 'Reuse' }).click();
   await draw();
-  await page.locator('.latest .thumbs li').nth(2).waitFor();
+  await pictures(3);
   assert.deepEqual(bodies[2].request, first.request);
 });
 
@@ -188,7 +188,7 @@ async function stroke(page, box, points) {
 }
 
 test('a mask is painted by a brush, strokes are taken back by key, and white is what was painted', async (t) => {
-  const { page, bodies, drawn, steps, draw } = await open(t);
+  const { page, bodies, drawn, steps, draw, pictures } = await open(t);
   await steps(4);
   await drawn('a room');
   await page.getByRole('button', { name: 'Start from it' }).click();
@@ -216,7 +216,7 @@ test('a mask is painted by a brush, strokes are taken back by key, and white is 
   await dialog.getByRole('button', { name: 'Done' }).click();
   await page.getByText('What is painted is drawn anew').first().waitFor();
   await draw();
-  await page.locator('.latest .thumbs li').nth(1).waitFor();
+  await pictures(2);
   const { init_image, mask_image, strength } = bodies[1].request;
   assert.match(init_image, /^[0-9a-f]{64}$/);
   assert.equal(strength, undefined);
@@ -228,7 +228,7 @@ test('a mask is painted by a brush, strokes are taken back by key, and white is 
 });
 
 test('a mask is painted by a finger on a phone', onlyMock, async (t) => {
-  const { page, bodies, drawn, draw, steps } = await open(t, { size: kPhone });
+  const { page, bodies, drawn, draw, steps, pictures } = await open(t, { size: kPhone });
   await steps(2);
   await drawn('a room');
   await page.getByRole('button', { name: 'Start from it' }).tap();
@@ -246,7 +246,7 @@ test('a mask is painted by a finger on a phone', onlyMock, async (t) => {
   await page.getByRole('dialog').getByRole('button', { name: 'Done' }).click();
   await page.locator('.mask-row').waitFor();
   await draw();
-  await page.locator('.latest .thumbs li').nth(1).waitFor();
+  await pictures(2);
   assert.equal((await maskOf(page, bodies[1].request.mask_image)).middle, 255);
 });
 
@@ -254,7 +254,7 @@ test(
   'LoRA and ControlNet are chosen by name, and the control picture is made in place',
   onlyMock,
   async (t) => {
-    const { page, bodies, draw, write, section } = await open(t);
+    const { page, bodies, draw, write, section, pictures } = await open(t);
     await write('a bridge');
     const loras = await section('lora');
     await loras.getByLabel('Add a LoRA').selectOption('ink');
@@ -273,7 +273,7 @@ test(
       before,
     );
     await draw();
-    await page.locator('.latest .thumbs li').waitFor();
+    await pictures(1);
     assert.deepEqual(bodies[0].load, { lora: ['ink:0.6'], controlnet: ['canny'] });
     const [control] = bodies[0].request.controls;
     assert.deepEqual({ ...control, image: '' }, { image: '', weight: 1, from: 0, to: 1 });

@@ -66,11 +66,22 @@ test('parameters are read as A1111 writes them', () => {
 });
 
 test('a size by shape keeps the area, is a multiple, and is one of the list where there is one', () => {
-  const { sizeOf, shapeOf, allowed, parsedSize } = lib.sizes;
+  const { sizeOf, shapeOf, scaleOf, allowed, parsedSize, kShapes, kScales } = lib.sizes;
   const model = { size_multiple: 64, min_side: 256, max_side: 1024, sizes: [] };
   assert.deepEqual(sizeOf(1, 512 * 512, model), { width: 512, height: 512 });
   const wide = sizeOf(16 / 9, 512 * 512, model);
   assert.deepEqual(wide, { width: 704, height: 384 });
+  assert.deepEqual(sizeOf(1.5, 256 * 256, model), { width: 384, height: 256 });
+  for (const { ratio, name } of kShapes) {
+    for (const { factor } of kScales) {
+      const size = sizeOf(ratio, 512 * 512 * factor, { ...model, size_multiple: 16 });
+      assert.equal(shapeOf(size).name, name);
+      assert.equal(
+        scaleOf(size, { width: 512, height: 512 }, { ...model, size_multiple: 16 }).factor,
+        factor,
+      );
+    }
+  }
   assert.equal(shapeOf({ width: 768, height: 512 }).name, '3:2');
   assert.equal(shapeOf({ width: 1000, height: 300 }), undefined);
   assert.deepEqual(allowed({ width: 5000, height: 10 }, model), { width: 1024, height: 256 });

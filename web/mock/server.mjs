@@ -23,6 +23,7 @@ export async function startMock({ page, key = null, stepMs = 40, port = 0 }) {
     url: `http://127.0.0.1:${server.address().port}/`,
     jobs,
     requests,
+    cut: () => server.closeAllConnections(), // as when a network fails
     async stop() {
       jobs.stopped = true;
       server.closeAllConnections();

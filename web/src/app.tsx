@@ -1,5 +1,5 @@
 // The frame of the page: header with the ways through it, the work place or the gallery, and what lies above both.
-import { useEffect } from 'preact/hooks';
+import { useSignalEffect } from '@preact/signals';
 import { t } from './i18n';
 import { CompareDialog } from './components/compare';
 import { DropTarget } from './components/drop_target';
@@ -9,13 +9,16 @@ import { KeyDialog } from './components/key_dialog';
 import { MaskDialog } from './components/mask_dialog';
 import { Notices } from './components/notices';
 import { Workspace } from './components/workspace';
+import { active } from './state/jobs';
 import { needsKey } from './state/server';
 import { announced, compared, page } from './state/view';
 import { masking } from './state/masking';
 
 export function App() {
-  useEffect(() => {
-    document.title = `PanGu-Draw · ${t(page.value === 'gallery' ? 'nav.gallery' : 'nav.draw')}`;
+  useSignalEffect(() => {
+    const running = active.value.find(({ job }) => job.progress?.steps)?.job.progress;
+    const percent = running ? `${Math.round((100 * running.step) / running.steps)} % · ` : '';
+    document.title = `${percent}PanGu-Draw`;
   });
   return (
     <>

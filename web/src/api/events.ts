@@ -11,6 +11,7 @@ export interface JobEvents {
   picture(picture: JobPicture): void;
   warning(message: string): void;
   retrying(message: string): void;
+  reached(reached: boolean): void; // whether the server answers now; the browser tries again by itself
   lost(): void; // the stream ended for good without a last event
 }
 
@@ -34,8 +35,10 @@ export function listen(id: string, on: JobEvents): () => void {
       on.job(job);
     });
   }
+  source.onopen = () => on.reached(true);
   source.onerror = () => {
     if (source.readyState === EventSource.CLOSED) on.lost();
+    else on.reached(false);
   };
   return () => source.close();
 }

@@ -5,7 +5,7 @@ import { problemFrom } from '../api/client';
 import { t } from '../i18n';
 import { bodyOf, change, draft, freshSeed } from '../state/draft';
 import { active, submit } from '../state/jobs';
-import { capabilities, models } from '../state/server';
+import { capabilities, models, needsKey } from '../state/server';
 import { announce, notify } from '../state/view';
 import { AddOnSections } from './add_ons';
 import { CoopPanel } from './coop_panel';
@@ -35,6 +35,7 @@ export function Form() {
       document.querySelector('.stage')?.scrollIntoView({ block: 'nearest' });
     } catch (error) {
       problem.value = problemFrom(error);
+      if (problem.value.status === 401) needsKey.value = true;
     } finally {
       sending.value = false;
     }

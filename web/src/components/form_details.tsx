@@ -1,9 +1,19 @@
 // Model, size by shape, steps and sampler, seed: each a section that says what holds while it is closed.
 import type { JsonObject } from '../api/types';
 import { bytesText, t } from '../i18n';
-import { allowed, defaultSize, kScales, kShapes, shapeOf, type Size, sizeOf } from '../lib/sizes';
+import {
+  allowed,
+  carriedSize,
+  defaultSize,
+  kScales,
+  kShapes,
+  scaleOf,
+  shapeOf,
+  type Size,
+  sizeOf,
+} from '../lib/sizes';
 import { change, draft, freshSeed, shownModel } from '../state/draft';
-import { capabilities, defaultModel, models } from '../state/server';
+import { capabilities, defaultModel, modelOf, models } from '../state/server';
 import { Choice, IconButton, Section, Select, Slider } from './controls';
 
 export function ModelSection() {
@@ -22,7 +32,7 @@ export function ModelSection() {
         hideLabel
         value={model || (defaultModel.value?.id ?? '')}
         options={options}
-        onChange={(id) => change({ model: id, styles: [] })}
+        onChange={chooseModel}
       />
       {chosen && (
         <p class="muted">
@@ -39,6 +49,13 @@ export function ModelSection() {
       ))}
     </Section>
   );
+}
+
+// A size that was chosen keeps its shape; styles are those of one model.
+function chooseModel(id: string): void {
+  const { width, height } = draft.value;
+  const size = width && height ? carriedSize({ width, height }, shownModel.value, modelOf(id)) : {};
+  change({ model: id, styles: [], ...size });
 }
 
 export function DetailSections() {
@@ -64,10 +81,7 @@ function SizeSection() {
   const usual = defaultSize(model);
   const area = usual.width * usual.height;
   const shape = shapeOf(size);
-  const scale = kScales.reduce((best, one) => {
-    const off = (factor: number) => Math.abs(Math.log((size.width * size.height) / (area * factor)));
-    return off(one.factor) < off(best.factor) ? one : best;
-  });
+  const scale = scaleOf(size, usual, model);
   const set = (next: Size) => change({ width: next.width, height: next.height });
   const side = (key: 'width' | 'height') => (
     <label class="side">

@@ -5,6 +5,7 @@ import { useSignal } from '@preact/signals';
 import * as api from '../api/client';
 import type { Picture } from '../api/types';
 import { t } from '../i18n';
+import { needsKey } from '../state/server';
 import { notify } from '../state/view';
 import { IconButton } from './controls';
 import { Icon } from './icon';
@@ -28,7 +29,8 @@ export async function uploaded(file: Blob): Promise<Picture | null> {
 }
 
 export function notifyProblem(error: unknown): void {
-  const { code, message, hint } = api.problemFrom(error);
+  const { code, message, hint, status } = api.problemFrom(error);
+  if (status === 401) needsKey.value = true;
   notify(code === 'offline' ? t('status.offline') : message, { hint, isError: true });
 }
 

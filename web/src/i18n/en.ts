@@ -146,6 +146,7 @@ export const en = {
   'guess.of': 'Guess of {name}',
   'expert.structure': 'structure',
   'expert.texture': 'texture',
+  'expert.denoiser': 'network',
   'expert.network': 'network',
   'expert.base': 'base',
   'expert.refiner': 'refiner',

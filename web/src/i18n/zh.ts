@@ -148,6 +148,7 @@ export const zh: Record<keyof typeof en, string> = {
   'guess.of': '{name} 的猜测',
   'expert.structure': '结构',
   'expert.texture': '纹理',
+  'expert.denoiser': '网络',
   'expert.network': '网络',
   'expert.base': '基础',
   'expert.refiner': '精修',

@@ -102,13 +102,25 @@ async function poll(): Promise<void> {
     const { jobs } = await api.jobs('queued,running', 200);
     for (const job of jobs) if (liveJob(job.id) && !streams.has(job.id)) take(job);
     const still = new Set(jobs.map((job) => job.id));
-    for (const { job } of active.value)
-      if (!still.has(job.id) && !streams.has(job.id)) take(await api.job(job.id));
+    for (const { job } of active.value) {
+      if (!still.has(job.id) && !streams.has(job.id)) await ask(job.id);
+    }
     offline.value = false;
   } catch (error) {
     offline.value = api.problemFrom(error).code === 'offline';
   }
   openStreams();
+}
+
+// A job that is no longer on the list of those to be drawn: final, or forgotten by the server.
+async function ask(id: string): Promise<void> {
+  try {
+    take(await api.job(id));
+  } catch (error) {
+    const { status } = api.problemFrom(error);
+    if (status !== 404 && status !== 410) throw error;
+    dismiss(id);
+  }
 }
 
 function stream(id: string): () => void {
@@ -138,6 +150,7 @@ function stream(id: string): () => void {
         job: { ...job, state: 'queued', progress: null, warnings: [...job.warnings, message] },
         trace: [],
       })),
+    reached: (reached) => (offline.value = !reached),
     lost() {
       streams.delete(id);
       clearTimeout(polling);
