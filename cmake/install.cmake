@@ -2,10 +2,16 @@
 # embedded models, examples and configurations. The folder can be moved: run paths are relative to the program.
 set(PANGU_LIBRARIES_OF_THE_SYSTEM "^ld-linux" "^lib(c|m|dl|rt|pthread)[.]so")
 
+set(PANGU_OWN_LIBRARIES pangu_draw pangu_training)
+if(PANGU_SERVER)
+  list(APPEND PANGU_OWN_LIBRARIES pangu_server)
+endif()
+list(TRANSFORM PANGU_OWN_LIBRARIES REPLACE "(.+)" "$<TARGET_FILE:\\1>" OUTPUT_VARIABLE own_files)
+list(JOIN own_files " " own_files)
 install(TARGETS pangu-draw RUNTIME DESTINATION bin)
-install(TARGETS pangu_draw pangu_training LIBRARY DESTINATION lib)
-set_target_properties(pangu_draw pangu_training PROPERTIES INSTALL_RPATH "\$ORIGIN")
-install(CODE "set(own $<TARGET_FILE:pangu_draw> $<TARGET_FILE:pangu_training>)
+install(TARGETS ${PANGU_OWN_LIBRARIES} LIBRARY DESTINATION lib)
+set_target_properties(${PANGU_OWN_LIBRARIES} PROPERTIES INSTALL_RPATH "\$ORIGIN")
+install(CODE "set(own ${own_files})
 set(needed_by $<TARGET_FILE:pangu-draw> \${own})
 set(of_the_system \"${PANGU_LIBRARIES_OF_THE_SYSTEM}\")")
 install(CODE [[
@@ -29,3 +35,7 @@ file(GLOB torch_licences ${torch_root}/../torch-*.dist-info/licenses/LICENSE
 install(FILES ${torch_licences} DESTINATION share/doc/pangu-draw/licences/libtorch)
 install(DIRECTORY models examples configs DESTINATION share/pangu-draw)
 install(FILES LICENSE NOTICE README.md CHANGELOG.md DESTINATION share/doc/pangu-draw)
+# The page of the server, one built file.
+if(EXISTS ${CMAKE_SOURCE_DIR}/web/dist/index.html)
+  install(FILES web/dist/index.html DESTINATION share/pangu-draw/web/dist)
+endif()

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "app/cli_help.h"
+#include "app/cli_serve.h"
 #include "app/cli_study.h"
 #include "app/cli_words.h"
 #include "app/commands.h"
@@ -495,6 +496,8 @@ int run(int argc, const char* const* argv) {
   InspectArgs inspect;
   ConvertArgs convert;
   ControlArgs control;
+  ServeArgs serve;
+  WorkerArgs worker;
   DoctorArgs doctor;
   add_draw(app, draw);
   add_coop(app, coop);
@@ -508,6 +511,8 @@ int run(int argc, const char* const* argv) {
   add_inspect(app, inspect);
   add_convert(app, convert);
   add_control(app, control);
+  add_serve(app, serve);
+  add_worker(app, worker);
   add_doctor(app, doctor);
   add_self(app, self);
   std::vector<std::string> words =
@@ -551,6 +556,8 @@ int run(int argc, const char* const* argv) {
   if (name == "inspect") return run_inspect(inspect);
   if (name == "convert") return run_convert(convert);
   if (name == "control") return run_control(control);
+  if (name == "serve") return run_late(kServer, "pangu_serve", serve);
+  if (name == "worker") return run_late(kServer, "pangu_worker", worker);
   return run_doctor(doctor);
 }
 

@@ -6,8 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "app/commands.h"
+#include "app/control_image.h"
 #include "app/home.h"
 #include "core/error.h"
+#include "core/json_reader.h"
 #include "image/canny.h"
 #include "image/control_size.h"
 #include "io/atomic_file.h"
@@ -115,11 +117,39 @@ Image poses_of(const ControlArgs& args) {
 
 }  // namespace
 
+Image control_image(const ControlArgs& args) {
+  if (args.kind == "edges") return edges_of(args);
+  if (args.kind == "hed") return soft_edges_of(args);
+  return poses_of(args);
+}
+
+ControlArgs control_args_from(const nlohmann::json& options) {
+  JsonReader keys("control", options);
+  ControlArgs args;
+  args.kind = keys.need<std::string>("kind");
+  if (args.kind == "edges") {
+    keys.read("low_threshold", args.low_threshold);
+    keys.read("high_threshold", args.high_threshold);
+    keys.read("l2_gradient", args.l2_gradient);
+  } else if (args.kind == "hed") {
+    keys.read("detect_resolution", args.detect_resolution);
+    keys.read("safe", args.safe);
+    keys.read("scribble", args.scribble);
+  } else if (args.kind == "pose") {
+    keys.read("detect_resolution", args.detect_resolution);
+    keys.read("threshold", args.threshold);
+    keys.read("people", args.people);
+  } else {
+    throw keys.error("kind", "edges, hed or pose", "'" + args.kind + "'");
+  }
+  keys.read("size", args.size);
+  keys.refuse_unread();
+  return args;
+}
+
 int run_control(const ControlArgs& args) {
   check_control_out(args.out);
-  const Image control = args.kind == "edges" ? edges_of(args)
-                        : args.kind == "hed" ? soft_edges_of(args)
-                                             : poses_of(args);
+  const Image control = control_image(args);
   const auto png = image::encode_png(control);
   io::write_file_atomic(args.out, std::as_bytes(std::span(png)));
   if (!args.quiet) std::cout << args.out << "\n";

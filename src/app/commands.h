@@ -228,6 +228,15 @@ struct ControlArgs {
   bool quiet = false;
 };
 
+struct ServeArgs {
+  std::string config;             // TOML file; empty: none
+  std::vector<std::string> sets;  // "key=value" over the file, of flags too
+};
+
+struct WorkerArgs {
+  int socket = 3;  // an open file: the server's socket
+};
+
 struct DoctorArgs {
   bool json = false;
 };
@@ -250,5 +259,9 @@ int run_plan_training(const PlanTrainingArgs& args);
 int run_eval(const EvalArgs& args);
 int run_eval_coop(const EvalCoopArgs& args);
 int run_study_tdts(const StudyTdtsArgs& args);
+
+// These are in the library of the server.
+int run_serve(const ServeArgs& args);
+int run_worker(const WorkerArgs& args);
 
 }  // namespace pangu::app

@@ -17,6 +17,8 @@ struct LateLibrary {
 inline constexpr LateLibrary kTraining{"libpangu_training.so", "training and evaluation",
                                        "pangu_training"};
 
+inline constexpr LateLibrary kServer{"libpangu_server.so", "the server", "pangu_server"};
+
 // The function that `library` exports under `name`. The library stays loaded. Throws kUnavailable
 // if it is not there, or is of another version and lacks the function.
 void* late_function(const LateLibrary& library, const char* name);

@@ -66,7 +66,7 @@ plan() {
   [[ -x $program ]] || echo "compile the program into build/ (a few minutes on two cores, about 2 GB)"
 }
 
-install_all() { # [test]
+install_all() { # [test|server]
   local -a lines
   mapfile -t lines < <(plan "$@")
   announce "This first run" "${lines[@]}"
@@ -90,7 +90,7 @@ install_for_data() {
 
 # A stamp says what was built from where; it is dated to the beginning of the build, so that a file
 # saved meanwhile counts as new.
-write_stamps() { # FILE_DATED_THEN NAME...: `launcher` for the program, `training` for its library
+write_stamps() { # FILE_DATED_THEN NAME...: `launcher` for the program, `training` and `server` for its libraries
   local name file
   for name in "${@:2}"; do
     file=$root/build/release/$name.stamp
@@ -100,20 +100,22 @@ write_stamps() { # FILE_DATED_THEN NAME...: `launcher` for the program, `trainin
 }
 
 # Builds the program and the libraries that are named; without a name, the program alone.
-launcher_compile() { # [training...]
-  install_all
-  local begun=$root/build/begun
+launcher_compile() { # [training|server...]
+  local begun=$root/build/begun ninja=$root/build/release/build.ninja server=
+  [[ " $* " != *" server "* ]] || server=server
+  install_all $server
   touch "$begun"
-  # Ninja configures again by itself, unless libtorch or the folder is another one.
-  if [[ ! -f $root/build/release/build.ninja || ! -f $stamp ||
-    $(<"$stamp") != "$(torch_variant) $root" ]]; then
+  # Ninja configures again by itself, unless libtorch or the folder is another one, or the packages of the server
+  # were not there.
+  if [[ ! -f $ninja || ! -f $stamp || $(<"$stamp") != "$(torch_variant) $root" ]] ||
+    { [[ -n $server ]] && ! grep -q '^build pangu_server:' "$ninja"; }; then
     configure release
   fi
   compile release pangu-draw "${@/#/pangu_}"
   write_stamps "$begun" launcher "$@"
 }
 
-launcher_build() { launcher_compile training; }
+launcher_build() { launcher_compile training server; }
 
 # The manual page and the completions of an installation, where man and the shells look for them. $1: its prefix.
 write_shell_files() {
@@ -128,10 +130,10 @@ write_shell_files() {
 # A folder and an archive of it that run elsewhere: program, the libraries that it needs but for those of every
 # system, embedded models. Any x86-64 processor with AVX2 runs it. $1: where (default: build/package).
 launcher_package() {
-  install_all
+  install_all server
   local out=${1:-$root/build/package} name
   configure package
-  compile package-build pangu-draw pangu_training
+  compile package-build pangu-draw pangu_training pangu_server
   name=pangu-draw-$("$root/build/package-build/pangu-draw" --version | awk '{print $2}')-linux-$(uname -m)
   rm -rf "${out:?}/$name"
   cmake --install "$root/build/package-build" --prefix "$out/$name" >"$root/build/install.log" ||
@@ -154,7 +156,7 @@ launcher_test() {
   if [[ -z $pattern ]]; then
     # The released program is compiled in units of many files, a developer's in small ones: both must compile.
     configure units -DPANGU_TESTS=OFF
-    compile units pangu-draw pangu_training
+    compile units pangu-draw pangu_training pangu_server
   fi
   if [[ -z $pattern || $pattern == *asan* || $pattern == *fuzz* ]]; then
     configure asan
@@ -164,7 +166,7 @@ launcher_test() {
   touch "$root/build/begun"
   configure release "${house[@]}"
   compile release all
-  write_stamps "$root/build/begun" launcher training
+  write_stamps "$root/build/begun" launcher training server
   say "tests"
   exec ctest --test-dir "$root/build/release" --output-on-failure --no-tests=error \
     -j 2 "${select[@]}"

@@ -6,12 +6,15 @@ run_packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv nlohm
 # Chromium and npm are for the tests of the page in web/.
 test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git chromium npm)
 data_packages=(librsvg2-bin npm)
+server_packages=(libboost-dev libsqlite3-dev)
 
-# Names of the missing packages, one a line. $1: `test` or `data` adds those of the tests or of `data build`.
+# Names of the missing packages, one a line. $1: `test`, `data` or `server` adds those of the tests (which test the
+# server too), of `data build` or of the server.
 missing_packages() {
   local -a wanted=("${run_packages[@]}")
   case ${1-} in
-    test) wanted+=("${test_packages[@]}") ;;
+    test) wanted+=("${test_packages[@]}" "${server_packages[@]}") ;;
+    server) wanted+=("${server_packages[@]}") ;;
     data) wanted+=("${data_packages[@]}") ;;
   esac
   if ! command -v dpkg-query >/dev/null; then
@@ -34,7 +37,7 @@ missing_packages() {
   done
 }
 
-install_packages() { # [test|data]
+install_packages() { # [test|data|server]
   local -a missing
   mapfile -t missing < <(missing_packages "$@")
   ((${#missing[@]} > 0)) || return 0

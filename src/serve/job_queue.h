@@ -1,0 +1,154 @@
+// The queue: takes jobs, hands them to workers, keeps what workers tell in the store, and tells
+// listeners. It computes nothing, knows no socket and no process: a worker is a WorkerLink, and
+// time is an argument. All functions are called from one thread.
+#pragma once
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "serve/events.h"
+#include "serve/frames.h"
+#include "serve/http.h"
+#include "serve/job.h"
+#include "serve/job_store.h"
+#include "serve/picture_files.h"
+#include "serve/times.h"
+
+namespace pangu::serve {
+
+// The front's end of a worker process.
+struct WorkerLink {
+  std::function<void(const Frame&)> send;
+  std::function<void()> end;  // ends the process at once; worker_gone() is called later
+};
+
+struct QueueOptions {
+  int64_t most_waiting = 256, most_waiting_of_owner = 64;
+  WallMs retention_ms = 0;  // of finished jobs and uploads; 0: for ever
+  int64_t quota_bytes = 0;  // for pictures
+  std::string folder = {};  // whose disk must have room; empty: is not asked
+};
+
+// Counters since the start, for /metrics.
+struct QueueCounters {
+  int64_t submitted = 0, retried = 0, workers_died = 0, pictures = 0, pictures_removed = 0;
+  int64_t steps = 0, cache_hits = 0, cache_misses = 0;
+  std::map<std::string, int64_t> finished;      // by state
+  std::map<std::string, double> stage_seconds;  // by stage
+};
+
+// A job that is to be added.
+struct NewJob {
+  std::string kind;
+  nlohmann::json spec;
+  int priority = 0;
+  Idempotency idempotency = {};
+};
+
+class JobQueue {
+ public:
+  using Log = std::function<void(const std::string&)>;
+  using Answered = std::function<void(const nlohmann::json& answer)>;
+
+  // Jobs that ran when the last server died wait again.
+  JobQueue(JobStore& store, const PictureFiles& files, EventHub& events, QueueOptions options,
+           Clock clock, Log log);
+
+  // Adds a job. HttpError 429 if too many wait, 503 if the disk is full; 409 if the owner sent
+  // another request under the same idempotency key. A request that was sent before gives its job.
+  Job submit(const Caller& caller, NewJob job);
+  // Nothing if there is no such job that the caller may see. HttpError 410 if its time is over.
+  std::optional<Job> find(const Caller& caller, const std::string& id);
+  std::vector<Job> list(JobFilter filter) { return store_.list(filter); }
+  // Begins to cancel it; the job as it is now.
+  Job cancel(const Job& job);
+  // Cancels it if need be and forgets it.
+  void forget(const Job& job);
+  nlohmann::json shown(const Job& job);
+
+  // Asks any worker's reader, which answers at once also while it draws. `answered` gets
+  // {"error": {...}} if no worker is there in time.
+  void ask(nlohmann::json question, Answered answered);
+
+  // A worker is there; it is given jobs once it says "ready". Its number.
+  int add_worker(WorkerLink link);
+  void worker_said(int worker, const Frame& frame);
+  // The process has ended; `why` is a sentence.
+  void worker_gone(int worker, const std::string& why);
+
+  // To be called several times a second.
+  void tick();
+  // No further jobs begin; running ones are told to stop. They wait again at the next start.
+  void stop();
+
+  bool is_ready() const;
+  int64_t waiting_count() { return static_cast<int64_t>(order().size()); }
+  int64_t running_count() const;
+  double seconds_waited();  // of the oldest waiting job
+  int64_t worker_count() const { return static_cast<int64_t>(workers_.size()); }
+  // What the last worker that became ready says it can do: {"models", "capabilities"}.
+  const nlohmann::json& catalog() const { return catalog_; }
+  const QueueCounters& counters() const { return counters_; }
+  nlohmann::json worker_facts() const;  // of every worker: {"worker", "memory_bytes", ...}
+
+ private:
+  struct Running {
+    Job job;
+    JobProgress progress;
+    std::optional<SteadyTime> end_at;  // when a cancelled job's worker is ended
+    SteadyTime stage_since;
+  };
+  struct Question {
+    nlohmann::json text;
+    Answered answered;
+    SteadyTime until;
+    int worker = 0;  // 0: not sent yet
+    int tries = 0;
+  };
+  struct Worker {
+    WorkerLink link;
+    bool ready = false;
+    std::string model;  // of its last job
+    std::optional<Running> running;
+    nlohmann::json facts = nlohmann::json::object();
+  };
+
+  const std::vector<Waiting>& order();
+  int position_of(const std::string& id);
+  void queue_changed();
+  void tell_positions();
+  void assign();
+  void begin(int number, Worker& worker, Job job);
+  void end_job(Worker& worker, JobState state, nlohmann::json error);
+  void finish(Job job);
+  void end_stage(Running& running, const std::string& next);
+  void take_picture(Running& running, const Frame& frame);
+  void job_said(int number, Worker& worker, const Frame& frame);
+  void send_questions();
+  void answer(int64_t number, const nlohmann::json& answer);
+  void keep_house();
+
+  JobStore& store_;
+  const PictureFiles& files_;
+  EventHub& events_;
+  QueueOptions options_;
+  Clock clock_;
+  Log log_;
+  std::map<int, Worker> workers_;
+  std::map<int64_t, Question> questions_;
+  std::vector<Job> unsaved_;  // finished, but the store could not be written
+  std::optional<std::vector<Waiting>> order_;
+  std::map<std::string, int> told_positions_;
+  nlohmann::json catalog_;
+  QueueCounters counters_;
+  int next_worker_ = 1;
+  int64_t next_question_ = 1;
+  SteadyTime next_house_keeping_;
+  bool stopping_ = false;
+};
+
+}  // namespace pangu::serve
