@@ -172,6 +172,26 @@ test('negative prompt, styles, steps, guidance and sampler are sent as they were
   assert.ok(seed >= 0);
 });
 
+test('every other field of the server’s table can be added, with its help', async (t) => {
+  const { page, bodies, write, section, steps, pictures, draw } = await open(t);
+  await write('a fox');
+  await steps(2);
+  const more = await section('extra');
+  const add = more.getByLabel('Add a setting');
+  for (const key of ['upscale', 'composite', 'resize_mode', 'spacing']) await add.selectOption(key);
+  await more.getByLabel('upscale', { exact: true }).fill('1.5');
+  await more.getByLabel('upscale', { exact: true }).blur();
+  await more.getByLabel('composite', { exact: true }).uncheck();
+  await more.getByRole('button', { name: 'Remove resize_mode' }).click();
+  assert.equal(await add.locator('option[value=upscale]').count(), 0);
+  await draw();
+  await pictures(1);
+  const { seed, ...said } = bodies[0].request;
+  assert.deepEqual(said, { prompt: 'a fox', steps: 2, upscale: 1.5, composite: false });
+  assert.ok(seed >= 0);
+  await page.locator('.shown .table').getByText('384 × 384').waitFor();
+});
+
 test('pictures and the form are there again after a reload, also when the server has forgotten them', async (t) => {
   const { page, drawn, mock } = await open(t);
   const prompt = `一个红苹果 ${Date.now()}`;

@@ -199,7 +199,9 @@ export class Jobs {
   }
 
   finishPicture(job, resolved, index) {
-    const { width, height } = resolved;
+    const [width, height] = [resolved.width, resolved.height].map((side) =>
+      Math.round(side * (resolved.upscale ?? 1)),
+    );
     const seed = resolved.seed + index;
     const texts = job.recipe
       ? { 'pangu-draw': JSON.stringify({ recipe: { ...job.recipe, width, height, seed, count: 1 } }) }

@@ -92,9 +92,21 @@ export interface NamedEntry {
   summary?: string;
 }
 
+// A field of a request, as the server lists it.
+export interface Field {
+  key: string;
+  type: string; // text, texts, number, integer, boolean or controls
+  help: string;
+  default: Json;
+  usual: string; // in words, where the default depends on something
+  values: string[]; // that it may be; empty: any
+  picture: boolean;
+  shared: boolean; // one for all members of a recipe
+}
+
 export interface Capabilities {
   version: string;
-  fields: { key: string; type: string; help: string; picture: boolean; shared: boolean }[];
+  fields: Field[];
   samplers: NamedEntry[];
   schedules: NamedEntry[];
   networks: Record<string, string[]>;

@@ -10,7 +10,7 @@ import { announce, notify } from '../state/view';
 import { AddOnSections } from './add_ons';
 import { CoopPanel } from './coop_panel';
 import { IconButton, ProblemNote } from './controls';
-import { DetailSections, ModelSection } from './form_details';
+import { DetailSections, ExtraSection, ModelSection } from './form_details';
 import { PromptFields } from './form_prompt';
 import { StartSection } from './form_start';
 import { restoreAndTell } from './drop_target';
@@ -60,6 +60,7 @@ export function Form() {
         <DetailSections />
         {!coop && <StartSection />}
         {!coop && <AddOnSections />}
+        <ExtraSection />
         <RestoreRow />
       </div>
       <div class="send">

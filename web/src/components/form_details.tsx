@@ -1,5 +1,4 @@
 // Model, size by shape, steps and sampler, seed: each a section that says what holds while it is closed.
-import type { JsonObject } from '../api/types';
 import { bytesText, t } from '../i18n';
 import {
   allowed,
@@ -15,6 +14,7 @@ import {
 import { change, draft, freshSeed, shownModel } from '../state/draft';
 import { capabilities, defaultModel, modelOf, models } from '../state/server';
 import { Choice, IconButton, Section, Select, Slider } from './controls';
+import { ExtraFields } from './extra_fields';
 
 export function ModelSection() {
   const { model } = draft.value;
@@ -64,7 +64,6 @@ export function DetailSections() {
       <SizeSection />
       <StepSection />
       <SeedSection />
-      <ExtraSection />
     </>
   );
 }
@@ -246,36 +245,12 @@ function SeedSection() {
   );
 }
 
-// Fields of a restored picture that have no control of their own.
-function ExtraSection() {
+export function ExtraSection() {
   const { extra } = draft.value;
-  const count = Object.keys(extra).length;
-  if (!count) return null;
+  const names = Object.keys(extra).join(', ');
   return (
-    <Section name="extra" title={t('extra')} value={String(count)} open>
+    <Section name="extra" title={t('extra')} value={names || t('none')}>
       <ExtraFields extra={extra} onChange={(next) => change({ extra: next })} />
     </Section>
-  );
-}
-
-export function ExtraFields({ extra, onChange }: { extra: JsonObject; onChange(extra: JsonObject): void }) {
-  const keys = Object.keys(extra);
-  if (!keys.length) return null;
-  const without = (key: string) => Object.fromEntries(Object.entries(extra).filter(([one]) => one !== key));
-  return (
-    <ul class="extras">
-      {keys.map((key) => (
-        <li key={key}>
-          <code>
-            {key} = {JSON.stringify(extra[key])}
-          </code>
-          <IconButton
-            icon="close"
-            label={t('remove.named', { name: key })}
-            onClick={() => onChange(without(key))}
-          />
-        </li>
-      ))}
-    </ul>
   );
 }

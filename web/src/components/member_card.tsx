@@ -10,7 +10,7 @@ import { focus } from '../state/view';
 import { entryOfId } from '../state/gallery';
 import { ControlPicture, LoraList } from './add_ons';
 import { IconButton, Select, Slider, Switch } from './controls';
-import { ExtraFields } from './form_details';
+import { ExtraFields } from './extra_fields';
 import { CurveEditor } from './curve_editor';
 import { PictureField, uploaded } from './picture_field';
 
@@ -79,7 +79,7 @@ export function MemberCard({ member, index }: { member: Member; index: number })
       {(networks('lora').length > 0 || member.loras.length > 0) && (
         <LoraList loras={member.loras} onChange={(loras) => set({ loras })} />
       )}
-      <ExtraFields extra={member.extra} onChange={(extra) => set({ extra })} />
+      <ExtraFields ofMember extra={member.extra} onChange={(extra) => set({ extra })} />
       <Region member={member} name={name} set={set} index={index} />
     </article>
   );

@@ -161,6 +161,10 @@ export const freshSeed = () => Math.floor(Math.random() * kMostSeed);
 
 const loraWords = (loras: LoraUse[]) => loras.map(({ name, weight }) => `${name}:${weight}`);
 
+// An added setting whose text is still empty says nothing.
+const saidOf = (extra: JsonObject): JsonObject =>
+  Object.fromEntries(Object.entries(extra).filter(([, value]) => value !== ''));
+
 // Fields that both kinds of job share; what is not said is left to the model.
 function commonFields(d: Draft): JsonObject {
   const said: [string, Json | null][] = [
@@ -181,7 +185,7 @@ function commonFields(d: Draft): JsonObject {
     ['count', d.count > 1 ? d.count : null],
   ];
   return {
-    ...d.extra,
+    ...saidOf(d.extra),
     prompt: d.prompt.trim(),
     ...Object.fromEntries(said.filter(([, value]) => value !== null)),
   };
@@ -218,7 +222,7 @@ function drawBody(d: Draft): JobBody {
 function memberJson(member: Member): JsonObject {
   const model = modelOf(member.model);
   const json: JsonObject = {
-    ...member.extra,
+    ...saidOf(member.extra),
     name: memberName(member),
     model: member.model,
     hub: member.hub,

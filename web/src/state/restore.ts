@@ -6,6 +6,7 @@ import { lorasOf, parsedInfotext } from '../lib/infotext';
 import { kUsualRange } from '../lib/noise_axis';
 import { pngTexts } from '../lib/png_text';
 import { fromRecipe } from '../lib/weight_curve';
+import { kShownFields } from '../lib/shown_fields';
 import { parsedSize } from '../lib/sizes';
 import {
   change,
@@ -103,13 +104,6 @@ function scheduleOf(said: string): string | null {
   return capabilities.value?.schedules.find(same)?.name ?? null;
 }
 
-// Fields of a request that the form has places for, or that mean nothing without the files they went with.
-const kShown = new Set(
-  (
-    'prompt negative styles width height size steps guidance sampler schedule seed count controls control_image ' +
-    'init_image mask_image strength image_prompt member stage form bridge bridges'
-  ).split(' '),
-);
 // Values that say nothing, because they are what holds without them.
 const kUsual: JsonObject = {
   clip_skip: 1,
@@ -170,7 +164,7 @@ const isEmptyList = (value: Json) => Array.isArray(value) && value.length === 0;
 function commonDraft(fields: JsonObject, lacking: string[]): Partial<Draft> {
   const size = parsedSize(textOr(fields.size, ''));
   const seed = numberOr(fields.seed);
-  const extra = unusual(fields, kShown, kUsual);
+  const extra = unusual(fields, kShownFields, kUsual);
   const known = new Set(capabilities.value?.fields.map((field) => field.key) ?? Object.keys(extra));
   for (const key of Object.keys(extra)) {
     if (known.has(key) || key.startsWith('bridge') || key === 'handoff') continue;
