@@ -123,9 +123,9 @@ test('members are added and removed, one is the hub, and the cost follows the fo
   await page.getByRole('button', { name: 'Add a member' }).click();
   await eventually(() => page.locator('.member').count(), 3);
   const cost = page.locator('.cost');
-  await cost.getByText('at most 4').waitFor();
+  await cost.getByText('at most 4 a step, 80 in all').waitFor();
   await page.getByLabel('Form').selectOption('symmetric');
-  await cost.getByText('at most 6').waitFor();
+  await cost.getByText('at most 6 a step, 120 in all').waitFor();
   await page
     .locator('.member')
     .first()

@@ -1,7 +1,6 @@
 // The routes of the server's API as functions. Every failure is a Problem with the server's own words.
 import type {
   Capabilities,
-  CoopPlan,
   Job,
   JobBody,
   JsonObject,
@@ -9,7 +8,6 @@ import type {
   Picture,
   PictureSettings,
   ProblemBody,
-  QueueInfo,
   Session,
 } from './types';
 
@@ -64,14 +62,12 @@ export const session = () => get<Session>('v1/session');
 export const logIn = (key: string) => send<void>('v1/session', { key });
 export const models = async () => (await get<{ data: Model[] }>('v1/models')).data;
 export const capabilities = () => get<Capabilities>('v1/capabilities');
-export const queue = () => get<QueueInfo>('v1/queue');
 
 // One key of idempotency for each press of the button, so that a repeated connection makes no second job.
 export const submit = (body: JobBody, key: string) => send<Job>('v1/jobs', body, { 'Idempotency-Key': key });
 export const job = (id: string) => get<Job>(`v1/jobs/${id}`);
 export const cancel = (id: string) => send<Job>(`v1/jobs/${id}/cancel`, {});
 export const forget = (id: string) => call(`v1/jobs/${id}`, { method: 'DELETE' });
-export const plan = async (body: JobBody) => (await send<{ plan: CoopPlan }>('v1/plan', body)).plan;
 
 export function jobs(states?: string, limit = 50, before?: string) {
   const query = new URLSearchParams({ limit: String(limit) });

@@ -3,8 +3,8 @@
 export type Json = string | number | boolean | null | Json[] | { [key: string]: Json };
 export type JsonObject = { [key: string]: Json };
 
-export type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
-export type JobKind = 'draw' | 'coop' | 'control';
+type JobState = 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+type JobKind = 'draw' | 'coop' | 'control';
 
 export interface ProblemBody {
   code: string;
@@ -116,13 +116,6 @@ export interface Capabilities {
   features: string[];
 }
 
-export interface QueueInfo {
-  waiting: number;
-  running: number;
-  limit: number;
-  workers: number;
-}
-
 export interface Session {
   name: string;
   admin: boolean;
@@ -142,14 +135,4 @@ export interface PictureSettings extends JobBody {
   origin: string;
   unmatched: string[];
   warnings: string[];
-}
-
-// `coop --plan` and `draw --plan` as JSON, where the server offers it.
-export interface CoopPlan {
-  form: string;
-  stages: {
-    bridges: { from: string; to: string; kind: string; by?: string }[];
-    members: { name: string; weight_bytes: number; width: number; height: number }[];
-    gflop_a_step?: { bridges: number; members: number };
-  }[];
 }

@@ -1,10 +1,6 @@
 // Several models draw one picture: members as cards, what share each has over the noise levels, and what it costs.
-import { useEffect } from 'preact/hooks';
-import { signal } from '@preact/signals';
-import * as api from '../api/client';
-import type { CoopPlan } from '../api/types';
 import { bytesText, known, t } from '../i18n';
-import { bodyOf, change, draft, newMember } from '../state/draft';
+import { change, draft, newMember, shownModel } from '../state/draft';
 import { capabilities, modelOf, models, offers } from '../state/server';
 import { IconButton, Section, Select, Switch } from './controls';
 import { MemberCard } from './member_card';
@@ -78,74 +74,27 @@ const kBridges: Record<string, (n: number) => number> = {
   one_way: (n) => n - 1,
 };
 
-const plan = signal<CoopPlan | null>(null);
-const planProblem = signal<string | null>(null);
-const kPlanDelayMs = 500;
-
-// What drawing will cost, before it is drawn: from the server's plan where it offers one, else from the form alone.
+// What drawing will cost, before it is drawn. Bridges of members in one space are none, so their number is a bound.
 function Cost() {
-  const { members, form } = draft.value;
-  const body = JSON.stringify(bodyOf(draft.value));
-  useEffect(() => {
-    if (!offers('plan') || members.length < 2) return;
-    const timer = setTimeout(() => {
-      api.plan(JSON.parse(body)).then(
-        (found) => {
-          plan.value = found;
-          planProblem.value = null;
-        },
-        (error) => {
-          plan.value = null;
-          planProblem.value = api.problemFrom(error).message;
-        },
-      );
-    }, kPlanDelayMs);
-    return () => clearTimeout(timer);
-  }, [body]);
+  const { members, form, steps } = draft.value;
+  const n = members.length;
+  const all = steps ?? Number(shownModel.value?.defaults?.steps ?? 20);
+  const bridges = kBridges[form]?.(n);
   const distinct = new Set(members.map((member) => member.model));
   const bytes = [...distinct].reduce((sum, id) => sum + (modelOf(id)?.weight_bytes ?? 0), 0);
-  const bridges = kBridges[form]?.(members.length);
-  const stages = plan.value?.stages ?? [];
+  const facts: [string, string][] = [[t('cost.networks'), t('cost.each', { n, all: n * all })]];
+  if (bridges !== undefined) {
+    facts.push([t('cost.bridges'), t('cost.most', { n: bridges, all: bridges * all })]);
+  }
+  if (bytes > 0) facts.push([t('cost.memory'), bytesText(bytes)]);
   return (
-    <dl class="table cost" aria-live="polite">
-      <div>
-        <dt>{t('cost.networks')}</dt>
-        <dd>{t('cost.forwards', { n: members.length })}</dd>
-      </div>
-      {bridges !== undefined && (
-        <div>
-          <dt>{t('cost.bridges')}</dt>
-          <dd>{t('cost.most', { n: bridges })}</dd>
+    <dl class="table cost">
+      {facts.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
         </div>
-      )}
-      {bytes > 0 && (
-        <div>
-          <dt>{t('cost.memory')}</dt>
-          <dd>{bytesText(bytes)}</dd>
-        </div>
-      )}
-      {stages.flatMap((stage) =>
-        stage.bridges.map(({ from, to, kind, by }) => (
-          <div key={`${from}>${to}`}>
-            <dt>
-              {from} → {to}
-            </dt>
-            <dd>
-              {known('bridge', kind)}
-              {by && <small> {reasonOf(by)}</small>}
-            </dd>
-          </div>
-        )),
-      )}
-      {planProblem.value && (
-        <div>
-          <dt>{t('cost.plan')}</dt>
-          <dd class="bad">{planProblem.value}</dd>
-        </div>
-      )}
+      ))}
     </dl>
   );
 }
-
-// The reason without the folder that it begins with.
-const reasonOf = (by: string) => by.replace(/^\S*\//, '');

@@ -118,7 +118,7 @@ async function vary(entry: Entry): Promise<void> {
 }
 
 // Everything of the picture into the form, its seed locked.
-export function reuse(entry: Entry): void {
+function reuse(entry: Entry): void {
   const lacking = restoreBody(copied(entry.body));
   change({ seed: entry.seed, seedLocked: true, count: 1 });
   page.value = 'draw';

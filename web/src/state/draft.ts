@@ -98,24 +98,6 @@ export const emptyDraft: Draft = {
   extra: {},
 };
 
-const isDraft = (value: unknown): value is Draft =>
-  typeof value === 'object' &&
-  value !== null &&
-  Object.entries(emptyDraft).every(([key, initial]) => {
-    const found = (value as JsonObject)[key];
-    return initial === null ? found !== undefined : typeof found === typeof initial && found !== null;
-  });
-
-export const draft = stored<Draft>('draft', emptyDraft, isDraft);
-export const change = (patch: Partial<Draft>) => (draft.value = { ...draft.value, ...patch });
-
-export const hubOf = (members: Member[]) => members.find((member) => member.hub) ?? members[0];
-// The model whose sizes, styles and defaults the form shows.
-export const shownModel = computed(() => {
-  const { mode, model, members } = draft.value;
-  return modelOf(mode === 'coop' ? (hubOf(members)?.model ?? model) : model);
-});
-
 export const kWholeControl = { weight: 1, from: 0, to: 1 };
 
 let lastKey = Date.now();
@@ -137,6 +119,35 @@ export function newMember(model: string, patch: Partial<Member> = {}): Member {
     ...patch,
   };
 }
+
+// A draft that an older page kept may lack what this one reads; it is then begun anew.
+function isLike(value: unknown, template: Json): boolean {
+  if (template === null) return value !== undefined;
+  if (typeof template !== 'object') return typeof value === typeof template;
+  if (typeof value !== 'object' || value === null) return false;
+  if (Array.isArray(template))
+    return Array.isArray(value) && value.every((one) => isLike(one, template[0] ?? one));
+  return Object.entries(template).every(([key, one]) => isLike((value as JsonObject)[key], one));
+}
+
+const isDraft = (value: unknown): value is Draft =>
+  isLike(value, {
+    ...(emptyDraft as unknown as JsonObject),
+    members: [newMember('') as unknown as JsonObject],
+    loras: [{ name: '', weight: 1 }],
+    controls: [{ network: '', picture: null, weight: 1, from: 0, to: 1 }],
+    styles: [{ name: '', scale: null }],
+  });
+
+export const draft = stored<Draft>('draft', emptyDraft, isDraft);
+export const change = (patch: Partial<Draft>) => (draft.value = { ...draft.value, ...patch });
+
+const hubOf = (members: Member[]) => members.find((member) => member.hub) ?? members[0];
+// The model whose sizes, styles and defaults the form shows.
+export const shownModel = computed(() => {
+  const { mode, model, members } = draft.value;
+  return modelOf(mode === 'coop' ? (hubOf(members)?.model ?? model) : model);
+});
 
 // The first members of a new recipe: the default model and one other.
 export function beginCoop(): void {

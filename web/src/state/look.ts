@@ -2,7 +2,7 @@
 import { effect, signal } from '@preact/signals';
 import { stored } from './stored';
 
-export type Theme = 'auto' | 'light' | 'dark';
+type Theme = 'auto' | 'light' | 'dark';
 const isTheme = (value: unknown): value is Theme => ['auto', 'light', 'dark'].includes(value as string);
 
 export const theme = stored<Theme>('theme', 'auto', isTheme);
@@ -18,5 +18,3 @@ effect(() => {
   const colour = isDark() ? '#141517' : '#f7f5f2';
   document.querySelector('meta[name=theme-color]')?.setAttribute('content', colour);
 });
-
-export const prefersLessMotion = () => matchMedia('(prefers-reduced-motion: reduce)').matches;

@@ -14,8 +14,6 @@ export const defaultModel = computed(() => models.value.find((model) => model.de
 export const modelOf = (id: string) => models.value.find((model) => model.id === id) ?? defaultModel.value;
 export const networks = (kind: string) => capabilities.value?.networks[kind] ?? [];
 export const offers = (feature: string) => capabilities.value?.features.includes(feature) ?? false;
-// Whether a request may say this field.
-export const takesField = (key: string) => capabilities.value?.fields.some((f) => f.key === key) ?? true;
 
 // Returns whether all of it could be loaded.
 export async function loadServer(): Promise<boolean> {

@@ -1,8 +1,8 @@
 // Which part of the page is seen, and what the stage shows.
 import { signal } from '@preact/signals';
 
-export type Page = 'draw' | 'gallery';
-export type Focus = { kind: 'none' } | { kind: 'job'; id: string } | { kind: 'picture'; id: string };
+type Page = 'draw' | 'gallery';
+type Focus = { kind: 'none' } | { kind: 'job'; id: string } | { kind: 'picture'; id: string };
 
 export const page = signal<Page>('draw');
 export const focus = signal<Focus>({ kind: 'none' });
