@@ -22,6 +22,8 @@ test('a PNG of this program that is dropped fills the form, and its seed is lock
     steps: 4,
     guidance: 6,
     guidance_rescale: 0.3,
+    guidance_low: 3,
+    style_scale: 2,
     guidance_high: null,
     sampler: 'euler',
     schedule: 'normal',

@@ -18,7 +18,7 @@ import {
   type Member,
   newMember,
 } from './draft';
-import { capabilities, models, networks } from './server';
+import { capabilities, modelOf, models, networks } from './server';
 
 export interface Restored {
   origin: string;
@@ -127,7 +127,13 @@ const kUsual: JsonObject = {
 export function restoreBody({ request, model = '', load = {}, recipe }: JobBody): string[] {
   const lacking: string[] = [];
   const fields = recipe ?? request ?? {};
-  const draft: Draft = { ...emptyDraft, ...commonDraft(fields, lacking), mode: recipe ? 'coop' : 'draw' };
+  const named = recipe ? '' : knownModel(model, lacking);
+  const usual = recipe ? {} : (modelOf(named)?.defaults ?? {});
+  const draft: Draft = {
+    ...emptyDraft,
+    ...commonDraft(fields, usual, lacking),
+    mode: recipe ? 'coop' : 'draw',
+  };
   if (recipe) {
     draft.form = textOr(recipe.form, 'paper');
     draft.bridge = textOr(recipe.bridge, 'auto');
@@ -137,7 +143,7 @@ export function restoreBody({ request, model = '', load = {}, recipe }: JobBody)
       if (recipe[key]) lacking.push(`${key}: ${fileName(String(recipe[key]))}`);
     }
   } else {
-    draft.model = knownModel(model, lacking);
+    draft.model = named;
     draft.loras = lorasFrom(load.lora ?? load.loras, lacking);
     draft.controls = controlsFrom(fields, load, lacking);
     const start = pictureFrom(fields.init_image, lacking);
@@ -161,10 +167,11 @@ function unusual(fields: JsonObject, shown: Set<string>, usual: JsonObject): Jso
 
 const isEmptyList = (value: Json) => Array.isArray(value) && value.length === 0;
 
-function commonDraft(fields: JsonObject, lacking: string[]): Partial<Draft> {
+// `usual`: what holds with the model where nothing is said.
+function commonDraft(fields: JsonObject, usual: JsonObject, lacking: string[]): Partial<Draft> {
   const size = parsedSize(textOr(fields.size, ''));
   const seed = numberOr(fields.seed);
-  const extra = unusual(fields, kShownFields, kUsual);
+  const extra = unusual(fields, kShownFields, { ...kUsual, ...usual });
   const known = new Set(capabilities.value?.fields.map((field) => field.key) ?? Object.keys(extra));
   for (const key of Object.keys(extra)) {
     if (known.has(key) || key.startsWith('bridge') || key === 'handoff') continue;
@@ -197,7 +204,8 @@ const kUsualOfMember: JsonObject = { ...kUsual, from: 0, to: 1, sigma_low: 0, si
 function memberOf(json: JsonObject, lacking: string[]): Member {
   const curve = Array.isArray(json.weight_curve) ? (json.weight_curve as [number, number][]) : [];
   const [control] = controlsFrom(json, {}, lacking);
-  return newMember(knownModel(textOr(json.model, ''), lacking), {
+  const model = knownModel(textOr(json.model, ''), lacking);
+  return newMember(model, {
     hub: json.hub === true,
     weight: numberOr(json.weight) ?? 0.5,
     curve: curve.length ? fromRecipe(curve, kUsualRange) : null,
@@ -208,7 +216,7 @@ function memberOf(json: JsonObject, lacking: string[]): Member {
     imagePrompt: pictureFrom(json.image_prompt, lacking),
     loras: lorasFrom(json.lora, lacking),
     name: textOr(json.name, ''),
-    extra: unusual(json, kShownOfMember, kUsualOfMember),
+    extra: unusual(json, kShownOfMember, { ...kUsualOfMember, ...modelOf(model)?.defaults }),
   });
 }
 
