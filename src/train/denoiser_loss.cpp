@@ -305,9 +305,10 @@ double mean_context_length(const TrainConfig& config, const std::shared_ptr<Late
   return slices > 0 ? sum / double(slices) : 1;
 }
 
-std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
-                               const diffusion::LossConfig& loss_config, const DenoiserCall& net,
-                               const LatentSet& set, int times, int64_t count) {
+std::vector<LossAtT> loss_at(const TrainConfig& config, const diffusion::Schedule& schedule,
+                             const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                             const LatentSet& set, const std::vector<int64_t>& t_indices,
+                             int64_t count) {
   const at::NoGradGuard no_grad;
   const LatentBatch batch = batch_of(set, items_of_one_shape(set, count, 1), /*guided=*/false);
   const at::Tensor& x0 = batch.latents;
@@ -320,9 +321,7 @@ std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Sched
   diffusion::LossConfig plain = loss_config;
   plain.weighting = diffusion::LossWeighting::kNone;
   std::vector<LossAtT> losses;
-  const int64_t span = loss_config.max_timestep - 1 - loss_config.min_timestep;
-  for (int i = 0; i < times; ++i) {
-    const int64_t t_index = loss_config.min_timestep + span * i / (times - 1);
+  for (const int64_t t_index : t_indices) {
     const at::Tensor t = at::full({x0.size(0)}, t_index, at::kLong);
     const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule);
     const at::Tensor prediction =
@@ -332,6 +331,17 @@ std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Sched
     losses.push_back({t_index, schedule.sigma_of_t(double(t_index)), loss.mean().item<double>()});
   }
   return losses;
+}
+
+std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
+                               const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                               const LatentSet& set, int times, int64_t count) {
+  const int64_t span = loss_config.max_timestep - 1 - loss_config.min_timestep;
+  std::vector<int64_t> t_indices;
+  for (int i = 0; i < times; ++i) {
+    t_indices.push_back(loss_config.min_timestep + span * i / (times - 1));
+  }
+  return loss_at(config, schedule, loss_config, net, set, t_indices, count);
 }
 
 }  // namespace pangu::train

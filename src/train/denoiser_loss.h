@@ -53,9 +53,14 @@ struct LossAtT {
   double sigma = 0, loss = 0;
 };
 
-// Mean unweighted loss of the prediction at `times` time indices from the first to the last of the
-// trained range, at least two, over the first `count` items of one shape and one fixed noise each.
-// For curves of loss by sigma.
+// Mean unweighted loss of the prediction at these time indices, over the first `count` items of one
+// shape and one fixed noise each. For curves of loss by sigma.
+std::vector<LossAtT> loss_at(const TrainConfig& config, const diffusion::Schedule& schedule,
+                             const diffusion::LossConfig& loss_config, const DenoiserCall& net,
+                             const LatentSet& set, const std::vector<int64_t>& t_indices,
+                             int64_t count);
+
+// The same at `times` time indices from the first to the last of the trained range, at least two.
 std::vector<LossAtT> loss_by_t(const TrainConfig& config, const diffusion::Schedule& schedule,
                                const diffusion::LossConfig& loss_config, const DenoiserCall& net,
                                const LatentSet& set, int times, int64_t count);

@@ -1,6 +1,7 @@
 #include "train/strategy_cost.h"
 
 #include <algorithm>
+#include <cmath>
 
 namespace pangu::train {
 namespace {
@@ -66,6 +67,23 @@ StrategyCost cost_of_samples(const Strategy& strategy, const CostSources& source
 StrategyCost cost_of_epochs(const Strategy& strategy, const CostSources& sources, double epochs) {
   return cost_with(strategy, sources,
                    [&](const Stage&, const StageCost& cost) { return epochs * cost.pictures; });
+}
+
+std::vector<int64_t> steps_at(const Strategy& strategy, const std::vector<int64_t>& all_steps,
+                              const std::vector<double>& gflop, double point) {
+  std::vector<int64_t> steps(all_steps.size(), 0);
+  for (const size_t end : strategy.drawn()) {
+    const std::vector<size_t> chain = strategy.chain_of(end);
+    double left = 0;
+    for (const size_t stage : chain) left += point * double(all_steps[stage]) * gflop[stage];
+    for (const size_t stage : chain) {
+      const auto affordable = static_cast<int64_t>(std::llround(left / gflop[stage]));
+      steps[stage] = std::clamp<int64_t>(affordable, 0, all_steps[stage]);
+      left -= double(steps[stage]) * gflop[stage];
+    }
+    steps[chain.front()] = std::max<int64_t>(1, steps[chain.front()]);
+  }
+  return steps;
 }
 
 }  // namespace pangu::train

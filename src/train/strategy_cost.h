@@ -50,4 +50,10 @@ StrategyCost cost_of_samples(const Strategy& strategy, const CostSources& source
 // Every stage sees its own pictures this many times.
 StrategyCost cost_of_epochs(const Strategy& strategy, const CostSources& sources, double epochs);
 
+// Steps of every stage at `point`, a share of the budget: each chain of stages is that far along
+// its own operations, its stages one after another, and has begun. all_steps: of the whole budget;
+// gflop: of one step of each stage.
+std::vector<int64_t> steps_at(const Strategy& strategy, const std::vector<int64_t>& all_steps,
+                              const std::vector<double>& gflop, double point);
+
 }  // namespace pangu::train

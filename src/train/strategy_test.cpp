@@ -97,6 +97,18 @@ TEST_CASE("stages share a budget as they say, whatever a sample costs") {
   CHECK(cost.stages[0].samples == doctest::Approx(4 * cost.stages[1].samples));
 }
 
+TEST_CASE("at a point stages side by side are equally far, and stages of a chain take turns") {
+  const Strategy tdts = open_strategy(config_file("tdts.toml"));
+  const Strategy boost = open_strategy(config_file("resolution_boost.toml"));
+  using Steps = std::vector<int64_t>;
+  CHECK(steps_at(tdts, {1000, 400}, {4, 1}, 0.25) == Steps{250, 100});
+  // A step at half size costs a quarter; each stage has half of the operations.
+  CHECK(steps_at(boost, {400, 100}, {1, 4}, 0.25) == Steps{200, 0});
+  CHECK(steps_at(boost, {400, 100}, {1, 4}, 0.75) == Steps{400, 50});
+  CHECK(steps_at(boost, {400, 100}, {1, 4}, 1) == Steps{400, 100});
+  CHECK(steps_at(boost, {400, 100}, {1, 4}, 1e-6) == Steps{1, 0});
+}
+
 TEST_CASE("assignments reach every stage or the one that they name") {
   const Strategy s = open_strategy(config_file("tdts.toml"),
                                    {"seed=7", "texture.latent_crop=4", "texture.share=0.3"});

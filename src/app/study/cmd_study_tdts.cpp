@@ -2,7 +2,6 @@
 // order and what is said of it is in study/; here it meets trainings, a model that draws, and
 // files. It may be killed at any time: trainings go on from their checkpoints, and what is recorded
 // is not done again.
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <chrono>
@@ -19,15 +18,16 @@
 #include "app/study/network_costs.h"
 #include "app/study/smoke.h"
 #include "app/study/strategy_run.h"
+#include "app/study/study_bench.h"
+#include "app/study/study_rows.h"
 #include "core/error.h"
 #include "core/watch.h"
-#include "data/dataset.h"
-#include "image/sheet.h"
 #include "io/atomic_file.h"
 #include "io/mapped_file.h"
 #include "pipeline/draw.h"
 #include "study/strategy_page.h"
 #include "train/accounting.h"
+#include "train/strategy_cost.h"
 
 namespace pangu::app {
 namespace {
@@ -38,8 +38,6 @@ using Clock = std::chrono::steady_clock;
 constexpr const char* kMainGroup = "main";
 constexpr const char* kRecordsFile = "records.jsonl";
 constexpr const char* kFloorFile = "floor.json";
-constexpr size_t kGridColumns = 8;
-constexpr int kGridCellPx = 128;
 
 std::string said_or(const std::string& said, const char* place) {
   return said.empty() ? (home() / place).string() : said;
@@ -66,18 +64,6 @@ std::string tdts_command(const StudyTdtsArgs& args) {
 std::string page_text(const std::string& file) {
   return fs::exists(file) ? io::read_text_file(file) : "";
 }
-
-// What a study needs to look at models with; opened once.
-struct Bench {
-  std::vector<data::Item> items;
-  eval::FeatureSource source;
-  eval::Features real;
-  eval::Names concepts;
-  std::optional<eval::Probe> probe;
-  study::QualityCases cases;
-
-  study::Judge judge() const { return {items, source, real, *probe}; }
-};
 
 class TdtsStudy {
  public:
@@ -149,11 +135,23 @@ class TdtsStudy {
     }
   }
 
+  void open_bench() {
+    if (bench_) return;
+    say("looking at the real pictures");
+    fs::create_directories(args_.work);
+    fs::create_directories(args_.records);
+    bench_ = open_study_bench(args_.data, args_.inception, args_.work + "/features.safetensors",
+                              size_t(study_.prompts), [this] { stop_if_wanted(); });
+    io::write_file_atomic(
+        args_.records + "/" + kFloorFile,
+        study::to_json(study::floor_of(bench_->cases, bench_->judge())).dump() + "\n");
+  }
+
   void measure_point(const study::StudyRun& run, double point) {
     open_bench();
     const StrategyRun training = training_of(run);
     const std::vector<int64_t> steps =
-        steps_at(training.strategy, training.all_steps, gflop_a_step_, point);
+        train::steps_at(training.strategy, training.all_steps, gflop_a_step_, point);
     std::string told = run.id() + " at " + eval::fixed(100 * point, 1) + " %, steps";
     for (const int64_t one : steps) told += " " + std::to_string(one);
     say(told);
@@ -161,12 +159,12 @@ class TdtsStudy {
     stop_if_wanted();
     study::StudyRecord record = record_of(run, training.strategy, point, reached);
     const study::QualityFound found = measure_quality(
-        bench_.cases, bench_.judge(),
+        bench_->cases, bench_->judge(),
         [&](const std::vector<eval::Wish>& wishes) { return drawn_by(reached.model, wishes); });
     record.quality = found.quality;
     record.quality.losses = held_out_losses(training.strategy.stages.front().config, reached.model);
     record.quality.loss = study::mean_over_t(record.quality.losses);
-    write_row(run, point, found.pictures);
+    write_row(row_file(args_.work, run, point), bench_->cases, found.pictures);
     study::append_record(records_file_, record);
     records_.push_back(record);
     say(run.id() + ": mixed6 " + eval::fixed(record.quality.mixed6, 2) + ", held-out loss " +
@@ -249,96 +247,6 @@ class TdtsStudy {
     return std::move(drawing.pictures);
   }
 
-  void open_bench() {
-    if (bench_.probe) return;
-    data::Report report;
-    bench_.items = data::open_dataset(args_.data, report);
-    if (!report.is_clean()) std::cerr << report.text() << "\n";
-    std::erase_if(bench_.items,
-                  [](const data::Item& i) { return i.concept_id.empty() || i.style.empty(); });
-    bench_.source = eval::inception_features(args_.inception);
-    fs::create_directories(args_.work);
-    say("looking at " + std::to_string(bench_.items.size()) + " real pictures");
-    bench_.real =
-        eval::real_features(bench_.source, bench_.items, args_.work + "/features.safetensors",
-                            [this](const Progress&) { stop_if_wanted(); });
-    bench_.concepts = eval::concepts_of(bench_.items);
-    bench_.cases = study::quality_cases(bench_.items, bench_.concepts, size_t(study_.prompts),
-                                        /*first_seed=*/0);
-    bench_.probe = eval::fit_concepts(bench_.items, bench_.concepts, bench_.real);
-    fs::create_directories(args_.records);
-    io::write_file_atomic(
-        args_.records + "/" + kFloorFile,
-        study::to_json(study::floor_of(bench_.cases, bench_.judge())).dump() + "\n");
-  }
-
-  std::string row_file(const std::string& run, double point) const {
-    std::string name = run + "-" + eval::fixed(100 * point, 1) + ".png";
-    std::replace(name.begin(), name.end(), '/', '_');
-    return args_.work + "/rows/" + name;
-  }
-
-  // The first prompts in English, of trained and of held-out pairs by turns.
-  std::vector<size_t> grid_cells() const {
-    std::vector<size_t> of_kind[2], cells;
-    for (size_t i = 0; i < bench_.cases.wishes.size(); i += std::size(eval::kLanguages)) {
-      of_kind[bench_.cases.held_out[i]].push_back(i);
-    }
-    for (size_t k = 0; cells.size() < kGridColumns; ++k) {
-      const size_t before = cells.size();
-      for (const auto& kind : of_kind) {
-        if (k < kind.size() && cells.size() < kGridColumns) cells.push_back(kind[k]);
-      }
-      if (cells.size() == before) break;
-    }
-    return cells;
-  }
-
-  void write_row(const study::StudyRun& run, double point,
-                 const std::vector<image::Image>& pictures) const {
-    std::vector<image::Image> row;
-    std::string prompts;
-    for (const size_t cell : grid_cells()) {
-      row.push_back(pictures[cell]);
-      prompts += bench_.cases.wishes[cell].prompt + "\n";
-    }
-    image::SheetLayout layout;
-    layout.columns = static_cast<int>(row.size());
-    layout.cell_px = kGridCellPx;
-    const auto png = image::encode_png(image::contact_sheet(row, layout), {{"prompts", prompts}});
-    const std::string file = row_file(run.id(), point);
-    fs::create_directories(fs::path(file).parent_path());
-    io::write_file_atomic(file, std::as_bytes(std::span(png)));
-  }
-
-  // The rows of the main group's strategies at the last point that all have, as one sheet.
-  void add_grid(study::StrategyPage& page_) const {
-    const study::MainCurves curves(records_, kMainGroup);
-    std::vector<image::Image> rows;
-    for (const std::string& strategy : curves.strategies()) {
-      const study::StudyRecord* last = curves.last_of(strategy);
-      const std::string file = last ? row_file(last->run.id(), last->point) : "";
-      if (!fs::exists(file)) return;
-      const io::MappedFile mapped(file);
-      const std::span bytes(reinterpret_cast<const uint8_t*>(mapped.bytes().data()),
-                            mapped.bytes().size());
-      rows.push_back(image::decode_image(bytes));
-      page_.grid_rows.push_back(last->title);
-      std::istringstream prompts(image::read_png_text(bytes).at("prompts"));
-      page_.grid_prompts.clear();
-      for (std::string line; std::getline(prompts, line);) page_.grid_prompts.push_back(line);
-    }
-    if (rows.empty()) return;
-    image::Image sheet = image::filled(rows[0].width, 0, {255, 255, 255});
-    for (const image::Image& row : rows) {
-      sheet.pixels.insert(sheet.pixels.end(), row.pixels.begin(), row.pixels.end());
-      sheet.height += row.height;
-    }
-    page_.grid = study::kStrategyGrid;
-    const image::Bytes webp = small_webp(sheet);
-    io::write_file_atomic((images() / page_.grid).string(), std::as_bytes(std::span(webp)));
-  }
-
   fs::path images() const { return fs::path(args_.out).parent_path() / "images"; }
 
   std::string setting_text() const {
@@ -364,7 +272,7 @@ class TdtsStudy {
       page.floor = study::quality_from(nlohmann::json::parse(io::read_text_file(floor)));
     }
     fs::create_directories(images());
-    add_grid(page);
+    add_grid(args_.work, images().string(), page);
     io::write_file_atomic((images() / study::kStrategyPlots).string(), study::strategy_plots(page));
     io::write_file_atomic(args_.out, study::with_section(page_text(args_.out),
                                                          study::strategy_section(page, "images"),
@@ -376,7 +284,7 @@ class TdtsStudy {
   std::string records_file_;
   std::vector<study::StudyRecord> records_;
   study::TuningLists tuning_;
-  Bench bench_;
+  std::optional<StudyBench> bench_;
   std::vector<double> gflop_a_step_;  // of the stages of the run at hand
   const Interrupt interrupt_;
   const Clock::time_point started_ = Clock::now();

@@ -4,7 +4,6 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
@@ -24,7 +23,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int kLossTimesOfExpert = 6;
+constexpr int64_t kLossEvery = 50;  // of t, the same for every division into experts
 constexpr int64_t kHeldOutPictures = 64;
 constexpr int64_t kScheduleSteps = 1000;
 constexpr uint64_t kHeldOutSeed = 0;
@@ -77,6 +76,17 @@ void train_stage(const StrategyRun& run, size_t stage, int64_t steps, const std:
     throw Stopped("training: stopped at step " + std::to_string(outcome.step));
 }
 
+// Those of 0, kLossEvery, ... and the last t that an expert serves.
+std::vector<int64_t> loss_times(const pipeline::TrainedExpert& expert) {
+  std::vector<int64_t> times;
+  const auto add = [&](int64_t t) {
+    if (t >= expert.min_timestep && t < expert.max_timestep) times.push_back(t);
+  };
+  for (int64_t t = 0; t < kScheduleSteps; t += kLossEvery) add(t);
+  add(kScheduleSteps - 1);
+  return times;
+}
+
 // Some of the pictures, evenly over all of them, since a dataset is in order of styles.
 TrainingData spread_over(const TrainingData& all, int64_t count) {
   TrainingData some;
@@ -92,24 +102,6 @@ TrainingData spread_over(const TrainingData& all, int64_t count) {
 }
 
 }  // namespace
-
-std::vector<int64_t> steps_at(const train::Strategy& strategy,
-                              const std::vector<int64_t>& all_steps,
-                              const std::vector<double>& gflop, double point) {
-  std::vector<int64_t> steps(all_steps.size(), 0);
-  for (const size_t end : strategy.drawn()) {
-    const std::vector<size_t> chain = strategy.chain_of(end);
-    double left = 0;
-    for (const size_t stage : chain) left += point * double(all_steps[stage]) * gflop[stage];
-    for (const size_t stage : chain) {
-      const auto affordable = static_cast<int64_t>(std::llround(left / gflop[stage]));
-      steps[stage] = std::clamp<int64_t>(affordable, 0, all_steps[stage]);
-      left -= double(steps[stage]) * gflop[stage];
-    }
-    steps[chain.front()] = std::max<int64_t>(1, steps[chain.front()]);
-  }
-  return steps;
-}
 
 PointReached train_to(const StrategyRun& run, const std::vector<int64_t>& steps) {
   PointReached reached;
@@ -164,11 +156,9 @@ std::vector<study::LossAtSigma> held_out_losses(const train::TrainConfig& stage,
     nn::load_into(*denoiser.module,
                   tensors::load_safetensors(folder + "/diffusion_pytorch_model.safetensors"));
     denoiser.module->eval();
-    config.min_timestep = expert.min_timestep;
-    config.max_timestep = expert.max_timestep;
     for (const train::LossAtT& one :
-         train::loss_by_t(config, train::schedule_of(config), train::loss_config_of(config),
-                          denoiser.predict, *set, kLossTimesOfExpert, kHeldOutPictures)) {
+         train::loss_at(config, train::schedule_of(config), train::loss_config_of(config),
+                        denoiser.predict, *set, loss_times(expert), kHeldOutPictures)) {
       losses.push_back({double(one.t_index), one.sigma, one.loss});
     }
   }

@@ -18,12 +18,6 @@ struct StrategyRun {
   std::function<bool()> wants_stop;
 };
 
-// Steps of every stage at `point` (0 to 1) of the budget: each chain of stages is that far along
-// its own operations, its stages one after another. gflop: of one step of each stage.
-std::vector<int64_t> steps_at(const train::Strategy& strategy,
-                              const std::vector<int64_t>& all_steps,
-                              const std::vector<double>& gflop, double point);
-
 // What a point came to.
 struct PointReached {
   std::string model;                       // folder to draw with
@@ -34,8 +28,8 @@ struct PointReached {
 // stop.
 PointReached train_to(const StrategyRun& run, const std::vector<int64_t>& steps);
 
-// Mean squared errors of the model's predictions over t, on pictures of the split `heldout_pair`.
-// config: of a stage; gives data, encoders and precision.
+// Mean squared errors of the model's predictions at the same t of every model, on pictures of the
+// split `heldout_pair` at full size. config: of a stage; gives data, encoders and precision.
 std::vector<study::LossAtSigma> held_out_losses(const train::TrainConfig& config,
                                                 const std::string& model);
 
