@@ -228,6 +228,10 @@ class Train(unittest.TestCase):
             self.assertEqual(json.loads((model / name).read_text()), json.loads((mini / name).read_text()))
         self.assertEqual((model / "unet/diffusion_pytorch_model.safetensors").read_bytes(),
                          self.weights("structure", "model/unet"))
+        cost = json.loads((self.folder / "texture/accounting.json").read_text())
+        self.assertEqual((cost["pictures"], cost["pictures_in_all"], cost["steps"]), (6, 6, 2))
+        self.assertAlmostEqual(cost["gflop"], cost["samples"] * cost["gflop_a_sample"], places=6)
+        self.assertGreater(cost["gflop_a_picture"], 0)
         picture = self.folder / "drawn.png"
         subprocess.run([PROGRAM, "draw", "a disc", "--model", model, "--size", "64x64", "--steps", "3",
                         "--style", "flat", "--out", picture, "-q"], check=True, capture_output=True)
