@@ -69,33 +69,46 @@ const char* kind_of(const std::string& name) {
   return found == kinds.end() ? nullptr : found->second;
 }
 
-// Seconds by kind of operator on the calling thread. An operator within one that is told apart
-// belongs to it.
-struct Profile {
-  std::map<std::string, double> seconds;
-  int depth = 0;  // operators of a known kind that are running
-};
-thread_local Profile* running_profile = nullptr;
-
 struct OperatorStart : at::ObserverContext {
   const char* kind;
   Clock::time_point start;
+  OperatorStart* around;         // that this one runs in, or null
+  double seconds_of_others = 0;  // that run in this one and are told apart
 };
+
+// Seconds by kind of operator on the calling thread.
+struct Profile {
+  std::map<std::string, double> seconds;
+  OperatorStart* running = nullptr;  // the innermost one that is told apart
+};
+thread_local Profile* running_profile = nullptr;
+
+// A product is a product whatever it is made of, but the norm before it and the sum after it, which
+// other engines do in operators of their own, are told apart.
+bool is_told_apart(const std::string& kind, const OperatorStart* around) {
+  if (!around) return true;
+  const std::string outer = around->kind;
+  return (outer == "convolution" || outer == "linear") &&
+         (kind == "norm and activation" || kind == "sums");
+}
 
 std::unique_ptr<at::ObserverContext> operator_begins(const at::RecordFunction& call) {
   const char* kind = kind_of(call.name());
-  if (!kind || !running_profile) return nullptr;
-  ++running_profile->depth;
+  if (!running_profile || !kind || !is_told_apart(kind, running_profile->running)) return nullptr;
   auto begun = std::make_unique<OperatorStart>();
   begun->kind = kind;
+  begun->around = std::exchange(running_profile->running, begun.get());
   begun->start = Clock::now();
   return begun;
 }
 
 void operator_ends(const at::RecordFunction&, at::ObserverContext* context) {
   const auto* begun = static_cast<const OperatorStart*>(context);
-  if (!begun || !running_profile || --running_profile->depth > 0) return;
-  running_profile->seconds[begun->kind] += seconds_since(begun->start);
+  if (!begun || !running_profile) return;
+  const double all = seconds_since(begun->start);
+  running_profile->seconds[begun->kind] += all - begun->seconds_of_others;
+  running_profile->running = begun->around;
+  if (begun->around) begun->around->seconds_of_others += all;
 }
 
 template <class Run>

@@ -5,9 +5,11 @@ import argparse
 import os
 import pathlib
 import re
+import subprocess
 import sys
 
 from engines import ENGINES, ROOT, version_of
+from engines.openvino_convert import is_converted
 from measure import Bench, Results, measure
 from models import MODELS
 from rows import chosen_rows, engines_of
@@ -78,13 +80,14 @@ def read_settings():
 
 def prepare(settings, rows):
     """Makes what is kept in the cache, in processes of its own: conversion takes memory that would not come back."""
-    import subprocess
     for model in dict.fromkeys(row.model for row in rows):
         weights_of(model, settings.cache)
     wanted = {(row.model, ENGINES[engine].options["weights"]) for row in rows
               for engine in engines_of(row, settings.engines, settings.quick)
               if engine.startswith("openvino") and is_there(engine)}
     for model, weights in sorted(wanted):
+        if is_converted(model, weights, settings.cache):
+            continue
         subprocess.run([sys.executable, str(pathlib.Path(__file__).parent / "engines/openvino_convert.py"), model,
                         weights, str(settings.cache)], check=False)
 

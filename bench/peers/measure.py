@@ -172,6 +172,8 @@ def alternate(bench, row, children):
             return
         moment = bench.next_round()
         for engine in engines if number % 2 == 0 else reversed(engines):
+            if bench.is_late():
+                return
             told = attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
             after = bench.probe()
             if told:

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "nn/attention_kernel.h"
+#include "nn/recorded.h"
 
 namespace pangu::nn {
 namespace {
@@ -75,6 +76,7 @@ at::Tensor plain_attention(const at::Tensor& q, const at::Tensor& k, const at::T
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
                      const AttentionOptions& options) {
+  const Recorded call("pangu::attention");
   const auto dtype = q.scalar_type();
   if (options.upcast && dtype != at::kFloat) {
     return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), in_f32(options))

@@ -5,6 +5,7 @@
 
 #include "nn/linear.h"
 #include "nn/packed_weight.h"
+#include "nn/recorded.h"
 
 namespace pangu::nn {
 
@@ -38,11 +39,13 @@ Conv2dImpl::Conv2dImpl(int64_t in, int64_t out, int64_t kernel, const ConvShape&
 
 at::Tensor Conv2dImpl::forward(const at::Tensor& x, const Prologue& prologue,
                                const Epilogue& epilogue) const {
+  const Recorded call("pangu::conv2d");
   if (packed_) return packed_->conv2d(x, shape_, prologue, epilogue);
   return conv2d(x, weight, bias, shape_, prologue, epilogue);
 }
 
 at::Tensor Conv2dImpl::on_tokens(const at::Tensor& tokens) const {
+  const Recorded call("pangu::linear");
   if (packed_) return packed_->linear(tokens, {}, {});
   return linear(tokens, weight.flatten(1), bias);
 }

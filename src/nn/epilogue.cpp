@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "nn/fused_norm.h"
+#include "nn/recorded.h"
 
 namespace pangu::nn {
 namespace {
@@ -15,6 +16,7 @@ at::Tensor layer_normalised(const at::Tensor& x, const torch::nn::LayerNorm& nor
 }  // namespace
 
 at::Tensor before_product(const at::Tensor& x, const Prologue& prologue) {
+  const Recorded call("pangu::norm");
   if (prologue.group_norm) {
     return group_norm(x, prologue.group_norm, prologue.activation, prologue.shift);
   }

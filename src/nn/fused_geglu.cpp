@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "nn/parallel.h"
+#include "nn/recorded.h"
 
 // The kernels below gain from the vectoriser, which clang runs at -O2 already.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -102,6 +103,7 @@ at::Tensor plain_geglu(const at::Tensor& x) {
 }
 
 at::Tensor geglu(const at::Tensor& x) {
+  const Recorded call("pangu::geglu");
   const auto type = x.scalar_type();
   const bool fits = x.is_cpu() && x.is_contiguous() && x.numel() > 0 &&
                     (type == at::kFloat || type == at::kBFloat16);

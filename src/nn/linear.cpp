@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "nn/packed_weight.h"
+#include "nn/recorded.h"
 
 namespace pangu::nn {
 
@@ -30,6 +31,7 @@ LinearImpl::LinearImpl(int64_t in, int64_t out, bool has_bias) {
 
 at::Tensor LinearImpl::forward(const at::Tensor& x, const Prologue& prologue,
                                const Epilogue& epilogue) const {
+  const Recorded call("pangu::linear");
   if (packed_) return packed_->linear(x, prologue, epilogue);
   return linear(x, weight, bias, prologue, epilogue);
 }

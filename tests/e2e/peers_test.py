@@ -48,7 +48,8 @@ def check_profiles(records):
     found = [r for r in records if r["kind"] == "profile"]
     assert {(r["engine"], r["of"]) for r in found} == {(e, of) for e in ENGINES for of in ("step", "decode")}, found
     for r in found:
-        assert r["kinds"].get("convolution", 0) > 0, r
+        kinds = ("convolution", "norm and activation", *(["attention", "linear"] if r["of"] == "step" else []))
+        assert all(r["kinds"].get(kind, 0) > 0 for kind in kinds), r
 
 
 def main() -> int:

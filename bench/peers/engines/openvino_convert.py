@@ -21,8 +21,26 @@ def path_of(cache, model, network, weights):
     return pathlib.Path(cache) / "openvino" / model / f"{network}-{weights}.xml"
 
 
-def networks_of(model, folder):
+def networks_of(model):
     return ["unet", "vae", *(["unet_texture"] if model == "mini" else []), *MODELS[model].text_encoders]
+
+
+def is_converted(model, weights, cache):
+    return all(path_of(cache, model, network, own_weights(network, weights)).exists() for network in networks_of(model))
+
+
+def own_weights(network, weights):
+    """Returns how a network's weights are kept: text encoders always as for bf16."""
+    return weights if network in ("unet", "vae", "unet_texture") else "bf16"
+
+
+def save(network, path):
+    """Writes the two files of a network so that the one that is looked for is there when both are whole."""
+    import openvino
+    part = path.with_name(path.stem + ".part.xml")
+    openvino.save_model(network, part, compress_to_fp16=True)
+    part.with_suffix(".bin").rename(path.with_suffix(".bin"))
+    part.rename(path)
 
 
 def wrapped_unet(torch, folder, facts):
@@ -91,7 +109,7 @@ def convert_plain(model, network, cache):
             # Keeps weights in 16 bits while the network is traced in f32.
             getattr(patch_model, "__make_16bit_traceable")(module)
         converted = openvino.convert_model(module, example_input=inputs)
-    openvino.save_model(converted, path_of(cache, model, network, "bf16"), compress_to_fp16=True)
+    save(converted, path_of(cache, model, network, "bf16"))
 
 
 def quantised(model, network, weights, cache):
@@ -116,9 +134,8 @@ def quantised(model, network, weights, cache):
 
 
 def convert(model, weights, cache):
-    for network in networks_of(model, cache):
-        own = weights if network in ("unet", "vae", "unet_texture") else "bf16"
-        for step in dict.fromkeys(("bf16", own)):
+    for network in networks_of(model):
+        for step in dict.fromkeys(("bf16", own_weights(network, weights))):
             path = path_of(cache, model, network, step)
             if path.exists():
                 continue
@@ -127,8 +144,7 @@ def convert(model, weights, cache):
             if step == "bf16":
                 convert_plain(model, network, cache)
             else:
-                import openvino
-                openvino.save_model(quantised(model, network, step, cache), path, compress_to_fp16=True)
+                save(quantised(model, network, step, cache), path)
 
 
 if __name__ == "__main__":
