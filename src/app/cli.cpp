@@ -145,7 +145,7 @@ void add_load_flags(CLI::App* cmd, LoadArgs& args, const std::string& whose = ""
   cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
   cmd->add_option("--dtype", args.dtype, "f32 or bf16")->default_str("the faster one here");
   cmd->add_option("--vae-dtype", args.vae_dtype, "The same for the autoencoder")
-      ->default_str("f32; of own models as --dtype");
+      ->default_str("as --dtype where that costs little, otherwise f32");
   add_threads(cmd);
 }
 

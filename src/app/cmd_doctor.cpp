@@ -14,6 +14,7 @@
 #include "app/commands.h"
 #include "app/home.h"
 #include "app/table.h"
+#include "kernels/level.h"
 
 namespace pangu::app {
 namespace {
@@ -104,6 +105,7 @@ json report() {
             {"threads", at::get_num_threads()},
             {"cuda_build", torch::cuda::is_available() || at::hasCUDA()}}},
           {"processor", processor()},
+          {"kernels", std::string(kernels::to_string(kernels::chosen_level()))},
           {"memory", memory()},
           {"disk_free_bytes", failed ? -1 : static_cast<int64_t>(disk.available)},
           {"gpus", gpus()},
@@ -136,6 +138,7 @@ int run_doctor(const DoctorArgs& args) {
                         std::to_string(cpu["cores_allowed"].get<int>()) + " of " +
                         std::to_string(cpu["cores"].get<int>()) + " cores"},
       {"SIMD", joined(cpu["simd"], "none that matters here")},
+      {"kernels", found["kernels"].get<std::string>()},
       {"memory", human_bytes(found["memory"]["available_bytes"].get<double>()) + " free of " +
                      human_bytes(found["memory"]["total_bytes"].get<double>())},
       {"disk", human_bytes(found["disk_free_bytes"].get<double>()) + " free"},

@@ -112,8 +112,11 @@ void plain_product(const ProductProblem& p, const uint16_t* numbers) {
       double y = plain_sum(p, numbers, pixel, i);
       y = geglu ? y * activated(ProductActivation::kGelu, plain_sum(p, numbers, pixel, results + i))
                 : activated(p.weights.activation, y);
-      if (p.residual) y += double{from_bf16(p.residual[pixel * p.residual_pixel + i])};
-      p.out[pixel * p.out_pixel + i] = to_bf16(float(y));
+      const int64_t from = pixel * p.residual_pixel + i, to = pixel * p.out_pixel + i;
+      if (p.residual) y += double{from_bf16(p.residual[from])};
+      if (p.wide_residual) y += double{p.wide_residual[from]};
+      if (p.wide_out) p.wide_out[to] = float(y);
+      if (p.out) p.out[to] = to_bf16(float(y));
     }
   }
 }

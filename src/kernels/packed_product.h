@@ -1,7 +1,7 @@
 // Matrix products and two-dimensional convolutions of bf16 numbers with weights that were packed
 // once, when they were loaded. A linear layer is a convolution of one tap. Products are of bf16
-// pairs, sums are f32; bias, activation and residual are added in f32 and the result is rounded to
-// bf16 once. It knows no tensor and starts no thread: the caller splits the work.
+// pairs, sums are f32; bias, activation and residual are added in f32, and the result is rounded
+// to bf16 once or stays f32. It knows no tensor and starts no thread: the caller splits the work.
 #pragma once
 #include <cstdint>
 
@@ -43,8 +43,9 @@ void product_pack(const ProductWeights& weights, const uint16_t* numbers, uint16
                   int64_t begin, int64_t end);
 void product_unpack(const ProductWeights& weights, const uint16_t* packed, uint16_t* numbers);
 
-// One product. The channels of a pixel lie side by side, and pixel after pixel in a row, row after
-// row in a picture, picture after picture. Distances are in numbers.
+// One product. Its residual and results are bf16 or f32, both of the same kind. The channels of a
+// pixel lie side by side, and pixel after pixel in a row, row after row in a picture, picture after
+// picture. Distances are in numbers.
 struct ProductProblem {
   ProductWeights weights;
   const uint16_t* packed = nullptr;
@@ -55,8 +56,10 @@ struct ProductProblem {
   int64_t stride = 1, padding = 0;     // zeros on each side
   bool doubles = false;                // x is enlarged twofold first, every pixel becoming four
   const uint16_t* residual = nullptr;  // added to the results, null: none
+  const float* wide_residual = nullptr;
   int64_t residual_pixel = 0;
   uint16_t* out = nullptr;
+  float* wide_out = nullptr;  // instead of `out`
   int64_t out_pixel = 0;
 
   int64_t out_height() const {

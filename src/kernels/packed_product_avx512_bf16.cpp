@@ -88,10 +88,16 @@ void finish(const ProductProblem& p, int64_t panel, int64_t width, const float* 
     } else if (activation == ProductActivation::kGelu) {
       y = gelu_of(y);
     }
-    if (p.residual) {
-      y = _mm512_add_ps(y, load_bf16(p.residual + pixel * p.residual_pixel + at, lanes));
+    const int64_t from = pixel * p.residual_pixel + at, to = pixel * p.out_pixel + at;
+    if (p.residual) y = _mm512_add_ps(y, load_bf16(p.residual + from, lanes));
+    if (p.wide_residual) {
+      y = _mm512_add_ps(y, _mm512_maskz_loadu_ps(lanes, p.wide_residual + from));
     }
-    store_bf16(p.out + pixel * p.out_pixel + at, lanes, y);
+    if (p.wide_out) {
+      _mm512_mask_storeu_ps(p.wide_out + to, lanes, y);
+    } else {
+      store_bf16(p.out + to, lanes, y);
+    }
   }
 }
 
@@ -163,12 +169,12 @@ int64_t segments_of(const ProductProblem& p, const Tile& tile, const uint16_t* z
   return count;
 }
 
-constexpr int64_t kLine = 32;  // numbers of a cache line
-
 // Asks for the lines of `count` numbers before they are needed. Always inlined, like its caller:
 // gcc 12 drops a call of a function that does nothing but this.
-[[gnu::always_inline]] inline void ask_for(const uint16_t* numbers, int64_t count) {
-  for (int64_t i = 0; i < count; i += kLine) __builtin_prefetch(numbers + i);
+template <class Number>
+[[gnu::always_inline]] inline void ask_for(const Number* numbers, int64_t count) {
+  constexpr int64_t kOfLine = 64 / sizeof(Number);
+  for (int64_t i = 0; i < count; i += kOfLine) __builtin_prefetch(numbers + i);
 }
 
 // Asks for what a tile reads and writes besides inputs and weights, and, ahead of the first panel,
@@ -179,8 +185,10 @@ constexpr int64_t kLine = 32;  // numbers of a cache line
   const bool geglu = p.weights.activation == ProductActivation::kGeglu;
   const int64_t output = panel * (geglu ? kPanel / 2 : kPanel), each = geglu ? width / 2 : width;
   for (int64_t i = pixel; i < pixel + count; ++i) {
-    ask_for(p.out + i * p.out_pixel + output, each);
-    if (p.residual) ask_for(p.residual + i * p.residual_pixel + output, each);
+    const int64_t from = i * p.residual_pixel + output, to = i * p.out_pixel + output;
+    p.wide_out ? ask_for(p.wide_out + to, each) : ask_for(p.out + to, each);
+    if (p.residual) ask_for(p.residual + from, each);
+    if (p.wide_residual) ask_for(p.wide_residual + from, each);
   }
   if (!inputs || p.stride != 1 || p.doubles) return;
   const int64_t pixels = p.batch * p.height * p.width;

@@ -159,6 +159,22 @@ TEST_CASE("a packed product gives what the definition gives, at every shape") {
   }
 }
 
+TEST_CASE("a packed product adds a residual of f32 to results of f32, without rounding") {
+  for (const Level level : product_levels()) {
+    ProductCase c({{.outputs = 70, .high = 3, .wide = 3, .inputs = 6}, 2, 5, 7, 1, 1});
+    std::vector<float> residual(c.residual.size(), 1.0f), out(c.out.size()), exact(out);
+    c.p.residual = nullptr, c.p.wide_residual = residual.data();
+    c.p.wide_out = out.data();
+    product_run(c.p, 0, product_tasks(c.p), level);
+    c.p.wide_out = exact.data();
+    plain_product(c.p, c.weights.data());
+    for (size_t i = 0; i < out.size(); ++i) {
+      REQUIRE(std::fabs(out[i] - exact[i]) < 1e-5f);  // 54 terms of size 1/7 in f32
+    }
+    CHECK(out.front() != 0);
+  }
+}
+
 TEST_CASE("a packed product does not depend on how its tasks are shared out") {
   for (const Level level : product_levels()) {
     for (const int64_t inputs : {24, 2000}) {

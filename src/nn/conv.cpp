@@ -20,12 +20,12 @@ at::Tensor plain_conv2d(const at::Tensor& x, const at::Tensor& weight, const at:
                         const ConvShape& shape, const Prologue& prologue,
                         const Epilogue& epilogue) {
   const int64_t high = weight.size(2), wide = weight.size(3);
-  const at::Tensor patches = at::im2col(plain_before_product(x, prologue), {high, wide}, {1, 1},
-                                        {shape.padding, shape.padding},
+  const at::Tensor input = plain_before_product(x, prologue);
+  const at::Tensor patches = at::im2col(input, {high, wide}, {1, 1}, {shape.padding, shape.padding},
                                         {shape.stride, shape.stride});  // [B,I*kh*kw,H'*W']
   at::Tensor y = at::matmul(weight.flatten(1), patches);                // [B,O,H'*W']
   if (bias.defined()) y = y + bias.unsqueeze(1);
-  const int64_t height = (x.size(2) + 2 * shape.padding - high) / shape.stride + 1;
+  const int64_t height = (input.size(2) + 2 * shape.padding - high) / shape.stride + 1;
   return plain_after_product(y.unflatten(2, {height, -1}), epilogue);
 }
 
@@ -50,8 +50,8 @@ at::Tensor Conv2dImpl::on_tokens(const at::Tensor& tokens) const {
   return linear(tokens, weight.flatten(1), bias);
 }
 
-void Conv2dImpl::pack() {
-  if (!packed_) packed_ = PackedWeight::pack(weight, bias, Activation::kNone);
+void Conv2dImpl::pack(Packing packing) {
+  if (!packed_) packed_ = PackedWeight::pack(weight, bias, Activation::kNone, packing);
 }
 
 Conv2d same_conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride, bool has_bias) {

@@ -14,6 +14,7 @@
 namespace pangu::nn {
 
 class PackedWeight;
+enum class Packing;
 
 // Returns epilogue(prologue(x) * weight + bias) as [B,O,H',W']. x: [B,I,H,W]; weight: [O,I,kh,kw];
 // bias: [O] or undefined. Differentiable in everything.
@@ -39,7 +40,7 @@ class Conv2dImpl : public torch::nn::Module {
   at::Tensor on_tokens(const at::Tensor& tokens) const;
 
   // Packs the weight, if there is a kernel for it (nn/packed_weight.h); forward() then uses that.
-  void pack();
+  void pack(Packing packing);
   const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
 
   at::Tensor weight;  // [O,I,kernel,kernel]

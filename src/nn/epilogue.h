@@ -10,12 +10,14 @@
 
 namespace pangu::nn {
 
-// Computes activation(norm(x + shift)) of the product's input x. At most one of the norms is set.
+// Computes activation(norm(x + shift)) of the product's input x, enlarged if `doubles` says so. At
+// most one of the norms is set.
 struct Prologue {
   torch::nn::GroupNorm group_norm{nullptr};  // of x [B,C,H,W]
   torch::nn::LayerNorm layer_norm{nullptr};  // of x [...,C]
   Activation activation = Activation::kNone;
   at::Tensor shift = {};  // [B,C], added to every pixel of x before the group norm; or undefined
+  bool doubles = false;   // every pixel of x [B,C,H,W] becomes four
 };
 
 // Computes residual + activation(y) of the product's output y.

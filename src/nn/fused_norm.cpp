@@ -196,14 +196,14 @@ void fill_affine(const double* mean, const double* rstd, const T* weight, const 
 }
 
 // x, y: [rows,C]
-template <typename T, bool kSilu>
-void apply(const T* __restrict x, const Affine& f, int64_t rows, T* __restrict y) {
+template <bool kSilu, typename T, typename Result>
+void apply(const T* __restrict x, const Affine& f, int64_t rows, Result* __restrict y) {
   const float* __restrict a = f.a.data();
   const float* __restrict s = f.s.data();
   const auto channels = static_cast<int64_t>(f.a.size());
   for (int64_t p = 0; p < rows; ++p) {
     const T* __restrict in = x + p * channels;
-    T* __restrict out = y + p * channels;
+    Result* __restrict out = y + p * channels;
     for (int64_t c = 0; c < channels; ++c) {
       const float z = lane::load(in[c]) * a[c] + s[c];
       lane::store(kSilu ? z * lane::sigmoid(z) : z, out[c]);
@@ -258,20 +258,19 @@ void gradient_of_input(const T* __restrict x, const float* __restrict dz, const 
   }
 }
 
-template <typename T>
+template <typename T, typename Result>
 void forward_kernel(const Sizes& n, const T* x, const T* weight, const T* bias, const float* shift,
-                    T* y, double* mean, double* rstd) {
+                    Result* y, double* mean, double* rstd) {
   for_samples(n, [&](int64_t b) {
     const T* in = x + b * n.pixels * n.channels;
-    T* out = y + b * n.pixels * n.channels;
+    Result* out = y + b * n.pixels * n.channels;
     const float* add = shift + b * n.channels;
     statistics(in, add, n, mean + b * n.groups, rstd + b * n.groups);
     Affine f(n);
     fill_affine(mean + b * n.groups, rstd + b * n.groups, weight, bias, add, n, f);
     for_blocks(n, [&](int64_t, int64_t first, int64_t rows) {
       const int64_t at = first * n.channels;
-      n.silu ? apply<T, true>(in + at, f, rows, out + at)
-             : apply<T, false>(in + at, f, rows, out + at);
+      n.silu ? apply<true>(in + at, f, rows, out + at) : apply<false>(in + at, f, rows, out + at);
     });
   });
 }
@@ -364,9 +363,9 @@ class FusedGroupNorm : public torch::autograd::Function<FusedGroupNorm> {
     at::Tensor mean = at::empty({n.batch, groups}, at::kDouble);
     at::Tensor rstd = at::empty_like(mean);
     const auto run = [&]<typename T>(T) {
-      forward_kernel<T>(n, x.const_data_ptr<T>(), w.const_data_ptr<T>(), b.const_data_ptr<T>(),
-                        shift_wide.const_data_ptr<float>(), y.mutable_data_ptr<T>(),
-                        mean.mutable_data_ptr<double>(), rstd.mutable_data_ptr<double>());
+      forward_kernel(n, x.const_data_ptr<T>(), w.const_data_ptr<T>(), b.const_data_ptr<T>(),
+                     shift_wide.const_data_ptr<float>(), y.mutable_data_ptr<T>(),
+                     mean.mutable_data_ptr<double>(), rstd.mutable_data_ptr<double>());
     };
     x.scalar_type() == at::kFloat ? run(0.0f) : run(c10::BFloat16());
     context->save_for_backward({x, w, b, shift_wide, mean, rstd});
@@ -427,6 +426,27 @@ at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& nor
                                 options.num_groups(), norm->weight, norm->bias, options.eps());
   if (changes_layout) y = y.contiguous(shifted.suggest_memory_format());
   return plain_activate(y, after);
+}
+
+at::Tensor group_norm_to_bf16(const at::Tensor& x, const torch::nn::GroupNorm& norm,
+                              Activation after, const at::Tensor& shift) {
+  if (x.scalar_type() != at::kFloat || !fits_fused(x, norm, after, shift)) {
+    return group_norm(x, norm, after, shift).to(at::kBFloat16);
+  }
+  const Sizes n{x.size(0),
+                x.size(1),
+                x.size(2) * x.size(3),
+                norm->options.num_groups(),
+                norm->options.eps(),
+                after == Activation::kSilu};
+  const at::Tensor added = shift.defined() ? shift.contiguous() : at::zeros({n.batch, n.channels});
+  const at::Tensor w = norm->weight.contiguous(), b = norm->bias.contiguous();
+  at::Tensor y = at::empty_like(x, x.options().dtype(at::kBFloat16));
+  std::vector<double> mean(static_cast<size_t>(n.batch * n.groups)), rstd(mean.size());
+  forward_kernel(n, x.const_data_ptr<float>(), w.const_data_ptr<float>(), b.const_data_ptr<float>(),
+                 added.const_data_ptr<float>(), y.mutable_data_ptr<c10::BFloat16>(), mean.data(),
+                 rstd.data());
+  return y;
 }
 
 at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,

@@ -17,6 +17,10 @@ namespace pangu::nn {
 at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                       const at::Tensor& shift = {});
 
+// The same of f32 tensors, rounded to bf16, as a product in bf16 takes it. Not differentiable.
+at::Tensor group_norm_to_bf16(const at::Tensor& x, const torch::nn::GroupNorm& norm,
+                              Activation after, const at::Tensor& shift = {});
+
 // The definition in plain ATen operators, for any device, layout and type.
 at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                             const at::Tensor& shift = {});

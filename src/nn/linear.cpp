@@ -36,8 +36,8 @@ at::Tensor LinearImpl::forward(const at::Tensor& x, const Prologue& prologue,
   return linear(x, weight, bias, prologue, epilogue);
 }
 
-void LinearImpl::pack() {
-  if (!packed_) packed_ = PackedWeight::pack(weight, bias, activation_);
+void LinearImpl::pack(Packing packing) {
+  if (!packed_) packed_ = PackedWeight::pack(weight, bias, activation_, packing);
 }
 
 void init_product_weights(at::Tensor& weight, at::Tensor& bias) {

@@ -12,6 +12,7 @@
 namespace pangu::nn {
 
 class PackedWeight;
+enum class Packing;
 
 // Returns epilogue(prologue(x) weight^T + bias) as [...,O]. x: [...,I]; weight: [O,I]; bias: [O] or
 // undefined. Differentiable in everything.
@@ -33,7 +34,7 @@ class LinearImpl : public torch::nn::Module {
   // Says that forward() gets an epilogue with GEGLU, for which weights are packed otherwise.
   void set_gated() { activation_ = Activation::kGeglu; }
   // Packs the weight, if there is a kernel for it (nn/packed_weight.h); forward() then uses that.
-  void pack();
+  void pack(Packing packing);
   const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
 
   at::Tensor weight;  // [O,I]

@@ -3,12 +3,14 @@
 #include <ATen/ATen.h>
 #include <torch/nn/module.h>
 
+#include <algorithm>
 #include <limits>
 #include <optional>
 
 #include "core/error.h"
 #include "kernels/packed_product.h"
 #include "nn/conv.h"
+#include "nn/fused_norm.h"
 #include "nn/linear.h"
 #include "nn/parallel.h"
 
@@ -43,21 +45,32 @@ std::optional<kernels::ProductActivation> fused(Activation activation) {
   }
 }
 
+// Layers of fewer inputs or outputs are not rounded.
+constexpr int64_t kFewest = 16;
+
+// The input of a product in bf16.
+at::Tensor rounded_input(const at::Tensor& x, const Prologue& prologue) {
+  if (prologue.group_norm) {
+    return group_norm_to_bf16(x, prologue.group_norm, prologue.activation, prologue.shift);
+  }
+  return before_product(x, prologue).to(at::kBFloat16);
+}
+
 at::Tensor placeholder(const at::Tensor& weight) {
   return at::full({1}, std::numeric_limits<double>::quiet_NaN(), weight.options())
       .expand(weight.sizes());
 }
 
 template <class Layer>
-void pack_layer(Layer* layer) {
+void pack_layer(Layer* layer, Packing packing) {
   if (!layer || layer->packed()) return;  // a layer may be in two modules
-  layer->pack();
+  layer->pack(packing);
   if (layer->packed()) layer->weight.set_data(placeholder(layer->weight));
 }
 
-void pack_module(torch::nn::Module& module) {
-  pack_layer(module.as<LinearImpl>());
-  pack_layer(module.as<Conv2dImpl>());
+void pack_module(torch::nn::Module& module, Packing packing) {
+  pack_layer(module.as<LinearImpl>(), packing);
+  pack_layer(module.as<Conv2dImpl>(), packing);
 }
 
 std::shared_ptr<const PackedWeight> packed_of(const torch::nn::Module& module) {
@@ -87,16 +100,19 @@ struct PackedWeight::Places {
 
 std::shared_ptr<const PackedWeight> PackedWeight::pack(const at::Tensor& weight,
                                                        const at::Tensor& bias,
-                                                       Activation activation) {
-  if (!weight.is_cpu() || weight.scalar_type() != at::kBFloat16) return nullptr;
+                                                       Activation activation, Packing packing) {
   const kernels::ProductWeights w = product_weights(weight.sizes(), activation);
+  const bool rounds = packing == Packing::kRounds && weight.scalar_type() == at::kFloat &&
+                      std::min(w.inputs, w.outputs) >= kFewest;
+  if (!weight.is_cpu() || !(rounds || weight.scalar_type() == at::kBFloat16)) return nullptr;
   if (!kernels::product_fits(w, kernels::chosen_level())) return nullptr;
   const std::shared_ptr<PackedWeight> packed(new PackedWeight);
-  const at::Tensor rows = weight.dim() == 4 ? weight.detach().permute({0, 2, 3, 1}).contiguous()
-                                            : weight.detach().contiguous();
+  const at::Tensor narrow = weight.detach().to(at::kBFloat16);
+  const at::Tensor rows = (weight.dim() == 4 ? narrow.permute({0, 2, 3, 1}) : narrow).contiguous();
   packed->numbers_ = at::empty({kernels::product_packed_size(w)}, rows.options());
   packed->sizes_ = weight.sizes().vec();
   packed->activation_ = activation;
+  packed->type_ = weight.scalar_type();
   if (bias.defined()) packed->bias_ = bias.detach().to(at::kFloat).contiguous();
   for_each_task(kernels::product_pack_tasks(w), [&](int64_t task) {
     kernels::product_pack(w, bits_of(rows), bits_of(packed->numbers_), task, task + 1);
@@ -104,10 +120,17 @@ std::shared_ptr<const PackedWeight> PackedWeight::pack(const at::Tensor& weight,
   return packed;
 }
 
+bool has_packed_products() {
+  kernels::ProductWeights any;
+  any.outputs = any.inputs = kFewest;
+  return kernels::product_fits(any, kernels::chosen_level());
+}
+
 at::Tensor PackedWeight::unpacked() const {
   const kernels::ProductWeights w = product_weights(sizes_, activation_);
   at::Tensor rows = at::empty({w.outputs, w.high, w.wide, w.inputs}, numbers_.options());
   kernels::product_unpack(w, bits_of(numbers_), bits_of(rows));
+  rows = rows.to(type_);
   return sizes_.size() == 4 ? rows.permute({0, 3, 1, 2}) : rows.view(sizes_);
 }
 
@@ -123,11 +146,16 @@ at::Tensor PackedWeight::product(const Places& places, const Epilogue& epilogue)
   if (bias_.defined()) p.bias = bias_.const_data_ptr<float>();
   at::Tensor residual;
   if (epilogue.residual.defined() && activation) {
-    residual = epilogue.residual.to(at::kBFloat16).expand(places.sizes).contiguous(places.format);
-    p.residual = bits_of(residual), p.residual_pixel = p.weights.results();
+    residual = epilogue.residual.to(type_).expand(places.sizes).contiguous(places.format);
+    p.residual_pixel = p.weights.results();
+    type_ == at::kFloat ? void(p.wide_residual = residual.const_data_ptr<float>())
+                        : void(p.residual = bits_of(residual));
   }
-  const at::Tensor out = at::empty(places.sizes, numbers_.options().memory_format(places.format));
-  p.out = bits_of(out), p.out_pixel = p.weights.results();
+  const at::Tensor out =
+      at::empty(places.sizes, numbers_.options().dtype(type_).memory_format(places.format));
+  p.out_pixel = p.weights.results();
+  type_ == at::kFloat ? void(p.wide_out = out.mutable_data_ptr<float>())
+                      : void(p.out = bits_of(out));
   const kernels::Level level = kernels::chosen_level();
   for_each_task(kernels::product_tasks(p),
                 [&](int64_t task) { kernels::product_run(p, task, task + 1, level); });
@@ -137,7 +165,7 @@ at::Tensor PackedWeight::product(const Places& places, const Epilogue& epilogue)
 at::Tensor PackedWeight::linear(const at::Tensor& input, const Prologue& prologue,
                                 const Epilogue& epilogue) const {
   Places places;
-  places.x = before_product(input, prologue).to(at::kBFloat16).contiguous();
+  places.x = rounded_input(input, prologue).contiguous();
   places.sizes = places.x.sizes().vec();
   places.sizes.back() = product_weights(sizes_, activation_).results();
   const int64_t inputs = places.x.size(-1);
@@ -150,8 +178,11 @@ at::Tensor PackedWeight::conv2d(const at::Tensor& input, const ConvShape& shape,
                                 const Prologue& prologue, const Epilogue& epilogue) const {
   Places places;
   places.format = at::MemoryFormat::ChannelsLast;
-  places.x = before_product(input, prologue).to(at::kBFloat16).contiguous(places.format);
+  Prologue before = prologue;
+  before.doubles = false;  // the kernel does it
+  places.x = rounded_input(input, before).contiguous(places.format);
   kernels::ProductProblem& p = places.problem;
+  p.doubles = prologue.doubles;
   p.weights = product_weights(sizes_, activation_);
   p.x = bits_of(places.x), p.x_pixel = places.x.size(1);
   p.batch = places.x.size(0), p.height = places.x.size(2), p.width = places.x.size(3);
@@ -161,11 +192,11 @@ at::Tensor PackedWeight::conv2d(const at::Tensor& input, const ConvShape& shape,
 }
 
 // The network itself is visited apart, for a module on the stack is in no shared pointer.
-void pack_weights(torch::nn::Module& network, const Watch& watch) {
-  pack_module(network);
+void pack_weights(torch::nn::Module& network, Packing packing, const Watch& watch) {
+  pack_module(network, packing);
   for (const auto& module : network.modules(/*include_self=*/false)) {
     watch.check();
-    pack_module(*module);
+    pack_module(*module, packing);
   }
 }
 

@@ -19,22 +19,34 @@ class Module;
 
 namespace pangu::nn {
 
+// Which weights are packed.
+enum class Packing {
+  kBf16,   // those in bf16
+  kRounds  // those in f32 as well, rounded to bf16: products of such a layer are in bf16, its
+           // results in f32. Layers of few inputs or outputs stay f32: they cost little, and carry
+           // what a network reads and writes.
+};
+
+// Whether this processor has kernels for packed weights.
+bool has_packed_products();
+
 class PackedWeight {
  public:
   // Packs a weight [O,I] or [O,I,kh,kw], and its bias [O] or undefined. `activation` is that of the
-  // products, if it halves their outputs (kGeglu), else kNone. Returns null if the weight is not
-  // bf16 on a CPU, or if this processor has no kernel for it.
+  // products, if it halves their outputs (kGeglu), else kNone. Returns null if the weight is not on
+  // a CPU or not to be packed, or if this processor has no kernel for it.
   static std::shared_ptr<const PackedWeight> pack(const at::Tensor& weight, const at::Tensor& bias,
-                                                  Activation activation);
+                                                  Activation activation, Packing packing);
 
-  // Returns what linear() or conv2d() does for x [...,I] or [B,I,H,W], in bf16, without a gradient.
+  // Returns what linear() or conv2d() does for x [...,I] or [B,I,H,W] of any type, in the type of
+  // the weight before packing, without a gradient.
   // The result of a convolution is channels-last. REQUIRES: the activation of packing, if that was
   // kGeglu.
   at::Tensor linear(const at::Tensor& x, const Prologue& prologue, const Epilogue& epilogue) const;
   at::Tensor conv2d(const at::Tensor& x, const ConvShape& shape, const Prologue& prologue,
                     const Epilogue& epilogue) const;
 
-  // The weight, bit for bit, a convolution's channels-last.
+  // The weight, bit for bit or as it was rounded, a convolution's channels-last.
   at::Tensor unpacked() const;
 
  private:
@@ -46,13 +58,14 @@ class PackedWeight {
   at::Tensor bias_;             // f32 [O], or undefined
   std::vector<int64_t> sizes_;  // of the weight
   Activation activation_ = Activation::kNone;
+  at::ScalarType type_ = at::kBFloat16;  // of the weight before packing, and of the results
 };
 
 // Packs the weights of every Linear and Conv2d of a network that will only be read, where there are
 // kernels for them. The plain weight is let go of: in its place stands a tensor of its sizes that
 // takes no memory and whose every number is not-a-number. LoRAs are merged before. Throws Stopped
 // between two layers.
-void pack_weights(torch::nn::Module& network, const Watch& watch = {});
+void pack_weights(torch::nn::Module& network, Packing packing, const Watch& watch = {});
 
 // Calls visit(name, value) for every parameter of a network, unpacked where it is packed.
 void for_each_parameter(const torch::nn::Module& network,

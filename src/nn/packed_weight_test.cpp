@@ -44,7 +44,7 @@ TEST_CASE("layers with packed weights are near to their definition in f32") {
     const at::Tensor exact =
         plain_linear(x.to(at::kFloat), weight, bias, {.layer_norm = norm},
                      {.activation = activation, .residual = residual.to(at::kFloat)});
-    layer->pack();
+    layer->pack(Packing::kBf16);
     CHECK((layer->packed() != nullptr) == has_kernels());
     norm->to(at::kBFloat16);
     const at::Tensor found =
@@ -63,9 +63,12 @@ TEST_CASE("layers with packed weights are near to their definition in f32") {
       const at::Tensor exact = plain_conv2d(x.to(at::kFloat), layer->weight.to(at::kFloat),
                                             layer->bias.to(at::kFloat), shape);
       const at::Tensor residual = at::randn(exact.sizes());  // of another type and layout
-      layer->pack();
+      layer->pack(Packing::kBf16);
       const at::Tensor found = layer->forward(x, {}, {.residual = residual});
       CHECK(found.is_contiguous(at::MemoryFormat::ChannelsLast));
+      const Prologue larger{.doubles = true};
+      CHECK(distance(layer->forward(x, larger),
+                     layer->forward(at::upsample_nearest2d(x, {18, 14}))) == 0);
       CHECK(distance(found, exact + residual) < kTwoRoundings);
     }
   }
@@ -82,8 +85,8 @@ TEST_CASE("a network lets go of the weights that it packs, and they can still be
   network.to(at::kBFloat16);
   std::map<std::string, at::Tensor> before;
   for (const auto& item : network.named_parameters()) before[item.key()] = item.value().clone();
-  pack_weights(network);
-  pack_weights(network);  // a second time changes nothing
+  pack_weights(network, Packing::kBf16);
+  pack_weights(network, Packing::kBf16);  // a second time changes nothing
   CHECK(odd->packed() == nullptr);
   if (has_kernels()) {
     CHECK(conv->weight.storage().nbytes() == 2);
@@ -98,6 +101,28 @@ TEST_CASE("a network lets go of the weights that it packs, and they can still be
     ++count;
   });
   CHECK(count == before.size());
+}
+
+TEST_CASE("weights in f32 are packed rounded, and the results of such layers stay f32") {
+  torch::manual_seed(1);
+  const at::NoGradGuard no_grad;
+  Conv2d layer = same_conv2d(32, 48, 3), few = same_conv2d(4, 48, 3);
+  const at::Tensor x = at::randn({2, 32, 9, 7}).contiguous(at::MemoryFormat::ChannelsLast);
+  torch::nn::GroupNorm norm(torch::nn::GroupNormOptions(4, 32));
+  const Prologue before{.group_norm = norm, .activation = Activation::kSilu};
+  const at::Tensor residual = at::randn({2, 48, 9, 7}) * 1000;
+  // As the kernel does it: input and weight rounded, the sums not.
+  const at::Tensor exact = plain_conv2d(narrow(plain_before_product(x, before)).to(at::kFloat),
+                                        narrow(layer->weight).to(at::kFloat), layer->bias, {1, 1});
+  layer->pack(Packing::kRounds);
+  few->pack(Packing::kRounds);
+  CHECK(few->packed() == nullptr);
+  if (!layer->packed()) return;
+  const at::Tensor found = layer->forward(x, before, {.residual = residual});
+  CHECK((found.scalar_type() == at::kFloat));
+  // An input whose last bit decides may be rounded the other way, for the norm sums in another
+  // order; bf16 would be off by 4 beside a residual of 1,000.
+  CHECK((found - residual - exact).abs().max().item<double>() < 2e-2);
 }
 
 TEST_CASE("a UNet with packed weights is as near to f32 as one with plain weights in bf16") {
@@ -120,7 +145,7 @@ TEST_CASE("a UNet with packed weights is as near to f32 as one with plain weight
     item.value().copy_(unet.named_parameters()[item.key()]);
   }
   const at::Tensor exact = wide.forward(narrow(x).to(at::kFloat), t, context);
-  pack_weights(unet);
+  pack_weights(unet, Packing::kBf16);
   const at::Tensor packed = unet.forward(x, t, context);
   const double error = distance(packed, exact);
   CHECK(error <= 1.1 * distance(plain, exact));

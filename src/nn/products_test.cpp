@@ -78,6 +78,11 @@ TEST_CASE("a convolution equals its definition with strides, paddings, norm, shi
       CAPTURE(shape.stride);
       CAPTURE(shape.padding);
       const at::Tensor weight = leaf({6, 8, kernel, kernel});
+      const Prologue larger{.doubles = true};
+      check_equal(run_of({x, weight}, [&] { return conv2d(x, weight, bias, shape, larger); }),
+                  run_of({x, weight}, [&] {
+                    return plain_conv2d(at::upsample_nearest2d(x, {18, 14}), weight, bias, shape);
+                  }));
       const at::Tensor plain = plain_conv2d(x, weight, bias, shape).detach();
       const Prologue before{.group_norm = norm, .activation = Activation::kSilu, .shift = shift};
       const Epilogue after{.activation = Activation::kRelu, .residual = leaf(plain.sizes())};

@@ -23,8 +23,8 @@ LoraUse lora_use_from(const std::string& text);
 struct LoadOptions {
   std::string device = "cpu";        // "cpu", "cuda" or "cuda:1"
   std::optional<std::string> dtype;  // "f32" or "bf16"; empty: fastest_dtype(device)
-  // Of the autoencoder. Empty: f32, or what own models' autoencoders are known to bear
-  // (FamilySpec::vae_follows_dtype).
+  // Of the autoencoder. Empty: that of the other networks where it costs little, otherwise f32
+  // (vae_placement_of).
   std::optional<std::string> vae_dtype;
   std::vector<LoraUse> loras;
   std::vector<std::string> controlnets;  // files or folders

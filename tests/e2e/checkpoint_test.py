@@ -306,9 +306,13 @@ class Checkpoints(unittest.TestCase):
     def test_the_autoencoder_has_a_type_of_its_own(self):
         for model in ("sd1", "sdxl"):
             single = self.made[model]["single"]
+            exact = self.draw(single, "--vae-dtype", "f32", dtype="bf16")
+            rough = self.draw(single, "--vae-dtype", "bf16", dtype="bf16")
+            self.assertGreater(np.abs(exact - rough).max(), 0)
+            self.assertLess(np.abs(exact - rough).mean(), 3)
+            # What is usual depends on whether this processor has kernels that round products alone.
             usual = self.draw(single, dtype="bf16")
-            self.assert_same(usual, self.draw(single, "--vae-dtype", "f32", dtype="bf16"))
-            self.assertGreater(np.abs(usual - self.draw(single, "--vae-dtype", "bf16", dtype="bf16")).max(), 0)
+            self.assertTrue((usual == exact).all() or (usual == rough).all())
         # Activations beyond 65504, as SDXL's in f16, whose norm undoes them.
         gain = {name: self.tensors["sdxl"][name].float() * 3e4
                 for name in (VAE + "decoder.conv_in.weight", VAE + "decoder.conv_in.bias")}

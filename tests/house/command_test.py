@@ -381,6 +381,7 @@ def doctor_reports():
     assert found["processor"]["cores_allowed"] >= 1, found
     assert 0 < found["memory"]["available_bytes"] <= found["memory"]["total_bytes"], found
     assert found["libtorch"]["version"].startswith("2."), found
+    assert found["kernels"] in ("plain", "avx512_bf16"), found
     assert "memory" in run("doctor").stdout
 
 

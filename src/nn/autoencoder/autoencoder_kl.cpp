@@ -66,7 +66,12 @@ struct PixelAttention : torch::nn::Module {
     // [B,C,H,W] channels-last -> [B,HW,C] is a view.
     const at::Tensor tokens =
         before_product(x, {.group_norm = norm}).permute({0, 2, 3, 1}).reshape({b, h * w, c});
-    const at::Tensor out = to_out(attention(to_q(tokens), to_k(tokens), to_v(tokens), {}));
+    // Packed weights multiply in bf16 whatever they return, and so does the attention between them.
+    const auto narrow = [&](const at::Tensor& t) {
+      return to_q->packed() ? t.to(at::kBFloat16) : t;
+    };
+    const at::Tensor out =
+        to_out(attention(narrow(to_q(tokens)), narrow(to_k(tokens)), narrow(to_v(tokens)), {}));
     return x + out.reshape({b, h, w, c}).permute({0, 3, 1, 2});
   }
 };
@@ -105,7 +110,7 @@ struct Resampler : torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) {
     // Downsampling pads right and bottom only (LDM).
     if (down) return conv(F::pad(x, F::PadFuncOptions({0, 1, 0, 1})));
-    return conv(at::upsample_nearest2d(x, {x.size(2) * 2, x.size(3) * 2}));
+    return conv->forward(x, {.doubles = true});
   }
 };
 

@@ -119,9 +119,10 @@ at::Tensor UpBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
     }
   }
   if (upsampler_) {
-    const at::Tensor& next = skips.back();
-    x = at::upsample_nearest2d(x, {next.size(2), next.size(3)});
-    x = scope.in("upsamplers", 0).out(upsampler_(x));
+    const auto next = skips.back().sizes().slice(2);
+    const bool doubles = next == at::IntArrayRef({2 * x.size(2), 2 * x.size(3)});
+    if (!doubles) x = at::upsample_nearest2d(x, next);  // a side that was odd
+    x = scope.in("upsamplers", 0).out(upsampler_->forward(x, {.doubles = doubles}));
   }
   return x;
 }

@@ -43,7 +43,10 @@ std::string statistics_mark(const nn::AutoencoderKLConfig& config) {
 }  // namespace
 
 LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, double family_scale,
-                           const Placement& place, int tile) {
+                           const Placement& wanted, int tile) {
+  const bool rounds = rounds_products(wanted);
+  const Placement place{wanted.device, rounds ? at::kFloat : wanted.dtype};
+  const nn::Packing packing = rounds ? nn::Packing::kRounds : nn::Packing::kBf16;
   nn::AutoencoderKLConfig config;
   if (component->config.is_null()) {
     config = nn::autoencoder_config_from_shapes(shapes_of(*component));
@@ -53,7 +56,7 @@ LatentCodec kl_autoencoder(const std::shared_ptr<const Component>& component, do
   }
   const auto network = std::make_shared<Lazy<nn::AutoencoderKL>>([=](const Watch& watch) {
     return make_packed_network<nn::AutoencoderKL>(config, *component, place, tensors_of(*component),
-                                                  watch);
+                                                  watch, packing);
   });
   const int f = config.downscale();
   LatentCodec a;

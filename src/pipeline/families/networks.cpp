@@ -80,10 +80,14 @@ Placement vae_placement_of(const LoadOptions& options, bool follows) {
   Placement place = placement_of(options);
   if (options.vae_dtype) {
     place.dtype = dtype_from(*options.vae_dtype, "vae dtype");
-  } else if (!follows) {
+  } else if (!follows && !rounds_products(place)) {
     place.dtype = at::kFloat;
   }
   return place;
+}
+
+bool rounds_products(const Placement& place) {
+  return place.device.is_cpu() && place.dtype == at::kBFloat16 && nn::has_packed_products();
 }
 
 nn::TraceFn checking(const Watch& watch) {

@@ -47,8 +47,13 @@ struct Placement {
 // that this machine lacks.
 Placement placement_of(const LoadOptions& options);
 
-// Where the autoencoder computes, and in what type: LoadOptions::vae_dtype, and where it says none
-// f32, or with `follows` the type of the other networks.
+// Whether an autoencoder that is asked for in bf16 has only its products in bf16, by kernels of our
+// own: what lies between them, and the picture, is f32. That costs 0.1 of 255 on average, where
+// bf16 throughout costs 0.6 (tests/e2e/vae_dtype_test.py).
+bool rounds_products(const Placement& place);
+
+// Where the autoencoder computes, and in what type: LoadOptions::vae_dtype. Where it says none, the
+// type of the other networks with `follows` or if only products are rounded, otherwise f32.
 Placement vae_placement_of(const LoadOptions& options, bool follows);
 
 // Asks after every layer of a forward pass, which must end before the watch does.
@@ -116,9 +121,10 @@ std::shared_ptr<Network> make_network(const Config& config, const Component& com
 template <class Network, class Config>
 std::shared_ptr<Network> make_packed_network(const Config& config, const Component& component,
                                              const Placement& place, nn::TensorMap tensors,
-                                             const Watch& watch) {
+                                             const Watch& watch,
+                                             nn::Packing packing = nn::Packing::kBf16) {
   auto network = make_network<Network>(config, component, place, std::move(tensors), watch);
-  nn::pack_weights(*network, watch);
+  nn::pack_weights(*network, packing, watch);
   return network;
 }
 
