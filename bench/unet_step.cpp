@@ -66,7 +66,7 @@ void run(const Options& o) {
   pangu::nn::UNet2DConditionModel unet(config);
   unet.to(dtype);
   pangu::nn::weights_to_channels_last(unet);
-  if (o.packed) pangu::nn::pack_weights(unet, pangu::nn::Packing::kBf16);
+  if (o.packed) pangu::nn::pack_weights(unet);
 
   const at::Tensor x = at::randn({o.batch, config.in_channels, o.size, o.size});
   const at::Tensor t = at::full({1}, 500.0);

@@ -6,14 +6,11 @@
 #include <cmath>
 
 #include "kernels/attention.h"
+#include "nn/bf16_bits.h"
 #include "nn/parallel.h"
 
 namespace pangu::nn {
 namespace {
-
-const uint16_t* bits_of(const at::Tensor& x) {
-  return reinterpret_cast<const uint16_t*>(x.const_data_ptr<at::BFloat16>());
-}
 
 // Makes the numbers of a row contiguous, as a kernel reads them.
 at::Tensor in_rows(const at::Tensor& x) { return x.stride(-1) == 1 ? x : x.contiguous(); }

@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "kernels/packed_product.h"
+#include "nn/bf16_bits.h"
 #include "nn/conv.h"
 #include "nn/fused_norm.h"
 #include "nn/linear.h"
@@ -16,10 +17,6 @@
 
 namespace pangu::nn {
 namespace {
-
-uint16_t* bits_of(const at::Tensor& x) {
-  return reinterpret_cast<uint16_t*>(x.data_ptr<at::BFloat16>());
-}
 
 kernels::ProductWeights product_weights(at::IntArrayRef sizes, Activation activation) {
   kernels::ProductWeights w;
@@ -62,15 +59,17 @@ at::Tensor placeholder(const at::Tensor& weight) {
 }
 
 template <class Layer>
-void pack_layer(Layer* layer, Packing packing) {
+void pack_layer(Layer* layer, const PackOptions& options) {
   if (!layer || layer->packed()) return;  // a layer may be in two modules
-  layer->pack(packing);
-  if (layer->packed()) layer->weight.set_data(placeholder(layer->weight));
+  layer->pack(options.packing);
+  if (!layer->packed()) return;
+  if (options.copied) options.copied(layer->weight);
+  layer->weight.set_data(placeholder(layer->weight));
 }
 
-void pack_module(torch::nn::Module& module, Packing packing) {
-  pack_layer(module.as<LinearImpl>(), packing);
-  pack_layer(module.as<Conv2dImpl>(), packing);
+void pack_module(torch::nn::Module& module, const PackOptions& options) {
+  pack_layer(module.as<LinearImpl>(), options);
+  pack_layer(module.as<Conv2dImpl>(), options);
 }
 
 std::shared_ptr<const PackedWeight> packed_of(const torch::nn::Module& module) {
@@ -192,11 +191,11 @@ at::Tensor PackedWeight::conv2d(const at::Tensor& input, const ConvShape& shape,
 }
 
 // The network itself is visited apart, for a module on the stack is in no shared pointer.
-void pack_weights(torch::nn::Module& network, Packing packing, const Watch& watch) {
-  pack_module(network, packing);
+void pack_weights(torch::nn::Module& network, const PackOptions& options) {
+  pack_module(network, options);
   for (const auto& module : network.modules(/*include_self=*/false)) {
-    watch.check();
-    pack_module(*module, packing);
+    options.watch.check();
+    pack_module(*module, options);
   }
 }
 

@@ -61,11 +61,17 @@ class PackedWeight {
   at::ScalarType type_ = at::kBFloat16;  // of the weight before packing, and of the results
 };
 
+struct PackOptions {
+  Packing packing = Packing::kBf16;
+  Watch watch = {};                                    // checked before every layer
+  std::function<void(const at::Tensor&)> copied = {};  // gets every plain weight that is let go of
+};
+
 // Packs the weights of every Linear and Conv2d of a network that will only be read, where there are
 // kernels for them. The plain weight is let go of: in its place stands a tensor of its sizes that
 // takes no memory and whose every number is not-a-number. LoRAs are merged before. Throws Stopped
 // between two layers.
-void pack_weights(torch::nn::Module& network, Packing packing, const Watch& watch = {});
+void pack_weights(torch::nn::Module& network, const PackOptions& options = {});
 
 // Calls visit(name, value) for every parameter of a network, unpacked where it is packed.
 void for_each_parameter(const torch::nn::Module& network,

@@ -85,8 +85,8 @@ TEST_CASE("a network lets go of the weights that it packs, and they can still be
   network.to(at::kBFloat16);
   std::map<std::string, at::Tensor> before;
   for (const auto& item : network.named_parameters()) before[item.key()] = item.value().clone();
-  pack_weights(network, Packing::kBf16);
-  pack_weights(network, Packing::kBf16);  // a second time changes nothing
+  pack_weights(network);
+  pack_weights(network);  // a second time changes nothing
   CHECK(odd->packed() == nullptr);
   if (has_kernels()) {
     CHECK(conv->weight.storage().nbytes() == 2);
@@ -145,7 +145,7 @@ TEST_CASE("a UNet with packed weights is as near to f32 as one with plain weight
     item.value().copy_(unet.named_parameters()[item.key()]);
   }
   const at::Tensor exact = wide.forward(narrow(x).to(at::kFloat), t, context);
-  pack_weights(unet, Packing::kBf16);
+  pack_weights(unet);
   const at::Tensor packed = unet.forward(x, t, context);
   const double error = distance(packed, exact);
   CHECK(error <= 1.1 * distance(plain, exact));

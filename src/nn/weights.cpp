@@ -66,10 +66,12 @@ void load_by_assignment(torch::nn::Module& module, TensorMap tensors,
     at::Tensor value = std::move(tensors.at(options.prefix + name));
     tensors.erase(options.prefix + name);
     const bool converts = options.dtype && value.is_floating_point();
+    const at::Tensor given = value;
     value = value.detach().to(options.device, converts ? *options.dtype : value.scalar_type());
     if (options.channels_last && value.dim() == 4) {
       value = value.contiguous(at::MemoryFormat::ChannelsLast);
     }
+    if (options.copied && !value.is_alias_of(given)) options.copied(given);
     target.set_data(value);
   };
   for (const auto& item : module.named_parameters()) assign(item.key(), item.value());

@@ -4,6 +4,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/impl/LocalDispatchKeySet.h>
 
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -42,7 +43,8 @@ struct AssignOptions {
   at::Device device = at::kCPU;
   // Stores kernels of convolutions in the layout of the activations; only those are copied.
   bool channels_last = false;
-  Watch watch = {};  // checked before every tensor
+  Watch watch = {};                                    // checked before every tensor
+  std::function<void(const at::Tensor&)> copied = {};  // gets every tensor that was converted
 };
 
 // Makes the tensors `prefix + name` the module's parameters and buffers. A tensor that needs no

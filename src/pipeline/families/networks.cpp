@@ -210,6 +210,7 @@ void load_component(torch::nn::Module& network, const Component& component, cons
   options.device = place.device;
   options.channels_last = true;
   options.watch = watch;
+  options.copied = page_forgetter(component);
   try {
     nn::load_by_assignment(network, std::move(tensors), options);
   } catch (const Error& problem) {

@@ -124,7 +124,7 @@ std::shared_ptr<Network> make_packed_network(const Config& config, const Compone
                                              const Watch& watch,
                                              nn::Packing packing = nn::Packing::kBf16) {
   auto network = make_network<Network>(config, component, place, std::move(tensors), watch);
-  nn::pack_weights(*network, packing, watch);
+  nn::pack_weights(*network, {packing, watch, page_forgetter(component)});
   return network;
 }
 

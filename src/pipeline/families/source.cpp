@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <span>
 
 #include "core/error.h"
 #include "core/hash.h"
@@ -298,6 +299,17 @@ void forget_pages(const Component& component) {
   for (const auto& [name, named] : component.tensors) {
     io::forget_pages({named.view.data, named.view.size_bytes});
   }
+}
+
+std::function<void(const at::Tensor&)> page_forgetter(const Component& component) {
+  std::map<const void*, std::span<const std::byte>> mapped;
+  for (const auto& [name, named] : component.tensors) {
+    mapped[named.view.data] = {named.view.data, named.view.size_bytes};
+  }
+  return [mapped = std::move(mapped)](const at::Tensor& tensor) {
+    const auto found = mapped.find(tensor.const_data_ptr());
+    if (found != mapped.end()) io::forget_pages(found->second);
+  };
 }
 
 }  // namespace pangu::pipeline

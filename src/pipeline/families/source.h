@@ -3,6 +3,7 @@
 // components by name, each with its tensors and, where the files have one, its configuration. No
 // network is made here.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -97,5 +98,9 @@ std::string fingerprint_of(const Component& component,
 // Gives the memory pages of the tensors back to the system; the next access reads them from the
 // file again.
 void forget_pages(const Component& component);
+
+// Does so for one tensor, if it is one of the component's as it is mapped: for tensors that have
+// been copied and are not read again.
+std::function<void(const at::Tensor&)> page_forgetter(const Component& component);
 
 }  // namespace pangu::pipeline

@@ -93,7 +93,7 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
     auto unet = make_network<nn::UNet2DConditionModel>(config, *component, place,
                                                        tensors_of(*component), watch);
     loras->merge_into(*unet, "unet", watch);
-    nn::pack_weights(*unet, nn::Packing::kBf16, watch);
+    nn::pack_weights(*unet, {.watch = watch, .copied = page_forgetter(*component)});
     // An expert that makes room for another takes the pages along that it had mapped.
     nn::UNet2DConditionModel* bare = unet.get();
     const std::shared_ptr<nn::UNet2DConditionModel> kept(
