@@ -220,6 +220,21 @@ test('pictures and the form are there again after a reload, also when the server
   await page.getByText('No picture has these words').waitFor();
 });
 
+test(
+  'the gallery has the pictures of this owner alone, also where an administrator sees all jobs',
+  onlyMock,
+  async (t) => {
+    const { page, drawn, mock, steps, pictures } = await open(t);
+    await steps(2);
+    await drawn('mine');
+    mock.jobs.list.push({ ...structuredClone(mock.jobs.list[0]), id: 'j0', owner: 'bob' });
+    await page.reload();
+    await page.locator('[role=status][aria-live=polite]:not(:empty)').waitFor({ state: 'attached' });
+    await pictures(1);
+    assert.equal(await page.locator('.latest .thumbs li').count(), 1);
+  },
+);
+
 test('a job that runs on while the page is loaded again is shown again', onlyMock, async (t) => {
   const { page, write, draw, pictures } = await open(t, { mock: { stepMs: 150 } });
   await write('a slow one');

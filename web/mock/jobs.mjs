@@ -16,8 +16,9 @@ export class Mistake extends Error {
 }
 
 export class Jobs {
-  constructor({ stepMs = 40 } = {}) {
+  constructor({ stepMs = 40, owner = 'local' } = {}) {
     this.stepMs = stepMs;
+    this.owner = owner;
     this.list = [];
     this.pictures = new Map(); // id -> {bytes, type, width, height}
     this.events = new Map(); // id of a job -> [{id, event, data}]
@@ -59,7 +60,7 @@ export class Jobs {
     const job = {
       id: `j${createHash('sha256').update(`${Math.random()}`).digest('hex').slice(0, 16)}`,
       state: 'queued',
-      owner: 'local',
+      owner: this.owner,
       model: '',
       priority: 0,
       attempts: 0,

@@ -9,7 +9,7 @@ const kMostBody = 32 << 20;
 
 // `page`: the text of the page; `key`: the key that it wants, if any; `stepMs`: how long a step takes.
 export async function startMock({ page, key = null, stepMs = 40, port = 0 }) {
-  const jobs = new Jobs({ stepMs });
+  const jobs = new Jobs({ stepMs, owner: key ? 'ann' : 'local' });
   const requests = []; // what was asked, for tests: {method, path, body}
   const server = createServer((request, response) => {
     answer({ request, response, jobs, page, key, requests }).catch((error) => {

@@ -45,6 +45,7 @@ export interface Job extends JobBody {
   id: string;
   kind: JobKind;
   state: JobState;
+  owner: string; // the name of the key that asked for it
   created_at: string;
   started_at: string | null;
   finished_at: string | null;

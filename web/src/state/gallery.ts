@@ -54,11 +54,12 @@ export async function openGallery(owner: string): Promise<void> {
   galleryReady.value = true;
 }
 
-export async function addFromServer(): Promise<void> {
+// An administrator's list has the jobs of all; the gallery is of this owner alone.
+export async function addFromServer(owner: string): Promise<void> {
   let before: string | undefined;
   for (let i = 0; i < kPages; i++) {
     const { jobs, next } = await api.jobs('done,cancelled,failed', 50, before);
-    for (const job of jobs) await keepJob(job, false);
+    for (const job of jobs) if (job.owner === owner) await keepJob(job, false);
     if (!next) return;
     before = next;
   }

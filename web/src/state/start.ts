@@ -24,7 +24,7 @@ export async function startPage(): Promise<void> {
   await openGallery(owner);
   try {
     await resumeJobs();
-    await addFromServer();
+    await addFromServer(owner);
   } catch {
     // The list of jobs is asked for again with the next job.
   }
