@@ -45,11 +45,11 @@ at::Tensor attention_by_kernel(const at::Tensor& q_any, const at::Tensor& k_any,
   p.out = reinterpret_cast<uint16_t*>(out.data_ptr<at::BFloat16>());
   const at::Tensor packed = at::empty({kernels::attention_packed_size(p)}, q.options());
   uint16_t* const panels = reinterpret_cast<uint16_t*>(packed.data_ptr<at::BFloat16>());
-  at::parallel_for(0, kernels::attention_pack_tasks(p), 1, [&](int64_t begin, int64_t end) {
-    kernels::attention_pack(p, panels, begin, end, level);
+  for_each_task(kernels::attention_pack_tasks(p), [&](int64_t task) {
+    kernels::attention_pack(p, panels, task, task + 1, level);
   });
-  at::parallel_for(0, kernels::attention_run_tasks(p), 1, [&](int64_t begin, int64_t end) {
-    kernels::attention_run(p, panels, begin, end, level);
+  for_each_task(kernels::attention_run_tasks(p), [&](int64_t task) {
+    kernels::attention_run(p, panels, task, task + 1, level);
   });
   return out;
 }

@@ -65,7 +65,9 @@ TEST_CASE("a module made without initialisation and loaded by assignment equals 
   TensorMap views = tensors::load_safetensors(path, /*copy=*/false);
   std::map<std::string, const void*> addresses;
   for (const auto& [name, view] : views) addresses[name] = view.const_data_ptr();
-  load_by_assignment(*mapped, std::move(views));
+  size_t copied = 0;
+  load_by_assignment(*mapped, std::move(views), {.copied = [&](const at::Tensor&) { ++copied; }});
+  CHECK(copied == 0);
   for (const auto& [name, tensor] : state_of(*source)) {
     CAPTURE(name);
     CHECK(at::equal(state_of(*mapped).at(name), tensor));
@@ -75,8 +77,13 @@ TEST_CASE("a module made without initialisation and loaded by assignment equals 
                   source[0]->as<torch::nn::Conv2d>()->weight));
 
   torch::nn::Sequential converted = blank();
-  load_by_assignment(*converted, tensors::load_safetensors(path),
-                     {.dtype = at::kBFloat16, .channels_last = true});
+  load_by_assignment(
+      *converted, tensors::load_safetensors(path),
+      {.dtype = at::kBFloat16, .channels_last = true, .copied = [&](const at::Tensor& given) {
+         CHECK((given.scalar_type() == at::kFloat));  // as the file has it
+         ++copied;
+       }});
+  CHECK(copied == state_of(*source).size());
   for (const auto& [name, tensor] : state_of(*source)) {
     CAPTURE(name);
     CHECK(at::equal(state_of(*converted).at(name), tensor.to(at::kBFloat16)));

@@ -1,0 +1,114 @@
+// Linear layers and convolutions in bf16: our kernel with packed weights against ATen's, at shapes
+// of Stable Diffusion 1.5 at 512x512 with guidance and of its autoencoder, in turns, so that both
+// meet the same machine.
+//   ninja -C build/release bench_product && build/release/bench/bench_product [rounds]
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <torch/types.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "kernels/level.h"
+#include "nn/conv.h"
+#include "nn/linear.h"
+#include "nn/packed_weight.h"
+
+namespace {
+
+using pangu::nn::Activation;
+
+struct Shape {
+  int64_t batch, side, inputs, outputs, kernel;  // kernel 0: a linear layer with GEGLU
+};
+
+template <class Call>
+double seconds(const Call& call) {
+  const auto begin = std::chrono::steady_clock::now();
+  call();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double middle(std::vector<double> numbers) {
+  std::nth_element(numbers.begin(), numbers.begin() + long(numbers.size()) / 2, numbers.end());
+  return numbers[numbers.size() / 2];
+}
+
+struct Times {
+  std::vector<double> ours, atens, ratios;
+};
+
+template <class Ours, class Atens>
+Times by_turns(int rounds, const Ours& ours, const Atens& atens) {
+  Times times;
+  for (int round = 0; round <= rounds; ++round) {
+    const double own = seconds(ours), other = seconds(atens);
+    if (round == 0) continue;  // memory is touched for the first time
+    times.ours.push_back(own), times.atens.push_back(other), times.ratios.push_back(other / own);
+  }
+  return times;
+}
+
+Times measure(const Shape& s, int rounds) {
+  const int64_t pixels = s.batch * s.side * s.side;
+  if (s.kernel == 0) {
+    pangu::nn::Linear plain(s.inputs, s.outputs), packed(s.inputs, s.outputs);
+    plain->to(at::kBFloat16), packed->to(at::kBFloat16);
+    packed->set_gated();
+    packed->pack(pangu::nn::Packing::kBf16);
+    const at::Tensor x = at::randn({1, pixels, s.inputs}).to(at::kBFloat16);
+    const pangu::nn::Epilogue gated{.activation = Activation::kGeglu};
+    return by_turns(
+        rounds, [&] { packed->forward(x, {}, gated); }, [&] { plain->forward(x, {}, gated); });
+  }
+  const auto layer = [&] {
+    auto made = pangu::nn::same_conv2d(s.inputs, s.outputs, s.kernel);
+    made->to(at::kBFloat16);
+    pangu::nn::Conv2dImpl& conv = *made;
+    conv.weight.set_data(conv.weight.detach().contiguous(at::MemoryFormat::ChannelsLast));
+    return made;
+  };
+  auto plain = layer(), packed = layer();
+  packed->pack(pangu::nn::Packing::kBf16);
+  const at::Tensor x = at::randn({s.batch, s.inputs, s.side, s.side})
+                           .to(at::kBFloat16)
+                           .contiguous(at::MemoryFormat::ChannelsLast);
+  return by_turns(rounds, [&] { packed->forward(x); }, [&] { plain->forward(x); });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const at::NoGradGuard no_grad;
+  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 7;
+  std::printf("level %s, %d threads, medians of %d rounds\n",
+              std::string(pangu::kernels::to_string(pangu::kernels::chosen_level())).c_str(),
+              at::get_num_threads(), rounds);
+  if (!pangu::nn::has_packed_products()) {
+    std::printf("no kernel of ours for this level\n");
+    return 0;
+  }
+  for (const Shape s :
+       {Shape{2, 64, 320, 320, 3}, Shape{2, 32, 640, 640, 3}, Shape{2, 16, 1280, 1280, 3},
+        Shape{2, 8, 2560, 1280, 3}, Shape{2, 64, 320, 320, 1}, Shape{2, 64, 320, 2560, 0},
+        Shape{2, 16, 1280, 10240, 0}, Shape{1, 64, 512, 512, 3}, Shape{1, 512, 128, 128, 3}}) {
+    const Times times = measure(s, rounds);
+    const int64_t taps = std::max<int64_t>(1, s.kernel * s.kernel);
+    const double gflop =
+        2e-9 * double(s.batch * s.side * s.side) * double(s.inputs * s.outputs * taps);
+    std::printf(
+        "%s %4ld -> %5ld, %ld x %3ld x %3ld pixels: ours %6.2f ms, %4.0f GFLOP/s; ATen %6.2f ms, "
+        "%4.0f GFLOP/s; ratio of pairs %.2f\n",
+        s.kernel == 0   ? "linear, GEGLU"
+        : s.kernel == 1 ? "1x1          "
+                        : "3x3          ",
+        long(s.inputs), long(s.outputs), long(s.batch), long(s.side), long(s.side),
+        middle(times.ours) * 1e3, gflop / middle(times.ours), middle(times.atens) * 1e3,
+        gflop / middle(times.atens), middle(times.ratios));
+  }
+  return 0;
+}
