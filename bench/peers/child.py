@@ -36,7 +36,7 @@ class Child:
         try:
             self.process.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it ended, or was ended
             raise EngineFailed(self.last_words()) from None
 
     def receive(self):

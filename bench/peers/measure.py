@@ -128,20 +128,22 @@ def unfinished(bench, row, engines):
     return [OURS] + [e for e in wanted if e != OURS] if wanted else []
 
 
-def measure_calls(bench, rows, engines):
+def measure_calls(bench, engines_of_rows):
     """Measures the rows `step` and `decode` of one model and batch by processes that stay loaded."""
-    todo = {e for row in rows for e in unfinished(bench, row, engines)}
+    rows = list(engines_of_rows)
+    todo = dict.fromkeys(e for row in rows for e in unfinished(bench, row, engines_of_rows[row]))
     if not todo:
         return
     model, batch = rows[0].model, rows[0].batch
     parts = [part for what, part in (("step", "denoiser"), ("decode", "decoder")) if what in {r.what for r in rows}]
-    for group in bench.groups(model, [e for e in engines if e in todo]):
+    for group in bench.groups(model, list(todo)):
         if bench.is_late():
             return
         with contextlib.ExitStack() as open_children:
             children = {}
             for engine in group:
-                planned = {"planned_steps": max(rounds_of(row, engine, bench.settings.quick) for row in rows)}
+                own_rows = [row for row in rows if engine in engines_of_rows[row]]
+                planned = {"planned_steps": rounds_of(own_rows[0], engine, bench.settings.quick)}
                 child = None
                 try:
                     child = bench.start(engine)
@@ -149,10 +151,10 @@ def measure_calls(bench, rows, engines):
                     bench.load(child, model, engine, batch, parts, planned)
                     children[engine] = child
                 except EngineFailed as failure:
-                    bench.failed(rows[0].name, engine, failure)
+                    bench.failed(own_rows[0].name, engine, failure)
             if OURS in children:
                 for row in rows:
-                    alternate(bench, row, children)
+                    alternate(bench, row, {e: child for e, child in children.items() if e in engines_of_rows[row]})
 
 
 def alternate(bench, row, children):
@@ -283,19 +285,20 @@ def measure_profile(bench, row, engines):
 def measure(bench, rows):
     """Measures these rows, in their order; those of the same model and batch that can share processes do."""
     settings, done = bench.settings, set()
+
+    def engines_for(row):
+        return [e for e in engines_of(row, settings.engines, settings.quick) if is_installed(bench, e)]
+
     for row in rows:
-        engines = engines_of(row, settings.engines, settings.quick)
-        engines = [e for e in engines if is_installed(bench, e)]
+        engines = engines_for(row)
         if row.what == "profile":
             measure_profile(bench, row, engines)
         elif row.what == "run":
             measure_runs(bench, row, engines)
         elif row.name not in done:
-            alike = [r for r in rows if r.what in ("step", "decode") and (r.model, r.batch) == (row.model, row.batch)
-                     and engines_of(r, settings.engines, settings.quick) == engines_of(row, settings.engines,
-                                                                                        settings.quick)]
+            alike = [r for r in rows if r.what in ("step", "decode") and (r.model, r.batch) == (row.model, row.batch)]
             done |= {r.name for r in alike}
-            measure_calls(bench, alike, engines)
+            measure_calls(bench, {r: engines_for(r) for r in alike})
         if bench.is_late():
             print("the time is over; the same command goes on where this one ended", flush=True)
             return
