@@ -65,7 +65,7 @@ def serve(engine):
                 answer["seconds"] = sum(answer["kinds"].values())
             wire.say(**answer)
         except Exception as error:  # noqa: BLE001: every failure of a peer is an answer
-            wire.say(error=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"[:300])
+            wire.say(error=f"{type(error).__name__}: {' '.join(str(error).split())}"[:300])
     wire.out.flush()
     os._exit(0)  # a peer's networks are not taken down one tensor after another
 
