@@ -65,6 +65,10 @@ NewJob job_of_body(const HttpRequest& request) {
   int preview_every = 1;
   body.read("preview_every", preview_every, 0, kMostPreviewSteps);
   spec["preview_every"] = preview_every;
+  for (const char* how : {"output_format", "output_compression"}) {
+    if (body.has(how)) spec[how] = body.get(how, json());
+    body.passes(how);
+  }
   body.read("priority", job.priority, kLowestPriority, kHighestPriority);
   body.refuse_unread();
   if (job.priority > 0 && !request.caller.admin) {

@@ -15,6 +15,8 @@
 #include "io/mapped_file.h"
 #include "serve/api.h"
 #include "serve/http_server.h"
+#include "serve/openai.h"
+#include "serve/sdapi.h"
 #include "serve/worker_pool.h"
 
 namespace pangu::serve {
@@ -121,6 +123,8 @@ void serve(const ServeSetup& setup) {
           config.page.empty() ? setup.page : config.page};
   Router router;
   router.add(api_routes(api));
+  router.add(openai_routes(api));
+  router.add(sdapi_routes(api));
   WorkerPool workers(loop, queue, setup.log);
   std::vector<WorkerCommand> commands;
   for (int64_t i = 0; i < config.workers; ++i) {

@@ -72,12 +72,20 @@ void add_facts(json& entry, const pipeline::Model& model) {
 }
 
 template <class Table>
-json named_entries(const Table& table, bool with_summary) {
+json named_entries(const Table& table) {
   json list = json::array();
   for (const auto& entry : table) {
     list.push_back(
         {{"name", entry.name}, {"web_name", entry.web_name}, {"aliases", entry.other_names}});
-    if (with_summary) list.back()["summary"] = entry.summary;
+    list.back()["summary"] = entry.summary;
+  }
+  return list;
+}
+
+json samplers_json() {
+  json list = named_entries(diffusion::samplers());
+  for (size_t i = 0; i < list.size(); ++i) {
+    list[i]["takes_eta"] = diffusion::samplers()[i].takes_eta;
   }
   return list;
 }
@@ -102,7 +110,7 @@ json models_json(const NetworkNames& names, const WorkerSetup& setup) {
         add_facts(entry, pipeline::load_model(names.path_of("model", name),
                                               load_options_of({}, "", setup)));
       } catch (const std::exception& problem) {
-        entry["error"] = problem.what();
+        entry["error"] = names.without_folders(problem.what());
       }
     }
     models.push_back(std::move(entry));
@@ -122,8 +130,8 @@ json capabilities_json(const NetworkNames& names) {
   }
   return {
       {"fields", fields_json()},
-      {"samplers", named_entries(diffusion::samplers(), true)},
-      {"schedules", named_entries(diffusion::sigma_rules(), true)},
+      {"samplers", samplers_json()},
+      {"schedules", named_entries(diffusion::sigma_rules())},
       {"networks", networks},
       {"controls",
        {{{"kind", "edges"},
@@ -135,7 +143,7 @@ json capabilities_json(const NetworkNames& names) {
       {"coop",
        {{"forms", {"paper", "symmetric", "one_way"}},
         {"bridges", {"auto", "exact", "tiny", "learned"}}}},
-      {"features", {"draw", "coop", "previews", "settings", "controls"}}};
+      {"features", {"draw", "coop", "previews", "settings", "controls", "openai", "sdapi"}}};
 }
 
 }  // namespace pangu::app

@@ -84,7 +84,8 @@ json outcome_of(WorkerState& state, const json& frame, const JobVoice& voice) {
   } catch (const Stopped&) {
     return {{"type", "stopped"}};
   } catch (const Error& error) {
-    return failure(serve::code_name(error.code()).c_str(), error.what());
+    return failure(serve::code_name(error.code()).c_str(),
+                   state.names.without_folders(error.what()));
   } catch (const std::bad_alloc&) {
     state.models.clear();
     return failure("unavailable", "out of memory. Hint: a smaller size or count needs less");
@@ -156,7 +157,8 @@ class Worker {
         answer["fresh_seed"] = fresh_seed();
       }
     } catch (const Error& error) {
-      answer["error"] = {{"code", serve::code_name(error.code())}, {"message", error.what()}};
+      answer["error"] = {{"code", serve::code_name(error.code())},
+                         {"message", names.without_folders(error.what())}};
     } catch (const std::exception& error) {
       answer["error"] = {{"code", "internal"}, {"message", error.what()}};
     }

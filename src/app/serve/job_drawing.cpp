@@ -45,7 +45,16 @@ class JobPictures {
     const auto found = paths_.find(id);
     if (found == paths_.end())
       throw bad_input("picture", "an id of POST /v1/pictures", "'" + id + "'");
-    return image::read_image(found->get<std::string>());
+    const std::string path = found->get<std::string>();
+    try {
+      return image::read_image(path);
+    } catch (const Error& error) {  // which names the path
+      std::string message = error.what();
+      if (const size_t at = message.find(path); at != std::string::npos) {
+        message.replace(at, path.size(), id);
+      }
+      throw Error(error.code(), message);
+    }
   }
 
   pipeline::Pictures of(const pipeline::Request& request) const {
@@ -67,11 +76,12 @@ class JobPictures {
 class JobTeller {
  public:
   // `model_at`: whose latents come first at a noise level.
-  JobTeller(WorkerState& state, const JobVoice& voice, int preview_every,
+  JobTeller(WorkerState& state, const JobVoice& voice, const DrawJob& job,
             std::function<const pipeline::Model&(double sigma)> model_at)
       : state_(state),
         voice_(voice),
-        preview_every_(preview_every),
+        preview_every_(job.preview_every),
+        previews_(job.previews),
         model_at_(std::move(model_at)) {}
 
   pipeline::DrawHooks hooks(const Watch& watch) {
@@ -83,17 +93,29 @@ class JobTeller {
       const pipeline::Model& model = model_at_(step.sigma);
       const size_t expert = diffusion::expert_of_sigma(model.denoising.boundaries, step.sigma);
       expert_ = model.denoising.experts[std::min(expert, model.denoising.experts.size() - 1)].name;
-      if (preview_every_ > 0 && ++seen_ % preview_every_ == 0) show(model, step.x0[0]);
+      if (is_due()) show(model, step.x0[0]);
     };
     return hooks;
   }
 
  private:
+  // Whether the step that was just done is to be looked at. Looking takes its share of the time and
+  // no more, unless somebody asked for a number of previews.
+  bool is_due() {
+    if (previews_ > 0) {
+      return shown_ < previews_ && (step_ + 1) * (previews_ + 1) >= steps_ * (shown_ + 1);
+    }
+    if (preview_every_ == 0 || ++seen_ % preview_every_ != 0) return false;
+    return looked_s_ <= kPreviewShare * seconds_of_job_since(*begun_) || looked_s_ == 0;
+  }
+
   void on_progress(const Progress& progress) {
     if (std::string_view(progress.unit) != "steps") return;
     const auto now = JobClock::now();
     if (!begun_) begun_ = now;
     const bool is_last = progress.done == progress.total;
+    step_ = progress.done;
+    steps_ = progress.total;
     if (told_ && now - *told_ < kLeastBetweenSteps && !is_last) return;
     told_ = now;
     json step = {{"type", "step"}, {"step", progress.done}, {"steps", progress.total}};
@@ -103,20 +125,16 @@ class JobTeller {
       step["seconds_left"] = seconds_of_job_since(*begun_) / static_cast<double>(progress.done) *
                              static_cast<double>(progress.total - progress.done);
     }
-    step_ = progress.done;
-    steps_ = progress.total;
     voice_.say(std::move(step), "");
   }
 
   // latents: [B,C,h,w]; the first picture of a batch.
   void show(const pipeline::Model& model, const at::Tensor& latents) {
-    const auto start = JobClock::now();
-    // Looking takes its share of the time and no more.
-    if (looked_s_ > 0 && looked_s_ > kPreviewShare * seconds_of_job_since(*begun_)) return;
     auto colours = state_.colours.find(model.fingerprint);
-    if (colours == state_.colours.end()) {
+    if (colours == state_.colours.end()) {  // once a model
       colours = state_.colours.emplace(model.fingerprint, fitted_colours(model.latents, {})).first;
     }
+    const auto start = JobClock::now();
     const image::Image picture = coloured(colours->second, latents[0]);
     voice_.say({{"type", "preview"},
                 {"step", step_ + 1},
@@ -126,43 +144,52 @@ class JobTeller {
                 {"content_type", "image/jpeg"}},
                text_of_bytes(image::encode_jpeg(picture, {.quality = 90})));
     looked_s_ += seconds_of_job_since(start);
+    ++shown_;
   }
 
   WorkerState& state_;
   const JobVoice& voice_;
-  int preview_every_;
+  int preview_every_, previews_;
   std::function<const pipeline::Model&(double sigma)> model_at_;
   std::optional<JobClock::time_point> begun_, told_;
   std::optional<double> sigma_;
   std::string expert_;
-  int64_t seen_ = 0, step_ = 0, steps_ = 0;
+  int64_t seen_ = 0, shown_ = 0, step_ = 0, steps_ = 0;
   double looked_s_ = 0;
 };
 
 // A watch that a job hears through; each warning is said once.
 class JobWatch {
  public:
-  explicit JobWatch(const JobVoice& voice) : voice_(voice) {}
+  JobWatch(const JobVoice& voice, const NetworkNames& names) : voice_(voice), names_(names) {}
   Watch watch() {
     return {.wants_stop = voice_.wants_stop, .on_warning = [this](const std::string& sentence) {
               {
                 const std::lock_guard lock(mutex_);
                 if (!told_.insert(sentence).second) return;
               }
-              voice_.say({{"type", "warning"}, {"message", sentence}}, "");
+              voice_.say({{"type", "warning"}, {"message", names_.without_folders(sentence)}}, "");
             }};
   }
 
  private:
   const JobVoice& voice_;
+  const NetworkNames& names_;
   std::mutex mutex_;
   std::set<std::string> told_;
 };
 
-void say_picture(const JobVoice& voice, int index, uint64_t seed, const image::Image& picture,
-                 const image::TextChunks& text) {
-  voice.say({{"type", "picture"}, {"index", index}, {"seed", seed}},
-            text_of_bytes(image::encode_png(picture, text)));
+image::Bytes encoded(const DrawJob& job, const image::Image& picture,
+                     const image::TextChunks& text) {
+  if (!job.quality) return image::encode_image(picture, job.format, text);
+  if (job.format == image::FileFormat::kJpeg) {
+    return image::encode_jpeg(picture, {.quality = *job.quality});
+  }
+  return image::encode_webp(picture, {.quality = static_cast<float>(*job.quality)});
+}
+
+void say_picture(const JobVoice& voice, int index, uint64_t seed, const image::Bytes& bytes) {
+  voice.say({{"type", "picture"}, {"index", index}, {"seed", seed}}, text_of_bytes(bytes));
 }
 
 // What pictures keep of a model: its names. Pictures have ids that are hashes already.
@@ -185,7 +212,7 @@ json seconds_of_phases(double load_s, const pipeline::Timings& timings) {
 
 json draw_of_one_model(WorkerState& state, const DrawJob& job, const json& frame,
                        const JobVoice& voice) {
-  JobWatch heard(voice);
+  JobWatch heard(voice, state.names);
   const Watch watch = heard.watch();
   const auto start = JobClock::now();
   pipeline::MemberSpec named = job.model;
@@ -207,12 +234,11 @@ json draw_of_one_model(WorkerState& state, const DrawJob& job, const json& frame
   WeightHashes hashes(path);
   hashes.stop_when(voice.wants_stop);
   const pipeline::PictureKeeps keeps = keeps_by_name(state, named, hashes);
-  JobTeller teller(state, voice, job.preview_every,
-                   [&](double) -> const pipeline::Model& { return *model; });
+  JobTeller teller(state, voice, job, [&](double) -> const pipeline::Model& { return *model; });
   pipeline::DrawHooks hooks = teller.hooks(watch);
   hooks.on_picture = [&](int index, const image::Image& picture) {
-    say_picture(voice, index, *request.seed + static_cast<uint64_t>(index), picture,
-                pipeline::png_text(*model, request, index, keeps));
+    say_picture(voice, index, *request.seed + static_cast<uint64_t>(index),
+                encoded(job, picture, pipeline::png_text(*model, request, index, keeps)));
   };
   const pipeline::Drawing drawing = pipeline::draw(*model, request, hooks, pictures);
   if (drawing.stopped) throw Stopped("stopped");
@@ -221,7 +247,7 @@ json draw_of_one_model(WorkerState& state, const DrawJob& job, const json& frame
 
 json draw_of_recipe(WorkerState& state, const DrawJob& job, const json& frame,
                     const JobVoice& voice) {
-  JobWatch heard(voice);
+  JobWatch heard(voice, state.names);
   const Watch watch = heard.watch();
   const auto start = JobClock::now();
   pipeline::Recipe recipe = *job.recipe;
@@ -247,7 +273,7 @@ json draw_of_recipe(WorkerState& state, const DrawJob& job, const json& frame,
   hashes.stop_when(voice.wants_stop);
   const pipeline::PictureKeeps keeps = keeps_by_name(state, *hub, hashes);
   // The stage's hub comes first in its latents.
-  JobTeller teller(state, voice, job.preview_every, [&](double sigma) -> const pipeline::Model& {
+  JobTeller teller(state, voice, job, [&](double sigma) -> const pipeline::Model& {
     for (const pipeline::CoopStage& stage : coop.stages) {
       if (sigma > stage.sigmas.back()) return *stage.members.front().model;
     }
@@ -255,8 +281,8 @@ json draw_of_recipe(WorkerState& state, const DrawJob& job, const json& frame,
   });
   pipeline::DrawHooks hooks = teller.hooks(watch);
   hooks.on_picture = [&](int index, const image::Image& picture) {
-    say_picture(voice, index, *coop.request.seed + static_cast<uint64_t>(index), picture,
-                pipeline::png_text(coop, index, keeps));
+    say_picture(voice, index, *coop.request.seed + static_cast<uint64_t>(index),
+                encoded(job, picture, pipeline::png_text(coop, index, keeps)));
   };
   const pipeline::Drawing drawing = pipeline::draw(coop, hooks);
   if (drawing.stopped) throw Stopped("stopped");
@@ -269,7 +295,7 @@ json make_control_picture(const json& frame, const JobVoice& voice) {
   args.input = frame.at("pictures").at(spec.at("source").get<std::string>()).get<std::string>();
   voice.say({{"type", "stage"}, {"stage", "draw"}}, "");
   const auto start = JobClock::now();
-  say_picture(voice, 0, 0, control_image(args), {});
+  say_picture(voice, 0, 0, image::encode_png(control_image(args)));
   return {{"draw", seconds_of_job_since(start)}};
 }
 

@@ -121,7 +121,20 @@ pipeline::LoadOptions load_options_of(const pipeline::MemberSpec& model, const s
 DrawJob draw_job_from(const json& spec, const NetworkNames& names, const WorkerSetup& setup) {
   DrawJob job;
   job.preview_every = spec.value("preview_every", 1);
+  job.previews = spec.value("previews", 0);
   job.member_previews = spec.value("member_previews", false);
+  JsonReader how("body", spec);
+  const std::string format = how.get("output_format", std::string("png"));
+  const auto known = image::format_of_name("." + format);
+  if (!known || format == "jpg") {
+    throw how.error("output_format", "png, jpeg or webp", "'" + format + "'");
+  }
+  job.format = *known;
+  if (how.has("output_compression")) {
+    int quality = 0;
+    how.read("output_compression", quality, 0, 100);
+    if (job.format != image::FileFormat::kPng) job.quality = std::max(1, quality);
+  }
   if (spec.contains("recipe")) {
     job.recipe = recipe_of_spec(spec["recipe"], names, setup, job.inputs);
     check_count(job.recipe->request, setup);

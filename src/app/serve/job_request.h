@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "app/serve/network_names.h"
+#include "image/image.h"
 #include "pipeline/coop/recipe.h"
 #include "pipeline/request.h"
 
@@ -25,6 +26,9 @@ struct DrawJob {
   std::optional<pipeline::Recipe> recipe;  // instead of both
   std::vector<std::string> inputs;         // ids of all pictures that it reads
   int preview_every = 1;
+  int previews = 0;  // so many at equal distances instead, whatever they cost
+  image::FileFormat format = image::FileFormat::kPng;  // of the pictures
+  std::optional<int> quality;  // of JPEG and WebP, 1 to 100; then they have no text inside
   bool member_previews = false;
 };
 

@@ -75,6 +75,18 @@ std::string NetworkNames::path_of(const std::string& kind, const std::string& na
                   near.empty() && known.empty() ? "this server has none of this kind" : near);
 }
 
+std::string NetworkNames::without_folders(std::string message) const {
+  for (const auto& [kind, folders] : folders_) {
+    for (const fs::path& folder : folders) {
+      const std::string prefix = folder.string() + (folder.string().ends_with('/') ? "" : "/");
+      for (size_t at = 0; (at = message.find(prefix, at)) != std::string::npos;) {
+        message.erase(at, prefix.size());
+      }
+    }
+  }
+  return message;
+}
+
 pipeline::LoadOptions NetworkNames::with_paths(pipeline::LoadOptions named) const {
   const auto replace = [&](const char* kind, std::string& name) {
     if (!name.empty()) name = path_of(kind, name);

@@ -27,6 +27,9 @@ class NetworkNames {
   std::string path_of(const std::string& kind, const std::string& name) const;
   bool has(const std::string& kind, const std::string& name) const;
 
+  // A message without the folders of the paths in it, which are nobody's business.
+  std::string without_folders(std::string message) const;
+
   // The same options with paths in the place of all names.
   pipeline::LoadOptions with_paths(pipeline::LoadOptions named) const;
 
