@@ -69,15 +69,17 @@ void print_left_out(const data::Report& report) {
   if (!report.is_clean()) std::cerr << report.text() << "\n";
 }
 
-OrderedJson names_json(int64_t count, const data::Report::Names& first) {
-  OrderedJson names = OrderedJson::array();
-  for (const auto& [name, reason] : first) names.push_back({{"name", name}, {"reason", reason}});
-  return {{"count", count}, {"first", names}};
+OrderedJson reasons_json(int64_t count, const std::vector<data::Report::Reason>& reasons) {
+  OrderedJson list = OrderedJson::array();
+  for (const auto& [text, times, first_names] : reasons) {
+    list.push_back({{"reason", text}, {"count", times}, {"first", first_names}});
+  }
+  return {{"count", count}, {"reasons", list}};
 }
 
 void add_left_out(const data::Report& report, OrderedJson& found_) {
-  found_["skipped"] = names_json(report.skipped, report.first_skipped);
-  found_["warnings"] = names_json(report.warned, report.first_warned);
+  found_["skipped"] = reasons_json(report.skipped, report.skipped_because);
+  found_["warnings"] = reasons_json(report.warned, report.warned_because);
   found_["passed_over"] = report.passed_over;
 }
 

@@ -61,10 +61,11 @@ std::vector<Item> open_dataset(const std::string& path, Report& report_) {
                     fs::exists(path, ignored) ? "another file" : "nothing");
   }
   if (items.empty()) {
-    throw bad_input("dataset '" + path + "'", "at least one picture with a caption",
-                    "none (" + report_.text() + ")",
-                    "put pictures with captions beside them (NAME.txt), metadata.jsonl, WebDataset "
-                    ".tar shards or manifest.jsonl in it");
+    const Error error =
+        bad_input("dataset '" + path + "'", "at least one picture with a caption", "none",
+                  "put pictures with captions beside them (NAME.txt), metadata.jsonl, WebDataset "
+                  ".tar shards or manifest.jsonl in it");
+    throw with_details(error, report_);
   }
   return items;
 }
@@ -118,7 +119,7 @@ image::Image load_image(const Item& item) {
 
 std::optional<image::Image> try_load_image(const Item& item, Report& report_) {
   try {
-    return load_image(item);
+    return image::decode_image(read_bytes(item));
   } catch (const Error& error) {
     report_.skip(item.id, error.what());
     return std::nullopt;

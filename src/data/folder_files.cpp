@@ -42,18 +42,21 @@ struct FolderWalk {
     }
     above.push_back(self);
     std::error_code failed;
+    std::vector<fs::directory_entry> here;
     for (fs::directory_iterator it(folder, failed); !failed && it != fs::directory_iterator();
          it.increment(failed)) {
-      add(*it, inside.empty() ? "" : inside + "/");
+      if (++entries > kMaxEntries) {
+        throw bad_input("dataset '" + root + "'", "at most ten million files", "more");
+      }
+      here.push_back(*it);
     }
     if (failed) report_.skip(called, failed.message());
+    std::sort(here.begin(), here.end());  // so that reports do not depend on the file system
+    for (const fs::directory_entry& entry : here) add(entry, inside.empty() ? "" : inside + "/");
     above.pop_back();
   }
 
   void add(const fs::directory_entry& entry, const std::string& prefix) {
-    if (++entries > kMaxEntries) {
-      throw bad_input("dataset '" + root + "'", "at most ten million files", "more");
-    }
     const std::string name = prefix + entry.path().filename().string();
     if (is_hidden(name)) return report_.pass_over("hidden");
     std::error_code ignored;

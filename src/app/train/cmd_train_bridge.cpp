@@ -144,7 +144,8 @@ std::vector<train::LatentPair> encode_pairs(const train::PairMaker& maker,
     const int64_t count = std::min<int64_t>(kBridgeEncodeBatch, args.pairs - int64_t(pairs.size()));
     const auto made = maker.batch(number, count, report);
     empty = made.empty() ? empty + 1 : 0;
-    if (empty > 100) throw bad_input("--images", "pictures that can be read", report.text());
+    if (empty > 100)
+      throw data::with_details(bad_input("--images", "pictures that can be read", "none"), report);
     for (const train::LatentPair& pair : made) {
       if (static_cast<int>(pairs.size()) == args.pairs) break;
       bytes += bytes_of(pair);
@@ -363,7 +364,8 @@ int run_train_bridge(const TrainBridgeArgs& args) {
   const std::vector<train::LatentPair> judged =
       train::PairMaker(a, b, std::move(pictures.held_out), options, bicubic)
           .plain(kHeldOut, report);
-  if (judged.empty()) throw bad_input("--images", "pictures that can be read", report.text());
+  if (judged.empty())
+    throw data::with_details(bad_input("--images", "pictures that can be read", "none"), report);
   const auto pairs = encode_pairs(maker, args, budget * kEncodingShare, report);
   if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   const double encoding_seconds = seconds_since(start);
