@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "io/families/families.h"
 #include "io/upscaler_names.h"
 #include "nn/upscaler/rrdb_net.h"
 #include "pipeline/coop/bridges.h"
@@ -30,6 +31,10 @@ std::shared_ptr<const Component> rrdb_component(const std::string& path) {
   component->files = std::make_shared<std::vector<io::WeightsFile>>();
   component->files->push_back(io::WeightsFile::open(path));
   const io::TensorViews& tensors = component->files->front().tensors();
+  const io::Recognised what = io::recognise(tensors);
+  if (what.part != io::Part::kUpscaler) {
+    throw bad_input("'" + path + "'", "an ESRGAN upscaler (RRDBNet)", what.human_name);
+  }
   std::vector<std::string> names;
   for (const auto& [name, view] : tensors) names.push_back(name);
   for (const auto& [name, own] : io::rrdb_names(names, "'" + path + "'")) {

@@ -67,5 +67,5 @@ TEST_CASE("an ESRGAN is opened from a file and works in tiles, other networks ar
   CHECK(upscaler.enlarge(wide, {}).sizes() == at::IntArrayRef({1, 3, 32, 800}));
   tensors::save_safetensors(folder.file("other.safetensors"), {{"body.0.weight", at::zeros({1})}});
   CHECK(contains(refusal_of([&] { open_upscaler(folder.file("other.safetensors"), {}); }),
-                 "ESRGAN upscaler (RRDBNet)"));
+                 "expected an ESRGAN upscaler (RRDBNet), found compact upscaler"));
 }

@@ -8,6 +8,7 @@
 #include "io/lora/lora_names.h"
 #include "io/lora/textual_inversion.h"
 #include "io/tensor_names.h"
+#include "io/upscaler_names.h"
 #include "io/weights_file.h"
 
 namespace pangu::io {
@@ -188,6 +189,15 @@ bool recognise_adapter(const TensorViews& tensors, const Metadata& metadata, Rec
   return false;
 }
 
+bool recognise_upscaler(const TensorViews& tensors, Recognised& found) {
+  std::vector<std::string> names;
+  for (const auto& [name, view] : tensors) names.push_back(name);
+  if (!is_rrdb_net(names)) return false;
+  found.part = Part::kUpscaler;
+  found.human_name = "ESRGAN upscaler (RRDBNet)";
+  return true;
+}
+
 // Names architectures that the program lacks, so that a refusal can say what the file is.
 std::string foreign_name(const TensorViews& tensors) {
   struct Sign {
@@ -200,11 +210,13 @@ std::string foreign_name(const TensorViews& tensors) {
                                     {"image_proj.", "IP-Adapter"},
                                     {"lora_controlnet", "Control-LoRA"},
                                     {"adapter.body.", "T2I-Adapter"},
+                                    {"body.0.weight", "compact upscaler (SRVGGNet)"},
                                     {"body.0.", "T2I-Adapter"},
+                                    {"layers.0.residual_group.", "SwinIR or HAT upscaler"},
                                     {"transformer_blocks.", "a diffusion transformer"},
                                     {"model.layers.", "a language model"}};
   for (const Sign& sign : kSigns) {
-    for (const char* prefix : {"", "model.diffusion_model."}) {
+    for (const char* prefix : {"", "params.", "params_ema.", "model.diffusion_model."}) {
       if (any_begins(tensors, prefix + std::string(sign.part))) return sign.name;
     }
   }
@@ -221,6 +233,7 @@ Recognised recognise(const TensorViews& tensors, const Metadata& metadata) {
   if (recognise_adapter(tensors, metadata, found)) return found;
   if (recognise_bare(tensors, found)) return found;
   if (recognise_encoder(tensors, found)) return found;
+  if (recognise_upscaler(tensors, found)) return found;
   found = Recognised();
   const std::string foreign = foreign_name(tensors);
   if (!foreign.empty()) found.unsupported = foreign + " (not supported)";

@@ -39,6 +39,7 @@ enum class Part {
   kControlNet,
   kLora,
   kTextualInversion,
+  kUpscaler,  // an ESRGAN (RRDBNet) in any spelling of its names
 };
 const char* name_of(Part part);
 

@@ -395,6 +395,22 @@ TEST_CASE("metadata and marker tensors say what is predicted, else the family do
   CHECK(marked.zero_terminal_snr);
 }
 
+TEST_CASE("an ESRGAN is an upscaler in every spelling of its names") {
+  for (const auto& [first, block] : std::vector<std::pair<std::string, std::string>>{
+           {"conv_first", "body.0.rdb1.conv1"},
+           {"params_ema.conv_first", "params_ema.body.0.rdb1.conv1"},
+           {"conv_first", "RRDB_trunk.0.RDB1.conv1"},
+           {"model.0", "model.1.sub.0.RDB1.conv1.0"}}) {
+    Maker m;
+    m.module(first, {64, 3, 3, 3});
+    m.module(block, {32, 64, 3, 3});
+    const Recognised found = recognise(m.tensors);
+    CHECK(found.part == Part::kUpscaler);
+    CHECK(found.human_name == "ESRGAN upscaler (RRDBNet)");
+    CHECK(found.unsupported.empty());
+  }
+}
+
 TEST_CASE("what is no model of ours is said to be what it is") {
   const auto name = [](const char* tensor) {
     Maker m;
@@ -407,6 +423,11 @@ TEST_CASE("what is no model of ours is said to be what it is") {
         std::string::npos);
   CHECK(name("image_proj.proj.weight").find("IP-Adapter") != std::string::npos);
   CHECK(name("model.layers.0.mlp.weight").find("language model") != std::string::npos);
+  CHECK(name("body.0.weight").find("compact upscaler") != std::string::npos);
+  CHECK(name("params.body.0.weight").find("compact upscaler") != std::string::npos);
+  CHECK(name("body.0.in_conv.weight").find("T2I-Adapter") != std::string::npos);
+  CHECK(name("params_ema.layers.0.residual_group.blocks.0.norm1.weight").find("SwinIR") !=
+        std::string::npos);
   CHECK(name("a.weight").find("'a.weight'") != std::string::npos);
   CHECK(recognise({}).human_name == "no tensors");
 }

@@ -41,6 +41,8 @@ const char* name_of(Part part) {
       return "LoRA";
     case Part::kTextualInversion:
       return "textual inversion";
+    case Part::kUpscaler:
+      return "upscaler";
     case Part::kUnknown:
       break;
   }

@@ -52,8 +52,9 @@ constexpr std::array kEndings = {
     Ending{".alpha", LoraPart::kDown, kDiff, false, EndingKind::kAlpha}};
 
 // Adapters of other kinds, by a part of their keys.
-constexpr std::array<std::pair<std::string_view, const char*>, 10> kOtherKinds = {
+constexpr std::array<std::pair<std::string_view, const char*>, 11> kOtherKinds = {
     {{".oft_", "OFT"},
+     {".boft_", "BOFT"},
      {".on_input", "IA3"},
      {".ia3_", "IA3"},
      {".vera_lambda", "VeRA"},

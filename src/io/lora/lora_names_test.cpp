@@ -263,6 +263,7 @@ TEST_CASE("adapters of other kinds are refused by their names") {
     return message_of(tensors);
   };
   CHECK(contains(with("oft_blocks"), "OFT"));
+  CHECK(contains(with("boft_R.default"), "BOFT"));
   CHECK(contains(with("on_input"), "IA3"));
   CHECK(contains(with("a1.weight"), "GLoRA"));
   CHECK(contains(with("lora_E"), "AdaLoRA"));
