@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <filesystem>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -87,7 +88,15 @@ FileSeries::FileSeries(SeriesPlan plan) : plan_(std::move(plan)) {
                       "words in braces out of number, " + plan_.words_known, "'{" + word + "}'");
     }
   }
-  alike_ = !numbered_ && plan_.count > 1 && filled(0) == filled(1);
+  alike_ = !numbered_ && has_alike_names();
+}
+
+bool FileSeries::has_alike_names() const {
+  std::set<std::string> names;
+  for (int index = 0; index < plan_.count; ++index) {
+    if (!names.insert(filled(index)).second) return true;
+  }
+  return false;
 }
 
 std::string FileSeries::filled(int index) const {

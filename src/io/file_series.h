@@ -28,7 +28,7 @@ struct SeriesPlan {
 bool has_name_words(std::string_view name);
 
 // {number} is one above the largest of the files there, of four digits at least, whose names begin
-// alike. Without it, several files that would have one name get "-0", "-1", ... with zeros in
+// alike. Without it, where two files would have one name, all get "-0", "-1", ... with zeros in
 // front in front of the suffix; and where a file is there already, the count goes on behind it.
 // Values lose what cannot stand in a name. Not thread-safe; several series may write to one folder
 // at once.
@@ -50,12 +50,13 @@ class FileSeries {
   bool stepped_aside() const { return stepped_aside_; }
 
  private:
+  bool has_alike_names() const;
   std::string filled(int index) const;
   std::string candidate(int index, int further) const;
 
   SeriesPlan plan_;
   bool numbered_ = false;  // the pattern has {number}
-  bool alike_ = false;     // several files have one name
+  bool alike_ = false;     // some files have one name
   int further_ = 0;        // by how much the count of alike names goes on behind files there
   bool stepped_aside_ = false;
 };

@@ -82,6 +82,19 @@ TEST_CASE("a number is one above those of the files that begin alike") {
   CHECK(write(files, 2) == "p-0042-9.png");
 }
 
+TEST_CASE(
+    "where any two of several names are alike all are numbered, so that none replaces another") {
+  const TestFolder folder;
+  const auto prompt = [](const std::string& name, int index) -> std::optional<std::string> {
+    if (name != "prompt") return {};
+    return index == 1 ? "dog" : "cat";
+  };
+  FileSeries files({folder.file("{prompt}.png"), 3, /*overwrite=*/true, prompt, "prompt"});
+  CHECK(write(files, 0) == "cat-0.png");
+  CHECK(write(files, 1) == "dog-1.png");
+  CHECK(write(files, 2) == "cat-2.png");
+}
+
 TEST_CASE("a place that takes no file is told before anything is made") {
   const TestFolder folder;
   const std::string file = folder.write("file", std::string_view("x"));
