@@ -34,9 +34,10 @@ Context open_png(std::span<const uint8_t> bytes, const DecodeLimits& limits, spn
 
 bool has_alpha(spng_ctx* context, const spng_ihdr& header) {
   spng_trns transparency{};
+  const int found = spng_get_trns(context, &transparency);
+  if (found != SPNG_ECHUNKAVAIL) check(found, "chunks");
   return header.color_type == SPNG_COLOR_TYPE_GRAYSCALE_ALPHA ||
-         header.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA ||
-         spng_get_trns(context, &transparency) == 0;
+         header.color_type == SPNG_COLOR_TYPE_TRUECOLOR_ALPHA || found == 0;
 }
 
 Image decode_pixels(spng_ctx* context, const spng_ihdr& header) {
