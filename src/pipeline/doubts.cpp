@@ -65,7 +65,8 @@ void doubt_prompt(const Model& model, const std::string& what, const std::string
 }
 
 // Words that change nothing, by what they would act on.
-void doubt_said(const Request& request, const RequestWords& said, const Watch& watch) {
+void doubt_said(const Request& request, const RequestWords& said, int own_clip_skip,
+                const Watch& watch) {
   const auto is_said = [&](const char* key) {
     const auto found = said.find(key);
     return found != said.end() && !found->second.empty();
@@ -86,6 +87,9 @@ void doubt_said(const Request& request, const RequestWords& said, const Watch& w
   if (!sampler.needs_noise && request.eta.value_or(0.0) == 0.0) {
     nothing("s_noise", sampler.name + " adds no noise");
   }
+  if (request.clip_skip > 1 && request.clip_skip <= own_clip_skip) {
+    nothing("clip_skip", "the model reads that layer by itself");
+  }
   if (!diffusion::find_sigma_rule(*request.schedule).of_timesteps) {
     nothing("spacing", "the schedule " + *request.schedule + " visits no timesteps");
   }
@@ -103,7 +107,7 @@ void warn_of_doubts(const Model& model, const Request& request, const RequestWor
     watch.warn(
         "negative prompt: it counts for nothing, since at --guidance 1 there is no guidance");
   }
-  doubt_said(request, said, watch);
+  doubt_said(request, said, model.rules.own_clip_skip, watch);
 }
 
 void warn_of_doubts(const LoadOptions& options, const Watch& watch) {

@@ -84,6 +84,10 @@ TEST_CASE("words that change nothing are warned of") {
   check_one(doubts_of({{"guidance", {"1"}}, {"guidance_low", {"2"}}}), {"--guidance-low"});
   check_one(doubts_of({{"guidance", {"1"}}, {"negative", {"dogs"}}}), {"negative prompt"});
   check_one(doubts_of({{"s_noise", {"0.5"}}}), {"--s-noise", "euler adds no noise"});
+  Model penultimate = doubtful_model();
+  penultimate.rules.own_clip_skip = 2;
+  check_one(doubts_of({{"clip_skip", {"2"}}}, penultimate), {"--clip-skip", "by itself"});
+  CHECK(doubts_of({{"clip_skip", {"3"}}}, penultimate).empty());
   check_one(doubts_of({{"schedule", {"karras"}}, {"spacing", {"leading"}}}), {"--spacing"});
 }
 

@@ -30,7 +30,7 @@ struct PromptRows {
   std::vector<std::string> prompts;
   std::vector<bool> negative;  // of every row: it is the unconditional side of guidance
   int width = 0, height = 0;   // pixels
-  int clip_skip = 1;           // 1 is the family's own layer, 2 the one before, as web UIs count
+  int clip_skip = 1;           // Request::clip_skip
   at::Tensor picture;          // [1,3,H,W] f32 in [0,1], for those that read a picture instead
 };
 

@@ -46,7 +46,10 @@ struct Request {
   double s_noise = 1.0;          // factor of the noise that a sampler adds in its steps
   std::optional<uint64_t> seed;  // of the first picture; picture i has seed + i
   int count = 1;
-  int clip_skip = 1;  // 1 is the family's own layer of a CLIP text encoder, 2 the one before
+  // The layer of a CLIP text encoder whose states are read, from its end, as web UIs count: 2 is
+  // the one before the last. Those behind the family's own (RequestRules::own_clip_skip) stand for
+  // it.
+  int clip_skip = 1;
 
   // Files as they were named; the pixels are draw()'s argument. Empty: none.
   std::string init_image;            // image-to-image
@@ -77,7 +80,8 @@ struct RequestRules {
   // Width and height of a model that draws at these sizes only; empty: the three above decide.
   std::vector<std::pair<int, int>> sizes;
   int max_steps = 1000;
-  bool takes_clip_skip = true;  // it reads prompts by CLIP
+  bool takes_clip_skip = true;  // it reads prompts by CLIP ...
+  int own_clip_skip = 1;        // ... at this layer unless a request says an earlier one
 };
 
 inline constexpr int kMaxCount = 10000;

@@ -233,7 +233,7 @@ std::string in_one_line(const std::vector<std::string>& words) {
 RequestField sampler_field() {
   RequestField f = field("sampler", &Request::sampler,
                          {.flag = "--sampler",
-                          .also = {"--sampling-method"},
+                          .also = {"--sampling-method", "--sampler-name"},
                           .help = in_one_line(names_of(diffusion::samplers())),
                           .usual = "the model's",
                           .of_all = true});
@@ -287,9 +287,10 @@ std::vector<RequestField> made_fields() {
   return {
       field("prompt", &R::prompt,
             {.flag = "--prompt", .help = "What to draw, in Chinese or English"}),
-      field(
-          "negative", &R::negative,
-          {.flag = "--negative", .also = {"--negative-prompt"}, .help = "What to stay away from"}),
+      field("negative", &R::negative,
+            {.flag = "--negative",
+             .also = {"--negative-prompt", "--no"},
+             .help = "What to stay away from"}),
       field("styles", &R::styles,
             {.flag = "--style",
              .help = "Style of style guidance, a name or words: STYLE[:SCALE] (may be repeated)"}),
@@ -353,7 +354,8 @@ std::vector<RequestField> made_fields() {
       field("count", &R::count,
             {.flag = "--count", .also = {"-n"}, .help = "How many pictures", .of_all = true}),
       field("clip_skip", &R::clip_skip,
-            {.flag = "--clip-skip", .help = "2: the CLIP layer before the usual one"}),
+            {.flag = "--clip-skip",
+             .help = "CLIP's layer from its end, as web UIs count (SDXL and 2.x read the second)"}),
       field("init_image", &R::init_image,
             {.flag = "--init-image",
              .also = {"--init-img"},
@@ -416,6 +418,17 @@ const RequestField* find_request_field(const std::string& key) {
   const auto& fields = request_fields();
   const auto found = std::find_if(fields.begin(), fields.end(),
                                   [&](const RequestField& f) { return f.key == key; });
+  return found == fields.end() ? nullptr : &*found;
+}
+
+const RequestField* find_request_flag(const std::string& flag) {
+  std::string usual = flag;
+  std::replace(usual.begin(), usual.end(), '_', '-');
+  const auto& fields = request_fields();
+  const auto found = std::find_if(fields.begin(), fields.end(), [&](const RequestField& f) {
+    return !usual.empty() &&
+           (f.flag == usual || std::find(f.also.begin(), f.also.end(), usual) != f.also.end());
+  });
   return found == fields.end() ? nullptr : &*found;
 }
 

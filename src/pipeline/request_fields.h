@@ -43,6 +43,9 @@ struct RequestField {
 const std::vector<RequestField>& request_fields();
 // The field with this key; null if there is none.
 const RequestField* find_request_field(const std::string& key);
+// The field with this flag, in any of its spellings ("--cfg", "--cfg_scale"); null if there is
+// none.
+const RequestField* find_request_flag(const std::string& flag);
 
 // A value as an error quotes it: at most 80 bytes, with "nan" and "infinity" by name.
 std::string shown(const nlohmann::json& value);

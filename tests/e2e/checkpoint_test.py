@@ -217,6 +217,19 @@ class Checkpoints(unittest.TestCase):
         said = self.refused(["beside.yaml", "'model'"], beside)
         self.assertIn(json.loads(run("inspect", beside, "--json").stdout).get("problem", "none"), said)
 
+    def test_clip_skip_counts_from_the_end_of_the_encoder_as_web_uis_do(self):
+        one, xl = self.made["sd1"]["single"], self.made["sdxl"]["single"]
+        self.assert_other(self.draw(one, "--clip-skip", 2), self.draw(one))
+        usual = self.draw(xl, size=128)  # reads the layer before the last by itself
+        self.assertTrue((self.draw(xl, "--clip-skip", 2, size=128) == usual).all())
+        self.assert_other(self.draw(xl, "--clip-skip", 3, size=128), usual)
+
+    def test_noise_of_another_training_is_refused_by_name_by_draw_and_inspect(self):
+        for marker, kind in (("edm_mean", "Playground 2.5"), ("edm_vpred.sigma_max", "CosXL")):
+            model = self.changed("marked", {marker: torch.zeros(4)})
+            self.assertIn(kind, self.refused([marker], model))
+            self.assertIn(marker, run("inspect", model).stdout)
+
     def test_a_controlnet_union_is_called_that(self):
         union = self.file("union", {**below(self.tensors["controlnet_sd1"], "control_model."),
                                     "task_embedding": torch.zeros(6, 32)})

@@ -130,7 +130,7 @@ def sdxl():
     return [
         draw("sdxl single", "--negative", "ugly, old", **XL),
         draw("sdxl folder", "--negative", "ugly, old", **XL_FOLDER, same_as="sdxl single"),
-        draw("sdxl clip skip", "--clip-skip", "2", "--guidance", "1", **XL),
+        draw("sdxl clip skip", "--clip-skip", "3", "--guidance", "1", **XL),
         draw("sdxl image to image", *START, "--strength", "0.5", **XL, steps=6),
         draw("sdxl mask", *MASK, "--strength", "0.7", **XL),
         draw("sdxl inpainting model", *MASK, model="{m}/sdxl_inpaint/single.safetensors"),

@@ -319,8 +319,8 @@ def sdxl(dump, folder):
     dump.draw("sdxl text to image: negative", pipeline, model, ("ddim", "normal"),
               {"prompt": PROMPT, "negative_prompt": "ugly, old", **SIZE}, {"negative": "ugly, old"}, change=NO_NEGATIVE)
     dump.draw("sdxl text to image: clip skip", pipeline, model, ("euler", "normal"),
-              {"prompt": PROMPT, "clip_skip": 1, "guidance_scale": 1.0, **SIZE}, {"clip_skip": 2},
-              change=("clip skip 1", {"clip_skip": 1}))
+              {"prompt": PROMPT, "clip_skip": 1, "guidance_scale": 1.0, **SIZE}, {"clip_skip": 3},
+              change=("clip skip 2", {"clip_skip": 2}))
     sampling_pictures.defaults(dump, "sdxl", pipeline, model)
 
     refiner = StableDiffusionXLImg2ImgPipeline(

@@ -80,9 +80,9 @@ struct ClipTextOutput {
 //   SDXL, both          the penultimate state as it is; text_embeds of the second encoder is the
 //                       pooled vector
 //   PanGu-Draw 3        last_hidden of the Chinese encoder and the penultimate state of bigG
-//   clip skip           SD 1: final_norm(hidden_states[num_hidden_layers - n]), where n counts from
-//                       0 in diffusers' clip_skip and from 1 in A1111's; SDXL: one state earlier
-//                       and without the norm
+//   clip skip n > 1     SD 1: final_norm(hidden_states[num_hidden_layers - n + 1]); SDXL: the same
+//                       for n > 2, without the norm. So A1111 and ComfyUI count; diffusers'
+//                       clip_skip is n - 1 of SD 1 and n - 2 of SDXL
 class ClipTextModel : public torch::nn::Module {
  public:
   // Makes fresh weights by torch's defaults. Throws kBadInput for a bad configuration.

@@ -161,10 +161,12 @@ void ClipReader::review(const std::vector<std::string>& prompts, const Watch& wa
 
 at::Tensor ClipReader::chosen_states(const nn::ClipTextOutput& output, int skip) const {
   const int64_t layers = model_->config().num_hidden_layers;
-  const int64_t back = options_.layer == ClipLayer::kLast ? skip - 1 : skip;
+  const int64_t own_back = options_.layer == ClipLayer::kLast ? 0 : 1;
+  const int64_t back = own_back + std::max(0, skip - options_.own_skip);
   if (back > layers) {
     throw bad_input("clip skip",
-                    "at most " + std::to_string(layers) + ", as the encoder has layers",
+                    "at most " + std::to_string(layers - own_back + options_.own_skip) +
+                        ", as the encoder has layers",
                     std::to_string(skip));
   }
   if (back == 0) return output.last_hidden;

@@ -26,6 +26,8 @@ enum class ClipLayer {
 struct ClipReaderOptions {
   std::string component;  // "text_encoder", "text_encoder_2"
   ClipLayer layer = ClipLayer::kLast;
+  int own_skip =
+      1;  // that layer by the count of the web UIs, which begins at the whole encoder's end
   nn::Activation activation = nn::Activation::kQuickGelu;  // used where no configuration names one
   std::string tokenizer;                                   // folder or file of the vocabulary
   bool is_word_piece = false;  // WordPiece tokens: PanGu-Draw 3's Chinese encoder; needs plain
@@ -54,7 +56,7 @@ class ClipReader {
     at::Tensor pooled;  // [R,P] f32, projected, of the first chunk; undefined without projection
   };
   // Encodes R prompts. Prompts of fewer chunks are filled up with chunks of the empty prompt. skip
-  // is the "clip skip" of the web UIs: 1 is the layer of the options, 2 the layer before it. Throws
+  // is the "clip skip" of the web UIs; up to own_skip it is the layer of the options. Throws
   // kBadInput if the encoder has fewer layers.
   States read(const std::vector<std::string>& prompts, int skip, const Watch& watch) const;
 

@@ -256,6 +256,9 @@ void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
   m.styles = source.spec->styles;
   m.rules.sizes = source.spec->sizes;
   m.rules.takes_clip_skip = !source.spec->encoders.empty();
+  if (m.rules.takes_clip_skip) {
+    m.rules.own_clip_skip = own_clip_skip(source.spec->encoders.front());
+  }
   if (!source.folder.empty() && !source.index.is_null()) read_index(m, source);
 }
 

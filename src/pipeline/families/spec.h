@@ -35,6 +35,12 @@ struct ClipEncoderSpec {
   text::ClipCleaning cleaning = text::ClipCleaning::kTransformers;
 };
 
+// The layer that networks read by the count of the web UIs. Only single files are sure to hold the
+// layers behind it.
+inline int own_clip_skip(const ClipEncoderSpec& encoder) {
+  return encoder.layer_of_single_file == ClipLayer::kLast ? 1 : 2;
+}
+
 // What a schedule is where the files do not say.
 struct NoiseSpec {
   diffusion::Spacing spacing = diffusion::Spacing::kLeading;

@@ -75,6 +75,7 @@ ClipReaderOptions reader_options(const TextSetup& setup, const ClipEncoderSpec& 
   ClipReaderOptions o;
   o.component = encoder.component;
   o.layer = single ? encoder.layer_of_single_file : encoder.layer;
+  o.own_skip = own_clip_skip(encoder);
   if (encoder.is_open_clip) o.activation = nn::Activation::kGelu;
   o.pads_with_zero = encoder.is_open_clip && single;
   o.plain = encoder.plain;
