@@ -157,6 +157,14 @@ CLI::Option* add_with(CLI::App* cmd, std::vector<std::string>& withs, const char
       ->allow_extra_args(false);
 }
 
+void add_many_flags(CLI::App* cmd, ManyArgs& args) {
+  cmd->add_option("--grid", args.grid,
+                  "A table of pictures: \"steps=10,20 guidance=3,5\", one may be model; or none");
+  cmd->add_option("--prompts", args.prompts,
+                  "File with a prompt a line, flags behind it, {red|blue} and __list__ in it");
+  cmd->add_option("--wildcards", args.wildcards, "Folder with list.txt (default: of --prompts)");
+}
+
 void add_draw(CLI::App& app, DrawArgs& args) {
   CLI::App* cmd = app.add_subcommand("draw", "Draw pictures from a Chinese or English prompt");
   cmd->footer("Example: pangu-draw draw a red apple, 3D render --seed 7 --out apple.png");
@@ -165,12 +173,7 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--from", args.from,
                   "Repeat this picture, also one of A1111's web UI or ComfyUI; other flags change "
                   "it");
-  cmd->add_option("--grid", args.grid,
-                  "A table of pictures: \"steps=10,20,30 guidance=3,5,7\", one or two settings");
-  cmd->add_option("--prompts", args.prompts,
-                  "File with a prompt a line, with choices as {red|blue} and lists as __animal__");
-  cmd->add_option("--wildcards", args.wildcards, "Folder with animal.txt and other lists")
-      ->default_str("that of --prompts");
+  add_many_flags(cmd, args.many);
   add_with(cmd, args.withs, "draw together");
   cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned")
       ->default_str("auto");
@@ -185,6 +188,7 @@ void add_coop(CLI::App& app, CoopArgs& args) {
   cmd->add_option("prompt", args.prompt, "What to draw, over the recipe's");
   cmd->add_option("--from", args.from, "Repeat this picture of several models");
   add_request_flags(cmd, args.request);
+  add_many_flags(cmd, args.many);
   add_with(cmd, args.withs, "a further member");
   cmd->add_option("--form", args.form, "paper, symmetric or one_way")->default_str("the recipe's");
   cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned")
@@ -481,6 +485,9 @@ void add_self(CLI::App& app, SelfArgs& args) {
 int run(int argc, const char* const* argv) {
   CLI::App app("Pictures from Chinese and English prompts.", "pangu-draw");
   app.formatter(help_formatter());
+  // Of a flag that is said twice the last counts, as in most programs: aliases and scripts add to
+  // it.
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.require_subcommand(1);
   app.set_version_flag("--version", "pangu-draw " PANGU_VERSION);
   SelfArgs self;
@@ -517,6 +524,8 @@ int run(int argc, const char* const* argv) {
   add_self(app, self);
   std::vector<std::string> words =
       with_brackets_kept(app, usual_words({argv + std::min(argc, 1), argv + argc}));
+  const std::string refusal = refusal_of_first_word(app, words);
+  if (!refusal.empty()) return fail(refusal, kBadFlagExit);
   std::reverse(words.begin(), words.end());  // as CLI11 takes them
   try {
     app.parse(std::move(words));

@@ -157,6 +157,13 @@ std::vector<std::string> with_brackets_kept(const CLI::App& app, std::vector<std
   return words;
 }
 
+std::string refusal_of_first_word(const CLI::App& app, const std::vector<std::string>& words) {
+  if (words.empty() || words.front().starts_with("-")) return "";
+  const Words names = names_of_subcommands(app);
+  if (std::count(names.begin(), names.end(), words.front())) return "";
+  return refusal_of_command(Reached{&app, app.get_name()}, words.front());
+}
+
 std::string refusal_of(const CLI::App& app, const CLI::ParseError& error) {
   const Reached at = reached_by(app);
   const bool names_rest = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||

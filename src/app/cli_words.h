@@ -16,6 +16,10 @@ std::vector<std::string> usual_words(std::vector<std::string> words);
 // blank at its end, which joined_prompt takes away. Values of flags stay as they are.
 std::vector<std::string> with_brackets_kept(const CLI::App& app, std::vector<std::string> words);
 
+// The line for a first word that is no subcommand, as CLI11 says nothing of it beside --help; empty
+// where it is one, or a flag.
+std::string refusal_of_first_word(const CLI::App& app, const std::vector<std::string>& words);
+
 // The line for a command line that does not parse, after app.parse() threw `error`: it names the
 // wrong word, and hints at the nearest right ones of the subcommand that was said.
 std::string refusal_of(const CLI::App& app, const CLI::ParseError& error);

@@ -49,6 +49,17 @@ struct SmallProgram {
 
 std::string answer_to(Words words) { return SmallProgram().answer(std::move(words)); }
 
+TEST_CASE("a first word that is no command is refused, also where help is asked for") {
+  const SmallProgram program;
+  CHECK(refusal_of_first_word(program.app, {"draww", "--help"}).find("did you mean 'draw'?") !=
+        std::string::npos);
+  CHECK(refusal_of_first_word(program.app, usual_words({"help", "hires"})).find("'hires'") !=
+        std::string::npos);
+  for (const Words& words : {Words{"draw", "--help"}, Words{"--help"}, Words{}}) {
+    CHECK(refusal_of_first_word(program.app, words).empty());
+  }
+}
+
 TEST_CASE("A wrong subcommand is named, with the nearest") {
   CHECK(answer_to({"drwa", "x"}) ==
         "command: expected one of draw, data, inspect, found 'drwa'. Hint: did you mean 'draw'?");

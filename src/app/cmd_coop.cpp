@@ -11,6 +11,7 @@
 #include "app/home.h"
 #include "app/loading.h"
 #include "core/error.h"
+#include "core/message.h"
 #include "pipeline/coop/learned_bridges.h"
 #include "pipeline/doubts.h"
 #include "pipeline/picture_text.h"
@@ -29,6 +30,13 @@ CoopAsked asked_of(const CoopArgs& args) {
   if (args.recipe.empty() == args.from.empty()) {
     throw bad_input("coop", "a recipe (.toml), or --from a picture",
                     args.recipe.empty() ? "neither" : "both");
+  }
+  std::error_code unreadable;
+  if (!args.recipe.empty() && !args.recipe.ends_with(".toml") &&
+      !std::filesystem::exists(args.recipe, unreadable)) {
+    throw bad_input("coop", "a recipe (.toml) in front of the prompt",
+                    "'" + shortened(args.recipe) + "'",
+                    "examples/ has some; draw PROMPT --with MODEL needs none");
   }
   if (args.from.empty()) {
     return {{}, pipeline::recipe_of_file(args.recipe, home().string()), {}};
@@ -86,6 +94,31 @@ std::vector<pipeline::LearnedBridge> bridges_for(const pipeline::Recipe& recipe,
   return learned;
 }
 
+// The member that is the hub, of which a recipe has one.
+template <class Recipe>
+auto& hub_of(Recipe& recipe) {
+  return *std::find_if(recipe.members.begin(), recipe.members.end(),
+                       [](const pipeline::MemberSpec& member) { return member.hub; });
+}
+
+// Several drawings share the models, and the weights that these have read.
+decltype(pipeline::CoopSetup::open_model) opening_once(
+    decltype(pipeline::CoopSetup::open_model) open) {
+  struct Opened {
+    std::string path;
+    pipeline::LoadOptions options;
+    pipeline::Model model;
+  };
+  return [open = std::move(open), all = std::make_shared<std::vector<Opened>>()](
+             const std::string& path, const pipeline::LoadOptions& options) {
+    for (const Opened& one : *all) {
+      if (one.path == path && one.options == options) return one.model;
+    }
+    all->push_back({path, options, open(path, options)});
+    return all->back().model;
+  };
+}
+
 // Of every member, as it draws.
 void warn_of_doubts(const pipeline::Cooperation& coop, const Watch& watch) {
   for (const pipeline::MemberSpec& member : coop.recipe.members) {
@@ -102,26 +135,25 @@ void warn_of_doubts(const pipeline::Cooperation& coop, const Watch& watch) {
 
 void give_to_hub(pipeline::Recipe& recipe, const std::string& model,
                  const pipeline::LoadOptions& load) {
-  const auto hub = std::find_if(recipe.members.begin(), recipe.members.end(),
-                                [](const pipeline::MemberSpec& member) { return member.hub; });
-  if (!model.empty()) hub->model = model;
+  pipeline::MemberSpec& hub = hub_of(recipe);
+  if (!model.empty()) hub.model = model;
   const auto append = [](auto& list, const auto& more) {
     list.insert(list.end(), more.begin(), more.end());
   };
-  append(hub->load.loras, load.loras);
-  append(hub->load.controlnets, load.controlnets);
-  append(hub->load.embeddings, load.embeddings);
-  if (!load.vae.empty()) hub->load.vae = load.vae;
-  if (!load.unet.empty()) hub->load.unet = load.unet;
-  if (!load.text_encoders.empty()) hub->load.text_encoders = load.text_encoders;
-  if (!load.prediction_type.empty()) hub->load.prediction_type = load.prediction_type;
-  if (!load.upscaler.empty()) hub->load.upscaler = load.upscaler;
+  append(hub.load.loras, load.loras);
+  append(hub.load.controlnets, load.controlnets);
+  append(hub.load.embeddings, load.embeddings);
+  if (!load.vae.empty()) hub.load.vae = load.vae;
+  if (!load.unet.empty()) hub.load.unet = load.unet;
+  if (!load.text_encoders.empty()) hub.load.text_encoders = load.text_encoders;
+  if (!load.prediction_type.empty()) hub.load.prediction_type = load.prediction_type;
+  if (!load.upscaler.empty()) hub.load.upscaler = load.upscaler;
   if (!load.refiner.empty()) {
-    hub->load.refiner = load.refiner;
-    hub->load.refiner_start = load.refiner_start;
+    hub.load.refiner = load.refiner;
+    hub.load.refiner_start = load.refiner_start;
   }
   if (recipe.request.controls.empty()) return;
-  hub->request["controls"] = pipeline::to_json(recipe.request)["controls"];
+  hub.request["controls"] = pipeline::to_json(recipe.request)["controls"];
   recipe.request.controls.clear();
 }
 
@@ -143,45 +175,78 @@ pipeline::CoopSetup coop_setup(const pipeline::Recipe& recipe, const pipeline::L
   return setup;
 }
 
-int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
+int run_recipe(const pipeline::Recipe& said, const pipeline::LoadOptions& load, const Many& many,
                const OutputArgs& output, Warnings& warnings) {
   const auto start = std::chrono::steady_clock::now();
-  const pipeline::Cooperation coop =
-      pipeline::assemble(recipe, coop_setup(recipe, load, {.on_warning = std::ref(warnings)}));
-  warn_of_doubts(coop, {.on_warning = std::ref(warnings)});
+  pipeline::Recipe recipe = said;
+  if (!recipe.request.seed) recipe.request.seed = fresh_seed();
+  const std::vector<Wanted> wanted = wanted_of(many, recipe.request);
+  pipeline::CoopSetup setup = coop_setup(recipe, load, {.on_warning = std::ref(warnings)});
+  setup.open_model = opening_once(setup.open_model);
+  std::vector<pipeline::Cooperation> coops;
+  for (const Wanted& one : wanted) {
+    pipeline::Recipe its_recipe = recipe;
+    its_recipe.request = one.request;
+    if (!one.model.empty()) hub_of(its_recipe).model = one.model;
+    coops.push_back(pipeline::assemble(its_recipe, setup));
+    warn_of_doubts(coops.back(), {.on_warning = std::ref(warnings)});
+  }
+  const pipeline::Cooperation& first = coops.front();
   Report report;
   report.before.emplace_back(
       "read models",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   if (output.plan) {
-    std::cout << (output.json ? pipeline::to_json(coop).dump(2) + "\n" : pipeline::to_table(coop));
+    std::cout << (output.json ? pipeline::to_json(first).dump(2) + "\n"
+                              : pipeline::to_table(first));
     return 0;
   }
-  const std::string bridges = pipeline::bridges_text(coop);
+  const std::string bridges = pipeline::bridges_text(first);
   if (!output.quiet && !bridges.empty()) std::cerr << bridges << "\n";
-  report.facts = {{"plan", pipeline::to_json(coop)}, {"request", pipeline::to_json(coop.request)}};
-  PictureFiles files(output, {coop.request}, coop.hub->name, warnings);
-  const auto hub = std::find_if(coop.recipe.members.begin(), coop.recipe.members.end(),
-                                [](const pipeline::MemberSpec& member) { return member.hub; });
-  WeightHashes hashes(model_path(hub->model).string());
-  pipeline::PictureKeeps keeps = keeps_of(*hub, hashes);
+  report.facts = {{"plan", pipeline::to_json(first)},
+                  {"request", pipeline::to_json(first.request)}};
+  if (many.grid) report.facts["grid"] = pipeline::to_json(*many.grid);
+  const bool one_picture = many.prompts.empty();  // of one request, or of a grid
+  std::vector<pipeline::Request> named;
+  std::vector<std::string> hubs;
+  for (const pipeline::Cooperation& coop : coops) {
+    named.push_back(coop.request);
+    hubs.push_back(coop.hub->name);
+  }
+  if (one_picture) named.resize(1);
+  PictureFiles files(output, named, hubs, warnings);
+  const pipeline::MemberSpec& hub = hub_of(first.recipe);
+  WeightHashes hashes(model_path(hub.model).string());
+  pipeline::PictureKeeps keeps = keeps_of(hub, hashes);
   keeps.model.load.vae_tile = load.vae_tile;
+  const auto hash_of_first = keeps.model_hash;
+  keeps.grid = many.grid;
+  keeps.of_grid = recipe.request;
+  const pipeline::Cooperation* drawing = &first;
+  const auto draw_one = [&](size_t index, const pipeline::DrawHooks& hooks) {
+    drawing = &coops[index];
+    return pipeline::draw(coops[index], hooks);
+  };
   // The stage's hub comes first in its latents.
   const auto model_at = [&](double sigma) -> const pipeline::Model& {
-    for (const pipeline::CoopStage& stage : coop.stages) {
+    for (const pipeline::CoopStage& stage : drawing->stages) {
       if (sigma > stage.sigmas.back()) return *stage.members.front().model;
     }
-    return *coop.hub;
+    return *drawing->hub;
   };
   draw_to_files(
       output, model_at, files, std::move(report), warnings,
       [&](const pipeline::DrawHooks& hooks) {
         hashes.stop_when(hooks.watch.wants_stop);
-        return pipeline::draw(coop, hooks);
+        if (many.grid) return draw_grid(*many.grid, order_of(wanted), draw_one, hooks);
+        return one_picture ? draw_one(0, hooks) : draw_all(order_of(wanted), draw_one, hooks);
       },
       [&](int index) {
         keeps.folder = files.folder_of(index);
-        return pipeline::png_text(coop, index, keeps);
+        if (one_picture) return pipeline::png_text(first, index, keeps);
+        const pipeline::Cooperation& coop = coops[static_cast<size_t>(index)];
+        keeps.model_hash = hub_of(coop.recipe).model == hub.model ? hash_of_first : nullptr;
+        return pipeline::png_text(coop, 0, keeps);
       });
   return 0;
 }
@@ -197,7 +262,8 @@ int run_coop(const CoopArgs& args) {
   if (!args.from.empty()) {
     warn_of_differences(asked.from, pipeline::to_json(recipe), warnings);
   }
-  return run_recipe(recipe, load, args.output, warnings);
+  const Many many = many_of(args.many, args.request, args.load.model, asked.from.story.grid);
+  return run_recipe(recipe, load, many, args.output, warnings);
 }
 
 }  // namespace pangu::app

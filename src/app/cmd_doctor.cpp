@@ -5,6 +5,7 @@
 #include <torch/cuda.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
@@ -91,6 +92,7 @@ json models() {
     }
     list.push_back({{"path", entry.path().string()}, {"size_bytes", size}});
   }
+  std::sort(list.begin(), list.end());  // objects compare by their first key, the path
   return list;
 }
 

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <optional>
 #include <tuple>
+#include <utility>
 
 #include "app/commands.h"
 #include "app/coop_setup.h"
@@ -42,74 +43,109 @@ void print_plan(const pipeline::Model& model, const pipeline::Request& request, 
                         : diffusion::to_table(plan, expert_names(model)));
 }
 
+// The models that a drawing needs, each opened when it is asked for; one is in memory at a time.
+class ModelsInTurn {
+ public:
+  // load: what all are loaded with.
+  ModelsInTurn(pipeline::LoadOptions load, Warnings& warnings)
+      : load_(std::move(load)), warnings_(warnings) {}
+
+  // said: as --model has it.
+  const pipeline::Model& at(const std::string& said) {
+    if (model_ && said_ == said) return *model_;
+    model_.reset();
+    model_ =
+        pipeline::load_model(model_path(said).string(), load_, {.on_warning = std::ref(warnings_)});
+    said_ = said;
+    return *model_;
+  }
+  // REQUIRES: one was asked for.
+  const pipeline::Model& last() const { return *model_; }
+
+ private:
+  pipeline::LoadOptions load_;
+  Warnings& warnings_;
+  std::string said_;
+  std::optional<pipeline::Model> model_;
+};
+
+void refuse_idle_upscaler(const DrawArgs& args, const pipeline::Request& request,
+                          const pipeline::Model& model) {
+  if (args.load.upscaler.empty() || request.upscale != 1.0 || request.hires_scale != 1.0) return;
+  throw bad_input("--upscaler", "--upscale or --hires-scale with it", "neither",
+                  "for example --upscale " + std::to_string(model.upscaler->factor));
+}
+
 }  // namespace
 
 int run_draw(const DrawArgs& args) {
   Warnings warnings;
   check_out(args.output);
-  const DrawSetup setup = draw_setup(args, warnings);
-  const std::vector<std::string> prompts = prompts_of(args);
-  if (setup.recipe && !(args.grid.empty() && prompts.empty())) {
-    throw bad_input("--grid or --prompts", "one model", "several that draw together");
-  }
-  if (setup.recipe) return run_recipe(*setup.recipe, setup.load, args.output, warnings);
-  const pipeline::LoadOptions& load = setup.model.load;
-  pipeline::Request asked = setup.request;
-  if (!prompts.empty()) asked.prompt = prompts.front();
-  Report report;
+  DrawSetup setup = draw_setup(args, warnings);
+  const Many many = many_of(args.many, args.request, args.load.model, setup.grid);
+  if (setup.recipe) return run_recipe(*setup.recipe, setup.load, many, args.output, warnings);
   const auto start = std::chrono::steady_clock::now();
-  const std::string path = model_path(setup.model.model).string();
-  const pipeline::Model model =
-      pipeline::load_model(path, load, {.on_warning = std::ref(warnings)});
+  pipeline::Request asked = setup.request;
+  if (!asked.seed) asked.seed = fresh_seed();
+  const std::vector<Wanted> wanted = wanted_of(many, asked);
+  const std::vector<size_t> order = order_of(wanted);
+  const auto model_of = [&](size_t i) -> const std::string& {
+    return wanted[i].model.empty() ? setup.model.model : wanted[i].model;
+  };
+  ModelsInTurn models(setup.model.load, warnings);
+  pipeline::warn_of_doubts(setup.model.load, {.on_warning = std::ref(warnings)});
+  std::vector<pipeline::Request> requests(wanted.size());
+  std::vector<std::string> names(wanted.size());
+  for (const size_t i : order) {
+    const pipeline::Model& model = models.at(model_of(i));
+    pipeline::Request request = wanted[i].request;
+    const pipeline::Pictures pictures = read_pictures(request);
+    if (pictures.init && !request.width && !request.height) {
+      std::tie(request.width, request.height) = pipeline::size_near(*pictures.init, model.rules);
+    }
+    names[i] = model.name;
+    requests[i] = pipeline::resolved(request, model.rules, fresh_seed());
+    pipeline::warn_of_doubts(model, requests[i], args.request, {.on_warning = std::ref(warnings)});
+    refuse_idle_upscaler(args, requests[i], model);
+  }
+  const pipeline::Request& first = requests.front();
+  const std::string path = model_path(model_of(0)).string();
+  Report report;
   report.before.emplace_back(
       "read model",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-  const pipeline::Pictures pictures = read_pictures(asked);
-  if (pictures.init && !asked.width && !asked.height) {
-    std::tie(asked.width, asked.height) = pipeline::size_near(*pictures.init, model.rules);
-  }
-  const pipeline::Request request = pipeline::resolved(asked, model.rules, fresh_seed());
-  pipeline::warn_of_doubts(load, {.on_warning = std::ref(warnings)});
-  pipeline::warn_of_doubts(model, request, args.request, {.on_warning = std::ref(warnings)});
-
-  if (!args.load.upscaler.empty() && request.upscale == 1.0 && request.hires_scale == 1.0) {
-    throw bad_input("--upscaler", "--upscale or --hires-scale with it", "neither",
-                    "for example --upscale " + std::to_string(model.upscaler->factor));
-  }
   if (args.output.plan) {
-    print_plan(model, request, args.output.json);
+    print_plan(models.at(model_of(0)), first, args.output.json);
     return 0;
   }
-  // Of several that are not one request with a count: the cells of a grid, or prompts of a file.
-  std::optional<Grid> grid;
-  std::vector<pipeline::Request> many;
-  asked.seed = request.seed;
-  if (!args.grid.empty()) {
-    grid = grid_from(args.grid);
-    many = cells_of(*grid, asked, model.rules);
-  } else if (!prompts.empty()) {
-    many = requests_of(prompts, args, asked, model.rules);
-  }
-  const bool of_prompts = !grid && !many.empty();
-  const std::vector<pipeline::Request> named = of_prompts ? many : std::vector{request};
-  report.facts = {{"request", pipeline::to_json(request)}, {"model", model.name}};
-  PictureFiles files(args.output, named, model.name, warnings);
+  report.facts = {{"request", pipeline::to_json(first)}, {"model", names.front()}};
+  if (many.grid) report.facts["grid"] = pipeline::to_json(*many.grid);
+  const bool one_picture = many.prompts.empty();  // of one request, or of a grid
+  PictureFiles files(args.output, one_picture ? std::vector{first} : requests, names, warnings);
   WeightHashes hashes(path);
   pipeline::PictureKeeps keeps = keeps_of(setup.model, hashes);
+  const auto hash_of_first = keeps.model_hash;
+  keeps.grid = many.grid;
+  keeps.of_grid = asked;
+  const auto draw_one = [&](size_t index, const pipeline::DrawHooks& hooks) {
+    return pipeline::draw(models.at(model_of(index)), requests[index], hooks,
+                          read_pictures(requests[index]));
+  };
   draw_to_files(
-      args.output, [&](double) -> const pipeline::Model& { return model; }, files,
+      args.output, [&](double) -> const pipeline::Model& { return models.last(); }, files,
       std::move(report), warnings,
       [&](const pipeline::DrawHooks& hooks) {
         hashes.stop_when(hooks.watch.wants_stop);
-        if (grid) return draw_grid(*grid, {model, pictures}, many, hooks);
-        if (of_prompts) return draw_all({model, pictures}, many, hooks);
-        return pipeline::draw(model, request, hooks, pictures);
+        if (many.grid) return draw_grid(*many.grid, order, draw_one, hooks);
+        return one_picture ? draw_one(0, hooks) : draw_all(order, draw_one, hooks);
       },
       [&](int index) {
         keeps.folder = files.folder_of(index);
-        if (of_prompts)
-          return pipeline::png_text(model, many[static_cast<size_t>(index)], 0, keeps);
-        return pipeline::png_text(model, request, index, keeps);
+        const size_t i = one_picture ? 0 : static_cast<size_t>(index);
+        keeps.model.model = model_of(i);
+        keeps.model_hash = model_of(i) == model_of(0) ? hash_of_first : nullptr;
+        return pipeline::png_text(models.at(model_of(i)), requests[i], one_picture ? index : 0,
+                                  keeps);
       });
   return 0;
 }

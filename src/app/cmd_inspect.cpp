@@ -23,6 +23,7 @@
 #include "pipeline/picture_story.h"
 #include "pipeline/picture_text.h"
 #include "pipeline/request_fields.h"
+#include "pipeline/upscaler.h"
 
 namespace pangu::app {
 namespace {
@@ -50,10 +51,21 @@ void add_refusal(OrderedJson& found, const fs::path& model) {
   }
 }
 
+// By how much an upscaler enlarges, or why `draw` would refuse it.
+void add_factor(OrderedJson& found, const fs::path& upscaler) {
+  try {
+    found["enlarges"] = pipeline::open_upscaler(upscaler.string(), {}).factor;
+  } catch (const Error& refusal) {
+    found["problem"] = refusal.what();
+  }
+}
+
 OrderedJson inspect_weights(const fs::path& path, bool every_tensor) {
   OrderedJson found =
       weights_report(io::WeightsFile::open(path.string()), path.string(), every_tensor);
-  if (found["recognised"]["part"] == io::name_of(io::Part::kCheckpoint)) add_refusal(found, path);
+  const std::string part = found["recognised"]["part"];
+  if (part == io::name_of(io::Part::kCheckpoint)) add_refusal(found, path);
+  if (part == io::name_of(io::Part::kUpscaler)) add_factor(found, path);
   return found;
 }
 
@@ -175,7 +187,9 @@ OrderedJson inspect_model(const fs::path& folder, bool every_tensor) {
 OrderedJson inspect_folder(const fs::path& folder, bool every_tensor) {
   const std::vector<fs::path> files = weights_in(folder);
   if (files.empty()) {
-    throw bad_input("inspect", "a folder with a model_index.json or with weights", folder.string());
+    throw bad_input("inspect", "a folder with a model_index.json or with weights",
+                    "'" + folder.string() + "'",
+                    "of pictures with captions: pangu-draw data stats FOLDER");
   }
   if (files.size() == 1) return inspect_weights(files.front(), every_tensor);
   OrderedJson found = {{"kind", "weights"}, {"path", folder.string()}};
@@ -216,6 +230,11 @@ OrderedJson drawing_of(const pipeline::PictureStory& story) {
     for (const auto& [key, value] : member.items()) {
       if (key != "model" && (!plain.contains(key) || plain[key] != value))
         found["with"][key] = value;
+    }
+  }
+  if (story.grid) {
+    for (const pipeline::GridAxis& axis : story.grid->axes) {
+      found["grid"][axis.key] = pipeline::grid_values_text(axis.values);
     }
   }
   if (story.load.dtype) found["dtype"] = *story.load.dtype;
@@ -286,6 +305,7 @@ void print_picture(const OrderedJson& found) {
     }
     return;
   }
+  if (found["text"].empty()) std::cout << "it says nothing of its drawing\n";
   for (const auto& [key, text] : found["text"].items()) {
     std::cout << key << ": " << text.get<std::string>() << "\n";
   }

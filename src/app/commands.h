@@ -41,6 +41,14 @@ struct LoadArgs {
   std::string vae_dtype;  // likewise; empty: the picture's of --from, or the model's own
 };
 
+// What asks for several pictures that are not one request with a count (app/draw_many.h).
+struct ManyArgs {
+  // pipeline/grid.h, or "none"; empty: the grid of --from's picture, if there is one
+  std::string grid = {};
+  std::string prompts = {};    // file with a prompt a line; empty: none
+  std::string wildcards = {};  // folder of its lists; empty: beside it
+};
+
 struct DrawArgs {
   std::vector<std::string> prompt;  // words without a flag
   pipeline::RequestWords request;   // what is to be drawn, by fields of a request
@@ -48,9 +56,7 @@ struct DrawArgs {
   std::string from;                // a picture that is repeated
   std::vector<std::string> withs;  // "MODEL[,key=value...]": models that draw along
   std::string bridge;              // of theirs; empty: auto
-  std::string grid;                // app/grid.h; empty: none
-  std::string prompts;             // file with a prompt a line; empty: none
-  std::string wildcards;           // folder of its lists; empty: beside it
+  ManyArgs many;
   OutputArgs output;
 };
 
@@ -65,6 +71,7 @@ struct CoopArgs {
   std::vector<std::string> bridges;  // folders of learned bridges
   std::vector<std::string> withs;    // further members, as DrawArgs::withs
   LoadArgs load;                     // of the hub; device, dtype and memory of all
+  ManyArgs many;
   OutputArgs output;
 };
 

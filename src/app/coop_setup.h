@@ -1,6 +1,7 @@
 // A recipe's way from words to a drawing: models from their paths, pictures from files.
 #pragma once
 #include "app/commands.h"
+#include "app/draw_many.h"
 #include "app/warnings.h"
 #include "core/watch.h"
 #include "pipeline/coop/coop.h"
@@ -21,8 +22,9 @@ void give_to_hub(pipeline::Recipe& recipe, const std::string& model,
 // Lets the autoencoders of all members compute in one type; empty: leaves them as the recipe says.
 void set_vae_dtype(pipeline::Recipe& recipe, const std::string& dtype);
 
-// Draws it, or prints its plan, as `args` say.
-int run_recipe(const pipeline::Recipe& recipe, const pipeline::LoadOptions& load,
+// Draws it, or what `many` asks for with its models, or prints its plan. An axis of models is the
+// hub's.
+int run_recipe(const pipeline::Recipe& said, const pipeline::LoadOptions& load, const Many& many,
                const OutputArgs& output, Warnings& warnings);
 
 }  // namespace pangu::app

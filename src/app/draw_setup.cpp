@@ -60,6 +60,7 @@ DrawSetup draw_setup(const DrawArgs& args, Warnings& warnings) {
   FromPicture from;
   if (!args.from.empty()) from = from_picture(args.from);
   DrawSetup setup;
+  setup.grid = from.story.grid;
   if (from.story.recipe && args.withs.empty()) {
     setup.load = load_options(args.load, "", {from.story.load, {}});
     setup.recipe = recipe_again(args, from, setup);

@@ -5,6 +5,7 @@
 #include "app/commands.h"
 #include "app/warnings.h"
 #include "pipeline/coop/recipe.h"
+#include "pipeline/grid.h"
 
 namespace pangu::app {
 
@@ -12,6 +13,7 @@ struct DrawSetup {
   pipeline::Request request;               // of one model,
   pipeline::MemberSpec model;              // and that, with all that is loaded with it
   std::optional<pipeline::Recipe> recipe;  // of several: --with, or a picture of several
+  std::optional<pipeline::Grid> grid;      // of the picture of --from
   pipeline::LoadOptions load;  // device, types of numbers and the like, which all models share
 };
 

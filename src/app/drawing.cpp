@@ -72,10 +72,7 @@ void draw_to_files(const OutputArgs& output,
                    PictureFiles& files, Report report, Warnings& warnings,
                    const std::function<pipeline::Drawing(const pipeline::DrawHooks&)>& draw,
                    const std::function<image::TextChunks(int index)>& text_of) {
-  const uint64_t first = files.first_seed();
-  const uint64_t last = first + static_cast<uint64_t>(files.count() - 1);
-  std::cerr << (first == last ? "seed " : "seeds ") << first
-            << (first == last ? "" : " to " + std::to_string(last)) << "\n";
+  std::cerr << files.seeds_text() << "\n";
   std::optional<Preview> preview;
   if (!output.preview.empty()) preview.emplace(output.preview, output.overwrite, model_at);
   pipeline::Drawing drawing;

@@ -26,6 +26,17 @@ bool is_weight_file(const fs::path& file) {
                      [&](const char* suffix) { return file.extension() == suffix; });
 }
 
+// Whether a model may be here: a file, or a folder with a model or weights in it. A folder of other
+// things, such as pictures, may have the name of a model.
+bool may_be_model(const fs::path& path) {
+  std::error_code unreadable;
+  if (!fs::is_directory(path, unreadable) || is_there(path / "model_index.json")) return true;
+  for (const auto& entry : fs::directory_iterator(path, unreadable)) {
+    if (is_weight_file(entry.path())) return true;
+  }
+  return false;
+}
+
 // "runwayml/stable-diffusion-v1-5", as the Hugging Face hub calls models.
 bool is_hub_name(const std::string& said) {
   return std::count(said.begin(), said.end(), '/') == 1 && said.front() != '/' &&
@@ -89,7 +100,7 @@ std::vector<std::string> model_names() {
 
 fs::path model_path(const std::string& said) {
   const fs::path path = said.empty() ? home() / "models" / "mini" : fs::path(said);
-  if (is_there(path)) return path;
+  if (is_there(path) && (path.has_parent_path() || may_be_model(path))) return path;
   if (path.is_relative()) {
     std::vector<fs::path> candidates = {home() / path};
     for (const fs::path& folder : model_folders()) {
@@ -97,9 +108,10 @@ fs::path model_path(const std::string& said) {
       for (const char* suffix : kWeightSuffixes) candidates.push_back(folder / (said + suffix));
     }
     for (const fs::path& candidate : candidates) {
-      if (is_there(candidate)) return candidate;
+      if (is_there(candidate) && may_be_model(candidate)) return candidate;
     }
   }
+  if (is_there(path)) return path;  // who opens it says what is missing
   throw bad_input(
       "model", "a folder in diffusers' layout, a .safetensors file, or a model's name",
       "nothing at '" + shortened(path.string()) + "'",

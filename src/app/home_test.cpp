@@ -45,6 +45,18 @@ TEST_CASE("A model is a path, a path of the installation, or a name in a models 
   CHECK(model_path((models / "outlines").string()) == models / "outlines");
 }
 
+TEST_CASE("A folder of other things does not hide a model of its name") {
+  const TwoFolders folders;
+  const fs::path before = fs::current_path();
+  fs::create_directories(folders.home / "work" / "outlines");
+  fs::current_path(folders.home / "work");
+  CHECK(model_path("outlines") == folders.home / "models" / "outlines");
+  CHECK(model_path("./outlines") == "./outlines");
+  std::ofstream("outlines/model_index.json") << "{}";
+  CHECK(model_path("outlines") == "outlines");
+  fs::current_path(before);
+}
+
 TEST_CASE("A model that is not there is called that, with the nearest names") {
   const TwoFolders folders;
   const std::vector<std::string> names = model_names();  // perhaps with those of ./models

@@ -70,6 +70,16 @@ void write_all(std::span<const uint8_t> bytes) {
   }
 }
 
+std::vector<uint64_t> seeds_of(const std::vector<pipeline::Request>& requests) {
+  std::vector<uint64_t> seeds;
+  for (const pipeline::Request& request : requests) {
+    for (int i = 0; i < request.count; ++i) {
+      seeds.push_back(*request.seed + static_cast<uint64_t>(i));
+    }
+  }
+  return seeds;
+}
+
 }  // namespace
 
 void check_out(const OutputArgs& said) {
@@ -84,31 +94,43 @@ void check_out(const OutputArgs& said) {
 }
 
 PictureFiles::PictureFiles(const OutputArgs& said, const std::vector<pipeline::Request>& requests,
-                           const std::string& model, Warnings& warnings)
-    : seed_(*requests.front().seed),
-      count_(requests.size() == 1 ? requests.front().count : static_cast<int>(requests.size())),
-      warnings_(warnings) {
+                           const std::vector<std::string>& models, Warnings& warnings)
+    : seeds_(seeds_of(requests)), warnings_(warnings) {
   check_out(said);
   if (said.out == kStandardOutput) {
-    if (count_ > 1) throw bad_input("--out -", "one picture", std::to_string(count_));
+    if (count() > 1) throw bad_input("--out -", "one picture", std::to_string(count()));
     return;
   }
   pattern_ = pattern_of(said.out);
   format_ = format_of(said.out);
   std::vector<nlohmann::json> fields;
   for (const pipeline::Request& request : requests) fields.push_back(pipeline::to_json(request));
-  const auto word = [fields, model, seed = seed_, date = local_time("%Y-%m-%d"),
+  const auto word = [fields, models, seeds = seeds_, date = local_time("%Y-%m-%d"),
                      time = local_time("%H-%M-%S")](const std::string& name,
                                                     int index) -> std::optional<std::string> {
-    if (name == "seed") return std::to_string(seed + static_cast<uint64_t>(index));
+    if (name == "seed") return std::to_string(seeds[static_cast<size_t>(index)]);
     if (name == "index") return std::to_string(index);
     if (name == "date") return date;
     if (name == "time") return time;
-    if (name == "model") return model;
-    return field_text(fields[fields.size() == 1 ? 0 : static_cast<size_t>(index)], name);
+    const size_t request = fields.size() == 1 ? 0 : static_cast<size_t>(index);
+    if (name == "model") return models[request];
+    return field_text(fields[request], name);
   };
-  series_.emplace(io::SeriesPlan{pattern_, count_, said.overwrite, word, kWords});
+  series_.emplace(io::SeriesPlan{pattern_, count(), said.overwrite, word, kWords});
   series_->try_place();
+}
+
+std::string PictureFiles::seeds_text() const {
+  const uint64_t first = seeds_.front(), last = seeds_.back();
+  if (seeds_.size() == 1) return "seed " + std::to_string(first);
+  bool counts_up = true;
+  std::string list;
+  for (size_t i = 0; i < seeds_.size(); ++i) {
+    counts_up = counts_up && seeds_[i] == first + i;
+    list += (i ? ", " : "") + std::to_string(seeds_[i]);
+  }
+  if (counts_up) return "seeds " + std::to_string(first) + " to " + std::to_string(last);
+  return "seeds " + list;
 }
 
 std::string PictureFiles::folder_of(int index) const {
@@ -126,7 +148,7 @@ std::optional<std::string> PictureFiles::write(int index, const image::Image& pi
       warnings_("a file of its name is there and stays, so the picture is '" + *name +
                 "' (--overwrite replaces)");
     }
-    list_.push_back({{"file", *name}, {"seed", seed_ + static_cast<uint64_t>(index)}});
+    list_.push_back({{"file", *name}, {"seed", seeds_[static_cast<size_t>(index)]}});
   } else {
     write_all(bytes);
   }

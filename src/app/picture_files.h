@@ -23,11 +23,11 @@ namespace pangu::app {
 
 class PictureFiles {
  public:
-  // requests: resolved; one with its count of pictures, or one for each picture, whose seeds count
-  // up. Tries the place. Error kBadInput for a name of another format, kIo if nothing can be
-  // written there.
+  // requests: resolved; one with its count of pictures, whose seeds count up, or one for each
+  // picture. models: the name of the model that draws each request. Tries the place. Error
+  // kBadInput for a name of another format, kIo if nothing can be written there.
   PictureFiles(const OutputArgs& said, const std::vector<pipeline::Request>& requests,
-               const std::string& model, Warnings& warnings);
+               const std::vector<std::string>& models, Warnings& warnings);
 
   // Writes picture `index`; its name, or nothing if it went to standard output. Error kIo.
   std::optional<std::string> write(int index, const image::Image& picture,
@@ -35,17 +35,18 @@ class PictureFiles {
 
   // Where picture `index` goes; empty: the current folder.
   std::string folder_of(int index) const;
-  uint64_t first_seed() const { return seed_; }
-  int count() const { return count_; }                  // of pictures to come
-  int written() const { return written_; }              // so far
-  double seconds() const { return seconds_; }           // of encoding and writing
-  const nlohmann::json& list() const { return list_; }  // [{"file", "seed"}, ...]
+  // "seed 7", "seeds 7 to 12", or all of them where they do not count up.
+  std::string seeds_text() const;
+  int count() const { return static_cast<int>(seeds_.size()); }  // of pictures to come
+  int written() const { return written_; }                       // so far
+  double seconds() const { return seconds_; }                    // of encoding and writing
+  const nlohmann::json& list() const { return list_; }           // [{"file", "seed"}, ...]
 
  private:
   std::string pattern_;
   image::FileFormat format_ = image::FileFormat::kPng;
-  uint64_t seed_;
-  int count_, written_ = 0;
+  std::vector<uint64_t> seeds_;  // of every picture
+  int written_ = 0;
   double seconds_ = 0;
   std::optional<io::FileSeries> series_;  // none: standard output
   nlohmann::json list_ = nlohmann::json::array();

@@ -35,6 +35,7 @@ bool has_components(io::Part part) {
     case io::Part::kUnknown:
     case io::Part::kLora:
     case io::Part::kTextualInversion:
+    case io::Part::kUpscaler:
       return false;
     default:
       return true;
@@ -123,7 +124,8 @@ void add_recognised_rows(std::vector<Row>& rows, const OrderedJson& report) {
   const OrderedJson& what = report["recognised"];
   rows.push_back({"is", what["name"].get<std::string>()});
   const std::string kind = report["kind"], layout = what["layout"];
-  rows.push_back({"layout", what["part"].get<std::string>() + ", " + layout +
+  const bool known = layout != io::name_of(io::Layout::kUnknown);
+  rows.push_back({"layout", what["part"].get<std::string>() + (known ? ", " + layout : "") +
                                 (kind == "model" ? " folder" : " (" + kind + ")")});
   if (what.contains("prediction")) {
     rows.push_back({"predicts", what["prediction"].get<std::string>() + " (told by: " +
@@ -229,6 +231,9 @@ std::string report_text(const OrderedJson& report) {
     for (const auto& [name, shape] : report["embeddings"].items()) {
       rows.push_back({"embedding", name + " " + shape.dump()});
     }
+  }
+  if (report.contains("enlarges")) {
+    rows.push_back({"enlarges", report["enlarges"].dump() + " times (draw --upscaler)"});
   }
   for (const char* key : {"missing", "unexpected"}) {
     if (report.contains(key)) rows.push_back({key, list_text(report[key])});

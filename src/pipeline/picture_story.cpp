@@ -105,6 +105,7 @@ PictureStory own_story(const std::string& text, const std::string& name, const F
   }
   PictureStory story;
   story.origin = kOwnOrigin;
+  if (document.contains(kGridKey)) story.grid = grid_from_json(document[kGridKey]);
   if (document.contains("recipe")) {
     story.recipe = recipe_from_json(with_old_defaults(document["recipe"]));
     read_members(story, document, what);
@@ -123,6 +124,7 @@ PictureStory foreign_story(const char* origin, WebRequest found) {
   story.origin = origin;
   story.request = std::move(found.request);
   story.mark = {"", found.model, ""};
+  story.grid = std::move(found.grid);
   story.unmatched = std::move(found.unmatched);
   return story;
 }

@@ -9,6 +9,7 @@
 
 #include "io/file_hash.h"
 #include "pipeline/coop/recipe.h"
+#include "pipeline/grid.h"
 #include "pipeline/request.h"
 
 namespace pangu::pipeline {
@@ -37,7 +38,8 @@ struct PictureStory {
   ModelMark mark;                // of that model
   std::map<std::string, ModelMark> marks;  // of a recipe's members, by their names
   LoadOptions load;                        // dtype and tiles, which all models share
-  std::vector<std::string> unmatched;      // "Hires upscale: 2": what has no counterpart here
+  std::optional<Grid> grid;                // the picture is a table of several
+  std::vector<std::string> unmatched;      // "Hires sampler: DDIM": what has no counterpart here
   // Why drawing it again gives another picture, as a sentence; empty if nothing is known of that.
   // Such is a sampler that adds noise whose version was another.
   std::string difference;

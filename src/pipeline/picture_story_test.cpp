@@ -154,15 +154,93 @@ TEST_CASE("a picture of the web UI becomes a request, and what has no counterpar
   CHECK(story.request.height == 768);
   CHECK(story.request.clip_skip == 2);
   CHECK(story.request.noise == "torch-cpu");
-  CHECK(story.request.strength == 0.7);
+  CHECK_FALSE(story.request.strength);  // it is that of the second pass
+  CHECK(story.request.hires_scale == 2.0);
+  CHECK(story.request.hires_strength == 0.7);
   CHECK(story.mark.name == "v1-5-pruned");
-  REQUIRE(story.unmatched.size() == 3);
-  CHECK(contains(story.unmatched[0], "Denoising strength: 0.7"));
-  CHECK(story.unmatched[1] == "Hires upscale: 2");
+  REQUIRE(story.unmatched.size() == 1);
+  CHECK(story.unmatched[0].starts_with("Hires upscaler: Latent"));
+  const PictureStory from_picture =
+      web("a cat\nSteps: 20, Seed: 1, Size: 64x64, Denoising strength: 0.4, Eta: 0.5");
+  CHECK(from_picture.request.strength == 0.4);
+  REQUIRE(from_picture.unmatched.size() == 1);
+  CHECK(contains(from_picture.unmatched[0], "Denoising strength: 0.4"));
   const PictureStory odd = web("a cat\nSteps: 20, Sampler: Restart, Seed: 1, Size: 64x64");
   CHECK_FALSE(odd.request.sampler);
   CHECK(odd.unmatched == std::vector<std::string>{"Sampler: Restart"});
   CHECK(contains(refusal_of([] { web("a\nSteps: x, Seed: 1, Size: 8x8"); }), "Steps: x"));
+}
+
+TEST_CASE("the web UI's second pass and its enlarging are ours, in both directions") {
+  const Model model = toys::toy("mini", 64);
+  Request request = a_request(model);
+  request.hires_scale = 1.5;
+  request.hires_strength = 0.55;
+  request.upscale = 2.0;
+  PictureKeeps kept = keeps();
+  kept.model.load.upscaler = "up/4x.safetensors";
+  for (const bool has_network : {true, false}) {
+    if (!has_network) kept.model.load.upscaler.clear();
+    const std::string text = png_text(model, request, 0, kept).at(kParametersText);
+    const text::Infotext info = text::parse_infotext(text);
+    CHECK(info.find("Hires upscale") == "1.5");
+    CHECK(info.find("Hires upscaler") == (has_network ? "4x" : "Lanczos"));
+    CHECK(info.find("Hires steps") == info.find("Steps"));
+    CHECK(info.find("Denoising strength") == "0.55");
+    CHECK(info.find("Postprocess upscale by") == "2");
+    const PictureStory story = web(text);
+    CHECK(story.request.hires_scale == 1.5);
+    CHECK(story.request.hires_strength == 0.55);
+    CHECK(story.request.upscale == 2.0);
+    std::string unmatched;
+    for (const std::string& one : story.unmatched) unmatched += one + "\n";
+    CHECK(contains(unmatched, "Hires upscaler: 4x (--upscaler") == has_network);
+    CHECK_FALSE(contains(unmatched, "Hires steps"));
+  }
+  const PictureStory sized =
+      web("a cat\nSteps: 20, Seed: 1, Size: 512x768, Hires resize: 1024x1536, Hires steps: 9");
+  CHECK(sized.request.hires_scale == 2.0);
+  CHECK(sized.unmatched == std::vector<std::string>{"Hires steps: 9"});
+  const PictureStory reshaped =
+      web("a cat\nSteps: 20, Seed: 1, Size: 512x768, Hires resize: 1024x1024");
+  CHECK(reshaped.request.hires_scale == 1.0);
+  CHECK(reshaped.unmatched == std::vector<std::string>{"Hires resize: 1024x1024"});
+}
+
+TEST_CASE("a picture of a grid keeps the grid and what its cells share") {
+  const Model model = toys::toy("mini", 64);
+  PictureKeeps kept = keeps();
+  kept.grid = grid_from("sampler=euler_a,\"DPM++ 2M\" guidance=1,2.5");
+  kept.of_grid.prompt = "a cat";
+  kept.of_grid.seed = 5;
+  const auto text = png_text(model, a_request(model), 0, kept);
+  const PictureStory own = story_of_text(text, "a.png");
+  CHECK(own.grid == kept.grid);
+  CHECK(own.request == kept.of_grid);
+  const text::Infotext info = text::parse_infotext(text.at(kParametersText));
+  CHECK(info.find("Script") == "X/Y/Z plot");
+  CHECK(info.find("Y Type") == "CFG Scale");
+  const PictureStory read = web(text.at(kParametersText));
+  CHECK(read.grid == kept.grid);
+}
+
+TEST_CASE("a plot of the web UI is a grid, or is listed") {
+  const std::string begin = "a cat\nSteps: 20, Seed: 1, Size: 64x64, Script: X/Y/Z plot, ";
+  const PictureStory both = web(begin +
+                                "X Type: Seed, X Values: \"-1,-1\", Fixed X Values: \"7, 8\", "
+                                "Y Type: Checkpoint name, Y Values: \"a.ckpt, b\"");
+  REQUIRE(both.grid);
+  CHECK(*both.grid == grid_from("seed=7,8 model=a.ckpt,b"));
+  CHECK(both.unmatched.empty());
+  for (const char* other :
+       {"X Type: Prompt S/R, X Values: \"cat, dog\"", "X Type: Steps, X Values: 10-30 (+10)",
+        "X Type: Steps, X Values: \"1,2\", Z Type: Seed, Z Values: \"3,4\""}) {
+    const PictureStory story = web(begin + other);
+    CHECK_FALSE(story.grid);
+    CHECK(story.unmatched.size() >= 3);
+  }
+  CHECK(web("a\nSteps: 2, Seed: 1, Size: 8x8, Script: Prompt matrix").unmatched ==
+        std::vector<std::string>{"Script: Prompt matrix"});
 }
 
 TEST_CASE("a picture of ComfyUI becomes a request, and nodes without counterpart are listed") {

@@ -90,6 +90,10 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
                      {"vae_dtype", model.cost.vae_dtype}}},
                    {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
   if (keeps.model.load.vae_tile > 0) document["model"]["vae_tile"] = keeps.model.load.vae_tile;
+  if (keeps.grid) {
+    document[kGridKey] = to_json(*keeps.grid);
+    document["request"] = to_json(keeps.of_grid);
+  }
   const json load = load_json(keeps.model);
   if (!load.empty()) document["load"] = load;
   json files = kept_files(document, keeps);

@@ -4,17 +4,20 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 
 #include "io/file_hash.h"
 #include "pipeline/coop/recipe.h"
+#include "pipeline/grid.h"
 #include "pipeline/model.h"
 #include "pipeline/request.h"
 
 namespace pangu::pipeline {
 
-// Where the JSON of a picture keeps diffusion::kStepNoiseVersion.
+// Where the JSON of a picture keeps diffusion::kStepNoiseVersion, and its grid.
 inline constexpr const char* kNoiseVersionKey = "noise_version";
+inline constexpr const char* kGridKey = "grid";
 // The keys of a picture's text: our JSON, and A1111's web UI's.
 inline constexpr const char* kJsonText = "pangu-draw";
 inline constexpr const char* kParametersText = "parameters";
@@ -23,6 +26,10 @@ inline constexpr const char* kParametersText = "parameters";
 struct PictureKeeps {
   MemberSpec model;    // the path as it was said, and what was loaded with it
   std::string folder;  // where the picture goes, which paths of files are kept relative to
+  // The picture is a table of all cells of a grid, the request that of the first; and what all
+  // cells share, before a model's defaults are in it.
+  std::optional<Grid> grid;
+  Request of_grid;
   // Of input files and of weights that were loaded. Empty: none are kept.
   std::function<io::ContentMark(const std::string& path)> mark;
   // Digits by which A1111's web UI tells a file of weights apart. Empty: none are written.

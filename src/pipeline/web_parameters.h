@@ -3,6 +3,7 @@
 // there: modules/processing.py and modules/infotext_utils.py of
 // AUTOMATIC1111/stable-diffusion-webui.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,8 @@ text::Infotext web_parameters(const Model& model, const Request& request,
 struct WebRequest {
   Request request;
   std::string model, model_hash;       // its name and hash there; may be empty
-  std::vector<std::string> unmatched;  // "Hires upscale: 2": what has no counterpart here
+  std::optional<Grid> grid;            // of an X/Y plot
+  std::vector<std::string> unmatched;  // "Hires sampler: DDIM": what has no counterpart here
 };
 // Error kBadInput names a setting whose value is of the wrong kind.
 WebRequest request_of_parameters(const text::Infotext& info);

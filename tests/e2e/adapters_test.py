@@ -210,7 +210,7 @@ class Adapters(unittest.TestCase):
         self.refused(["huge.safetensors", LINEAR, "finite"], "--lora", huge)
 
     def test_other_kinds_are_named_by_draw_and_inspect(self):
-        for ending, kind in (("oft_blocks", "OFT"), ("on_input", "IA3"), ("a1.weight", "GLoRA")):
+        for ending, kind in (("oft_blocks", "OFT"), ("boft_R.default", "BOFT"), ("on_input", "IA3"), ("a1.weight", "GLoRA")):
             file = self.save("kind.safetensors", {f"{kohya(LINEAR)}.{ending}": torch.randn(2, 2)})
             self.refused([kind], "--lora", file)
             said = subprocess.run([PROGRAM, "inspect", self.folder / "kind.safetensors"], capture_output=True, text=True,

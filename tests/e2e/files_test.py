@@ -53,6 +53,9 @@ class Files(unittest.TestCase):
     def bytes_of(self, name):
         return (self.folder / name).read_bytes()
 
+    def pixels_of(self, name):
+        return Image.open(self.folder / name).convert("RGB").tobytes()
+
     def test_a_name_without_out_has_date_number_and_seed(self):
         today = datetime.date.today().isoformat()
         for command in (("draw", "a cat"), ("coop", "recipe.toml")):
@@ -157,6 +160,16 @@ class Files(unittest.TestCase):
         self.refused(["steps", "many"], "--grid", "steps=many")
         self.refused(["did you mean 'steps'"], "--grid", "stepz=1,2")
 
+    def test_a_grid_has_cells_of_several_models(self):
+        self.draw("--grid", "model=mini,low", "-o", "grid.png", "--seed", 2)
+        page = Image.open(self.folder / "grid.png").convert("RGB")
+        for model in ("mini", "low"):
+            cell = Image.open(self.folder / self.draw("--model", model, "--seed", 2, "-o", f"{model}.png")[0])
+            self.assertIn(True, [page.crop((x, y, x + 64, y + 64)).tobytes() == cell.convert("RGB").tobytes()
+                                 for x in range(page.width - 63) for y in range(page.height - 63)])
+        self.refused(["did you mean", "mini"], "--grid", "model=mini,minni")
+        self.refused(["--model"], "--grid", "model=mini,low", "--model", "mini")
+
     def test_a_preview_is_there_while_a_picture_is_drawn_and_spares_other_pictures(self):
         self.draw("-o", "mine.png")
         before = self.bytes_of("mine.png")
@@ -180,7 +193,16 @@ class Files(unittest.TestCase):
             again = self.run_program("draw", *SMALL, name[2:-4], "--seed", 5 + i, "-o", f"again{i}.png")
             self.assertEqual(again.returncode, 0, again.stderr)
             self.assertEqual(self.bytes_of(f"again{i}.png"), self.bytes_of(name))
-        for words, text in ((["nothing"], "__nothing__\n"), (["prompt a line"], "# x\n"), (["--lora"], "a<lora:x:1>\n")):
+        (self.folder / "own.txt").write_text("a cat --model low --seed 30 --steps 2\na dog\n")
+        done = self.run_program("draw", *SMALL, "--prompts", "own.txt", "--seed", 5, "-o", "{model}/own{index}.png")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("seeds 30, 5", done.stderr)
+        for flags, name in ((["a cat", "--model", "low", "--seed", 30, "--steps", 2], "low/own0.png"),
+                            (["a dog", "--seed", 5], "mini/own1.png")):
+            again = self.run_program("draw", *SMALL, *flags, "--overwrite", "-o", "alone.png")
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.assertEqual(self.pixels_of("alone.png"), self.pixels_of(name))
+        for words, text in ((["nothing"], "__nothing__\n"), (["'--steps'"], "a cat --stepz 3\n"), (["prompt a line"], "# x\n"), (["--lora"], "a<lora:x:1>\n")):
             (self.folder / "wrong.txt").write_text(text)
             done = self.run_program("draw", *SMALL, "--prompts", "wrong.txt")
             self.assertEqual(done.returncode, 2, done.stderr)

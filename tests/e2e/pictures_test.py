@@ -91,6 +91,12 @@ class Pictures(unittest.TestCase):
         self.assertEqual(size, (SIDE * 2, SIDE * 2))
         # Filtered rows of one colour: a filter, the colour, and nothing that differs from it.
         self.assertLessEqual(len(set(rows)), 4)
+        said = run("inspect", self.path("plain.safetensors")).stdout
+        self.assertIn("ESRGAN upscaler (RRDBNet)", said)
+        self.assertIn("4 times", said)
+        done = run("draw", *fast, "--model", self.path("plain.safetensors"))
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("ESRGAN upscaler", done.stderr)
         done = run("draw", *fast, "--upscaler", self.path("plain.safetensors"))
         self.assertEqual(done.returncode, 2)
         self.assertIn("--upscale 4", done.stderr)

@@ -181,18 +181,47 @@ class Repeat(unittest.TestCase):
 
     def test_a_picture_of_the_web_ui_is_drawn(self):
         text = ("a (red:1.2) fox\nNegative prompt: blurry\nSteps: 2, Sampler: DPM++ 2M Karras, CFG scale: 5, Seed: 7, "
-                "Size: 96x64, Model hash: 6ce0161689, Model: {}, RNG: CPU, Clip skip: 2, Hires upscale: 2")
+                "Size: 96x64, Model hash: 6ce0161689, Model: {}, RNG: CPU, Clip skip: 2, Hires sampler: DDIM")
         name = self.write_png("web.png", parameters=text.format("sd15"))
         self.refused(["sd15", "--model"], "--from", name)
         self.environment["PANGU_MODELS"] = str(self.models)
         said, = self.draw("a.png", "--from", name, "--dtype", "f32")
-        self.assertIn("Hires upscale: 2", said)
+        self.assertIn("Hires sampler: DDIM", said)
         self.draw("b.png", "a (red:1.2) fox", "--negative", "blurry", "--steps", 2, "--sampler", "dpmpp_2m", "--schedule",
                   "karras", "--guidance", 5, "--seed", 7, "--size", "96x64", "--noise", "torch-cpu", "--clip-skip", 2,
                   "--model", "@sd15", "--dtype", "f32")
         self.assertEqual(self.pixels("a.png"), self.pixels("b.png"))
         self.refused(["--model", "which model"], "--from", self.write_png("none.png", parameters=text.split(", Model")[0]))
         self.refused(["says nothing"], "--from", self.write_png("empty.png"))
+
+    def test_the_second_pass_of_the_web_ui_is_drawn_and_told_with_its_names(self):
+        self.environment["PANGU_MODELS"] = str(self.models)
+        name = self.write_png("web.png", parameters=(
+            "a fox\nSteps: 4, Sampler: Euler, Schedule type: Karras, CFG scale: 5, Seed: 7, Size: 96x64, Model: sd15, "
+            "RNG: CPU, Denoising strength: 0.5, Hires upscale: 1.5, Hires steps: 4, Hires upscaler: Lanczos"))
+        self.assertEqual(self.draw("a.png", "--from", name, "--dtype", "f32"), [])
+        self.draw("b.png", "a fox", "--steps", 4, "--sampler", "euler", "--schedule", "karras", "--guidance", 5, "--seed", 7,
+                  "--size", "96x64", "--noise", "torch-cpu", "--hires-scale", 1.5, "--hires-strength", 0.5, "--model",
+                  "@sd15", "--dtype", "f32")
+        self.assertEqual(Image.open(self.folder / "a.png").size, (144, 96))
+        self.assertEqual(self.pixels("a.png"), self.pixels("b.png"))
+        found = web_settings(Image.open(self.folder / "b.png").text["parameters"])
+        self.assertEqual({key: value for key, value in found.items() if key.startswith(("Hires", "Denoising"))},
+                         {"Denoising strength": "0.5", "Hires upscale": "1.5", "Hires steps": "4",
+                          "Hires upscaler": "Lanczos"})
+
+    def test_a_grid_repeats_itself_or_gives_one_picture(self):
+        for name, model, grid in (("one", ["--model", "@sd15"], "steps=1,2 guidance=1,5"),
+                                  ("models", [], f"model={self.models / 'sd15'},mini steps=1,2"),
+                                  ("together", ["--with", "models/low,weight=0.3"], "guidance=1,5 steps=1,2")):
+            with self.subTest(grid=name):
+                self.draw(f"{name}.png", "a cat", *model, "--seed", 5, "--size", 128, "--dtype", "f32", "--grid", grid)
+                self.repeats(f"{name}.png")
+        self.draw("cell.png", "--from", "one.png", "--grid", "none", "--steps", 2, "--guidance", 5)
+        self.draw("alone.png", "a cat", "--model", "@sd15", "--seed", 5, "--size", 128, "--dtype", "f32", "--steps", 2,
+                  "--guidance", 5)
+        self.assertEqual(self.pixels("cell.png"), self.pixels("alone.png"))
+        self.refused(["--model", "--grid none"], "--from", "models.png", "--model", "mini")
 
     def test_a_picture_of_comfy_is_drawn(self):
         def node(kind, **inputs):
@@ -236,9 +265,9 @@ class Repeat(unittest.TestCase):
         self.assertNotIn("{", said)
         found = json.loads(self.run_program("inspect", "a.png", "--json").stdout)
         self.assertEqual(found["drawing"]["request"]["steps"], 2)
-        name = self.write_png("w.png", parameters="a cat\nSteps: 2, Sampler: Euler a, Seed: 7, Hires upscale: 2")
+        name = self.write_png("w.png", parameters="a cat\nSteps: 2, Sampler: Euler a, Seed: 7, Hires sampler: DDIM")
         said = self.run_program("inspect", name).stdout
-        for line in (r"A1111", r"^  sampler +euler_a$", r"Hires upscale: 2"):
+        for line in (r"A1111", r"^  sampler +euler_a$", r"Hires sampler: DDIM"):
             self.assertRegex(said, re.compile(line, re.M))
 
 

@@ -261,6 +261,7 @@ class Train(unittest.TestCase):
         data, mini, mine = self.pictures(3, 40), ROOT / "models/mini", self.folder / "mine"
         out, err = self.finetune("--dry-run", data=data)
         self.assertIn("all is fine", out)
+        self.assertEqual((err.count("would start, 2 steps"), err.count("starting")), (2, 0))
         self.assertFalse(mine.exists(), "a dry run writes nothing")
 
         out, err = self.finetune(data=data)

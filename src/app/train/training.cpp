@@ -40,9 +40,10 @@ void begin_run(const TrainingRun& run, const torch::nn::Module& network) {
   if (done >= config.max_train_steps) {
     what += ": its " + all + " are done";
   } else if (done > 0) {
-    what += ": resuming at step " + std::to_string(done) + " of " + all;
+    what += std::string(run.dry_run ? ": would resume" : ": resuming") + " at step " +
+            std::to_string(done) + " of " + all;
   } else {
-    what += ": starting, " + all;
+    what += (run.dry_run ? ": would start, " : ": starting, ") + all;
   }
   if (run.say) run.say(what + ", in '" + config.output_dir + "'");
 }

@@ -218,6 +218,7 @@ std::map<std::string, std::string> png_text(const Cooperation& coop, int index,
     if (member.hub) of_hub.model = member;
   }
   auto text = png_text(*coop.hub, coop.request, index, of_hub);
+  if (keeps.grid) recipe.request = keeps.of_grid;
   recipe.request.seed = *coop.request.seed + static_cast<uint64_t>(index);
   recipe.request.count = 1;
   json models = json::object();
@@ -231,6 +232,7 @@ std::map<std::string, std::string> png_text(const Cooperation& coop, int index,
                    {"shared", {{"dtype", coop.hub->cost.dtype}}},
                    {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
   if (keeps.model.load.vae_tile > 0) document["shared"]["vae_tile"] = keeps.model.load.vae_tile;
+  if (keeps.grid) document[kGridKey] = to_json(*keeps.grid);
   document["files"] = kept_files(document["recipe"], keeps);
   text[kJsonText] = document.dump();
   return text;
