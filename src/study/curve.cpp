@@ -51,13 +51,14 @@ std::vector<CurvePoint> falling_fit(std::vector<CurvePoint> points) {
   return points;
 }
 
-std::optional<double> cost_at_level(const std::vector<CurvePoint>& fitted, double level) {
+std::optional<LevelCost> cost_at_level(const std::vector<CurvePoint>& fitted, double level) {
   for (size_t i = 0; i < fitted.size(); ++i) {
     if (fitted[i].value > level) continue;
-    if (i == 0) return fitted[0].cost;
+    if (i == 0) return LevelCost{fitted[0].cost, fitted[0].value < level};
     const CurvePoint &before = fitted[i - 1], &after = fitted[i];
     const double share = (before.value - level) / (before.value - after.value);
-    return std::exp(std::log(before.cost) + share * std::log(after.cost / before.cost));
+    return LevelCost{std::exp(std::log(before.cost) + share * std::log(after.cost / before.cost)),
+                     false};
   }
   return std::nullopt;
 }

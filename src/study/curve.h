@@ -17,8 +17,13 @@ struct CurvePoint {
 // on. Values at the same cost are averaged first. REQUIRES: costs above 0, finite values.
 std::vector<CurvePoint> falling_fit(std::vector<CurvePoint> points);
 
-// The least cost at which a falling_fit() is at or below the level; none if no point is. A curve
-// that is there at its first point gives that point's cost.
-std::optional<double> cost_at_level(const std::vector<CurvePoint>& fitted, double level);
+struct LevelCost {
+  double cost = 0;
+  // The first point is there already, so that the level was reached at this cost or before it.
+  bool is_bound = false;
+};
+
+// The least cost at which a falling_fit() is at or below the level; none if no point is.
+std::optional<LevelCost> cost_at_level(const std::vector<CurvePoint>& fitted, double level);
 
 }  // namespace pangu::study

@@ -21,10 +21,16 @@ TEST_CASE("seeds at the same cost are averaged before the fit") {
 
 TEST_CASE("a level between two points is reached between their costs, on a logarithmic axis") {
   const Points curve = {{1, 10}, {100, 0}};
-  CHECK(*cost_at_level(curve, 5) == doctest::Approx(10));
-  CHECK(*cost_at_level(curve, 0) == doctest::Approx(100));
-  CHECK(*cost_at_level(curve, 10) == doctest::Approx(1));
-  CHECK(*cost_at_level(curve, 11) == doctest::Approx(1));
+  CHECK(cost_at_level(curve, 5)->cost == doctest::Approx(10));
+  CHECK(cost_at_level(curve, 0)->cost == doctest::Approx(100));
+  CHECK(cost_at_level(curve, 10)->cost == doctest::Approx(1));
+  CHECK_FALSE(cost_at_level(curve, 10)->is_bound);
+}
+
+TEST_CASE("a level above the first point was reached there or before, which is only a bound") {
+  const Points curve = {{1, 10}, {100, 0}};
+  CHECK(cost_at_level(curve, 11)->cost == doctest::Approx(1));
+  CHECK(cost_at_level(curve, 11)->is_bound);
 }
 
 TEST_CASE("a level below the last point is not reached, whatever the trend") {
@@ -33,7 +39,7 @@ TEST_CASE("a level below the last point is not reached, whatever the trend") {
 }
 
 TEST_CASE("a curve that rests on a level reaches it at the rest's first point") {
-  CHECK(*cost_at_level({{1, 10}, {2, 4}, {4, 4}}, 4) == doctest::Approx(2));
+  CHECK(cost_at_level({{1, 10}, {2, 4}, {4, 4}}, 4)->cost == doctest::Approx(2));
 }
 
 }  // namespace

@@ -22,8 +22,15 @@ std::string significant(double value) {
   return text;
 }
 
-std::string or_not_reached(const std::optional<double>& value) {
-  return value ? significant(*value) : "not reached";
+std::string or_not_reached(const std::optional<LevelCost>& cost) {
+  if (!cost) return "not reached";
+  return (cost->is_bound ? "at most " : "") + significant(cost->cost);
+}
+
+std::optional<double> ratio_of(const std::optional<LevelCost>& cost,
+                               const std::optional<LevelCost>& reference) {
+  if (!cost || !reference || cost->is_bound || reference->is_bound) return std::nullopt;
+  return cost->cost / reference->cost;
 }
 
 std::string relative(double value, double reference) {
@@ -107,7 +114,8 @@ eval::Table equal_quality_table(const MainCurves& curves, const StrategyPage& pa
   t.note =
       "The level is where the fitted curve of the strategy in the second column ends. Ratio: "
       "the strategy's cost at that level by the reference's, with the least and greatest over "
-      "pairs of seeds. Below 1 the strategy is cheaper.";
+      "pairs of seeds. Below 1 the strategy is cheaper. A curve that is at the level at its first "
+      "point reached it there or before: its cost is a bound and gives no ratio.";
   t.header = {"measure",   "level of",        "level",        "strategy",
               "its GFLOP", "reference GFLOP", "ratio, GFLOP", "ratio, CPU seconds"};
   for (const Measure& measure : measures()) {
@@ -230,16 +238,15 @@ EqualQuality MainCurves::equal_quality(const std::string& strategy, const std::s
   found.level = (level_of == reference ? other : own).back().value;
   found.cost = cost_at_level(own, found.level);
   found.reference_cost = cost_at_level(other, found.level);
-  if (found.cost && found.reference_cost) found.ratio = *found.cost / *found.reference_cost;
+  found.ratio = ratio_of(found.cost, found.reference_cost);
   for (const int64_t a : seeds_of(strategy)) {
     for (const int64_t b : seeds_of(reference)) {
       const std::vector<CurvePoint> x = fitted(strategy, a), y = fitted(reference, b);
       const double level = (level_of == reference ? y : x).back().value;
-      const auto x_cost = cost_at_level(x, level), y_cost = cost_at_level(y, level);
-      if (!x_cost || !y_cost) continue;
-      const double ratio = *x_cost / *y_cost;
-      found.least = std::min(found.least.value_or(ratio), ratio);
-      found.greatest = std::max(found.greatest.value_or(ratio), ratio);
+      const auto ratio = ratio_of(cost_at_level(x, level), cost_at_level(y, level));
+      if (!ratio) continue;
+      found.least = std::min(found.least.value_or(*ratio), *ratio);
+      found.greatest = std::max(found.greatest.value_or(*ratio), *ratio);
     }
   }
   return found;
@@ -315,6 +322,10 @@ std::string strategy_verdict(const StrategyPage& page) {
     if (e.ratio) {
       text += name + " reaches the level that " + other + " ends at, " + significant(e.level) +
               ", at " + ratio_text(e) + " of its cost. ";
+    } else if (e.cost) {
+      text += name + " reaches the level that " + other + " ends at, " + significant(e.level) +
+              ", after " + or_not_reached(e.cost) + " GFLOP, " + other + " after " +
+              or_not_reached(e.reference_cost) + "; a bound is no ratio. ";
     } else {
       const EqualQuality back =
           curves.equal_quality(strategy, page.reference, strategy, measure, gflop_of_record);

@@ -26,8 +26,9 @@ const std::vector<Measure>& measures();
 // reference's fitted curve ends at, or the strategy's own.
 struct EqualQuality {
   double level = 0;
-  std::optional<double> cost, reference_cost;  // none: not reached
-  // cost / reference_cost, and the least and greatest over pairs of seeds that both reach it.
+  std::optional<LevelCost> cost, reference_cost;  // none: not reached
+  // cost / reference_cost, none if one of them is only a bound; and the least and greatest over
+  // pairs of seeds that both reach it.
   std::optional<double> ratio, least, greatest;
 };
 

@@ -256,7 +256,8 @@ class TdtsStudy {
            std::to_string(study_.drawing_steps) +
            " steps at the default guidance; latents and text encoder of models/mini; a budget of " +
            nlohmann::json(study_.budget_gflop).dump() +
-           " GFLOP a strategy. Seconds are of one thread of the machine that made the records.";
+           " GFLOP a strategy. CPU seconds are those of all threads of the machine that made the "
+           "records.";
   }
 
   void write_page() const {
