@@ -332,6 +332,17 @@ std::vector<Route> server_routes(Api& api) {
                      200, {{"object", "list"},
                            {"data", api.queue.catalog().value("models", json::array())}});
                }},
+          {.method = "POST",
+           .pattern = "/v1/models/refresh",
+           .answer = {},
+           .answer_later =
+               [&api](const HttpRequest&, const Respond& respond) {
+                 api.queue.refresh_catalog([&api, respond] {
+                   respond(json_response(
+                       200, {{"object", "list"},
+                             {"data", api.queue.catalog().value("models", json::array())}}));
+                 });
+               }},
           {.method = "GET",
            .pattern = "/v1/capabilities",
            .answer = [&api](const HttpRequest&) { return json_response(200, capabilities(api)); }},

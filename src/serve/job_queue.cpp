@@ -171,6 +171,18 @@ void JobQueue::ask(json question, Answered answered) {
   send_questions();
 }
 
+void JobQueue::take_catalog(const json& told) {
+  catalog_ = {{"models", told.value("models", json::array())},
+              {"capabilities", told.value("capabilities", json::object())}};
+}
+
+void JobQueue::refresh_catalog(std::function<void()> done) {
+  ask({{"type", "catalog"}}, [this, done = std::move(done)](const json& answer) {
+    if (answer.contains("models")) take_catalog(answer);
+    done();
+  });
+}
+
 void JobQueue::send_questions() {
   const auto ready = std::find_if(workers_.begin(), workers_.end(),
                                   [](const auto& entry) { return entry.second.ready; });
@@ -204,8 +216,7 @@ void JobQueue::worker_said(int number, const Frame& frame) {
   const std::string type = text_in(frame.head, "type");
   if (type == "ready") {
     worker.ready = true;
-    catalog_ = {{"models", frame.head.value("models", json::array())},
-                {"capabilities", frame.head.value("capabilities", json::object())}};
+    take_catalog(frame.head);
     send_questions();
     assign();
   } else if (type == "answer") {

@@ -92,6 +92,9 @@ class JobQueue {
   int64_t worker_count() const { return static_cast<int64_t>(workers_.size()); }
   // What the last worker that became ready says it can do: {"models", "capabilities"}.
   const nlohmann::json& catalog() const { return catalog_; }
+  // Lets a worker look at the folders of models and networks again. `done` is called when it has,
+  // or when no worker answered in time.
+  void refresh_catalog(std::function<void()> done);
   const QueueCounters& counters() const { return counters_; }
   nlohmann::json worker_facts() const;  // of every worker: {"worker", "memory_bytes", ...}
 
@@ -131,6 +134,7 @@ class JobQueue {
   void send_questions();
   void answer(int64_t number, const nlohmann::json& answer);
   void keep_house();
+  void take_catalog(const nlohmann::json& told);
 
   JobStore& store_;
   const PictureFiles& files_;

@@ -335,8 +335,16 @@ std::vector<Route> sdapi_routes(Api& api) {
   post("options",
        [&api, chosen](const HttpRequest& request) { return set_options(api, *chosen, request); });
   post("png-info", picture_info);
-  for (const char* nothing :
-       {"refresh-checkpoints", "refresh-loras", "unload-checkpoint", "reload-checkpoint"}) {
+  for (const char* refreshed : {"refresh-checkpoints", "refresh-loras"}) {
+    routes.push_back({.method = "POST",
+                      .pattern = std::string("/sdapi/v1/") + refreshed,
+                      .answer = {},
+                      .answer_later = [&api](const HttpRequest&, const Respond& respond) {
+                        api.queue.refresh_catalog(
+                            [respond] { respond(json_response(200, json::object())); });
+                      }});
+  }
+  for (const char* nothing : {"unload-checkpoint", "reload-checkpoint"}) {
     post(nothing, [](const HttpRequest&) { return json_response(200, json::object()); });
   }
   get("options", [&api, chosen](const HttpRequest& request) {

@@ -55,7 +55,7 @@ class Clients(unittest.TestCase):
         cls.addClassCleanup(cls.folder.cleanup)
         keys = pathlib.Path(cls.folder.name) / "keys"
         keys.write_text(f"ann {ANN}\n")
-        loras = pathlib.Path(cls.folder.name) / "loras"
+        loras = cls.loras = pathlib.Path(cls.folder.name) / "loras"
         loras.mkdir()
         write_lora(loras / "ink.safetensors")
         cls.server = Server(pathlib.Path(cls.folder.name) / "data", "--api-key-file", keys, "--loras", loras)
@@ -188,7 +188,10 @@ class WebUi(Clients):
             return self.api.txt2img(prompt=prompt, seed=7, width=64, height=64,
                                     override_settings={"sd_model_checkpoint": "low"}).image.tobytes()
         before = draw("a red apple")
-        self.assertEqual(self.api.get_loras()[0]["name"], "ink")
+        self.assertEqual([lora["name"] for lora in self.api.get_loras()], ["ink"])
+        write_lora(self.loras / "oil.safetensors")
+        self.api.refresh_checkpoints()
+        self.assertEqual([lora["name"] for lora in self.api.get_loras()], ["ink", "oil"])
         self.assertNotEqual(draw("a red apple <lora:ink:1>"), before)
         self.assertEqual(draw("a red apple"), before)
         with self.assertRaises(RuntimeError) as refused:  # of another model: says so, and not where the file lies

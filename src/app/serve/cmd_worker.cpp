@@ -137,7 +137,7 @@ class Worker {
         const std::lock_guard lock(mutex_);
         cancelled_ = frame->head.value("job", "");
         if (cancelled_ == current_) stop_ = true;
-      } else if (type == "check" || type == "settings") {
+      } else if (type == "check" || type == "settings" || type == "catalog") {
         front_.say(answer(frame->head, names));
       }
     }
@@ -147,7 +147,10 @@ class Worker {
   json answer(const json& question, const NetworkNames& names) const {
     json answer = {{"type", "answer"}, {"ask", question.value("ask", 0)}};
     try {
-      if (question["type"] == "settings") {
+      if (question["type"] == "catalog") {
+        answer["models"] = models_json(names, setup_);
+        answer["capabilities"] = capabilities_json(names);
+      } else if (question["type"] == "settings") {
         answer["settings"] = picture_settings(question.at("path"), names);
       } else if (question["kind"] == "control") {
         control_args_from(question.at("spec").at("options"));
