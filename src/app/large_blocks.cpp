@@ -12,7 +12,7 @@
 namespace pangu::app {
 namespace {
 
-constexpr size_t kPage = 4096;
+constexpr size_t kPageBytes = 4096;
 
 struct FreeBlock {
   void* data;
@@ -36,7 +36,7 @@ class LargeBlocks final : public c10::Allocator {
   // To an eighth of the greatest power of two in it, so that blocks of nearly one size serve each
   // other.
   static size_t rounded(size_t bytes) {
-    size_t step = kPage;
+    size_t step = kPageBytes;
     while (step * 16 <= bytes) step *= 2;
     return (bytes + step - 1) / step * step;
   }
@@ -72,7 +72,7 @@ class LargeBlocks final : public c10::Allocator {
 
   // Large blocks begin with a page; of the small ones few do.
   static void release(void* data) {
-    if (reinterpret_cast<size_t>(data) % kPage == 0 && data) {
+    if (reinterpret_cast<size_t>(data) % kPageBytes == 0 && data) {
       const std::lock_guard lock(instance->mutex_);
       if (const auto used = instance->used_.find(data); used != instance->used_.end()) {
         const size_t size = used->second;

@@ -45,12 +45,10 @@ at::Tensor attention_by_kernel(const at::Tensor& q_any, const at::Tensor& k_any,
   p.out = reinterpret_cast<uint16_t*>(out.data_ptr<at::BFloat16>());
   const at::Tensor packed = at::empty({kernels::attention_packed_size(p)}, q.options());
   uint16_t* const panels = reinterpret_cast<uint16_t*>(packed.data_ptr<at::BFloat16>());
-  for_each_task(kernels::attention_pack_tasks(p), [&](int64_t task) {
-    kernels::attention_pack(p, panels, task, task + 1, level);
-  });
-  for_each_task(kernels::attention_run_tasks(p), [&](int64_t task) {
-    kernels::attention_run(p, panels, task, task + 1, level);
-  });
+  for_each_task(kernels::attention_pack_tasks(p),
+                [&](int64_t task) { kernels::attention_pack(p, panels, task, task + 1, level); });
+  for_each_task(kernels::attention_run_tasks(p),
+                [&](int64_t task) { kernels::attention_run(p, panels, task, task + 1, level); });
   return out;
 }
 
