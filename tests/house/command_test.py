@@ -332,7 +332,7 @@ def data_of_ones_own(folder):
     checked = json.loads(done.stdout)
     assert done.returncode == 2, "a script must see that something was left out"
     assert checked["whole"] == 4 and checked["skipped"]["count"] == 2, checked
-    left_out = [skipped["name"] for skipped in checked["skipped"]["first"]]
+    left_out = [name for reason in checked["skipped"]["reasons"] for name in reason["first"]]
     assert left_out == ["gone.png", "inside/broken"], checked
     assert checked["passed_over"] == {"md": 1} and checked["warnings"]["count"] == 0, checked
     text = run("data", "check", folder / "pictures").stdout
