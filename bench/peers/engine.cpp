@@ -172,6 +172,7 @@ class Engine {
 
   // Whole pictures. After every part it tells the part's seconds, and goes on when it is told to.
   void picture(int steps) {
+    held_.reset();  // or a drawing would wait for room for the second expert
     pipeline::Request request = request_;
     request.steps = steps;
     request.count = images_;

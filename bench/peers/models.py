@@ -19,6 +19,7 @@ class BenchModel:
     text_encoders: dict = field(default_factory=dict)  # folder -> class of transformers
     layer: int = -1  # of the text encoders, counted from behind
     steps: int = 20  # of a whole picture
+    experts_in_memory: int = 0  # at most so many at once; 0: all
 
     def latent_shape(self, rows, request):
         return rows, self.channels, request["height"] // self.downscale, request["width"] // self.downscale
@@ -61,7 +62,7 @@ MODELS = {
     "sdxl": BenchModel("SDXL", 1024, context=2048, pooled=1280, size_numbers=6, layer=-2,
                        text_encoders={"text_encoder": CLIP, "text_encoder_2": PROJECTED}),
     "pangu3": BenchModel("PanGu-Draw 3", 512, context=2048, pooled=1280, size_numbers=1, layer=-2,
-                         text_encoders={"text_encoder": CLIP, "text_encoder_2": PROJECTED}, steps=40),
+                         text_encoders={"text_encoder": CLIP, "text_encoder_2": PROJECTED}, steps=40, experts_in_memory=1),
     "mini": BenchModel("models/mini", 256, downscale=16, channels=16, tokens=16, context=384, class_labels=384,
                        text_encoders={"text_encoder": "BertModel"}),
     "tiny": BenchModel("tiny networks of the smoke test", 128, context=64, text_encoders={"text_encoder": CLIP},
@@ -73,4 +74,5 @@ def load_request(name, folder, batch, threads, parts, tokenizers, options):
     """Returns the request that loads a model's networks; parts: of "denoiser", "decoder", "text"."""
     size = MODELS[name].size_px
     return {"do": "load", "model": name, "folder": str(folder), "width": size, "height": size, "batch": batch,
-            "threads": threads, "parts": list(parts), "tokenizers": str(tokenizers), "dtype": "bf16", **options}
+            "threads": threads, "parts": list(parts), "experts_in_memory": MODELS[name].experts_in_memory,
+            "tokenizers": str(tokenizers), "dtype": "bf16", **options}

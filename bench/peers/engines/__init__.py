@@ -20,7 +20,7 @@ class Engine:
 
 
 ENGINES = {
-    "ours": Engine("PanGu-Draw in C++, bf16", options={"experts_in_memory": 1}),
+    "ours": Engine("PanGu-Draw in C++, bf16"),
     "torch": Engine("diffusers, bf16, channels-last", "torch_engine.py", {}, ("torch", "diffusers")),
     "torch-compile": Engine("diffusers, the same with torch.compile", "torch_engine.py", {"compile": True},
                             ("torch", "diffusers")),
