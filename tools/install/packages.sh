@@ -33,6 +33,8 @@ missing_packages() {
   for name in "${wanted[@]}"; do
     # pkgconf provides pkg-config under another name; npm often comes with a Node.js from elsewhere.
     [[ $name == pkg-config || $name == npm ]] && command -v "$name" >/dev/null && continue
+    # Debian's other version of Boost excludes the usual one.
+    [[ $name == libboost-dev && -e /usr/include/boost/version.hpp ]] && continue
     grep -qxF -- "$name" <<<"$installed" || echo "$name"
   done
 }
