@@ -5,31 +5,20 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
-#include <vector>
 
+#include "bench/timing.h"
 #include "kernels/level.h"
 #include "nn/attention_kernel.h"
 
 namespace {
 
+using pangu::bench::median;
+
 struct Shape {
   int64_t batch, heads, queries, keys, width;
 };
-
-double median(std::vector<double> numbers) {
-  std::nth_element(numbers.begin(), numbers.begin() + long(numbers.size()) / 2, numbers.end());
-  return numbers[numbers.size() / 2];
-}
-
-template <class Call>
-double seconds(const Call& call) {
-  const auto begin = std::chrono::steady_clock::now();
-  call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
 
 at::Tensor of_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, int64_t heads) {
   const auto split = [&](const at::Tensor& x) {
@@ -56,26 +45,20 @@ int main(int argc, char** argv) {
     const at::Tensor q = drawn(s.queries), k = drawn(s.keys), v = drawn(s.keys);
     pangu::nn::AttentionOptions options;
     options.heads = s.heads;
-    std::vector<double> ours, theirs, ratios;
-    for (int round = 0; round <= rounds; ++round) {
-      bool there = true;
-      const double own =
-          seconds([&] { there = pangu::nn::attention_by_kernel(q, k, v, options).defined(); });
-      const double other = seconds([&] { of_aten(q, k, v, s.heads); });
-      if (!there) {
-        std::printf("no kernel of ours for this level\n");
-        return 0;
-      }
-      if (round == 0) continue;  // memory is touched for the first time
-      ours.push_back(own), theirs.push_back(other), ratios.push_back(other / own);
+    if (!pangu::nn::attention_by_kernel(q, k, v, options).defined()) {
+      std::printf("no kernel of ours for this level\n");
+      return 0;
     }
+    const auto times = pangu::bench::Pairs::by_turns(
+        rounds, [&] { pangu::nn::attention_by_kernel(q, k, v, options); },
+        [&] { of_aten(q, k, v, s.heads); });
+    const double ours = median(times.ours), theirs = median(times.theirs);
     const double gflop = 4e-9 * double(s.batch * s.heads * s.queries) * double(s.keys * s.width);
     std::printf(
         "%ld x %2ld heads of %3ld, %4ld queries, %4ld keys: ours %7.2f ms, %4.0f GFLOP/s; "
         "ATen %7.2f ms, %4.0f GFLOP/s; ratio of pairs %.2f\n",
-        long(s.batch), long(s.heads), long(s.width), long(s.queries), long(s.keys),
-        median(ours) * 1e3, gflop / median(ours), median(theirs) * 1e3, gflop / median(theirs),
-        median(ratios));
+        long(s.batch), long(s.heads), long(s.width), long(s.queries), long(s.keys), ours * 1e3,
+        gflop / ours, theirs * 1e3, gflop / theirs, median(times.ratios));
   }
   return 0;
 }

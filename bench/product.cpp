@@ -7,12 +7,11 @@
 #include <torch/types.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
-#include <vector>
 
+#include "bench/timing.h"
 #include "kernels/level.h"
 #include "nn/conv.h"
 #include "nn/linear.h"
@@ -20,40 +19,15 @@
 
 namespace {
 
+using pangu::bench::median;
+using pangu::bench::Pairs;
 using pangu::nn::Activation;
 
 struct Shape {
   int64_t batch, side, inputs, outputs, kernel;  // kernel 0: a linear layer with GEGLU
 };
 
-template <class Call>
-double seconds(const Call& call) {
-  const auto begin = std::chrono::steady_clock::now();
-  call();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double middle(std::vector<double> numbers) {
-  std::nth_element(numbers.begin(), numbers.begin() + long(numbers.size()) / 2, numbers.end());
-  return numbers[numbers.size() / 2];
-}
-
-struct Times {
-  std::vector<double> ours, atens, ratios;
-};
-
-template <class Ours, class Atens>
-Times by_turns(int rounds, const Ours& ours, const Atens& atens) {
-  Times times;
-  for (int round = 0; round <= rounds; ++round) {
-    const double own = seconds(ours), other = seconds(atens);
-    if (round == 0) continue;  // memory is touched for the first time
-    times.ours.push_back(own), times.atens.push_back(other), times.ratios.push_back(other / own);
-  }
-  return times;
-}
-
-Times measure(const Shape& s, int rounds) {
+Pairs measure(const Shape& s, int rounds) {
   const int64_t pixels = s.batch * s.side * s.side;
   if (s.kernel == 0) {
     pangu::nn::Linear plain(s.inputs, s.outputs), packed(s.inputs, s.outputs);
@@ -62,7 +36,7 @@ Times measure(const Shape& s, int rounds) {
     packed->pack(pangu::nn::Packing::kBf16);
     const at::Tensor x = at::randn({1, pixels, s.inputs}).to(at::kBFloat16);
     const pangu::nn::Epilogue gated{.activation = Activation::kGeglu};
-    return by_turns(
+    return Pairs::by_turns(
         rounds, [&] { packed->forward(x, {}, gated); }, [&] { plain->forward(x, {}, gated); });
   }
   const auto layer = [&] {
@@ -77,7 +51,7 @@ Times measure(const Shape& s, int rounds) {
   const at::Tensor x = at::randn({s.batch, s.inputs, s.side, s.side})
                            .to(at::kBFloat16)
                            .contiguous(at::MemoryFormat::ChannelsLast);
-  return by_turns(rounds, [&] { packed->forward(x); }, [&] { plain->forward(x); });
+  return Pairs::by_turns(rounds, [&] { packed->forward(x); }, [&] { plain->forward(x); });
 }
 
 }  // namespace
@@ -96,7 +70,7 @@ int main(int argc, char** argv) {
        {Shape{2, 64, 320, 320, 3}, Shape{2, 32, 640, 640, 3}, Shape{2, 16, 1280, 1280, 3},
         Shape{2, 8, 2560, 1280, 3}, Shape{2, 64, 320, 320, 1}, Shape{2, 64, 320, 2560, 0},
         Shape{2, 16, 1280, 10240, 0}, Shape{1, 64, 512, 512, 3}, Shape{1, 512, 128, 128, 3}}) {
-    const Times times = measure(s, rounds);
+    const Pairs times = measure(s, rounds);
     const int64_t taps = std::max<int64_t>(1, s.kernel * s.kernel);
     const double gflop =
         2e-9 * double(s.batch * s.side * s.side) * double(s.inputs * s.outputs * taps);
@@ -107,8 +81,8 @@ int main(int argc, char** argv) {
         : s.kernel == 1 ? "1x1          "
                         : "3x3          ",
         long(s.inputs), long(s.outputs), long(s.batch), long(s.side), long(s.side),
-        middle(times.ours) * 1e3, gflop / middle(times.ours), middle(times.atens) * 1e3,
-        gflop / middle(times.atens), middle(times.ratios));
+        median(times.ours) * 1e3, gflop / median(times.ours), median(times.theirs) * 1e3,
+        gflop / median(times.theirs), median(times.ratios));
   }
   return 0;
 }

@@ -8,13 +8,13 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
 #include "bench/options.h"
+#include "bench/timing.h"
 #include "core/error.h"
 #include "nn/packed_weight.h"
 #include "nn/unet/unet.h"
@@ -51,13 +51,6 @@ pangu::nn::UNetConfig config_of(const Options& o) {
   return pangu::nn::unet_config_from_json(nlohmann::json::parse(file));
 }
 
-template <typename Run>
-double seconds_of(const Run& run) {
-  const auto start = std::chrono::steady_clock::now();
-  run();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 void run(const Options& o) {
   const at::NoGradGuard frozen;
   at::set_num_threads(o.threads);
@@ -87,8 +80,8 @@ void run(const Options& o) {
 
   double given = 1e9, ready = 1e9;
   for (int64_t i = 0; i < o.runs; ++i) {
-    given = std::min(given, seconds_of([&] { unet.forward(x, t, context, extras); }));
-    ready = std::min(ready, seconds_of([&] { unet.forward(x, t, prepared); }));
+    given = std::min(given, pangu::bench::seconds_of([&] { unet.forward(x, t, context, extras); }));
+    ready = std::min(ready, pangu::bench::seconds_of([&] { unet.forward(x, t, prepared); }));
   }
   std::printf(
       "%s %s %lldx%lld batch %lld tokens %lld threads %d: %.2f ms a step, prepared %.2f ms "
