@@ -74,14 +74,16 @@ std::string feature_cache(const std::string& said) {
 }
 
 std::string usual_data(const std::string& said) {
-  return usual_place("--data", said, kDataPlace, "a dataset folder",
-                     std::string("./pangu-draw data build --out ") + kDataPlace);
+  std::string command = "./pangu-draw data build --out ";
+  command += kDataPlace;
+  return usual_place("--data", said, kDataPlace, "a dataset folder", command);
 }
 
 std::string usual_inception(const std::string& said) {
-  return usual_place(
-      "--inception", said, kInceptionPlace, "weights of the feature extractor",
-      std::string(".venv/bin/python tools/export_inception.py --out ") + kInceptionPlace);
+  std::string command = ".venv/bin/python tools/export_inception.py --out ";
+  command += kInceptionPlace;
+  return usual_place("--inception", said, kInceptionPlace, "weights of the feature extractor",
+                     command);
 }
 
 }  // namespace pangu::app
