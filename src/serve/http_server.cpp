@@ -9,6 +9,7 @@
 #include <boost/beast/http.hpp>
 #include <cctype>
 #include <deque>
+#include <limits>
 #include <optional>
 
 #include "core/error.h"
@@ -86,7 +87,8 @@ class Connection : public std::enable_shared_from_this<Connection<ServerState>> 
   void read_head() {
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(server_->options.header_bytes));
-    parser_->body_limit(boost::none);  // set when the route is known
+    // Set when the route is known. Boost 1.74 takes `none` for a limit that every body exceeds.
+    parser_->body_limit(std::numeric_limits<uint64_t>::max());
     route_ = nullptr;
     stream_.expires_after(seconds_of(server_->options.receive_seconds));
     http::async_read_header(
