@@ -9,6 +9,8 @@ root=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pangu-draw-bench
 previous=
 for word in "$@"; do
+  # Words are answered without building or installing anything.
+  case $word in -h | --help) exec "${PANGU_PYTHON3:-python3}" -B "$here/main.py" --help ;; esac
   [ "$previous" != --cache ] || cache=$word
   case $word in --cache=*) cache=${word#--cache=} ;; esac
   previous=$word
