@@ -21,7 +21,9 @@ test('a prompt becomes a picture, and the job says only what was chosen', async 
 });
 
 test('while it is drawn the page shows step, noise level, the serving expert and a preview', async (t) => {
-  const { page, draw, write } = await open(t, { mock: { stepMs: 200 } });
+  // So many steps that no server is done before everything has been looked at.
+  const { page, draw, write, steps } = await open(t, { mock: { stepMs: 15 } });
+  await steps(300);
   await write('a castle');
   await draw();
   await page.locator('.live .preview').waitFor();
