@@ -29,6 +29,10 @@ def main() -> int:
         return 1
     wrong = []
     for path in sorted((ROOT / "configs").rglob("*.toml")):
+        # Strategies and plans have keys of their own, which their reader checks (e2e_study); what they build on is a
+        # training.
+        if "study" in path.parts and path.name != "base.toml":
+            continue
         unknown = tomllib.loads(path.read_text()).keys() - known
         wrong += [f"{path.relative_to(ROOT)}: no such key: {key}" for key in sorted(unknown)]
     print("\n".join(wrong) or f"{len(known)} keys, as documented")
