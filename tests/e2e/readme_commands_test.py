@@ -4,11 +4,13 @@ Usage: readme_commands_test.py PROGRAM. Skipped (77) without diffusers. `draw` a
 short; the commands of the launcher (build, test, package) have tests of their own (house_launcher, house_install).
 """
 
+import os
 import pathlib
 import shlex
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 from program import PROGRAM, ROOT, reference_imports, run_as_user
 
@@ -50,6 +52,22 @@ def make_files(folder: pathlib.Path) -> None:
         (folder / f"my_pictures/{number}.txt").write_text("a fox\n", encoding="utf-8")
 
 
+def serves(words: list[str], folder: pathlib.Path) -> None:
+    """The server says its address, answers there, and ends when it is told to."""
+    with subprocess.Popen([PROGRAM, *words, "--port", "0"], cwd=folder, stdout=subprocess.PIPE, text=True,
+                          stderr=subprocess.STDOUT, env={**os.environ, "PANGU_HOME": str(ROOT)}) as server:
+        said = next((line for line in server.stdout if "http://" in line), "")
+        address = "http://" + said.split("http://")[1].strip()
+        try:
+            with urllib.request.urlopen(address + "/healthz", timeout=30) as answer:
+                assert answer.status == 200, answer.status
+            with urllib.request.urlopen(address, timeout=30) as page:
+                assert b"PanGu-Draw" in page.read(), "no page"
+        finally:
+            server.terminate()
+        assert server.wait(timeout=30) == 0, server.returncode
+
+
 def main() -> int:
     commands = readme_test.commands((ROOT / "README.md").read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as name:
@@ -58,6 +76,10 @@ def main() -> int:
         ran = 0
         for words in commands:
             if words[0] in readme_test.LAUNCHER_WORDS:
+                continue
+            if words[0] == "serve":
+                serves(words, folder)
+                print("ran: ./pangu-draw " + shlex.join(words), flush=True)
                 continue
             more = [] if "--steps" in words else list(SHORT.get(words[0], []))
             if words[0] == "draw" and words[-1] != "out/mine" and "--model" in words and "--init-image" not in words:
