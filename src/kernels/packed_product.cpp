@@ -96,6 +96,7 @@ void product_unpack(const ProductWeights& w, const uint16_t* packed, uint16_t* n
 }
 
 int64_t product_tasks(const ProductProblem& p) {
+  if (p.out_pixels() <= 0) return 0;
   const ProductTasks tasks(p);
   return tasks.groups * tasks.blocks;
 }

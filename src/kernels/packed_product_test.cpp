@@ -184,6 +184,12 @@ TEST_CASE("a packed product does not depend on how its tasks are shared out") {
   }
 }
 
+TEST_CASE("a packed product of no pixels has no tasks") {
+  ProductCase c({{.outputs = 40, .inputs = 16}, 1, 1, 1});
+  c.p.width = 0;
+  CHECK(product_tasks(c.p) == 0);
+}
+
 TEST_CASE("packed weights are given back bit for bit") {
   for (const ProductActivation activation : {ProductActivation::kNone, ProductActivation::kGeglu}) {
     ProductCase c(
