@@ -136,8 +136,13 @@ at::Tensor PackedWeight::unpacked() const {
 at::Tensor PackedWeight::product(const Places& places, const Epilogue& epilogue) const {
   kernels::ProductProblem p = places.problem;
   const auto activation = fused(epilogue.activation);
-  if (activation_ == Activation::kGeglu && epilogue.activation != activation_) {
-    throw Error(ErrorCode::kInternal, "a weight that was packed for GEGLU is used without it");
+  // The kernel trusts its caller in both.
+  if ((activation_ == Activation::kGeglu) != (epilogue.activation == Activation::kGeglu)) {
+    throw Error(ErrorCode::kInternal, "a weight is packed for GEGLU or used with it, but not both");
+  }
+  if (p.x_pixel != sizes_[1]) {
+    throw Error(ErrorCode::kInternal, "a product of " + std::to_string(sizes_[1]) + " inputs got " +
+                                          std::to_string(p.x_pixel));
   }
   p.weights = product_weights(sizes_, activation_);
   p.weights.activation = activation.value_or(kernels::ProductActivation::kNone);

@@ -39,9 +39,9 @@ class PackedWeight {
                                                   Activation activation, Packing packing);
 
   // Returns what linear() or conv2d() does for x [...,I] or [B,I,H,W] of any type, in the type of
-  // the weight before packing, without a gradient.
-  // The result of a convolution is channels-last. REQUIRES: the activation of packing, if that was
-  // kGeglu.
+  // the weight before packing, without a gradient. The result of a convolution is channels-last.
+  // Throws kInternal if x has another number of inputs than the weight, or if GEGLU is asked of a
+  // weight that was not packed for it, or the other way round.
   at::Tensor linear(const at::Tensor& x, const Prologue& prologue, const Epilogue& epilogue) const;
   at::Tensor conv2d(const at::Tensor& x, const ConvShape& shape, const Prologue& prologue,
                     const Epilogue& epilogue) const;

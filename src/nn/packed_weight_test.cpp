@@ -5,6 +5,11 @@
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "core/error.h"
 #include "kernels/level.h"
 #include "nn/conv.h"
 #include "nn/linear.h"
@@ -101,6 +106,29 @@ TEST_CASE("a network lets go of the weights that it packs, and they can still be
     ++count;
   });
   CHECK(count == before.size());
+}
+
+TEST_CASE(
+    "a packed weight refuses an input of another width, and GEGLU that it is not packed for") {
+  if (!has_kernels()) return;
+  const at::NoGradGuard no_grad;
+  Linear plain(8, 4), gated(8, 4);
+  Conv2d conv = same_conv2d(8, 4, 3);
+  gated->set_gated();
+  const std::vector<std::shared_ptr<torch::nn::Module>> layers = {plain.ptr(), gated.ptr(),
+                                                                  conv.ptr()};
+  for (const auto& layer : layers) {
+    layer->to(at::kBFloat16);
+    pack_weights(*layer);
+  }
+  const at::Tensor x = at::ones({3, 8}), wide = at::ones({3, 10});
+  const Epilogue geglu{.activation = Activation::kGeglu};
+  CHECK(plain->forward(x).sizes() == at::IntArrayRef({3, 4}));
+  CHECK(gated->forward(x, {}, geglu).sizes() == at::IntArrayRef({3, 2}));
+  CHECK_THROWS_AS(plain->forward(x, {}, geglu), Error);
+  CHECK_THROWS_AS(gated->forward(x), Error);
+  CHECK_THROWS_AS(plain->forward(wide), Error);
+  CHECK_THROWS_AS(conv->forward(at::ones({1, 6, 5, 5})), Error);
 }
 
 TEST_CASE("weights in f32 are packed rounded, and the results of such layers stay f32") {
