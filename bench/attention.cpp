@@ -2,14 +2,11 @@
 // (and one of SDXL and of an autoencoder), in turns, so that both meet the same machine.
 //   ninja -C build/release bench_attention && build/release/bench_attention [rounds]
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 
-#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 
+#include "bench/rounds.h"
 #include "bench/timing.h"
-#include "kernels/level.h"
 #include "nn/attention_kernel.h"
 
 namespace {
@@ -31,10 +28,7 @@ at::Tensor of_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
 
 int main(int argc, char** argv) {
   const at::NoGradGuard no_grad;
-  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 7;
-  std::printf("level %s, %d threads, medians of %d rounds\n",
-              std::string(pangu::kernels::to_string(pangu::kernels::chosen_level())).c_str(),
-              at::get_num_threads(), rounds);
+  const int rounds = pangu::bench::announced_rounds(argc, argv);
   for (const Shape s :
        {Shape{2, 8, 4096, 4096, 40}, Shape{2, 8, 4096, 77, 40}, Shape{2, 8, 1024, 1024, 80},
         Shape{2, 8, 256, 256, 160}, Shape{2, 8, 64, 64, 160}, Shape{2, 10, 4096, 4096, 64},

@@ -3,16 +3,13 @@
 // meet the same machine.
 //   ninja -C build/release bench_product && build/release/bench/bench_product [rounds]
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/types.h>
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <string>
 
+#include "bench/rounds.h"
 #include "bench/timing.h"
-#include "kernels/level.h"
 #include "nn/conv.h"
 #include "nn/linear.h"
 #include "nn/packed_weight.h"
@@ -58,10 +55,7 @@ Pairs measure(const Shape& s, int rounds) {
 
 int main(int argc, char** argv) {
   const at::NoGradGuard no_grad;
-  const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 7;
-  std::printf("level %s, %d threads, medians of %d rounds\n",
-              std::string(pangu::kernels::to_string(pangu::kernels::chosen_level())).c_str(),
-              at::get_num_threads(), rounds);
+  const int rounds = pangu::bench::announced_rounds(argc, argv);
   if (!pangu::nn::has_packed_products()) {
     std::printf("no kernel of ours for this level\n");
     return 0;

@@ -1,11 +1,11 @@
 // Any bytes are either refused with an Error or decoded into a well-formed picture of the size that
 // the header announced; a picture's text is read under the same rule, and written again the same.
 #include <cstdint>
-#include <cstdlib>
 
 #include "core/error.h"
 #include "image/exif_text.h"
 #include "image/image.h"
+#include "require.h"
 
 using namespace pangu::image;
 
@@ -13,10 +13,6 @@ namespace {
 
 // Small, so that the fuzzer's time goes into the decoders and not into filling pixels.
 constexpr DecodeLimits kLimits{512, 1 << 16};
-
-void require(bool condition) {
-  if (!condition) std::abort();  // a finding
-}
 
 template <class Action>
 void refused_or_done(Action action) {

@@ -1,21 +1,17 @@
 // Any text, as JSON and as the YAML of LDM, is either refused with an Error that names the file or
 // read key by key; a value that is given is of the type that was asked for.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/json_reader.h"
 #include "io/ldm/ldm_config.h"
+#include "require.h"
 
 using namespace pangu;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();  // a finding
-}
 
 template <class Call>
 void refused_or_read(Call&& call) {

@@ -1,7 +1,6 @@
 // Manifest lines, JSON of other programs, caption files and tar archives: any bytes are refused, or
 // listed inside their bounds; a line that was accepted is written and read back as itself.
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "core/error.h"
@@ -9,14 +8,11 @@
 #include "data/captions.h"
 #include "data/manifest.h"
 #include "data/tar.h"
+#include "require.h"
 
 using namespace pangu::data;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();  // a finding
-}
 
 template <class Action>
 void refused_or_done(Action action) {

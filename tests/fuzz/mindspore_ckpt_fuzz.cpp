@@ -1,22 +1,16 @@
 // Any bytes are either refused with an Error or parsed into views that lie inside them and that are
 // written back and read again as the same tensors, in as many bytes as was said before.
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
 #include "core/error.h"
 #include "io/mindspore/mindspore_ckpt.h"
 #include "io/weights_file.h"
+#include "require.h"
 
 using namespace pangu::io;
 
-namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();  // a finding
-}
-
-}  // namespace
+namespace {}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::span bytes(reinterpret_cast<const std::byte*>(data), size);

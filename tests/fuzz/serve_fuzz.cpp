@@ -1,12 +1,12 @@
 // The border of the server: any bytes as a request's target, headers, form, JSON for the web UI's
 // adapter, id of an event or frame of a worker are read or refused with an error of our own.
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/json_reader.h"
+#include "require.h"
 #include "serve/events.h"
 #include "serve/frames.h"
 #include "serve/http.h"
@@ -20,10 +20,6 @@ using namespace pangu;
 using namespace pangu::serve;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();  // a finding
-}
 
 template <class Call>
 void refused_or_read(Call&& call) {

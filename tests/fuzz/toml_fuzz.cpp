@@ -1,19 +1,15 @@
 // Any text is either refused with an Error or read field by field; whatever the fields then hold is
 // of their type and inside their limits.
 #include <cstdint>
-#include <cstdlib>
 #include <string_view>
 
 #include "core/error.h"
 #include "core/fields.h"
+#include "require.h"
 
 using namespace pangu;
 
 namespace {
-
-void require(bool condition) {
-  if (!condition) std::abort();  // a finding
-}
 
 // One field of every kind that a configuration can have.
 struct Config {
