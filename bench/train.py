@@ -67,11 +67,11 @@ def theirs(args, config):
 
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    caches = list(pathlib.Path(config["cache_dir"]).glob("*/latents.safetensors"))
+    caches = sorted({path.parent for path in pathlib.Path(config["cache_dir"]).glob("*/latents*.safetensors")})
     if len(caches) != 1:
         sys.exit(f"bench/train.py: expected one cache in {config['cache_dir']}, found {len(caches)}")
-    latents = list(load_file(caches[0]).values())
-    captions = list(load_file(caches[0].with_name("captions.safetensors")).values())
+    latents, captions = ([x for path in sorted(caches[0].glob(f"{name}*.safetensors")) for x in load_file(path).values()]
+                         for name in ("latents", "captions"))
     crop, batch = config.get("latent_crop", 0), config["train_batch_size"]
     shape = torch.Size(latents[0].shape[:1]) + torch.Size([config["resolution"] // 16] * 2)
     latents = [x for x in latents if x.shape == shape]

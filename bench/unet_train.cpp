@@ -113,12 +113,5 @@ int main(int argc, char** argv) {
   Options options;
   CLI::App app;
   add_options(app, options);
-  if (const auto code = pangu::bench::stop_code(app, argc, argv)) return *code;
-  try {
-    run(options);
-  } catch (const pangu::Error& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return pangu::exit_code(error.code());
-  }
-  return 0;
+  return pangu::bench::run_with_flags(app, argc, argv, [&] { run(options); });
 }

@@ -29,9 +29,10 @@ set(PANGU_REFERENCE_ENVIRONMENT OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
     PYTHONPYCACHEPREFIX=${CMAKE_BINARY_DIR}/pycache)
 
 # Third-party libraries of a room, beside nlohmann-json.
+set(PANGU_ROOM_io_PKGS zlib)
 set(PANGU_ROOM_image_PKGS spng libturbojpeg libwebp)
 set(PANGU_ROOM_text_PKGS libutf8proc zlib)
-set(PANGU_ROOM_serve_PKGS sqlite3)
+set(PANGU_ROOM_serve_PKGS sqlite3 libpq libcurl libcrypto)
 
 # A unit that includes libtorch costs seconds before its first own line is compiled, so a whole build is several
 # times faster in units of a dozen files. After a change of one file small units are.

@@ -61,5 +61,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "pangu-draw: error: cannot load its library: %s\n", dlerror());
     return kUnavailable;
   }
-  return run(argc, argv);
+  const int code = run(argc, argv);
+  // Destructors of static objects, most of them of libtorch's table of operators, would take as
+  // long as several steps of a small model, to free what ends with the process.
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

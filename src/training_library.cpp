@@ -24,6 +24,14 @@ PANGU_EXPORT int pangu_eval_coop(const pangu::app::EvalCoopArgs& args) {
   return pangu::app::run_eval_coop(args);
 }
 
+PANGU_EXPORT int pangu_eval_pictures(const pangu::app::EvalPicturesArgs& args) {
+  return pangu::app::run_eval_pictures(args);
+}
+
+PANGU_EXPORT int pangu_eval_model(const pangu::app::EvalModelArgs& args) {
+  return pangu::app::run_eval_model(args);
+}
+
 PANGU_EXPORT int pangu_study_tdts(const pangu::app::StudyTdtsArgs& args) {
   return pangu::app::run_study_tdts(args);
 }

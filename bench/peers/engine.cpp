@@ -19,6 +19,7 @@
 #include "core/error.h"
 #include "kernels/level.h"
 #include "pipeline/draw.h"
+#include "tensors/large_blocks.h"
 
 namespace pangu::bench {
 namespace {
@@ -137,6 +138,7 @@ class Engine {
     pipeline::LoadOptions options;
     options.dtype = asked.value("dtype", "bf16");
     options.vae_dtype = options.dtype;
+    options.precision = asked.value("precision", pipeline::kExactPrecision);
     options.tokenizers = asked.at("tokenizers");
     options.experts_in_memory = asked.value("experts_in_memory", 0);
     model_ = pipeline::load_model(asked.at("folder"), options);
@@ -185,6 +187,7 @@ class Engine {
       start = Clock::now();
     };
     pipeline::DrawHooks hooks;
+    hooks.last = true;  // as in a process that draws one picture
     hooks.watch.on_progress = [&](const Progress& progress) {
       tell(progress.done == 0 ? "prepare" : "step");
     };
@@ -259,6 +262,7 @@ json answer_to(const json& asked, std::unique_ptr<Engine>& engine) {
 
 extern "C" __attribute__((visibility("default"))) int pangu_run(int, const char* const*) {
   using namespace pangu::bench;
+  pangu::tensors::keep_large_blocks();  // as the program does
   std::unique_ptr<Engine> engine;
   answer({{"ready", true}});
   for (json asked = next_request(); asked.value("do", "quit") != "quit"; asked = next_request()) {

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 TORCH = ("torch", "torch-compile")
-INT8 = ("openvino-int8", "openvino-w8a8")
+INT8 = ("ours-int8", "openvino-int8", "openvino-w8a8")
 ALL = ("ours", *TORCH, "openvino", *INT8, "sdcpp")
 USUAL = ("ours", *TORCH, "openvino")
 BF16 = ("ours", "torch", "openvino")

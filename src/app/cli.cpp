@@ -10,13 +10,16 @@
 #include <new>
 #include <utility>
 
+#include "app/cli_eval.h"
+#include "app/cli_flags.h"
 #include "app/cli_help.h"
+#include "app/cli_models.h"
 #include "app/cli_serve.h"
 #include "app/cli_study.h"
+#include "app/cli_train.h"
 #include "app/cli_words.h"
 #include "app/commands.h"
 #include "app/late_library.h"
-#include "app/threads.h"
 #include "core/error.h"
 #include "core/message.h"
 #include "core/watch.h"
@@ -65,6 +68,7 @@ void add_request_flags(CLI::App* cmd, pipeline::RequestWords& words) {
 FlagValues values_of_flags() {
   FlagValues values = {{"--device", {"cpu", "cuda"}},
                        {"--dtype", {"bf16", "f32"}},
+                       {"--precision", {"exact", "int8"}},
                        {"--bridge", {"auto", "exact", "tiny", "learned"}},
                        {"--form", {"paper", "symmetric", "one_way"}},
                        {"--part", {"all", "high", "low"}}};
@@ -74,22 +78,6 @@ FlagValues values_of_flags() {
   return values;
 }
 
-// Not below 0: CLI11 would wrap a negative number around.
-CLI::Option* add_seed(CLI::App* cmd, uint64_t& seed, const char* what) {
-  return cmd->add_option("--seed", seed, what)
-      ->capture_default_str()
-      ->check([](const std::string& word) {
-        const bool digits = word.find_first_not_of("0123456789") == std::string::npos;
-        return digits ? "" : "expected a whole number of 0 or more, found '" + word + "'";
-      });
-}
-
-void add_threads(CLI::App* cmd) {
-  cmd->add_option_function<int>("--threads", use_threads, "Threads (0: one a core)")
-      ->check(CLI::NonNegativeNumber)
-      ->default_str("0");
-}
-
 void add_output_flags(CLI::App* cmd, OutputArgs& args, const char* plan) {
   cmd->add_option(
       "-o,--out", args.out,
@@ -97,7 +85,7 @@ void add_output_flags(CLI::App* cmd, OutputArgs& args, const char* plan) {
       "a folder for several, or - (default: pangu-{date}-{number}-{seed}.png)");
   cmd->add_flag("--overwrite", args.overwrite, "Replace pictures of the same name");
   cmd->add_option("--preview", args.preview, "Picture that shows the drawing while it is made");
-  cmd->add_flag("--plan", args.plan, plan);
+  cmd->add_flag("--plan,--dry-run", args.plan, plan);
   cmd->add_flag("--json", args.json, "Print what was drawn, and how, as JSON");
   cmd->add_flag("--timings", args.timings, "Say where the time went");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
@@ -146,6 +134,14 @@ void add_load_flags(CLI::App* cmd, LoadArgs& args, const std::string& whose = ""
   cmd->add_option("--dtype", args.dtype, "f32 or bf16")->default_str("the faster one here");
   cmd->add_option("--vae-dtype", args.vae_dtype, "The same for the autoencoder")
       ->default_str("as --dtype where that costs little, otherwise f32");
+  cmd->add_option("--precision", args.precision,
+                  "exact, or int8: the denoiser's products in 8 bits, faster and a little off")
+      ->default_str("exact");
+  cmd->add_option(
+         "--packed-weights", args.packed_weights,
+         "Keep denoisers' weights as this processor reads them, to start sooner: auto (below "
+         "~/.cache), off, or a folder")
+      ->capture_default_str();
   add_threads(cmd);
 }
 
@@ -178,7 +174,7 @@ void add_draw(CLI::App& app, DrawArgs& args) {
   cmd->add_option("--bridge", args.bridge, "Between their latents: auto, exact, tiny or learned")
       ->default_str("auto");
   add_load_flags(cmd, args.load);
-  add_output_flags(cmd, args.output, "Print which expert serves which sigma, and stop");
+  add_output_flags(cmd, args.output, "Print who serves which sigma at what cost, and stop");
 }
 
 void add_coop(CLI::App& app, CoopArgs& args) {
@@ -199,38 +195,7 @@ void add_coop(CLI::App& app, CoopArgs& args) {
       ->allow_extra_args(false);
   add_load_flags(cmd, args.load, " of the hub");
   add_output_flags(cmd, args.output,
-                   "Print members, bridges, memory and who counts at which sigma, and stop");
-}
-
-void add_train(CLI::App& app, TrainArgs& args) {
-  CLI::App* cmd = app.add_subcommand(
-      "train", "Fine-tune a model on pictures, or train one as a TOML file says");
-  cmd->add_option("config", args.config, "TOML configuration");
-  cmd->add_option("--finetune", args.finetune,
-                  "Model to go on from (models/mini); needs --data and --out, and no TOML file");
-  cmd->add_option("--data", args.data, "Folder of pictures with captions (may be repeated)")
-      ->allow_extra_args(false);
-  cmd->add_option("--out", args.out, "Folder for the model, which `draw --model` opens");
-  cmd->add_option("--steps", args.steps, "Steps of each expert (default: the file's, or 400)")
-      ->check(CLI::PositiveNumber);
-  cmd->add_option("--write-config", args.write_config,
-                  "Write what would be trained as a TOML file, and stop");
-  cmd->add_option("--set", args.sets, "key=value, over all other settings (may be repeated)")
-      ->allow_extra_args(false);
-  cmd->add_option("--minutes", args.minutes, "Stop after this long, with a checkpoint");
-  cmd->add_option("--device", args.device, "cpu or cuda (default: the file's)");
-  add_threads(cmd);
-  CLI::Option* exported = cmd->add_option("--export-state", args.export_state,
-                                          "Write the run's state into this folder, and stop");
-  cmd->add_option("--import-state", args.import_state, "Read it back into output_dir, and stop")
-      ->excludes(exported);
-  cmd->add_option("--piece-mb", args.piece_megabytes, "Most that a file of --export-state has")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 100000));
-  cmd->add_flag("--fresh", args.fresh, "Begin anew, do not resume from the last checkpoint");
-  cmd->add_flag("--keys", args.keys, "Print the table of configuration keys");
-  cmd->add_flag("--dry-run", args.dry_run, "Check settings, data, device and disk, train nothing");
-  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+                   "Print members, bridges, cost and who counts at which sigma, and stop");
 }
 
 void add_train_bridge(CLI::App& app, TrainBridgeArgs& args) {
@@ -328,101 +293,6 @@ void add_data(CLI::App& app, DataArgs& args) {
   scenes->add_flag("--heldout", args.heldout, "The held-out scenes instead of training scenes");
 }
 
-void add_eval(CLI::App& app, EvalArgs& args) {
-  CLI::App* cmd = app.add_subcommand("eval", "Score a model, and write the page of its scores");
-  cmd->add_option("--model", args.model, "Model folder (default: the embedded model)");
-  cmd->add_option("--data", args.data, "Dataset folder of `data build`, with the real pictures");
-  cmd->add_option("--inception", args.inception, "Weights that tools/export_inception.py writes");
-  cmd->add_option("--runs", args.runs, "Folder of trainings, for their losses");
-  cmd->add_option("-o,--out", args.out, "Page to write (.md); pictures go into images/ beside it");
-  cmd->add_option("--json", args.json, "File to write the scores to");
-  cmd->add_option("--cache", args.cache,
-                  "File or folder for features of real pictures (default: the temporary folder)");
-  cmd->add_option("--only", args.only, "Some of probe,frechet,scenes,loss (default: all)");
-  cmd->add_option("--prompts", args.prompts, "Pictures of each group in each language")
-      ->capture_default_str()
-      ->check(CLI::Range(2, 10000));
-  cmd->add_option("--scenes", args.scenes, "Scene prompts in each language")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 500));
-  cmd->add_option("--batch", args.batch, "Prompts in one forward")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  cmd->add_option("--steps", args.steps, "Steps of the sampler (default: the model's)");
-  cmd->add_option("--guidance", args.guidance, "Guidance scale (default: the model's)");
-  cmd->add_option("--guidance-low", args.guidance_low,
-                  "Noise level below which guidance is off (default: the model's)");
-  add_seed(cmd, args.seed, "Seed of the first picture");
-  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
-  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  add_threads(cmd);
-  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
-}
-
-// Inside of `eval`.
-void add_eval_coop(CLI::App& app, EvalCoopArgs& args) {
-  CLI::App* cmd = app.get_subcommand("eval")->add_subcommand(
-      "coop", "Do models that draw together follow what each was asked? Tables, plots, pictures");
-  cmd->add_option("--hub", args.hub, "Model that draws from text")->capture_default_str();
-  cmd->add_option("--edges", args.edges, "Member that draws from edges")->capture_default_str();
-  cmd->add_option("--variation", args.variation, "Member that varies a picture")
-      ->capture_default_str();
-  cmd->add_option("--low", args.low, "Member of low resolution")->capture_default_str();
-  cmd->add_option("--data", args.data,
-                  "Dataset folder of `data build`, with the real pictures (default: "
-                  "out/mini/dataset)");
-  cmd->add_option("--inception", args.inception,
-                  "Weights that tools/export_inception.py writes (default: "
-                  "out/mini/weights/inception.safetensors)");
-  cmd->add_option("--only", args.only, "Some of edges,variation,low (default: those there are)");
-  cmd->add_option("--settings", args.settings,
-                  "Beside the members alone only settings whose names hold one of these words");
-  cmd->add_option("-o,--out", args.out,
-                  "Page (.md): new, or one whose study is replaced; pictures go into images/ "
-                  "(default: out/coop/study.md)");
-  cmd->add_option("--json", args.json, "File to write the numbers to");
-  cmd->add_option("--cache", args.cache,
-                  "File or folder for features of real pictures (default: the temporary folder)");
-  cmd->add_option("--keep", args.keep,
-                  "Folder for the drawn pictures: what was interrupted goes on where it was");
-  cmd->add_option("--prompts", args.prompts, "Pictures of each setting")
-      ->capture_default_str()
-      ->check(CLI::Range(2, 10000));
-  cmd->add_option("--steps", args.steps, "Steps of the sampler")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1000));
-  cmd->add_option("--form", args.form, "paper, symmetric or one_way")->capture_default_str();
-  cmd->add_option("--bridge", args.bridge, "auto, exact, tiny or learned")->capture_default_str();
-  cmd->add_option("--batch", args.batch, "Prompts in one forward")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 1024));
-  add_seed(cmd, args.seed, "Seed of the first picture");
-  cmd->add_option("--device", args.device, "cpu or cuda")->capture_default_str();
-  cmd->add_option("--dtype", args.dtype, "f32 or bf16 (default: the faster one here)");
-  add_threads(cmd);
-  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
-}
-
-void add_inspect(CLI::App& app, InspectArgs& args) {
-  CLI::App* cmd = app.add_subcommand("inspect", "Say what a weight file, model or picture holds");
-  cmd->add_option("path", args.path, "Weights, a model folder or a PNG")->required();
-  cmd->add_flag("--tensors", args.tensors, "List every tensor");
-  cmd->add_flag("--json", args.json, "Print JSON");
-}
-
-void add_convert(CLI::App& app, ConvertArgs& args) {
-  CLI::App* cmd = app.add_subcommand("convert", "Write any model as a folder that diffusers reads");
-  cmd->add_option("source", args.source,
-                  "Single file, folder, or folder with PanGu-Draw 3's two .ckpt, low and high in "
-                  "their names")
-      ->required();
-  cmd->add_option("out", args.out, "Folder to write")->required();
-  cmd->add_option("--dtype", args.dtype, "bf16, f16 or f32")->capture_default_str();
-  cmd->add_flag("--force", args.force, "Remove the model that is in the folder");
-  cmd->add_flag("--json", args.json, "Print JSON");
-  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
-}
-
 void add_control(CLI::App& app, ControlArgs& args) {
   CLI::App* control = app.add_subcommand("control", "Make the picture that a ControlNet expects");
   control->require_subcommand(1);
@@ -497,29 +367,29 @@ int run(int argc, const char* const* argv) {
   TrainBridgeArgs train_bridge;
   PlanTrainingArgs plan_training;
   DataArgs data;
-  EvalArgs eval;
-  EvalCoopArgs eval_coop;
+  EvalCommands eval;
   StudyTdtsArgs study_tdts;
   InspectArgs inspect;
   ConvertArgs convert;
+  QuantizeArgs quantize;
   ControlArgs control;
   ServeArgs serve;
   WorkerArgs worker;
   DoctorArgs doctor;
   add_draw(app, draw);
   add_coop(app, coop);
-  add_train(app, train);
+  add_train(app, train, add_threads);
   add_train_bridge(app, train_bridge);
   add_plan_training(app, plan_training);
   add_data(app, data);
   add_eval(app, eval);
-  add_eval_coop(app, eval_coop);
   add_study(app, study_tdts, add_threads);
   add_inspect(app, inspect);
   add_convert(app, convert);
+  add_quantize(app, quantize, {add_threads, add_seed});
   add_control(app, control);
   add_serve(app, serve);
-  add_worker(app, worker);
+  add_worker(app, worker, serve);
   add_doctor(app, doctor);
   add_self(app, self);
   std::vector<std::string> words =
@@ -557,16 +427,14 @@ int run(int argc, const char* const* argv) {
   }
   if (name == "plan-training") return run_late(kTraining, "pangu_plan_training", plan_training);
   if (name == "data") return run_data(data);
-  if (name == "eval" && app.get_subcommand("eval")->got_subcommand("coop")) {
-    return run_late(kTraining, "pangu_eval_coop", eval_coop);
-  }
-  if (name == "eval") return run_late(kTraining, "pangu_eval", eval);
+  if (name == "eval") return run_eval_command(app, eval);
   if (name == "study") return run_late(kTraining, "pangu_study_tdts", study_tdts);
   if (name == "inspect") return run_inspect(inspect);
   if (name == "convert") return run_convert(convert);
+  if (name == "quantize") return run_quantize(quantize);
   if (name == "control") return run_control(control);
   if (name == "serve") return run_late(kServer, "pangu_serve", serve);
-  if (name == "worker") return run_late(kServer, "pangu_worker", worker);
+  if (name == "worker") return run_worker_of(app, worker, serve);
   return run_doctor(doctor);
 }
 

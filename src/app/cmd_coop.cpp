@@ -14,6 +14,7 @@
 #include "core/message.h"
 #include "pipeline/coop/learned_bridges.h"
 #include "pipeline/doubts.h"
+#include "pipeline/dry_run.h"
 #include "pipeline/picture_text.h"
 
 namespace pangu::app {
@@ -197,8 +198,9 @@ int run_recipe(const pipeline::Recipe& said, const pipeline::LoadOptions& load, 
       "read models",
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   if (output.plan) {
-    std::cout << (output.json ? pipeline::to_json(first).dump(2) + "\n"
-                              : pipeline::to_table(first));
+    std::cout << (output.json
+                      ? pipeline::plan_json(first).dump(2) + "\n"
+                      : pipeline::to_table(first) + "\n" + to_table(pipeline::dry_run(first)));
     return 0;
   }
   const std::string bridges = pipeline::bridges_text(first);

@@ -1,6 +1,7 @@
 // `pangu-draw draw`: flags to a request, a request to pictures.
 #include <chrono>
 #include <iostream>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <tuple>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "core/error.h"
 #include "pipeline/doubts.h"
 #include "pipeline/draw.h"
+#include "pipeline/dry_run.h"
 #include "pipeline/picture_text.h"
 
 namespace pangu::app {
@@ -38,9 +40,13 @@ std::vector<std::string> expert_names(const pipeline::Model& model) {
 }
 
 void print_plan(const pipeline::Model& model, const pipeline::Request& request, bool as_json) {
-  const diffusion::Plan plan = pipeline::plan_of(model, request);
-  std::cout << (as_json ? diffusion::to_json(plan, expert_names(model)) + "\n"
-                        : diffusion::to_table(plan, expert_names(model)));
+  const pipeline::Pictures pictures = read_pictures(request);
+  if (as_json) {
+    std::cout << pipeline::plan_json(model, request, pictures).dump() << "\n";
+    return;
+  }
+  std::cout << diffusion::to_table(pipeline::plan_of(model, request), expert_names(model)) << "\n"
+            << to_table(pipeline::dry_run(model, request, pictures));
 }
 
 // The models that a drawing needs, each opened when it is asked for; one is in memory at a time.
@@ -137,7 +143,10 @@ int run_draw(const DrawArgs& args) {
       [&](const pipeline::DrawHooks& hooks) {
         hashes.stop_when(hooks.watch.wants_stop);
         if (many.grid) return draw_grid(*many.grid, order, draw_one, hooks);
-        return one_picture ? draw_one(0, hooks) : draw_all(order, draw_one, hooks);
+        if (!one_picture) return draw_all(order, draw_one, hooks);
+        pipeline::DrawHooks alone = hooks;
+        alone.last = true;
+        return draw_one(0, alone);
       },
       [&](int index) {
         keeps.folder = files.folder_of(index);

@@ -238,6 +238,7 @@ OrderedJson drawing_of(const pipeline::PictureStory& story) {
     }
   }
   if (story.load.dtype) found["dtype"] = *story.load.dtype;
+  if (story.load.precision != pipeline::kExactPrecision) found["precision"] = story.load.precision;
   if (!story.unmatched.empty()) found["unmatched"] = story.unmatched;
   return found;
 }

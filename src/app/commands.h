@@ -39,6 +39,8 @@ struct LoadArgs {
   std::string device = "cpu";
   std::string dtype;      // "f32", "bf16"; empty: the faster one of this machine
   std::string vae_dtype;  // likewise; empty: the picture's of --from, or the model's own
+  std::string precision;  // "exact", "int8"; empty: the picture's of --from, or exact
+  std::string packed_weights = "auto";  // "auto", "off", or a folder
 };
 
 // What asks for several pictures that are not one request with a count (app/draw_many.h).
@@ -80,12 +82,17 @@ struct TrainArgs {
   std::vector<std::string> sets;  // "key=value" over the file
   // Without a file, or over it.
   std::string finetune;           // a model to go on from
+  bool lora = false;              // its weights stay, low-rank changes of them are trained
+  std::optional<int> rank;        // of these
   std::vector<std::string> data;  // folders of pictures and captions, or shards
-  std::string out;                // folder for the model and its training
+  std::string out;                // folder for the model and its training; with `lora` a file
   std::optional<int> steps;
   std::string write_config;       // write all this as a TOML file here, train nothing
   std::string device;             // empty: the file's
   std::optional<double> minutes;  // stop, with a checkpoint, after this long
+  int processes = 1;              // that this machine starts to train together
+  int max_restarts = 0;           // of all of them, where one fails
+  double join_timeout_s = 30;     // for all processes to come together
   bool fresh = false;             // do not resume from the last checkpoint
   std::string export_state;       // write the run's state into this folder, train nothing
   std::string import_state;       // read it back, train nothing
@@ -189,6 +196,44 @@ struct EvalCoopArgs {
   bool quiet = false;
 };
 
+// What pictures are measured by and with; of `eval pictures` and `eval model`.
+struct RulerArgs {
+  std::string reference;    // folder or statistics; empty: none
+  std::string fid_weights;  // file; empty: no FID, KID, Inception Score
+  std::string resize = "torch-fidelity";
+  int size_px = 0;              // 0: pictures as they are
+  std::string clip;             // file of CLIP; empty: no CLIP score
+  std::string clip_activation;  // "gelu", "quick_gelu"; empty: as its authors'
+  int kid_subsets = 100, kid_subset_size = 1000;
+  int batch = 16;    // pictures a forward
+  std::string json;  // file of scores; empty: none
+  bool quiet = false;
+};
+
+struct EvalPicturesArgs {
+  std::vector<std::string> pictures;  // a folder, or files of statistics
+  std::string shard;                  // "i/n"; empty: all
+  std::string out;                    // file of statistics; empty: none
+  std::string captions;               // JSON lines, for the rulers' CLIP; empty: none
+  RulerArgs rulers;
+};
+
+struct EvalModelArgs {
+  std::string model;    // folder; empty: the embedded model
+  std::string prompts;  // JSON lines; empty: the preset's
+  std::string preset;   // "coco-2014", "coco-cn"; empty: none
+  std::string data;     // folder of the preset's files
+  std::string out;      // folder of pictures
+  std::string shard;    // "i/n"; empty: all
+  std::optional<int> steps;
+  std::optional<double> guidance;
+  std::string sampler, size;  // empty: the model's
+  int draw_batch = 8;         // prompts a forward
+  uint64_t seed = 0;          // of the first prompt; the others count up
+  std::string device = "cpu", dtype;
+  RulerArgs rulers;
+};
+
 // Of `study tdts`.
 struct StudyTdtsArgs {
   std::string config;             // TOML; empty: configs/study/study.toml
@@ -215,6 +260,17 @@ struct ConvertArgs {
   std::string out;     // folder to write
   std::string dtype = "bf16";
   bool force = false;  // remove the model that is in `out`
+  bool json = false;
+  bool quiet = false;
+};
+
+struct QuantizeArgs {
+  std::string model;                 // as --model of draw has it
+  std::vector<std::string> prompts;  // that it is measured by; empty: four of the program's
+  int steps = 6;                     // of each drawing
+  uint64_t seed = 1;
+  double most_error = 0.03;   // layers that are further off stay in bf16
+  int experts_in_memory = 0;  // 0: all
   bool json = false;
   bool quiet = false;
 };
@@ -255,6 +311,7 @@ int run_data(const DataArgs& args);
 int compose_scenes(const DataArgs& args);
 int run_inspect(const InspectArgs& args);
 int run_convert(const ConvertArgs& args);
+int run_quantize(const QuantizeArgs& args);
 int run_control(const ControlArgs& args);
 int run_doctor(const DoctorArgs& args);
 
@@ -265,6 +322,8 @@ int run_train_bridge(const TrainBridgeArgs& args);
 int run_plan_training(const PlanTrainingArgs& args);
 int run_eval(const EvalArgs& args);
 int run_eval_coop(const EvalCoopArgs& args);
+int run_eval_pictures(const EvalPicturesArgs& args);
+int run_eval_model(const EvalModelArgs& args);
 int run_study_tdts(const StudyTdtsArgs& args);
 
 // These are in the library of the server.

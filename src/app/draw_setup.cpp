@@ -77,6 +77,7 @@ DrawSetup draw_setup(const DrawArgs& args, Warnings& warnings) {
   setup.model = from.story.model;
   KeptLoading kept{from.story.model.load, {}};
   kept.options.dtype = from.story.load.dtype;
+  kept.options.precision = from.story.load.precision;
   kept.options.vae_tile = from.story.load.vae_tile;
   if (from.story.origin == pipeline::kOwnOrigin) kept.prompt = from.story.request.prompt;
   if (!args.load.model.empty()) kept.options.vae_dtype.reset();  // what the other model bears

@@ -2,8 +2,10 @@
 
 #include <filesystem>
 #include <set>
+#include <system_error>
 #include <vector>
 
+#include "app/cache_folder.h"
 #include "app/home.h"
 #include "core/error.h"
 #include "text/prompt.h"
@@ -26,6 +28,20 @@ std::vector<pipeline::LoraUse> loras_of_prompt(const std::string& prompt,
   return uses;
 }
 
+// A picture of a server names LoRAs without their folder.
+pipeline::LoraUse found_lora(pipeline::LoraUse use, const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code unreadable;
+  if (folder.empty() || fs::exists(use.path, unreadable)) return use;
+  for (const std::string ending : {"", ".safetensors"}) {
+    const fs::path path = fs::path(folder) / (fs::path(use.path).filename().string() + ending);
+    if (!fs::exists(path, unreadable)) continue;
+    use.path = path.string();
+    break;
+  }
+  return use;
+}
+
 // LoRAs of the flags, or else those that the picture had beside its prompt; then those of the
 // prompt, whose files the picture knows if its own prompt stays.
 std::vector<pipeline::LoraUse> loras_of(const LoadArgs& args, const std::string& prompt,
@@ -40,16 +56,25 @@ std::vector<pipeline::LoraUse> loras_of(const LoadArgs& args, const std::string&
   std::vector<pipeline::LoraUse> loras;
   for (const std::string& text : args.loras) loras.push_back(pipeline::lora_use_from(text));
   for (const pipeline::LoraUse& use : kept.options.loras) {
-    if (args.loras.empty() && !is_tagged(use)) loras.push_back(use);
+    if (args.loras.empty() && !is_tagged(use)) loras.push_back(found_lora(use, args.lora_dir));
   }
   if (kept.prompt == prompt) {
     for (const pipeline::LoraUse& use : kept.options.loras) {
-      if (is_tagged(use)) loras.push_back(use);
+      if (is_tagged(use)) loras.push_back(found_lora(use, args.lora_dir));
     }
   } else {
     for (const auto& use : loras_of_prompt(prompt, args.lora_dir)) loras.push_back(use);
   }
   return loras;
+}
+
+// "off" and, where there is no folder for caches, "auto": none.
+std::string packed_weights_folder(const std::string& said) {
+  if (said.empty()) throw bad_input("--packed-weights", "auto, off or a folder", "nothing");
+  if (said == "off") return "";
+  if (said != "auto") return said;
+  const std::filesystem::path caches = cache_folder();
+  return caches.empty() ? "" : (caches / "packed-weights").string();
 }
 
 // 0: by size; else large enough for a tile's seams.
@@ -70,6 +95,7 @@ pipeline::LoadOptions load_options(const LoadArgs& args, const std::string& prom
   options.device = args.device;
   if (!args.dtype.empty()) options.dtype = args.dtype;
   if (!args.vae_dtype.empty()) options.vae_dtype = args.vae_dtype;
+  if (!args.precision.empty()) options.precision = args.precision;
   options.loras = loras_of(args, prompt, kept);
   if (!args.controlnets.empty()) options.controlnets = args.controlnets;
   if (!args.embeddings.empty()) options.embeddings = args.embeddings;
@@ -89,6 +115,7 @@ pipeline::LoadOptions load_options(const LoadArgs& args, const std::string& prom
   }
   options.experts_in_memory = static_cast<size_t>(args.experts_in_memory);
   if (args.vae_tile) options.vae_tile = checked_tile(*args.vae_tile);
+  options.packed_weights = packed_weights_folder(args.packed_weights);
   options.tokenizers = (home() / "models" / "tokenizers").string();
   return options;
 }

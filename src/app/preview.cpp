@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "app/home.h"
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "io/mapped_file.h"
@@ -14,7 +15,7 @@ namespace pangu::app {
 namespace {
 
 constexpr const char* kMark = "pangu-draw preview";  // its text says what it is
-constexpr int kShare = 9;                            // of the time drawing gets, to one of previews
+constexpr int kShare = 19;                           // of the time drawing gets, to one of previews
 constexpr std::chrono::milliseconds kLeast{200};     // between two
 
 bool is_preview(const std::string& path) {
@@ -43,6 +44,7 @@ Preview::Preview(std::string file, bool overwrite,
                     "--overwrite replaces it");
   }
   const io::AtomicWriter tried(file_);
+  for (const auto& folder : tiny_autoencoder_folders(model_folders())) look_.add_folder(folder);
 }
 
 void Preview::show(const diffusion::StepInfo& step) {
@@ -50,7 +52,10 @@ void Preview::show(const diffusion::StepInfo& step) {
   if (start < next_) return;
   const pipeline::Model& model = model_at_(step.sigma);
   const at::NoGradGuard no_grad;
-  show(tensors::picture_of(model.latents.decode(step.x0[0].slice(0, 0, 1), {})[0]));
+  const at::Tensor latents = step.x0[0].slice(0, 0, 1);
+  look_.prepare(model, {});
+  show(look_.has_tiny(model) ? look_.picture_of(model, latents[0])
+                             : tensors::picture_of(model.latents.decode(latents, {})[0]));
   const auto end = std::chrono::steady_clock::now();
   next_ = end + std::max<std::chrono::steady_clock::duration>(kShare * (end - start), kLeast);
 }

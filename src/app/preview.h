@@ -4,14 +4,16 @@
 #include <functional>
 #include <string>
 
+#include "app/latent_look.h"
 #include "diffusion/samplers/samplers.h"
 #include "image/image.h"
 #include "pipeline/model.h"
 
 namespace pangu::app {
 
-// Decodes the first picture of a batch. A decoder may take longer than a step, so that previews
-// take a tenth of the time at most.
+// Shows the first picture of a batch: by a tiny autoencoder where one is there for its latents
+// (latent_look.h, folders vae_approx of model_folders()), else by the model's own decoder. A
+// decoder may take longer than a step, so that previews take a twentieth of the time at most.
 class Preview {
  public:
   // `file`: .png, .jpg or .webp. `model_at`: whose latents come first at a noise level; it outlives
@@ -27,6 +29,7 @@ class Preview {
   std::string file_;
   image::FileFormat format_;
   std::function<const pipeline::Model&(double sigma)> model_at_;
+  LatentLook look_;
   std::chrono::steady_clock::time_point next_;  // not before
 };
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "app/cache_folder.h"
 #include "core/hash.h"
 #include "io/atomic_file.h"
 #include "io/file_hash.h"
@@ -23,13 +23,8 @@ constexpr size_t kHashPieceBytes = size_t{4} << 20;  // between questions whethe
 constexpr size_t kMaxCacheBytes = size_t{8} << 20;
 
 fs::path cache_file() {
-  const auto said = [](const char* name) {
-    const char* value = std::getenv(name);
-    return std::string(value ? value : "");
-  };
-  fs::path folder = said("XDG_CACHE_HOME");
-  if (folder.empty() && !said("HOME").empty()) folder = fs::path(said("HOME")) / ".cache";
-  return folder.empty() ? folder : folder / "pangu-draw" / "sha256.json";
+  const fs::path folder = cache_folder();
+  return folder.empty() ? folder : folder / "sha256.json";
 }
 
 json read_cache() {

@@ -1,9 +1,12 @@
 // NumPy's legacy generator on the standard library's MT19937, whose seeding is the same.
 #include "core/rng_numpy.h"
 
+#include <bit>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
+#include <utility>
 
 #include "core/error.h"
 
@@ -45,6 +48,24 @@ double NumpyRandom::normal() {
 
 void NumpyRandom::fill_normal(float* out, size_t count) {
   for (size_t i = 0; i < count; ++i) out[i] = static_cast<float>(normal());
+}
+
+std::vector<int64_t> NumpyRandom::permutation(uint64_t count) {
+  if (count > std::numeric_limits<uint32_t>::max()) {
+    throw bad_input("numpy permutation", "at most 4294967295 numbers", std::to_string(count));
+  }
+  std::vector<int64_t> numbers(count);
+  std::iota(numbers.begin(), numbers.end(), 0);
+  // Fisher and Yates from the end; a position is drawn by masking and drawing again.
+  for (uint64_t i = count; i-- > 1;) {
+    const auto mask = static_cast<uint32_t>(std::bit_ceil(i + 1) - 1);
+    uint32_t j;
+    do {
+      j = next_u32() & mask;
+    } while (j > i);
+    std::swap(numbers[i], numbers[j]);
+  }
+  return numbers;
 }
 
 }  // namespace pangu

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <vector>
 
 namespace pangu {
 
@@ -19,6 +20,9 @@ class NumpyRandom {
   double normal();   // RandomState.randn, which makes numbers in pairs and keeps the second
   // Writes the next `count` normals, rounded to f32, as randn(...).astype(np.float32) does.
   void fill_normal(float* out, size_t count);
+  // RandomState.permutation(count), and with its first numbers choice(count, ..., replace=False).
+  // Throws kBadInput for a count above 2^32 - 1.
+  std::vector<int64_t> permutation(uint64_t count);
 
  private:
   std::mt19937 engine_;

@@ -66,6 +66,21 @@ TEST_CASE("randn gives RandomState's normals, in pairs and far down the stream")
   }
 }
 
+TEST_CASE("permutations are NumPy's, and the numbers behind them too") {
+  // numpy.random.RandomState(2020): permutation(10), choice(7, 3, replace=False),
+  // permutation(100000), then randint(0, 2**32, dtype=uint32); NumPy 2.4.
+  NumpyRandom random(2020);
+  CHECK(random.permutation(10) == std::vector<int64_t>{2, 4, 9, 1, 5, 7, 6, 3, 8, 0});
+  const std::vector<int64_t> chosen = random.permutation(7);
+  CHECK(std::vector<int64_t>(chosen.begin(), chosen.begin() + 3) == std::vector<int64_t>{4, 3, 1});
+  const std::vector<int64_t> many = random.permutation(100000);
+  CHECK(many[0] == 24258);
+  CHECK(many[3] == 74488);
+  CHECK(many.back() == 45195);
+  CHECK(random.next_u32() == 0x4ef28f49u);
+  CHECK(random.permutation(0).empty());
+}
+
 TEST_CASE("a seed that NumPy refuses is an error") {
   CHECK_THROWS_WITH_AS(NumpyRandom(uint64_t{1} << 32), doctest::Contains("4294967295"), Error);
 }

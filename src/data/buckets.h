@@ -1,5 +1,6 @@
 // Aspect buckets: pictures of many shapes are trained at a few sizes of about equal area, so that a
-// batch has one shape and little is cut off. The sizes are those of kohya's sd-scripts.
+// batch (data/batch_order.h) has one shape and little is cut off. The sizes are those of kohya's
+// sd-scripts.
 #pragma once
 #include <compare>
 #include <cstddef>
@@ -29,12 +30,5 @@ std::vector<Bucket> make_buckets(const BucketOptions& options);
 // The bucket of this very size, else the one of the nearest width / height (of equals the first).
 // REQUIRES: buckets not empty, width and height >= 1. Returns an index.
 size_t assign_bucket(const std::vector<Bucket>& buckets, int width, int height);
-
-// Batches of `batch_size` indices that share a bucket, shuffled by (seed, epoch) alone. Every index
-// occurs once an epoch; the last batch of a bucket may be shorter, unless `drop_last`.
-// bucket_of[i] is the bucket of picture i.
-std::vector<std::vector<int64_t>> bucket_batches(const std::vector<size_t>& bucket_of,
-                                                 int batch_size, uint64_t seed, uint64_t epoch,
-                                                 bool drop_last = false);
 
 }  // namespace pangu::data

@@ -52,31 +52,4 @@ TEST_CASE("impossible options are refused") {
   CHECK_THROWS_AS(make_buckets({256, 512, 128, 64}), Error);
   CHECK_THROWS_AS(make_buckets({256, 128, 512, 0}), Error);
   CHECK_THROWS_AS(make_buckets({32, 64, 64, 64}), Error);
-  CHECK_THROWS_AS(bucket_batches({0, 1}, 0, 1, 1), Error);
-}
-
-TEST_CASE("an epoch's batches hold every picture once, one bucket a batch, the same each time") {
-  CHECK(rc::check([](const std::vector<uint8_t>& raw) {
-    std::vector<size_t> bucket_of;
-    for (const uint8_t value : raw) bucket_of.push_back(value % 5);
-    const int size = *rc::gen::inRange(1, 9);
-    const auto batches = bucket_batches(bucket_of, size, 7, 3);
-    std::multiset<int64_t> seen;
-    for (const auto& batch : batches) {
-      RC_ASSERT(!batch.empty());
-      RC_ASSERT(batch.size() <= static_cast<size_t>(size));
-      for (const int64_t index : batch) {
-        RC_ASSERT(bucket_of[index] == bucket_of[batch[0]]);
-        seen.insert(index);
-      }
-    }
-    RC_ASSERT(seen.size() == bucket_of.size());
-    RC_ASSERT(std::set<int64_t>(seen.begin(), seen.end()).size() == bucket_of.size());
-    RC_ASSERT(batches == bucket_batches(bucket_of, size, 7, 3));
-    for (const auto& batch : bucket_batches(bucket_of, size, 7, 3, true)) {
-      RC_ASSERT(batch.size() == static_cast<size_t>(size));
-    }
-  }));
-  const std::vector<size_t> many(100, 0);
-  CHECK(bucket_batches(many, 10, 7, 3) != bucket_batches(many, 10, 7, 4));
 }

@@ -8,6 +8,7 @@
 #include "core/hash.h"
 #include "data/dataset.h"
 #include "io/atomic_file.h"
+#include "io/http_file.h"
 #include "io/mapped_file.h"
 
 namespace pangu::data {
@@ -39,6 +40,12 @@ ContentHashes::ContentHashes(std::string path) : path_(std::move(path)) {
 }
 
 std::string ContentHashes::of(const Item& item) {
+  if (io::is_url(item.bytes.path)) {
+    const image::Bytes far = read_bytes(item);
+    Sha256 hash;
+    hash.update(std::as_bytes(std::span(far)));
+    return hex_of(hash.digest());
+  }
   std::error_code failed;
   const uint64_t file_bytes = fs::file_size(item.bytes.path, failed);
   if (failed) throw io_error("cannot read", item.bytes.path, failed.value());

@@ -19,7 +19,8 @@ class ContentHashes {
   // path: of the JSON file; nothing is known if it is absent or unreadable.
   explicit ContentHashes(std::string path);
 
-  // 64 hexadecimal digits. Error kIo if the picture cannot be read.
+  // 64 hexadecimal digits. Error kIo if the picture cannot be read. Of a picture on a web server it
+  // is computed every time: the index of its shard knows it (data/shard_index.h).
   std::string of(const Item& item);
 
   // Writes the file, atomically, if a hash was computed since.

@@ -1,4 +1,4 @@
-// Recognising datasets, and their pictures. What a folder and an archive hold is listed in
+// Datasets and their pictures. What a folder and an archive hold is listed in indexed_dataset.cpp,
 // picture_folder.cpp and shard.cpp, pixels are image's.
 #include "data/dataset.h"
 
@@ -7,67 +7,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <span>
 
 #include "core/error.h"
-#include "data/file_lines.h"
-#include "data/file_names.h"
-#include "data/folder_files.h"
-#include "data/picture_folder.h"
-#include "data/sample.h"
-#include "data/shard.h"
+#include "data/indexed_dataset.h"
 #include "image/resize.h"
-#include "io/mapped_file.h"
+#include "io/http_file.h"
 
 namespace pangu::data {
-namespace {
-
-namespace fs = std::filesystem;
-
-void open_manifest(const fs::path& folder, std::vector<Item>& items_, Report& report_) {
-  for_each_line((folder / "manifest.jsonl").string(), [&](int64_t number, std::string_view line) {
-    keep_or_skip("manifest.jsonl:" + std::to_string(number), items_, report_, [&] {
-      Item item = parse_manifest_line(line);
-      item.bytes.path = (folder / item.bytes.path).string();
-      read_header(io::MappedFile(item.bytes.path).bytes(), item);
-      return item;
-    });
-  });
-}
-
-}  // namespace
-
 std::vector<Item> open_dataset(const std::string& path, Report& report_) {
-  std::vector<Item> items;
-  std::error_code ignored;
-  if (fs::is_regular_file(path, ignored) && split_at_last_dot(path).suffix == "tar") {
-    open_shard(path, items, report_);
-  } else if (fs::is_directory(path, ignored)) {
-    if (fs::exists(fs::path(path) / "manifest.jsonl", ignored)) {
-      open_manifest(path, items, report_);
-    } else {
-      const std::vector<std::string> names = files_under(path, report_);
-      for (const std::string& name : names) {
-        if (split_at_last_dot(name).suffix != "tar") continue;
-        try {
-          open_shard((fs::path(path) / name).string(), items, report_);
-        } catch (const Error& error) {
-          report_.skip(name, error.what());
-        }
-      }
-      open_picture_folder(path, names, items, report_);
-    }
-  } else {
-    throw bad_input("dataset '" + path + "'", "a folder or a .tar",
-                    fs::exists(path, ignored) ? "another file" : "nothing");
-  }
-  if (items.empty()) {
-    const Error error =
-        bad_input("dataset '" + path + "'", "at least one picture with a caption", "none",
-                  "put pictures with captions beside them (NAME.txt), metadata.jsonl, WebDataset "
-                  ".tar shards or manifest.jsonl in it");
-    throw with_details(error, report_);
-  }
-  return items;
+  return open_indexed(path, {}, report_).items;
 }
 
 bool passes(const Item& item, const ItemFilter& filter) {
@@ -88,13 +37,18 @@ std::vector<Item> filtered(const std::vector<Item>& items, const ItemFilter& fil
 }
 
 image::Bytes read_bytes(const Item& item) {
+  if (io::is_url(item.bytes.path)) {
+    image::Bytes far(item.bytes.size_bytes);
+    io::http_read(item.bytes.path, item.bytes.offset, std::as_writable_bytes(std::span(far)));
+    return far;
+  }
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(
       std::fopen(item.bytes.path.c_str(), "rb"), &std::fclose);
   if (!file) throw io_error("cannot open", item.bytes.path, errno);
   uint64_t size = item.bytes.size_bytes;
   if (size == 0) {
     std::error_code failure;
-    size = fs::file_size(item.bytes.path, failure);
+    size = std::filesystem::file_size(item.bytes.path, failure);
     if (failure) throw io_error("cannot stat", item.bytes.path, failure.value());
   }
   image::Bytes bytes(size);
@@ -106,12 +60,16 @@ image::Bytes read_bytes(const Item& item) {
   return bytes;
 }
 
+static image::Image decoded_as_stored(const Item& item) {
+  image::Image picture = image::decode_image(read_bytes(item));
+  const bool is_larger = std::min(picture.width, picture.height) > item.stored_px;
+  if (item.stored_px == 0 || !is_larger) return picture;
+  return image::resize(picture, item.width, item.height);
+}
+
 image::Image load_image(const Item& item) {
   try {
-    const image::Image picture = image::decode_image(read_bytes(item));
-    const bool is_larger = std::min(picture.width, picture.height) > item.stored_px;
-    if (item.stored_px == 0 || !is_larger) return picture;
-    return image::resize(picture, item.width, item.height);
+    return decoded_as_stored(item);
   } catch (const Error& error) {
     throw while_doing("loading picture '" + item.id + "'", error);
   }
@@ -119,8 +77,10 @@ image::Image load_image(const Item& item) {
 
 std::optional<image::Image> try_load_image(const Item& item, Report& report_) {
   try {
-    return image::decode_image(read_bytes(item));
+    return decoded_as_stored(item);
   } catch (const Error& error) {
+    // A server that does not answer says nothing of the picture.
+    if (io::is_url(item.bytes.path) && error.code() != ErrorCode::kBadInput) throw;
     report_.skip(item.id, error.what());
     return std::nullopt;
   }

@@ -273,6 +273,20 @@ TEST_CASE("a picture whose pixels are damaged is found when it is loaded, and re
   CHECK_FALSE(try_load_image(items[1], pixels).has_value());
 }
 
+TEST_CASE("a picture is as large as it is stored, however it is loaded") {
+  const TestFolder folder;
+  folder.write("a.png", picture(64, 96, {1, 2, 3}));
+  folder.write("a.txt", std::string("a cat\n"));
+  Report report;
+  Item item = open_dataset(folder.path.string(), report).at(0);
+  item.width = 32, item.height = 48, item.stored_px = 32;
+  CHECK(load_image(item).width == 32);
+  const auto tried = try_load_image(item, report);
+  REQUIRE(tried.has_value());
+  CHECK(tried->width == 32);
+  CHECK(tried->height == 48);
+}
+
 TEST_CASE("cut-outs are drawn whole on their background, opaque pictures fill the frame") {
   const TestFolder folder;
   folder.write("cut.png", picture(20, 10, {200, 0, 0}, 4));

@@ -43,8 +43,10 @@ Item item_of_sample(const std::string& key, const Sample& sample, const Archive&
 
 }  // namespace
 
-void open_shard(const std::string& path, std::vector<Item>& items_, Report& report_) {
-  const io::MappedFile file(path);
+void open_shard(const std::string& place, std::vector<Item>& items_, Report& report_,
+                const std::string& called) {
+  const io::MappedFile file(place);
+  const std::string& path = called.empty() ? place : called;
   const Archive archive{path, file.bytes()};
   const TarListing listing = list_tar(archive.bytes);
   if (!listing.damage.empty()) report_.skip(path, listing.damage);

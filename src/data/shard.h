@@ -12,6 +12,8 @@ namespace pangu::data {
 
 // Adds the samples with a picture, in the archive's order; of members with equal names the last one
 // counts, which is warned of, as is all that an archive holds twice.
-void open_shard(const std::string& path, std::vector<Item>& items_, Report& report_);
+// called: where items and reports say that it lies; empty: `path`.
+void open_shard(const std::string& path, std::vector<Item>& items_, Report& report_,
+                const std::string& called = "");
 
 }  // namespace pangu::data

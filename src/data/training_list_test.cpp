@@ -114,4 +114,19 @@ TEST_CASE(
   CHECK(training_list(items, contents, "other", options).back().key != keys.back());
 }
 
+TEST_CASE("a list says what was cut off of a picture and how large it was") {
+  const std::vector<Item> items = {sized("wide", 400, 200)};
+  TrainingListOptions options;
+  options.resolution_px = 128;
+  const TrainingPicture square = training_list(items, {"a"}, "", options)[0];
+  CHECK(square.original_width_px == 400);
+  CHECK(square.original_height_px == 200);
+  CHECK(square.crop_left_px == 64);  // of 256 x 128
+  CHECK(square.crop_top_px == 0);
+  options.buckets = {{64, 128}, {192, 96}};
+  const TrainingPicture given = training_list(items, {"a"}, "", options)[0];
+  CHECK(given.width_px == 192);
+  CHECK(given.height_px == 96);
+}
+
 }  // namespace

@@ -78,6 +78,14 @@ size_t Plan::steps_of(size_t expert) const {
       steps.begin(), steps.end(), [expert](const PlanStep& s) { return s.expert == expert; }));
 }
 
+SigmaList Plan::whole_sigmas() const {
+  SigmaList list;
+  for (const PlanStep& step : steps) {
+    if (!step.reuses_features) list.push_back(step.sigma);
+  }
+  return list;
+}
+
 SigmaWindow Plan::window(double from, double to) const {
   const auto count = static_cast<double>(steps.size());
   SigmaWindow window{0.0, 0.0};
@@ -110,13 +118,27 @@ Plan make_plan(const SigmaList& sigmas, const Schedule& schedule, std::vector<do
   return plan;
 }
 
+void mark_reuse(Plan& plan, int interval, double from, double to) {
+  const SigmaWindow window = plan.window(from, to);
+  int since_whole = 0;
+  for (size_t i = 0; i < plan.steps.size(); ++i) {
+    PlanStep& step = plan.steps[i];
+    const bool is_first = i == 0 || step.expert != plan.steps[i - 1].expert;
+    step.reuses_features = !is_first && since_whole + 1 < interval && window.contains(step.sigma);
+    since_whole = step.reuses_features ? since_whole + 1 : 0;
+  }
+}
+
 std::string to_table(const Plan& plan, const std::vector<std::string>& names) {
-  std::string table = "step      t_index       sigma        next  expert\n";
+  const bool has_reuse = plan.whole_sigmas().size() < plan.steps.size();
+  std::string table = "step      t_index       sigma        next  ";
+  table += has_reuse ? "features  expert\n" : "expert\n";
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const PlanStep& step = plan.steps[i];
     table += number("%4.0f", static_cast<double>(i + 1)) + number("  %11.4f", step.t_index) +
-             number("  %10.6g", step.sigma) + number("  %10.6g", step.sigma_next) + "  " +
-             expert_name(step.expert, names) + "\n";
+             number("  %10.6g", step.sigma) + number("  %10.6g", step.sigma_next) + "  ";
+    if (has_reuse) table += step.reuses_features ? "reused    " : "computed  ";
+    table += expert_name(step.expert, names) + "\n";
   }
   return table;
 }
@@ -133,7 +155,8 @@ std::string to_json(const Plan& plan, const std::vector<std::string>& names) {
             number(",\"sigma\":%.17g", step.sigma) +
             number(",\"sigma_next\":%.17g", step.sigma_next) +
             number(",\"t_index\":%.17g", step.t_index) +
-            ",\"expert\":" + json_string(expert_name(step.expert, names)) + "}";
+            ",\"expert\":" + json_string(expert_name(step.expert, names)) +
+            (step.reuses_features ? ",\"reuses_features\":true}" : "}");
   }
   return json + "]}";
 }

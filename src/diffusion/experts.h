@@ -26,6 +26,9 @@ struct PlanStep {
   double sigma_next = 0.0;
   double t_index = 0.0;  // the time of sigma, on the schedule's scale
   size_t expert = 0;
+  // Whether the step uses again what deeper layers of the network gave in an earlier one, so that
+  // it computes the others alone.
+  bool reuses_features = false;
 };
 
 // Noise levels low <= sigma < high.
@@ -45,6 +48,8 @@ struct Plan {
   size_t first_step = 0;
   SigmaList sigmas() const;
   size_t steps_of(size_t expert) const;
+  // The noise levels of the steps that reuse no features, from most noise to least.
+  SigmaList whole_sigmas() const;
   // The noise levels of the steps that lie wholly inside of the share from..to of all steps: step i
   // of n is one of them if i / n >= from and (i + 1) / n <= to, as diffusers decides it for
   // ControlNets. A call in the middle of a step belongs to that step. The level at which one step
@@ -59,10 +64,16 @@ struct Plan {
 Plan make_plan(const SigmaList& sigmas, const Schedule& schedule,
                std::vector<double> boundaries = {}, bool lag_switch = false);
 
+// Marks the steps that reuse features. At most interval - 1 follow each other; the first step of an
+// expert is none of them, nor is a step that is not inside of the share from..to of all steps
+// (Plan::window). interval: 1 or more; 1 marks none.
+void mark_reuse(Plan& plan, int interval, double from = 0.0, double to = 1.0);
+
 // names: what the experts are called ("structure", "texture"); an expert without a name is shown by
 // its number.
 std::string to_table(const Plan& plan, const std::vector<std::string>& names = {});
 // {"boundaries":[...],"steps":[{"step":0,"sigma":..,"sigma_next":..,"t_index":..,"expert":".."},...]}
+// A step that reuses features has the key "reuses_features", true; the table then has a column.
 std::string to_json(const Plan& plan, const std::vector<std::string>& names = {});
 
 }  // namespace pangu::diffusion

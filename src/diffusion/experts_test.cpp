@@ -77,7 +77,7 @@ TEST_CASE("a window holds the calls of the steps that lie whole inside of its sh
         for (size_t i = 0; i < plan.steps.size(); ++i) {
           const auto count = static_cast<double>(plan.steps.size());
           const bool inside = double(i) / count >= from && double(i + 1) / count <= to;
-          const auto [sigma, next, t_index, expert] = plan.steps[i];
+          const double sigma = plan.steps[i].sigma, next = plan.steps[i].sigma_next;
           // The call at the step's beginning, the one in its middle, and calls whose sigma is off
           // by rounding.
           CHECK(window.contains(sigma) == inside);
@@ -103,6 +103,30 @@ TEST_CASE("a plan prints as a table and as JSON that a parser reads back") {
   CHECK(json["steps"][1]["sigma"].get<double>() == 1.0);
   CHECK(json["steps"][0]["t_index"].get<double>() == plan.steps[0].t_index);
   CHECK(nlohmann::json::parse(to_json(plan))["steps"][1]["expert"] == "1");
+}
+
+TEST_CASE("steps reuse features between whole ones, and never the first of an expert") {
+  const Schedule schedule;
+  const auto marks = [](const Plan& plan) {
+    std::string text;
+    for (const PlanStep& step : plan.steps) text += step.reuses_features ? 'r' : 'W';
+    return text;
+  };
+  Plan plan = make_plan(make_sigmas("normal", schedule, 10), schedule, {schedule.sigma_of_t(500)});
+  CHECK(plan.steps_of(0) == 5);
+  const std::string table = to_table(plan), json = to_json(plan);
+  mark_reuse(plan, 1);
+  CHECK(marks(plan) == "WWWWWWWWWW");
+  CHECK(to_table(plan) == table);
+  CHECK(to_json(plan) == json);
+  mark_reuse(plan, 3);
+  CHECK(marks(plan) == "WrrWrWrrWr");
+  CHECK(plan.whole_sigmas().size() == 4);
+  CHECK(plan.whole_sigmas()[1] == plan.steps[3].sigma);
+  CHECK(to_table(plan).find("reused") != std::string::npos);
+  CHECK(nlohmann::json::parse(to_json(plan))["steps"][1]["reuses_features"] == true);
+  mark_reuse(plan, 100, 0.2, 0.8);
+  CHECK(marks(plan) == "WWrrrWrrWW");
 }
 
 TEST_CASE("boundaries that do not fit the experts are refused") {

@@ -30,35 +30,83 @@ void FeatureGaussian::add(const at::Tensor& rows) {
 
 // Moves the kept rows into the sums.
 void FeatureGaussian::fold() {
-  if (!shift_.defined()) {
-    shift_ = rows_.mean(0);
-    sum_ = at::zeros_like(shift_);
-    products_ = at::zeros({rows_.size(1), rows_.size(1)}, at::kDouble);
+  GaussianSums all = sums();
+  shift_ = all.shift;
+  sum_ = all.sum;
+  products_ = all.products;
+  rows_ = at::Tensor();
+}
+
+GaussianSums FeatureGaussian::sums() const {
+  if (!rows_.defined()) return {count_, shift_, sum_, products_};
+  const at::Tensor shift = shift_.defined() ? shift_ : rows_.mean(0);
+  const at::Tensor x = rows_ - shift;
+  const at::Tensor sum = x.sum(0);
+  if (!shift_.defined()) return {count_, shift, sum, x.t().matmul(x)};
+  return {count_, shift, sum_ + sum, at::addmm(products_, x.t(), x)};
+}
+
+FeatureGaussian::FeatureGaussian(GaussianSums sums) {
+  const bool fits = sums.count >= 1 && sums.shift.dim() == 1 &&
+                    sums.shift.sizes() == sums.sum.sizes() && sums.products.dim() == 2 &&
+                    sums.products.size(0) == sums.shift.size(0) &&
+                    sums.products.size(1) == sums.shift.size(0);
+  if (!fits) {
+    throw bad_input("moments of features", "a mean [F] and a covariance [F,F]",
+                    c10::str(sums.shift.sizes()) + " and " + c10::str(sums.products.sizes()));
   }
-  const at::Tensor x = rows_ - shift_;
-  sum_ += x.sum(0);
-  products_.addmm_(x.t(), x);
+  count_ = sums.count;
+  shift_ = sums.shift.to(at::kDouble);
+  sum_ = sums.sum.to(at::kDouble);
+  products_ = sums.products.to(at::kDouble);
+}
+
+FeatureGaussian FeatureGaussian::of_moments(const at::Tensor& mean, const at::Tensor& covariance) {
+  constexpr int64_t kLeast = 2;  // so that the products are the covariance itself
+  return FeatureGaussian(GaussianSums{kLeast, mean, at::zeros_like(mean), covariance});
+}
+
+// The other's differences are d = x - b where ours are x - a = d + (b - a).
+void FeatureGaussian::add(const FeatureGaussian& other) {
+  if (other.count_ == 0) return;
+  if (count_ == 0) {
+    *this = other;
+    return;
+  }
+  const GaussianSums theirs = other.sums();
+  GaussianSums ours = sums();
+  if (ours.shift.sizes() != theirs.shift.sizes()) {
+    throw Error(ErrorCode::kInternal, "FeatureGaussian: expected features of one length");
+  }
+  const at::Tensor offset = theirs.shift - ours.shift;
+  const double count = double(theirs.count);
+  const at::Tensor crossed = at::outer(theirs.sum, offset);
+  shift_ = ours.shift;
+  sum_ = ours.sum + theirs.sum + count * offset;
+  products_ =
+      ours.products + theirs.products + crossed + crossed.t() + count * at::outer(offset, offset);
+  count_ = ours.count + theirs.count;
   rows_ = at::Tensor();
 }
 
 at::Tensor FeatureGaussian::mean() const {
-  at::Tensor sum = sum_;
   if (!shift_.defined()) return rows_.mean(0);
+  at::Tensor sum = sum_;
   if (rows_.defined()) sum = sum + (rows_ - shift_).sum(0);
   return shift_ + sum / double(count_);
 }
 
+at::Tensor FeatureGaussian::covariance() const {
+  const GaussianSums all = sums();
+  const at::Tensor offset = all.sum / double(count_);
+  return (all.products - double(count_) * at::outer(offset, offset)) / double(count_ - 1);
+}
+
 at::Tensor FeatureGaussian::root() const {
-  const at::Tensor centre = mean();
-  const double divisor = double(count_ - 1);
-  if (!shift_.defined()) return (rows_ - centre) / std::sqrt(divisor);
-  at::Tensor products = products_;
-  if (rows_.defined()) products = products + (rows_ - shift_).t().matmul(rows_ - shift_);
-  const at::Tensor offset = centre - shift_;
-  const at::Tensor covariance = (products - double(count_) * at::outer(offset, offset)) / divisor;
+  if (!shift_.defined()) return (rows_ - mean()) / std::sqrt(double(count_ - 1));
   // C = U L U^T, so L^(1/2) U^T is a root. Eigenvalues that come from rounding alone are left out:
   // their square roots would be far larger than themselves.
-  const auto [values, vectors] = at::linalg_eigh(covariance);
+  const auto [values, vectors] = at::linalg_eigh(covariance());
   const double least =
       values[-1].item<double>() * double(values.size(0)) * std::numeric_limits<double>::epsilon();
   const at::Tensor kept = (values > least).nonzero().squeeze(1);

@@ -10,17 +10,36 @@
 
 namespace pangu::eval {
 
+// What a Gaussian of feature vectors is made of, for files: sums that belong to a point near the
+// mean. All f64.
+struct GaussianSums {
+  int64_t count = 0;
+  at::Tensor shift, sum;  // [F]; sum of the rows minus the shift
+  at::Tensor products;    // [F,F] sum of the outer products of these differences
+};
+
 // The Gaussian of feature vectors that are added part by part, in f64. It keeps the rows while
 // there are fewer rows than features, and after that their sums and the sums of their products,
 // relative to a point near the mean so that no digits are lost. It needs at most about 2 F^2
 // numbers, however many rows there are.
 class FeatureGaussian {
  public:
+  FeatureGaussian() = default;
+  // Throws kBadInput if the shapes contradict.
+  explicit FeatureGaussian(GaussianSums sums);
+  // A Gaussian of which mean [F] and covariance [F,F] are all that is known; its count is 2, the
+  // least. Throws as the above.
+  static FeatureGaussian of_moments(const at::Tensor& mean, const at::Tensor& covariance);
+
   // rows: [N,F], any floating type, F the same in every call.
   void add(const at::Tensor& rows);
+  // Adds the rows of another one, up to rounding as if they had been added one by one.
+  void add(const FeatureGaussian& other);
 
   int64_t count() const { return count_; }
-  at::Tensor mean() const;  // [F]; at least one row
+  at::Tensor mean() const;        // [F]; at least one row
+  at::Tensor covariance() const;  // [F,F], divided by count - 1; at least two rows
+  GaussianSums sums() const;      // at least one row
   // Returns [R,F] with R <= F, of which root^T root is the covariance (divided by count - 1). At
   // least two rows.
   at::Tensor root() const;

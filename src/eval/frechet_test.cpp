@@ -108,5 +108,34 @@ TEST_CASE("a single picture has no covariance and is refused") {
                        doctest::Contains("two pictures"), Error);
 }
 
+TEST_CASE("Gaussians of parts merge to that of all rows, whichever of them has been folded") {
+  torch::manual_seed(9);
+  const at::Tensor rows = at::randn({100, 8}, at::kDouble) * 3 + 1000;
+  FeatureGaussian whole;
+  whole.add(rows);
+  for (const int64_t first : {1, 5, 50, 98}) {
+    FeatureGaussian a, b;
+    a.add(rows.slice(0, 0, first));
+    b.add(rows.slice(0, first));
+    a.add(b);
+    a.add(FeatureGaussian());
+    CAPTURE(first);
+    CHECK(a.count() == 100);
+    CHECK(at::allclose(a.mean(), whole.mean(), 1e-13));
+    CHECK(at::allclose(a.covariance(), at::cov(rows.t()), 1e-9, 1e-9));
+    CHECK(frechet_distance(a, whole) < 1e-7);
+  }
+}
+
+TEST_CASE("a Gaussian of given moments has them, and contradicting ones are refused") {
+  const at::Tensor rows = at::randn({40, 5}, at::kDouble);
+  const FeatureGaussian found = FeatureGaussian::of_moments(rows.mean(0), at::cov(rows.t()));
+  CHECK(at::allclose(found.covariance(), at::cov(rows.t())));
+  FeatureGaussian added;
+  added.add(rows);
+  CHECK(frechet_distance(found, added) < 1e-9);
+  CHECK_THROWS_AS(FeatureGaussian::of_moments(rows.mean(0), at::zeros({5, 4})), Error);
+}
+
 }  // namespace
 }  // namespace pangu::eval

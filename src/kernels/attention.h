@@ -22,25 +22,27 @@ struct AttentionProblem {
   uint16_t* out = nullptr;  // [batch, queries, heads * width]
 };
 
-// Whether there is a kernel of this level for the problem: the width is even, 512 at most, and
-// there is a key.
+// Whether there is a kernel of this level for the problem, which every other function here takes to
+// be so: the width is even, 512 at most, and there is a key.
 bool attention_fits(const AttentionProblem& problem, Level level);
 
 // Keys and values are packed first, all of them before any query. A task stands alone: the result
 // does not depend on who does which, nor on how many do.
-//   std::vector<uint16_t> packed(attention_packed_size(p));
-//   attention_pack(p, packed, 0, attention_pack_tasks(p));   // in any split of the tasks
-//   attention_run(p, packed, 0, attention_run_tasks(p));     // likewise, when all are packed
+//   std::vector<uint16_t> packed(attention_packed_size(p, level));
+//   attention_pack(p, packed, 0, attention_pack_tasks(p), level);        // in any split of the
+//   tasks attention_run(p, packed, 0, attention_run_tasks(p, level), level);  // likewise, when all
+//   are packed
 // `packed` is aligned to 64 bytes.
-int64_t attention_packed_size(const AttentionProblem& problem);
+int64_t attention_packed_size(const AttentionProblem& problem, Level level);
 int64_t attention_pack_tasks(const AttentionProblem& problem);
 void attention_pack(const AttentionProblem& problem, uint16_t* packed, int64_t begin, int64_t end,
                     Level level);
-int64_t attention_run_tasks(const AttentionProblem& problem);
+int64_t attention_run_tasks(const AttentionProblem& problem, Level level);
 void attention_run(const AttentionProblem& problem, const uint16_t* packed, int64_t begin,
                    int64_t end, Level level);
 
-// The definition, one row of scores at a time, in f32.
-void plain_attention(const AttentionProblem& problem);
+// The definition, one row of scores at a time, in f32. The results, which lie as `out` does, are
+// not rounded.
+void plain_attention(const AttentionProblem& problem, float* results);
 
 }  // namespace pangu::kernels

@@ -1,68 +1,40 @@
-// Functions of vectors of f32 for the AVX-512 kernels. They are static, for a file that includes
-// this is compiled for such processors alone, and no copy may serve the rest of the program.
+// Vectors of pairs for the AVX-512 kernels. Functions are static, for a file that includes this is
+// compiled for such processors alone, and no copy may serve the rest of the program.
 #pragma once
-#include <immintrin.h>
+#include "kernels/vector_avx512.h"
+#include "kernels/vector_math.h"
 
 namespace pangu::kernels {
 
-// 2^t; 0 for -inf. The fraction's polynomial has a greatest relative error of 2.7e-6 on [0,1]
-// (minimax by reweighted least squares), a thousandth of what bf16 resolves.
-static inline __m512 exp2_of(__m512 t) {
-  const __m512 f = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF);  // t - floor(t)
-  __m512 p = _mm512_set1_ps(0.013534167781472206f);
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.05201146379113197f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.2414427548646927f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0.6930038332939148f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0000026226043701f));
-  return _mm512_scalef_ps(p, t);
+// Two vectors of numbers in bf16, a lane being a pair of them.
+static inline __m512i paired(__m512 first, __m512 second) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24,
+                                         8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(second, first));
 }
 
-static inline __m512 exp_of(__m512 x) {
-  return exp2_of(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504088896341f)));
-}
-
-// x sigmoid(x)
-static inline __m512 silu_of(__m512 x) {
-  const __m512 one = _mm512_set1_ps(1);
-  return _mm512_div_ps(x, _mm512_add_ps(one, exp_of(_mm512_sub_ps(_mm512_setzero_ps(), x))));
-}
-
-// x Phi(x), Phi the normal distribution: Phi(x) = (1 + erf(x / sqrt 2)) / 2 with the error function
-// of Abramowitz and Stegun 7.1.26, whose absolute error is below 5e-7 in f32.
-static inline __m512 gelu_of(__m512 x) {
-  const __m512 one = _mm512_set1_ps(1);
-  const __m512 square = _mm512_mul_ps(x, x);
-  const __m512 gauss = exp_of(_mm512_mul_ps(square, _mm512_set1_ps(-0.5f)));
-  const __m512 size = _mm512_mul_ps(_mm512_abs_ps(x), _mm512_set1_ps(0.70710678f));
-  const __m512 t = _mm512_div_ps(one, _mm512_fmadd_ps(size, _mm512_set1_ps(0.3275911f), one));
-  __m512 p = _mm512_set1_ps(1.061405429f);
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-1.453152027f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(1.421413741f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(-0.284496736f));
-  p = _mm512_fmadd_ps(p, t, _mm512_set1_ps(0.254829592f));
-  // For x > 0 this is 1 - tail, for x < 0 it is the tail itself: no digits are lost where Phi is
-  // small.
-  const __m512 tail =
-      _mm512_mul_ps(_mm512_mul_ps(_mm512_mul_ps(p, t), gauss), _mm512_set1_ps(0.5f));
-  const __mmask16 above = _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_GE_OQ);
-  return _mm512_mul_ps(x, _mm512_mask_sub_ps(tail, above, one, tail));
-}
-
-// The first `count` lanes; all of them from 16 on.
-static inline __mmask16 first_lanes(long count) {
-  return count >= 16  ? (__mmask16)0xffff
-         : count <= 0 ? (__mmask16)0
-                      : (__mmask16)((1u << count) - 1);
-}
-
-static inline __m512 load_bf16(const unsigned short* from, __mmask16 lanes) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(lanes, from));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
-}
-
-// Rounds to nearest, ties to even.
-static inline void store_bf16(unsigned short* to, __mmask16 lanes, __m512 x) {
-  _mm256_mask_storeu_epi16(to, lanes, (__m256i)_mm512_cvtneps_pbh(x));
+// Transposes sixteen vectors of sixteen lanes.
+static inline void transpose(__m512i (&r)[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(r[i], r[i + 1]), t[i + 1] = _mm512_unpackhi_epi32(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    for (int n = 0; n < 2; ++n) {
+      r[i + 2 * n] = _mm512_unpacklo_epi64(t[i + n], t[i + n + 2]);
+      r[i + 2 * n + 1] = _mm512_unpackhi_epi64(t[i + n], t[i + n + 2]);
+    }
+  }
+  // r[4 i + n]: column n of each quarter, of the rows 4 i and on.
+  for (int n = 0; n < 4; ++n) {
+    const __m512i a = _mm512_shuffle_i32x4(r[n], r[4 + n], 0x88);
+    const __m512i b = _mm512_shuffle_i32x4(r[n], r[4 + n], 0xdd);
+    const __m512i c = _mm512_shuffle_i32x4(r[8 + n], r[12 + n], 0x88);
+    const __m512i d = _mm512_shuffle_i32x4(r[8 + n], r[12 + n], 0xdd);
+    t[n] = _mm512_shuffle_i32x4(a, c, 0x88), t[8 + n] = _mm512_shuffle_i32x4(a, c, 0xdd);
+    t[4 + n] = _mm512_shuffle_i32x4(b, d, 0x88), t[12 + n] = _mm512_shuffle_i32x4(b, d, 0xdd);
+  }
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
 }
 
 }  // namespace pangu::kernels

@@ -21,6 +21,7 @@ struct ProductWeights {
   int64_t outputs = 0, high = 1, wide = 1, inputs = 0;
   // With kGeglu the two halves are packed side by side, so that it must be known at packing.
   ProductActivation activation = ProductActivation::kNone;
+  Level level = Level::kAvx512Bf16;  // whose kernel reads them packed
 
   int64_t taps() const { return high * wide; }
   // Outputs of the product after its activation.
@@ -29,9 +30,9 @@ struct ProductWeights {
   }
 };
 
-// Whether there is a kernel of this level for such weights: the number of inputs is even, and so is
-// that of the outputs with kGeglu.
-bool product_fits(const ProductWeights& weights, Level level);
+// Whether their level has a kernel for such weights, which every other function here takes to be
+// so: the number of inputs is even, and so is that of the outputs with kGeglu.
+bool product_fits(const ProductWeights& weights);
 
 // The number of bf16 numbers of packed weights; they are aligned to 64 bytes.
 int64_t product_packed_size(const ProductWeights& weights);
@@ -74,7 +75,7 @@ struct ProductProblem {
 // Computes tasks [begin, end) of product_tasks. A task stands alone: the result does not depend on
 // who does which, nor on how many do.
 int64_t product_tasks(const ProductProblem& problem);
-void product_run(const ProductProblem& problem, int64_t begin, int64_t end, Level level);
+void product_run(const ProductProblem& problem, int64_t begin, int64_t end);
 
 // The definition, by weights in the order of ProductWeights, with sums in f64.
 void plain_product(const ProductProblem& problem, const uint16_t* numbers);

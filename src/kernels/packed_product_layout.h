@@ -7,19 +7,23 @@ namespace pangu::kernels {
 
 inline constexpr int64_t kPanel = 64;     // outputs that are packed side by side, four vectors
 inline constexpr int64_t kPixelTile = 6;  // pixels whose sums one tile holds in registers
-// Pairs of inputs between two visits of a tile's sums: so much of a panel, 384 KiB, stays in a
-// core's cache while the pixels pass by.
-inline constexpr int64_t kPairBlock = 1536;
+// Steps between two visits of a tile's sums, a step being four bytes of every output (a pair of
+// bf16 inputs, or four of int8): so much of a panel, 384 KiB, stays in a core's cache while the
+// pixels pass by.
+inline constexpr int64_t kStepBlock = 1536;
 
 // A panel: [taps][inputs / 2][width][2], a pair being two inputs of one output; `width` is 64, of
-// the last panel a multiple of 16. What lies beyond the last output is 0.
+// the last panel a multiple of 16. For tiles each tap's pairs are filled up to a multiple of 16.
+// What lies beyond the last output or input is 0.
 struct ProductLayout {
-  int64_t pairs;  // of a panel: taps * inputs / 2
+  int64_t tap_pairs;
+  int64_t pairs;  // of a panel: taps * tap_pairs
   int64_t panels;
   int64_t columns;  // of all panels, a multiple of 16
 
   explicit ProductLayout(const ProductWeights& w)
-      : pairs(w.taps() * w.inputs / 2),
+      : tap_pairs(w.level > Level::kAvx512Bf16 ? up(w.inputs / 2) : w.inputs / 2),
+        pairs(w.taps() * tap_pairs),
         panels((padded(w) + kPanel - 1) / kPanel),
         columns(padded(w)) {}
 

@@ -3,37 +3,22 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <memory>
 #include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "kernels/bf16.h"
+#include "kernels/testing.h"
 
 using namespace pangu::kernels;
 
 namespace {
 
 std::vector<Level> product_levels() {
-  std::vector<Level> levels;
-  if (machine_has(Level::kAvx512Bf16)) levels.push_back(Level::kAvx512Bf16);
-  return levels;
+  return levels_here(
+      {Level::kAvx2, Level::kAvx512, Level::kAvx512Bf16, Level::kAmxEmulated, Level::kAmx});
 }
-
-struct Aligned {
-  explicit Aligned(int64_t count)
-      : numbers(static_cast<uint16_t*>(std::aligned_alloc(64, size_t(count * 2 + 63) / 64 * 64)),
-                std::free) {}
-  std::unique_ptr<uint16_t, void (*)(void*)> numbers;
-};
-
-struct Form {
-  ProductWeights weights;
-  int64_t batch = 1, height = 1, width = 1, stride = 1, padding = 0;
-  bool doubles = false;
-};
 
 // Normal numbers whose results are of size 1. Pixels of inputs, residuals and results are further
 // apart than they are long, as slices of a wider tensor are.
@@ -41,11 +26,12 @@ struct ProductCase {
   ProductProblem p;
   std::vector<uint16_t> x, weights, residual, out;
   std::vector<float> bias;
-  Aligned packed;
+  AlignedNumbers<uint16_t> packed;
 
-  explicit ProductCase(const Form& form) : packed(product_packed_size(form.weights)) {
-    p.weights = form.weights, p.batch = form.batch, p.height = form.height, p.width = form.width;
-    p.stride = form.stride, p.padding = form.padding, p.doubles = form.doubles;
+  explicit ProductCase(const ProductForm& form, Level level = Level::kAvx512Bf16)
+      : packed(aligned_numbers<uint16_t>(product_packed_size(at(form.weights, level)))) {
+    p.weights = at(form.weights, level);
+    form.write_to(p);
     const ProductWeights& w = p.weights;
     std::mt19937 random(static_cast<unsigned>(w.outputs * 31 + w.inputs));
     std::normal_distribution<float> normal;
@@ -62,16 +48,16 @@ struct ProductCase {
     p.bias = bias.data();
     out.resize(static_cast<size_t>(p.out_pixels() * p.out_pixel));
     for (int64_t i = product_pack_tasks(w); i-- > 0;) {
-      product_pack(w, weights.data(), packed.numbers.get(), i, i + 1);
+      product_pack(w, weights.data(), packed.get(), i, i + 1);
     }
-    p.packed = packed.numbers.get();
+    p.packed = packed.get();
   }
 
-  std::vector<uint16_t> by_kernel(Level level, bool task_by_task = false) {
+  std::vector<uint16_t> by_kernel(bool task_by_task = false) {
     clear();
     const int64_t tasks = product_tasks(p);
-    if (!task_by_task) product_run(p, 0, tasks, level);
-    for (int64_t i = task_by_task ? tasks : 0; i-- > 0;) product_run(p, i, i + 1, level);
+    if (!task_by_task) product_run(p, 0, tasks);
+    for (int64_t i = task_by_task ? tasks : 0; i-- > 0;) product_run(p, i, i + 1);
     return out;
   }
 
@@ -82,6 +68,10 @@ struct ProductCase {
   }
 
  private:
+  static ProductWeights at(ProductWeights weights, Level level) {
+    weights.level = level;
+    return weights;
+  }
   void clear() {
     for (uint16_t& number : out) number = 0x7fc0;
     p.out = out.data();
@@ -110,7 +100,7 @@ constexpr double kNeighbours = 0.0625;
 }  // namespace
 
 TEST_CASE("the plain product sums inputs times weights over the taps, with zeros around") {
-  Form form;
+  ProductForm form;
   form.weights = {.outputs = 1, .high = 1, .wide = 3, .inputs = 2};
   form.width = 2, form.padding = 1;
   ProductCase c(form);
@@ -130,7 +120,7 @@ TEST_CASE("the plain product sums inputs times weights over the taps, with zeros
 
 TEST_CASE("a packed product gives what the definition gives, at every shape") {
   using enum ProductActivation;
-  const std::vector<Form> forms = {
+  const std::vector<ProductForm> forms = {
       {{.outputs = 1, .inputs = 2}},
       {{.outputs = 64, .inputs = 32}, 1, 1, 6},
       {{.outputs = 70, .high = 3, .wide = 3, .inputs = 6}, 2, 5, 7, 1, 1},
@@ -144,28 +134,31 @@ TEST_CASE("a packed product gives what the definition gives, at every shape") {
       {{.outputs = 80, .high = 3, .wide = 3, .inputs = 1280}, 1, 3, 3, 1, 1},  // several visits
       {{.outputs = 65, .inputs = 3100}, 1, 1, 500},
       {{.outputs = 640, .inputs = 16}, 1, 1, 700},  // several panels a task
+      {{.outputs = 33, .inputs = 10240}, 1, 1, 7},
+      {{.outputs = 40, .high = 3, .wide = 3, .inputs = 64}, 2, 5, 40, 1, 1},  // even rows
+      {{.outputs = 24, .high = 3, .wide = 3, .inputs = 32}, 1, 4, 70, 2, 1},
   };
   for (const Level level : product_levels()) {
-    for (const Form& form : forms) {
+    for (const ProductForm& form : forms) {
       CAPTURE(form.weights.outputs);
       CAPTURE(form.weights.inputs);
       CAPTURE(form.width);
-      ProductCase c(form);
-      REQUIRE(product_fits(c.p.weights, level));
-      CHECK(difference(c, c.by_kernel(level), c.by_definition()) <= kNeighbours);
+      ProductCase c(form, level);
+      REQUIRE(product_fits(c.p.weights));
+      CHECK(difference(c, c.by_kernel(), c.by_definition()) <= kNeighbours);
       c.p.bias = nullptr, c.p.residual = nullptr;
-      CHECK(difference(c, c.by_kernel(level), c.by_definition()) <= kNeighbours);
+      CHECK(difference(c, c.by_kernel(), c.by_definition()) <= kNeighbours);
     }
   }
 }
 
 TEST_CASE("a packed product adds a residual of f32 to results of f32, without rounding") {
   for (const Level level : product_levels()) {
-    ProductCase c({{.outputs = 70, .high = 3, .wide = 3, .inputs = 6}, 2, 5, 7, 1, 1});
+    ProductCase c({{.outputs = 70, .high = 3, .wide = 3, .inputs = 6}, 2, 5, 7, 1, 1}, level);
     std::vector<float> residual(c.residual.size(), 1.0f), out(c.out.size()), exact(out);
     c.p.residual = nullptr, c.p.wide_residual = residual.data();
     c.p.wide_out = out.data();
-    product_run(c.p, 0, product_tasks(c.p), level);
+    product_run(c.p, 0, product_tasks(c.p));
     c.p.wide_out = exact.data();
     plain_product(c.p, c.weights.data());
     for (size_t i = 0; i < out.size(); ++i) {
@@ -178,8 +171,9 @@ TEST_CASE("a packed product adds a residual of f32 to results of f32, without ro
 TEST_CASE("a packed product does not depend on how its tasks are shared out") {
   for (const Level level : product_levels()) {
     for (const int64_t inputs : {24, 2000}) {
-      ProductCase c({{.outputs = 200, .high = 3, .wide = 3, .inputs = inputs}, 1, 9, 31, 1, 1});
-      CHECK(c.by_kernel(level) == c.by_kernel(level, /*task_by_task=*/true));
+      ProductCase c({{.outputs = 200, .high = 3, .wide = 3, .inputs = inputs}, 1, 9, 31, 1, 1},
+                    level);
+      CHECK(c.by_kernel() == c.by_kernel(/*task_by_task=*/true));
     }
   }
 }
@@ -191,20 +185,23 @@ TEST_CASE("a packed product of no pixels has no tasks") {
 }
 
 TEST_CASE("packed weights are given back bit for bit") {
-  for (const ProductActivation activation : {ProductActivation::kNone, ProductActivation::kGeglu}) {
-    ProductCase c(
-        {{.outputs = 150, .high = 3, .wide = 1, .inputs = 10, .activation = activation}, 1, 3});
-    std::vector<uint16_t> back(c.weights.size());
-    product_unpack(c.p.weights, c.p.packed, back.data());
-    CHECK(back == c.weights);
+  for (const Level level : product_levels()) {
+    for (const auto activation : {ProductActivation::kNone, ProductActivation::kGeglu}) {
+      const ProductWeights w = {
+          .outputs = 150, .high = 3, .wide = 1, .inputs = 10, .activation = activation};
+      ProductCase c({w, 1, 3}, level);
+      std::vector<uint16_t> back(c.weights.size());
+      product_unpack(c.p.weights, c.p.packed, back.data());
+      CHECK(back == c.weights);
+    }
   }
 }
 
 TEST_CASE("a not-a-number reaches the results that depend on it, and no other") {
   for (const Level level : product_levels()) {
-    ProductCase c({{.outputs = 40, .inputs = 16}, 1, 1, 9});
+    ProductCase c({{.outputs = 40, .inputs = 16}, 1, 1, 9}, level);
     c.x[static_cast<size_t>(3 * c.p.x_pixel)] = to_bf16(std::nanf(""));
-    const std::vector<uint16_t> out = c.by_kernel(level);
+    const std::vector<uint16_t> out = c.by_kernel();
     for (int64_t pixel = 0; pixel < 9; ++pixel) {
       CHECK(std::isnan(from_bf16(out[size_t(pixel * c.p.out_pixel + 7)])) == (pixel == 3));
     }
@@ -216,15 +213,15 @@ TEST_CASE("activations of a packed product are exact from the lowest to the high
   for (const Level level : product_levels()) {
     for (const ProductActivation activation :
          {ProductActivation::kSilu, ProductActivation::kGelu}) {
-      ProductCase c({{.outputs = 1, .inputs = 2, .activation = activation}, 1, 1, 2001});
+      ProductCase c({{.outputs = 1, .inputs = 2, .activation = activation}, 1, 1, 2001}, level);
       c.p.bias = nullptr, c.p.residual = nullptr;
       c.weights = {to_bf16(1), 0};
-      product_pack(c.p.weights, c.weights.data(), c.packed.numbers.get(), 0, 1);
+      product_pack(c.p.weights, c.weights.data(), c.packed.get(), 0, 1);
       for (int64_t i = 0; i < 2001; ++i) {
         c.x[size_t(i * c.p.x_pixel)] = to_bf16(float(i - 1000) / 8);
         c.x[size_t(i * c.p.x_pixel + 1)] = 0;
       }
-      const std::vector<uint16_t> fast = c.by_kernel(level), exact = c.by_definition();
+      const std::vector<uint16_t> fast = c.by_kernel(), exact = c.by_definition();
       for (int64_t i = 0; i < 2001; ++i) {
         const size_t at = size_t(i * c.p.out_pixel);
         CAPTURE(from_bf16(c.x[size_t(i * c.p.x_pixel)]));

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/attention.h"
+#include "kernels/serving.h"
 #include "nn/bf16_bits.h"
 #include "nn/parallel.h"
 
@@ -30,7 +31,7 @@ at::Tensor attention_by_kernel(const at::Tensor& q_any, const at::Tensor& k_any,
   p.batch = q.size(0), p.heads = options.heads, p.queries = q.size(1), p.keys = k.size(1);
   p.width = q.size(2) / options.heads;
   p.scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(p.width)));
-  const kernels::Level level = kernels::chosen_level();
+  const kernels::Level level = kernels::attention_level(p);
   if (!kernels::attention_fits(p, level)) return {};
   p.q = bits_of(q), p.q_batch = q.stride(0), p.q_row = q.stride(1);
   p.k = bits_of(k), p.k_batch = k.stride(0), p.k_row = k.stride(1);
@@ -43,11 +44,11 @@ at::Tensor attention_by_kernel(const at::Tensor& q_any, const at::Tensor& k_any,
   const at::Tensor out =
       at::empty(q.sizes(), q.options().memory_format(at::MemoryFormat::Contiguous));
   p.out = reinterpret_cast<uint16_t*>(out.data_ptr<at::BFloat16>());
-  const at::Tensor packed = at::empty({kernels::attention_packed_size(p)}, q.options());
+  const at::Tensor packed = at::empty({kernels::attention_packed_size(p, level)}, q.options());
   uint16_t* const panels = reinterpret_cast<uint16_t*>(packed.data_ptr<at::BFloat16>());
   for_each_task(kernels::attention_pack_tasks(p),
                 [&](int64_t task) { kernels::attention_pack(p, panels, task, task + 1, level); });
-  for_each_task(kernels::attention_run_tasks(p),
+  for_each_task(kernels::attention_run_tasks(p, level),
                 [&](int64_t task) { kernels::attention_run(p, panels, task, task + 1, level); });
   return out;
 }

@@ -6,7 +6,9 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "nn/conv_shape.h"
 #include "nn/epilogue.h"
@@ -14,7 +16,10 @@
 namespace pangu::nn {
 
 class PackedWeight;
+struct LowRank;
 enum class Packing;
+struct Int8Error;
+struct Int8Layer;
 
 // Returns epilogue(prologue(x) * weight + bias) as [B,O,H',W']. x: [B,I,H,W]; weight: [O,I,kh,kw];
 // bias: [O] or undefined. Differentiable in everything.
@@ -41,7 +46,14 @@ class Conv2dImpl : public torch::nn::Module {
 
   // Packs the weight, if there is a kernel for it (nn/packed_weight.h); forward() then uses that.
   void pack(Packing packing);
+  // The same in int8, or as `packing` says with a comparison of both.
+  void pack_int8(const Int8Layer& layer);
+  void pack_compared(Packing packing, const Int8Layer& layer, std::shared_ptr<Int8Error>& error);
   const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
+  // LinearImpl::take_packed.
+  bool take_packed(const std::map<std::string, at::Tensor>& numbers, Packing packing);
+  // LinearImpl::set_change.
+  void set_change(std::shared_ptr<const LowRank> change) { change_ = std::move(change); }
 
   at::Tensor weight;  // [O,I,kernel,kernel]
   at::Tensor bias;    // [O] or undefined
@@ -49,6 +61,7 @@ class Conv2dImpl : public torch::nn::Module {
  private:
   ConvShape shape_;
   std::shared_ptr<const PackedWeight> packed_;
+  std::shared_ptr<const LowRank> change_;
 };
 TORCH_MODULE(Conv2d);
 
@@ -56,5 +69,8 @@ TORCH_MODULE(Conv2d);
 // rounding up.
 Conv2d same_conv2d(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
                    bool has_bias = true);
+
+// Makes a 3x3 convolution that keeps the sides, behind an enlargement.
+Conv2d enlarging_conv2d(int64_t channels);
 
 }  // namespace pangu::nn

@@ -275,6 +275,21 @@ void forward_kernel(const Sizes& n, const T* x, const T* weight, const T* bias, 
   });
 }
 
+// The affine form of every sample: a [B,C] and then s [B,C].
+template <typename T>
+void affine_kernel(const Sizes& n, const T* x, const T* weight, const T* bias, const float* shift,
+                   float* affine) {
+  for_samples(n, [&](int64_t b) {
+    std::vector<double> mean(static_cast<size_t>(n.groups)), rstd(mean.size());
+    const float* add = shift + b * n.channels;
+    statistics(x + b * n.pixels * n.channels, add, n, mean.data(), rstd.data());
+    Affine f(n);
+    fill_affine(mean.data(), rstd.data(), weight, bias, add, n, f);
+    std::copy(f.a.begin(), f.a.end(), affine + b * n.channels);
+    std::copy(f.s.begin(), f.s.end(), affine + (n.batch + b) * n.channels);
+  });
+}
+
 // Holds a sum [C] for each block of a sample, and adds them up.
 class BlockSums {
  public:
@@ -413,6 +428,15 @@ bool fits_fused(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activatio
          (after == Activation::kNone || after == Activation::kSilu);
 }
 
+Sizes sizes_of(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after) {
+  return {x.size(0),
+          x.size(1),
+          x.size(2) * x.size(3),
+          norm->options.num_groups(),
+          norm->options.eps(),
+          after == Activation::kSilu};
+}
+
 }  // namespace
 
 at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
@@ -433,12 +457,7 @@ at::Tensor group_norm_to_bf16(const at::Tensor& x, const torch::nn::GroupNorm& n
   if (x.scalar_type() != at::kFloat || !fits_fused(x, norm, after, shift)) {
     return group_norm(x, norm, after, shift).to(at::kBFloat16);
   }
-  const Sizes n{x.size(0),
-                x.size(1),
-                x.size(2) * x.size(3),
-                norm->options.num_groups(),
-                norm->options.eps(),
-                after == Activation::kSilu};
+  const Sizes n = sizes_of(x, norm, after);
   const at::Tensor added = shift.defined() ? shift.contiguous() : at::zeros({n.batch, n.channels});
   const at::Tensor w = norm->weight.contiguous(), b = norm->bias.contiguous();
   at::Tensor y = at::empty_like(x, x.options().dtype(at::kBFloat16));
@@ -447,6 +466,22 @@ at::Tensor group_norm_to_bf16(const at::Tensor& x, const torch::nn::GroupNorm& n
                  added.const_data_ptr<float>(), y.mutable_data_ptr<c10::BFloat16>(), mean.data(),
                  rstd.data());
   return y;
+}
+
+at::Tensor group_norm_affine(const at::Tensor& x, const torch::nn::GroupNorm& norm,
+                             Activation after, const at::Tensor& shift) {
+  if (!fits_fused(x, norm, after, shift)) return {};
+  const Sizes n = sizes_of(x, norm, after);
+  const at::Tensor added =
+      shift.defined() ? shift.to(at::kFloat).contiguous() : at::zeros({n.batch, n.channels});
+  at::Tensor affine = at::empty({2, n.batch, n.channels}, x.options().dtype(at::kFloat));
+  const auto run = [&]<typename T>(T) {
+    affine_kernel(n, x.const_data_ptr<T>(), norm->weight.contiguous().const_data_ptr<T>(),
+                  norm->bias.contiguous().const_data_ptr<T>(), added.const_data_ptr<float>(),
+                  affine.mutable_data_ptr<float>());
+  };
+  x.scalar_type() == at::kFloat ? run(0.0f) : run(c10::BFloat16());
+  return affine;
 }
 
 at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,

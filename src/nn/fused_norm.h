@@ -21,6 +21,12 @@ at::Tensor group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Act
 at::Tensor group_norm_to_bf16(const at::Tensor& x, const torch::nn::GroupNorm& norm,
                               Activation after, const at::Tensor& shift = {});
 
+// The norm alone as an affine form of the channels: [2,B,C] f32, a and s with norm(x + shift) =
+// a x + s. Undefined if x or the norm is not of a form that the kernel takes, `after` included. Not
+// differentiable.
+at::Tensor group_norm_affine(const at::Tensor& x, const torch::nn::GroupNorm& norm,
+                             Activation after, const at::Tensor& shift = {});
+
 // The definition in plain ATen operators, for any device, layout and type.
 at::Tensor plain_group_norm(const at::Tensor& x, const torch::nn::GroupNorm& norm, Activation after,
                             const at::Tensor& shift = {});

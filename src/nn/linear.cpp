@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "nn/low_rank.h"
 #include "nn/packed_weight.h"
 #include "nn/recorded.h"
 
@@ -33,11 +34,36 @@ at::Tensor LinearImpl::forward(const at::Tensor& x, const Prologue& prologue,
                                const Epilogue& epilogue) const {
   const Recorded call("pangu::linear");
   if (packed_) return packed_->linear(x, prologue, epilogue);
+  if (change_) {
+    const at::Tensor input = before_product(x, prologue);
+    return after_product(nn::linear(input, weight, bias) + low_rank_linear(input, *change_),
+                         epilogue);
+  }
   return linear(x, weight, bias, prologue, epilogue);
 }
 
 void LinearImpl::pack(Packing packing) {
   if (!packed_) packed_ = PackedWeight::pack(weight, bias, activation_, packing);
+}
+
+bool LinearImpl::take_packed(const std::map<std::string, at::Tensor>& numbers, Packing packing) {
+  packed_ = PackedWeight::of_numbers(numbers, weight.sizes(), weight.scalar_type(), bias,
+                                     activation_, packing);
+  return packed_ != nullptr;
+}
+
+void LinearImpl::pack_int8(const Int8Layer& layer) {
+  if (!packed_) packed_ = PackedWeight::pack_int8(weight, bias, activation_, layer);
+}
+
+void LinearImpl::pack_compared(Packing packing, const Int8Layer& layer,
+                               std::shared_ptr<Int8Error>& error) {
+  if (packed_) return;
+  packed_ = PackedWeight::pack(weight, bias, activation_, packing);
+  const auto bytes = PackedWeight::pack_int8(weight, bias, activation_, layer);
+  if (!packed_ || !bytes) return;
+  if (!error) error = std::make_shared<Int8Error>();
+  packed_ = packed_->compared(bytes, error);
 }
 
 void init_product_weights(at::Tensor& weight, at::Tensor& bias) {

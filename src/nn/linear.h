@@ -5,14 +5,19 @@
 #include <torch/nn/module.h>
 #include <torch/nn/pimpl.h>
 
+#include <map>
 #include <memory>
+#include <string>
 
 #include "nn/epilogue.h"
 
 namespace pangu::nn {
 
 class PackedWeight;
+struct LowRank;
 enum class Packing;
+struct Int8Error;
+struct Int8Layer;
 
 // Returns epilogue(prologue(x) weight^T + bias) as [...,O]. x: [...,I]; weight: [O,I]; bias: [O] or
 // undefined. Differentiable in everything.
@@ -35,7 +40,16 @@ class LinearImpl : public torch::nn::Module {
   void set_gated() { activation_ = Activation::kGeglu; }
   // Packs the weight, if there is a kernel for it (nn/packed_weight.h); forward() then uses that.
   void pack(Packing packing);
+  // The same in int8, or as `packing` says with a comparison of both.
+  void pack_int8(const Int8Layer& layer);
+  void pack_compared(Packing packing, const Int8Layer& layer, std::shared_ptr<Int8Error>& error);
   const std::shared_ptr<const PackedWeight>& packed() const { return packed_; }
+  // Takes what another layer of this one's shape has made of its weight (PackedWeight::of_numbers).
+  // Returns whether this one would make the same.
+  bool take_packed(const std::map<std::string, at::Tensor>& numbers, Packing packing);
+  // Adds a change that is trained to the product of the weight (nn/low_rank.h); null: none. A
+  // packed layer takes none.
+  void set_change(std::shared_ptr<const LowRank> change) { change_ = std::move(change); }
 
   at::Tensor weight;  // [O,I]
   at::Tensor bias;    // [O] or undefined
@@ -43,6 +57,7 @@ class LinearImpl : public torch::nn::Module {
  private:
   Activation activation_ = Activation::kNone;
   std::shared_ptr<const PackedWeight> packed_;
+  std::shared_ptr<const LowRank> change_;
 };
 TORCH_MODULE(Linear);
 

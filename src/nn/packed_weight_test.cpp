@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/error.h"
-#include "kernels/level.h"
+#include "kernels/serving.h"
 #include "nn/conv.h"
 #include "nn/linear.h"
 #include "nn/unet/unet.h"
@@ -18,7 +18,10 @@
 namespace pangu::nn {
 namespace {
 
-bool has_kernels() { return kernels::chosen_level() != kernels::Level::kPlain; }
+bool has_kernels() {
+  return kernels::product_level({.inputs = 320}, kernels::Served::kProduct) !=
+         kernels::Level::kPlain;
+}
 
 // The length of the difference in units of the length.
 double distance(const at::Tensor& got, const at::Tensor& want) {

@@ -74,8 +74,17 @@ void load_by_assignment(torch::nn::Module& module, TensorMap tensors,
     if (options.copied && !value.is_alias_of(given)) options.copied(given);
     target.set_data(value);
   };
-  for (const auto& item : module.named_parameters()) assign(item.key(), item.value());
-  for (const auto& item : module.named_buffers()) assign(item.key(), item.value());
+  const auto assign_own = [&](torch::nn::Module& own, const std::string& name) {
+    const std::string prefix = name.empty() ? "" : name + ".";
+    for (const auto& item : own.named_parameters(false)) assign(prefix + item.key(), item.value());
+    for (const auto& item : own.named_buffers(false)) assign(prefix + item.key(), item.value());
+    if (options.assigned) options.assigned(own, name);
+  };
+  // The network itself apart: one on the stack is in no shared pointer.
+  assign_own(module, "");
+  for (const auto& item : module.named_modules("", /*include_self=*/false)) {
+    assign_own(*item.value(), item.key());
+  }
 }
 
 TensorMap state_of(const torch::nn::Module& module) {

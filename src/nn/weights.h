@@ -45,6 +45,9 @@ struct AssignOptions {
   bool channels_last = false;
   Watch watch = {};                                    // checked before every tensor
   std::function<void(const at::Tensor&)> copied = {};  // gets every tensor that was converted
+  // Gets every module, by its name in the network ("" is that itself), when its own parameters and
+  // buffers are there and those of later modules are not yet.
+  std::function<void(torch::nn::Module& module, const std::string& name)> assigned = {};
 };
 
 // Makes the tensors `prefix + name` the module's parameters and buffers. A tensor that needs no

@@ -12,7 +12,9 @@
 #include "core/error.h"
 #include "diffusion/consistency.h"
 #include "diffusion/guidance.h"
+#include "pipeline/feature_reuse.h"
 #include "pipeline/upscaler.h"
+#include "tensors/large_blocks.h"
 #include "tensors/pictures.h"
 #include "text/prompt.h"
 #include "text/prompt_schedule.h"
@@ -62,9 +64,10 @@ at::Tensor for_rows(const at::Tensor& pictures, int64_t row_count) {
   return images == 1 ? pictures : pictures.repeat({row_count / images, 1, 1, 1});
 }
 
+// shallow_states: as in Control::predict.
 Residuals control_residuals(const Job& job, const std::vector<TimedControl>& uses,
                             const at::Tensor& x_net, const diffusion::NetLevel& level,
-                            const Conditions& conditions) {
+                            const Conditions& conditions, int64_t shallow_states) {
   Residuals sum;
   for (size_t i = 0; i < job.model.denoising.controls.size(); ++i) {
     if (!uses[i].window.contains(level.sigma)) continue;
@@ -73,7 +76,7 @@ Residuals control_residuals(const Job& job, const std::vector<TimedControl>& use
     sum.add(job.timed(control.name,
                       [&] {
                         return control.predict(x_net, level.t_index, conditions, hint,
-                                               job.timed.watch());
+                                               shallow_states, job.timed.watch());
                       }),
             uses[i].weight);
   }
@@ -113,6 +116,14 @@ class RowInputs {
   std::map<std::pair<size_t, std::vector<int>>, NetInputs> made_;
 };
 
+// What the features of one expert's network depend on at a noise level (feature_reuse.h).
+Situation situation_at(double sigma, const ReadPrompts& prompts,
+                       const std::vector<TimedControl>& controls) {
+  Situation situation = {prompts.set_at(sigma)};
+  for (const TimedControl& control : controls) situation.push_back(control.window.contains(sigma));
+  return situation;
+}
+
 // Networks answer finite numbers (families/networks.h); what leaves their range is then the sum.
 void check_latents(const at::Tensor& latents) {
   if (latents.isfinite().all().item<bool>()) return;
@@ -124,12 +135,15 @@ void check_latents(const at::Tensor& latents) {
 std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& prompts,
                                             int64_t batch, const at::Tensor& extra_channels) {
   const std::vector<TimedControl> controls = controls_of(job.request, job.plan);
+  const FeatureReuse reuse = reuse_of(job.request, job.model.rules);
   std::vector<diffusion::Denoiser> experts;
   for (size_t e = 0; e < job.model.denoising.experts.size(); ++e) {
     const Expert& expert = job.model.denoising.experts[e];
     const auto rows = std::make_shared<RowInputs>(job, expert, prompts, batch);
+    const auto kept =
+        reuse.interval > 1 ? std::make_shared<KeptFeatures>(reuse, job.plan) : nullptr;
     experts.push_back(diffusion::guide(
-        [&job, e, &expert, rows, extra_channels, controls](
+        [&job, e, &expert, &prompts, rows, kept, extra_channels, controls](
             const at::Tensor& x, const diffusion::NetLevel& level, const std::vector<int>& chosen) {
           job.held.hold(job.model, e, job.timed);
           check_latents(x);
@@ -143,10 +157,23 @@ std::vector<diffusion::Denoiser> experts_of(const Job& job, const ReadPrompts& p
             const at::Tensor control = job.canvas.control * controls.front().at(level.sigma);
             extra = for_rows(control, x_net.size(0)).expand({x_net.size(0), -1, -1, -1});
           }
-          inputs.residuals = control_residuals(job, controls, x_net, level, inputs.conditions);
-          return job.timed(expert.name, [&] {
+          nn::DeepFeatures deep;
+          Situation situation;
+          if (kept) {
+            situation = situation_at(level.sigma, prompts, controls);
+            deep = kept->at(level.sigma, level.t_index, chosen, situation);
+            inputs.deep = &deep;
+          }
+          const bool is_whole = !deep.state.defined();
+          inputs.residuals = control_residuals(job, controls, x_net, level, inputs.conditions,
+                                               is_whole ? 0 : deep.depth);
+          at::Tensor prediction = job.timed(expert.name, [&] {
             return expert.predict(x_net, level.t_index, inputs, job.timed.watch());
           });
+          if (kept && is_whole) {
+            kept->keep(deep, level.sigma, level.t_index, chosen, situation);
+          }
+          return prediction;
         },
         job.model.denoising.parameterisation, job.model.denoising.schedule,
         guidance_of(job.request, expert, prompts.joined_weights)));
@@ -174,6 +201,11 @@ std::vector<double> part_at_and(std::vector<std::string>& rows) {
     weights.push_back(part.weight);
   }
   return weights;
+}
+
+template <class Part>
+void load_part(const std::string& name, const Part& part, Stopwatch& timed) {
+  timed("load " + name, [&] { part.load(timed.watch()); });
 }
 
 // All prompts as they are down to a noise level.
@@ -297,16 +329,18 @@ at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,
   return mean + posterior.std * noise.next(posterior.mean[0].sizes().vec());
 }
 
-void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed) {
+void load_text_sides(const Model& model, Stopwatch& timed) {
+  for (const TextSide& side : model.denoising.text_sides) load_part("text encoder", side, timed);
+}
+
+void load_denoisers(const Model& model, const diffusion::Plan& plan, Stopwatch& timed) {
   const Denoising& d = model.denoising;
-  const auto load = [&](const std::string& what, const auto& part) {
-    timed("load " + what, [&] { part.load(timed.watch()); });
-  };
-  for (const TextSide& side : d.text_sides) load("text encoder", side);
-  for (const Control& control : d.controls) load(control.name, control);
+  for (const Control& control : d.controls) load_part(control.name, control, timed);
   for (size_t e = 0; e < d.experts.size(); ++e) {
-    if (plan.steps_of(e) > 0) load(d.experts[e].name, d.experts[e]);
+    if (plan.steps_of(e) > 0) load_part(d.experts[e].name, d.experts[e], timed);
   }
+  // What was converted on the way.
+  tensors::let_go_of_kept_blocks();
 }
 
 TakePicture taker_of(const DrawHooks& hooks, Drawing& drawing) {

@@ -138,12 +138,15 @@ ReadPrompts read_prompts(const Job& job, const std::vector<std::vector<std::stri
                          const at::Tensor& picture_prompt);
 
 // Guided, and routed to the expert of each sigma; a consistency model's if the sampler is for
-// these. extra_channels: [batch,E,h,w] of inpainting networks, or undefined.
+// these. extra_channels: [batch,E,h,w] of inpainting networks, or undefined. With
+// Request::reuse_features the result remembers features, so that it serves one drawing only.
 diffusion::Denoiser denoiser_of(const Job& job, const ReadPrompts& prompts, int64_t batch,
                                 const at::Tensor& extra_channels);
 
-// Loads what the plan will need, each network's time by its name.
-void load_for(const Model& model, const diffusion::Plan& plan, Stopwatch& timed);
+// Loads who reads the prompts, and who takes the plan's steps; each network's time by its name.
+// They are apart so that a last drawing lets go of the first before it loads the second.
+void load_text_sides(const Model& model, Stopwatch& timed);
+void load_denoisers(const Model& model, const diffusion::Plan& plan, Stopwatch& timed);
 
 // Of an encoder's posterior, one a picture: its mean, or, if `draws`, a sample by the next noise.
 at::Tensor sample_of(const Posterior& posterior, int64_t batch, bool draws,

@@ -9,6 +9,8 @@
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/coop/hires.h"
 #include "pipeline/denoising.h"
+#include "pipeline/feature_reuse.h"
+#include "tensors/large_blocks.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -80,6 +82,19 @@ at::Tensor sample_batch(const Job& job, const ReadPrompts& prompts,
   return result.one() * canvas.mask + kept * (1 - canvas.mask);
 }
 
+void release_text_sides(const Model& model) {
+  for (const TextSide& side : model.denoising.text_sides) {
+    if (side.release) side.release();
+  }
+  tensors::let_go_of_kept_blocks();
+}
+
+void release_experts(const Job& job) {
+  job.held.let_go();
+  if (job.model.denoising.release) job.model.denoising.release();
+  tensors::let_go_of_kept_blocks();
+}
+
 }  // namespace
 
 diffusion::Plan plan_of(const Model& model, const Request& request) {
@@ -102,6 +117,7 @@ diffusion::Plan plan_of(const Model& model, const Request& request) {
   auto plan = diffusion::make_plan(sigmas, model.denoising.schedule, model.denoising.boundaries,
                                    model.quirks.lag_switch);
   plan.first_step = first_step;
+  mark_reuse(plan, request);
   return plan;
 }
 
@@ -128,12 +144,14 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
     HeldExperts held;
     const TakePicture take = taker_of(hooks, drawing);
     const diffusion::Plan plan = plan_of(model, request);
-    load_for(model, plan, timed);
+    load_text_sides(model, timed);
     const Canvas canvas = timed("encode pictures",
                                 [&] { return make_canvas(model, request, pictures, hooks.watch); });
     const Job job{model, request, plan, canvas, timed, held};
     const ReadPrompts prompts =
         read_prompts(job, {prompts_of(model, request)}, picture_prompt(model, pictures));
+    if (hooks.last) release_text_sides(model);
+    load_denoisers(model, plan, timed);
 
     const int at_once = batch_of(model, request, 0).count;
     const int batches = (request.count + at_once - 1) / at_once;
@@ -143,7 +161,9 @@ Drawing draw(const Model& model, const Request& request, const DrawHooks& hooks,
       for (int i = 0; i < pictures_of_batch.count; ++i) {
         seeds.push_back(*request.seed + static_cast<uint64_t>(pictures_of_batch.first + i));
       }
-      decode_all(job, sample_batch(job, prompts, seeds, hooks, batch, batches), take);
+      const at::Tensor latents = sample_batch(job, prompts, seeds, hooks, batch, batches);
+      if (hooks.last && batch + 1 == batches) release_experts(job);
+      decode_all(job, latents, take);
     }
   });
 }
@@ -157,7 +177,8 @@ Drawing draw_each(const Model& model, const Request& shared, const std::vector<W
     HeldExperts held;
     const TakePicture take = taker_of(hooks, drawing);
     const diffusion::Plan plan = plan_of(model, shared);
-    load_for(model, plan, timed);
+    load_text_sides(model, timed);
+    load_denoisers(model, plan, timed);
     const Canvas canvas = make_canvas(model, shared, {}, hooks.watch);
     const Job job{model, shared, plan, canvas, timed, held};
     const int all = static_cast<int>(wishes.size());

@@ -16,6 +16,9 @@
 namespace pangu::pipeline {
 
 struct DrawHooks {
+  // Nothing is drawn with the model after this, and nobody else draws with it: networks are let go
+  // of when they have done their part, so that those of later parts find room.
+  bool last = false;
   // Stops whatever the drawing is at. It is told the steps of the sampler, over all batches, before
   // the first and after every one.
   Watch watch;

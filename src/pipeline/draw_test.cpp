@@ -172,7 +172,7 @@ TEST_CASE("a ControlNet acts in the steps of its share, whatever the list and th
         Toy toy;
         std::vector<double> acted;  // t_index
         const auto predict = [&](const at::Tensor&, double t, const Conditions&, const at::Tensor&,
-                                 const Watch&) {
+                                 int64_t, const Watch&) {
           acted.push_back(t);
           return Residuals{{}, at::zeros({1})};
         };
@@ -240,6 +240,29 @@ TEST_CASE("a stopped drawing keeps the pictures that were finished") {
   const Drawing drawing = draw(toy.model, r, hooks);
   CHECK(drawing.stopped);
   CHECK(drawing.pictures.size() == 2);
+}
+
+TEST_CASE(
+    "a last drawing lets go of encoders before it loads experts, and of these before it decodes") {
+  Toy toy;
+  std::vector<std::string> events;
+  toy.model.denoising.text_sides.front().release = [&] { events.push_back("encoders"); };
+  toy.model.denoising.experts.front().load = [&](const Watch&) { events.push_back("load"); };
+  toy.model.denoising.release = [&] { events.push_back("experts"); };
+  toy.model.latents.decode = [&](const at::Tensor& z, const Watch&) {
+    events.push_back("decode");
+    return at::upsample_nearest2d(z, {z.size(2) * 8, z.size(3) * 8});
+  };
+  Request r = toy.request("cat");
+  r.count = 2;
+  toy.model.denoising.latent_pixels_a_forward = 0;  // one after the other
+  DrawHooks hooks;
+  const auto kept = draw(toy.model, r, hooks).pictures;
+  CHECK(events == std::vector<std::string>{"load", "decode", "decode"});
+  events.clear();
+  hooks.last = true;
+  CHECK((draw(toy.model, r, hooks).pictures == kept));
+  CHECK(events == std::vector<std::string>{"encoders", "load", "decode", "experts", "decode"});
 }
 
 TEST_CASE("who takes the pictures gets each when it is done, before the next is begun") {

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/number.h"
+#include "nn/packed_weight.h"
 
 namespace pangu::pipeline {
 
@@ -13,8 +14,7 @@ LoraUse lora_use_from(const std::string& text) {
 }
 
 std::string fastest_dtype(const std::string& device) {
-  if (device != "cpu") return "bf16";
-  return __builtin_cpu_supports("avx512bf16") ? "bf16" : "f32";
+  return device != "cpu" || nn::has_packed_products() ? "bf16" : "f32";
 }
 
 }  // namespace pangu::pipeline
@@ -30,6 +30,8 @@ size_t std::hash<pangu::pipeline::LoadOptions>::operator()(
   add(options.device);
   add(options.dtype);
   add(options.vae_dtype);
+  add(options.precision);
+  add(options.int8_measured);
   for (const auto& use : options.loras) {
     add(use.path);
     add(use.weight);
@@ -47,5 +49,6 @@ size_t std::hash<pangu::pipeline::LoadOptions>::operator()(
   add(options.experts_in_memory);
   add(options.vae_tile);
   add(options.tokenizers);
+  add(options.packed_weights);
   return sum;
 }

@@ -3,11 +3,18 @@
 #pragma once
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace pangu::pipeline {
+
+struct Int8Measured;  // pipeline/families/int8_weights.h
+
+// LoadOptions::precision
+inline constexpr const char* kExactPrecision = "exact";
+inline constexpr const char* kInt8Precision = "int8";
 
 // A LoRA file and its weight; that of text encoders may be another.
 struct LoraUse {
@@ -26,6 +33,11 @@ struct LoadOptions {
   // Of the autoencoder. Empty: that of the other networks where it costs little, otherwise f32
   // (vae_placement_of).
   std::optional<std::string> vae_dtype;
+  // Of the denoisers' products: "exact", as `dtype` says, or "int8" for those that bear it, by the
+  // file that `pangu-draw quantize` writes or, without one, by the usual choice of layers.
+  std::string precision = kExactPrecision;
+  // Not null: layers compute in int8 beside `dtype`, and their errors come in here.
+  std::shared_ptr<Int8Measured> int8_measured = {};
   std::vector<LoraUse> loras;
   std::vector<std::string> controlnets;  // files or folders
   std::vector<std::string> embeddings;   // textual inversions; the file's name is the word
@@ -43,10 +55,14 @@ struct LoadOptions {
   size_t experts_in_memory = 0;  // at most so many at once; 0: all
   int vae_tile = 0;              // pixels a side that are decoded at once; 0: by size
   std::string tokenizers;        // folder with the vocabularies that single files lack
+  // Folder where denoisers' weights are kept in the order that kernels read them
+  // (families/packed_files.h); empty: they are put into it at every loading.
+  std::string packed_weights;
   bool operator==(const LoadOptions&) const = default;
 };
 
-// "bf16" on CUDA and on processors that multiply bf16 (AVX512-BF16), else "f32".
+// What draws fastest: "bf16" on CUDA and on processors with kernels for it (kernels/level.h), else
+// "f32".
 std::string fastest_dtype(const std::string& device);
 
 }  // namespace pangu::pipeline

@@ -16,7 +16,7 @@ TEST_CASE("load options are equal, and hash equally, when every field is") {
   std::unordered_set<LoadOptions> known = {options};
   CHECK(known.count(same) == 1);
 
-  std::vector<LoadOptions> others(13, options);
+  std::vector<LoadOptions> others(15, options);
   others[0].device = "cuda";
   others[1].dtype = "f32";
   others[2].loras[0].weight = 0.25;
@@ -30,6 +30,8 @@ TEST_CASE("load options are equal, and hash equally, when every field is") {
   others[10].vae_tile = 512;
   others[11].tokenizers = "vocabularies";
   others[12].upscaler = "upscaler";
+  others[13].precision = kInt8Precision;
+  others[14].packed_weights = "packed";
   for (const LoadOptions& other : others) {
     CHECK(!(other == options));
     known.insert(other);

@@ -13,7 +13,7 @@ namespace pangu::pipeline {
 Residuals& Residuals::add(const Residuals& other, double weight) {
   nn::ControlResiduals sum{down, mid}, more;
   for (const at::Tensor& r : other.down) more.down.push_back(r * weight);
-  more.mid = other.mid * weight;
+  if (other.mid.defined()) more.mid = other.mid * weight;
   nn::add_residuals(sum, more);
   down = std::move(sum.down);
   mid = std::move(sum.mid);

@@ -17,6 +17,7 @@
 #include "diffusion/parameterisation.h"
 #include "diffusion/schedule.h"
 #include "diffusion/sigmas.h"
+#include "nn/unet/deep_features.h"
 #include "pipeline/latent_space.h"
 #include "pipeline/load_options.h"
 #include "pipeline/request.h"
@@ -44,12 +45,15 @@ struct TextSide {
   // Warns of what of the prompts of one drawing is not read: words behind the encoder's end,
   // syntax, embeddings that there are not. Empty: it reads all.
   std::function<void(const std::vector<std::string>& prompts, const Watch&)> review = {};
+  // Lets go of the weights, which are read again if they are needed. Nobody else may be reading
+  // prompts. Empty: they stay.
+  std::function<void()> release = {};
 };
 
 // Added to the states of a denoiser: what a ControlNet gives.
 struct Residuals {
   std::vector<at::Tensor> down;  // one for every skip state, in depth order
-  at::Tensor mid;
+  at::Tensor mid;                // undefined for the states of the shallow part alone
   Residuals& add(const Residuals& other, double weight);  // an empty one takes the other's shapes
 };
 
@@ -58,6 +62,9 @@ struct NetInputs {
   Conditions conditions;
   std::any prepared;  // what Expert::prepare made of them, or nothing
   Residuals residuals;
+  // Of a network that may use deep features again (RequestRules::most_reuse_depth): what it is to
+  // use or to store. Null: the network is computed as one whole.
+  nn::DeepFeatures* deep = nullptr;
 };
 
 // One of the time-decoupled generators, or the only one.
@@ -90,9 +97,10 @@ struct Expert {
 struct Control {
   std::string name;
   std::function<void(const Watch&)> load;
-  // hint: [1,3,H,W] f32 in [0,1], of the picture's size.
+  // hint: [1,3,H,W] f32 in [0,1], of the picture's size. shallow_states: of how many skip states
+  // the residuals are wanted; 0: of all, and of the middle block.
   std::function<Residuals(const at::Tensor& x_net, double t_index, const Conditions& conditions,
-                          const at::Tensor& hint, const Watch&)>
+                          const at::Tensor& hint, int64_t shallow_states, const Watch&)>
       predict;
 };
 
@@ -109,7 +117,10 @@ struct Denoising {
   std::vector<TextSide> text_sides;  // one at least
   std::vector<Expert> experts;       // from most noise to least
   std::vector<double> boundaries;    // sigmas, experts - 1 of them
-  std::vector<Control> controls;     // LoadOptions::controlnets, in their order
+  // Lets go of the weights of experts that nobody holds; they are read again if they are needed.
+  // Empty: they stay.
+  std::function<void()> release = {};
+  std::vector<Control> controls;  // LoadOptions::controlnets, in their order
   // Of the experts' input behind the latent's channels: those of a mask and a masked picture, 5 for
   // inpainting networks, else 0 ...
   int extra_channels = 0;
@@ -150,11 +161,14 @@ struct Quirks {
 // Where the networks are, and what they cost.
 struct Cost {
   std::string device = "cpu", dtype = "f32";
-  std::string vae_dtype = "f32";  // of the autoencoder
-  int64_t weight_bytes = 0;       // of all networks, in these types
+  std::string vae_dtype = "f32";    // of the autoencoder
+  std::string precision = "exact";  // LoadOptions::precision
+  int64_t weight_bytes = 0;         // of all networks, in these types
   // Estimates, in 10^9 operations (nn/unet/cost.h), for a picture of this size: one row of the
   // noisiest expert with its ControlNets; decoding; encoding. 0 where it is not known.
   std::function<double(int width, int height)> row_gflop, decode_gflop, encode_gflop;
+  // Likewise of a row that uses deep features of this nn::DeepFeatures::depth again.
+  std::function<double(int width, int height, int depth)> shallow_row_gflop;
 };
 
 // Every callable may be used from several threads at once, loads its weights when first called (or

@@ -69,6 +69,7 @@ void read_model(PictureStory& story, const json& document, const std::string& wh
   model.read("name", story.mark.name);
   model.read("fingerprint", story.mark.fingerprint);
   model.read("dtype", story.load.dtype);
+  model.read("precision", story.load.precision);
   model.read("vae_tile", story.load.vae_tile);
   json member = document.value("load", json::object());
   if (!member.is_object()) throw bad_input(what + ", load", "an object", short_text(member));
@@ -91,6 +92,7 @@ void read_members(PictureStory& story, const json& document, const std::string& 
   }
   JsonReader shared(what + ", shared", document.value("shared", json::object()));
   shared.read("dtype", story.load.dtype);
+  shared.read("precision", story.load.precision);
   shared.read("vae_tile", story.load.vae_tile);
 }
 

@@ -89,6 +89,9 @@ std::map<std::string, std::string> png_text(const Model& model, const Request& r
                      {"dtype", model.cost.dtype},
                      {"vae_dtype", model.cost.vae_dtype}}},
                    {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
+  if (model.cost.precision != kExactPrecision) {
+    document["model"]["precision"] = model.cost.precision;
+  }
   if (keeps.model.load.vae_tile > 0) document["model"]["vae_tile"] = keeps.model.load.vae_tile;
   if (keeps.grid) {
     document[kGridKey] = to_json(*keeps.grid);

@@ -15,6 +15,7 @@
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
 #include "image/fit.h"
+#include "pipeline/feature_reuse.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -166,6 +167,7 @@ void validate(const Request& request, const RequestRules& rules) {
   diffusion::noise_kind_from(said(request.noise, "noise"));
   check_whole("count", request.count, 1, kMaxCount);
   check_whole("clip skip", request.clip_skip, 1, kMaxClipSkip);
+  reuse_of(request, rules);
   image::fit_from(request.resize_mode);
   check_range("upscale", request.upscale, 1.0, kMaxEnlargement);
   check_range("hires_scale", request.hires_scale, 1.0, kMaxEnlargement, "1 is without");

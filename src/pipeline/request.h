@@ -51,6 +51,10 @@ struct Request {
   // it.
   int clip_skip = 1;
 
+  // Deep features of the network that several steps share, so that a picture takes less time and
+  // becomes a little another: feature_reuse_from in pipeline/feature_reuse.h reads it.
+  std::string reuse_features = "off";
+
   // Files as they were named; the pixels are draw()'s argument. Empty: none.
   std::string init_image;            // image-to-image
   std::string image_prompt;          // what image-variation models read instead of the prompt
@@ -82,6 +86,9 @@ struct RequestRules {
   int max_steps = 1000;
   bool takes_clip_skip = true;  // it reads prompts by CLIP ...
   int own_clip_skip = 1;        // ... at this layer unless a request says an earlier one
+  // The greatest nn::DeepFeatures::depth of the model's networks; 0: they cannot reuse features.
+  int most_reuse_depth = 0;
+  int reuse_depth = 1;  // the depth unless a request says one
 };
 
 inline constexpr int kMaxCount = 10000;
@@ -112,8 +119,8 @@ StyleUse style_use_from(const std::string& text);
 // kBadInput for anything else.
 ControlUse control_use_from(const std::string& text);
 
-// One flat object, keys as the fields above; an infinite guidance_high and fields not said are
-// null.
+// One flat object, keys as the fields above; an infinite guidance_high, reuse_features that are off
+// and fields not said are null.
 nlohmann::json to_json(const Request& request);
 // Missing keys and nulls keep their defaults. Error kBadInput names an unknown key or one of the
 // wrong type.

@@ -247,6 +247,29 @@ RequestField sampler_field() {
   return f;
 }
 
+// As its words, true or false (on or off), or the interval alone.
+RequestField reuse_field() {
+  RequestField f = field("reuse_features", &Request::reuse_features,
+                         {.flag = "--reuse-features",
+                          .help = "Deep features shared by steps, faster and a little another "
+                                  "picture: off, on, INTERVAL[,depth=D][,order=O][,from=0][,to=1]",
+                          .usual = "off"});
+  f.read = [read = f.read](const json& value, Request& request) {
+    if (value.is_boolean()) {
+      request.reuse_features = value.get<bool>() ? "on" : "off";
+    } else if (value.is_number_integer()) {
+      request.reuse_features = value.dump();
+    } else {
+      read(value, request);
+    }
+  };
+  f.written = [](const Request& request) {
+    return request.reuse_features == Request().reuse_features ? json(nullptr)
+                                                              : json(request.reuse_features);
+  };
+  return f;
+}
+
 RequestField schedule_field() {
   RequestField f = field("schedule", &Request::schedule,
                          {.flag = "--schedule",
@@ -356,6 +379,7 @@ std::vector<RequestField> made_fields() {
       field("clip_skip", &R::clip_skip,
             {.flag = "--clip-skip",
              .help = "CLIP's layer from its end, as web UIs count (SDXL and 2.x read the second)"}),
+      reuse_field(),
       field("init_image", &R::init_image,
             {.flag = "--init-image",
              .also = {"--init-img"},

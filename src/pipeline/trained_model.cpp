@@ -10,7 +10,7 @@
 #include "io/atomic_file.h"
 #include "io/json_file.h"
 #include "pipeline/families/spec.h"
-#include "tensors/safetensors.h"
+#include "pipeline/network_folder.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -18,7 +18,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr const char* kWeightsFile = "diffusion_pytorch_model.safetensors";
 constexpr const char* kPipeline = "PanGuDrawPipeline";
 constexpr const char* kIndexFile = "model_index.json";
 constexpr const char* kStructure = "unet";
@@ -134,14 +133,11 @@ void make_folder(const fs::path& folder) {
 
 void write_network(const fs::path& folder, const TrainablePart& part, const char* file,
                    const std::map<std::string, at::Tensor>& all) {
-  make_folder(folder);
-  write_keys(folder / "config.json", part.config);
   std::map<std::string, at::Tensor> weights;
   for (const auto& [name, tensor] : all) {
-    if (!name.starts_with(part.prefix)) continue;
-    weights[name.substr(part.prefix.size())] = tensor.cpu().to(at::kBFloat16).contiguous();
+    if (name.starts_with(part.prefix)) weights[name.substr(part.prefix.size())] = tensor;
   }
-  tensors::save_safetensors((folder / file).string(), weights, {{"format", "pt"}});
+  write_network_folder(folder.string(), part.config, weights, at::kBFloat16, file);
 }
 
 std::string class_of(const fs::path& component, const char* usual) {
@@ -184,7 +180,7 @@ void write_trained_model(const std::string& folder, const TrainedModelPlan& plan
       write_network(out / part.component, part, "model.safetensors", weights);
       index[kImageEncoderPart] = library_class("transformers", "CLIPVisionModelWithProjection");
     } else {
-      write_network(out / (is_texture ? kTexture : kStructure), part, kWeightsFile, weights);
+      write_network(out / (is_texture ? kTexture : kStructure), part, kNetworkWeights, weights);
     }
   }
   copy_folder(inputs / "vae", out / "vae");

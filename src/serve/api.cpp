@@ -197,6 +197,46 @@ json capabilities(const Api& api) {
   return all;
 }
 
+// Lets a worker check a spec, and the store its pictures. `then` gets the worker's answer with the
+// ids of "inputs"; what is wrong becomes the answer to the client.
+void check_spec(Api& api, const Caller& caller, const std::string& kind, const json& spec,
+                std::function<void(const json& answer)> then, const Respond& refused) {
+  api.queue.ask({{"type", "check"}, {"kind", kind}, {"spec", spec}},
+                [&api, caller, then = std::move(then), refused](const json& answer) {
+                  HttpResponse failure = answered([&] {
+                    if (const auto refusal = refusal_in(answer)) throw HttpError(*refusal);
+                    for (const json& input : answer.value("inputs", json::array())) {
+                      picture_of(api, caller, input.get<std::string>());
+                    }
+                    then(answer);
+                    return HttpResponse{.status = 0};
+                  });
+                  if (failure.status != 0) refused(std::move(failure));
+                });
+}
+
+void tell_plan(Api& api, const HttpRequest& request, const Respond& respond) {
+  const NewJob job = job_of_body(request);
+  const auto ask = [&api, spec = job.spec, respond](const json& checked) {
+    json paths = json::object();
+    for (const json& input : checked.value("inputs", json::array())) {
+      paths[input.get<std::string>()] = api.files.path_of(input.get<std::string>());
+    }
+    api.queue.ask({{"type", "plan"},
+                   {"spec", spec},
+                   {"pictures", std::move(paths)},
+                   {"speeds", api.queue.speeds()}},
+                  [respond](const json& answer) {
+                    if (const auto refusal = refusal_in(answer)) {
+                      respond(error_response(*refusal));
+                    } else {
+                      respond(json_response(200, answer.value("plan", json::object())));
+                    }
+                  });
+  };
+  check_spec(api, request.caller, job.kind, job.spec, ask, respond);
+}
+
 void make_control(Api& api, const HttpRequest& request, const Respond& respond) {
   JsonReader body("body", json_body(request));
   NewJob job{.kind = "control", .spec = json::object()};
@@ -260,6 +300,11 @@ std::vector<Route> job_routes(Api& api) {
                      api, request.caller, job_of_body(request),
                      [&api, respond](const Job& job) { respond(accepted(api, job)); }, respond);
                }},
+          {.method = "POST",
+           .pattern = "/v1/plan",
+           .answer = {},
+           .answer_later = [&api](const HttpRequest& request,
+                                  const Respond& respond) { tell_plan(api, request, respond); }},
           {.method = "GET",
            .pattern = "/v1/jobs",
            .answer = [&api](const HttpRequest& request) { return list_jobs(api, request); }},
@@ -357,32 +402,6 @@ std::vector<Route> server_routes(Api& api) {
                                             {"seconds_waited", api.queue.seconds_waited()}});
                }},
           {.method = "GET",
-           .pattern = "/healthz",
-           .answer = [](const HttpRequest&) { return json_response(200, {{"status", "ok"}}); },
-           .needs_caller = false},
-          {.method = "GET",
-           .pattern = "/readyz",
-           .answer =
-               [&api](const HttpRequest&) {
-                 if (!api.queue.is_ready()) {
-                   throw HttpError(503, "unavailable", "no worker is ready, or the disk is full");
-                 }
-                 return json_response(200, {{"status", "ready"}});
-               },
-           .needs_caller = false},
-          {.method = "GET",
-           .pattern = "/metrics",
-           .answer =
-               [&api](const HttpRequest& request) {
-                 if (!request.caller.admin) {
-                   throw HttpError(403, "forbidden", "metrics: expected an administrator's key");
-                 }
-                 HttpResponse response;
-                 response.headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}};
-                 response.body = metrics_text(api.queue, api.store);
-                 return response;
-               }},
-          {.method = "GET",
            .pattern = "/",
            .answer = [&api](const HttpRequest&) { return page_response(api); },
            .needs_caller = false}};
@@ -420,20 +439,17 @@ StoredPicture keep_upload(Api& api, const Caller& caller, std::string_view bytes
 
 void submit_checked(Api& api, const Caller& caller, NewJob job, std::function<void(Job)> then,
                     const Respond& refused) {
-  json question = {{"type", "check"}, {"kind", job.kind}, {"spec", job.spec}};
-  api.queue.ask(question, [&api, caller, job = std::move(job), then = std::move(then),
-                           refused](const json& answer) mutable {
-    HttpResponse failure = answered([&] {
-      if (const auto refusal = refusal_in(answer)) throw HttpError(*refusal);
-      json inputs = answer.value("inputs", json::array());
-      for (const json& input : inputs) picture_of(api, caller, input.get<std::string>());
-      job.spec["inputs"] = std::move(inputs);
-      job.spec["fresh_seed"] = answer.value("fresh_seed", uint64_t{0});
-      then(api.queue.submit(caller, std::move(job)));
-      return HttpResponse{.status = 0};
-    });
-    if (failure.status != 0) refused(std::move(failure));
-  });
+  const std::string kind = job.kind;
+  const json spec = job.spec;
+  check_spec(
+      api, caller, kind, spec,
+      [&api, caller, job = std::move(job), then = std::move(then)](const json& answer) {
+        NewJob checked = job;
+        checked.spec["inputs"] = answer.value("inputs", json::array());
+        checked.spec["fresh_seed"] = answer.value("fresh_seed", uint64_t{0});
+        then(api.queue.submit(caller, std::move(checked)));
+      },
+      refused);
 }
 
 StartStream job_events(Api& api, const Job& job, const std::string& last_event_id) {
@@ -444,6 +460,8 @@ StartStream job_events(Api& api, const Job& job, const std::string& last_event_i
           shared->send(sse_text({api.events.start(), event.number}, event), is_droppable(event));
       if (!sent || is_last(event)) shared->close();
     };
+    // The number is read before the job, so that nothing happens unheard between the two.
+    const int64_t number = api.events.last_number(id);
     const auto last = event_id_of(last_event_id);
     const auto missed = last ? api.events.since(id, *last) : std::nullopt;
     const auto job_now = api.store.find(id);
@@ -451,24 +469,49 @@ StartStream job_events(Api& api, const Job& job, const std::string& last_event_i
     if (missed && !(is_over && missed->empty())) {
       for (const Event& event : *missed) send(event);
       if (!missed->empty() && is_last(missed->back())) return [] {};
-    } else {
-      const int64_t number = api.events.last_number();
-      send({number, "state", job_now ? api.queue.shown(*job_now) : json::object()});
-      if (is_over) {
-        send({number, job_now ? name_of(job_now->state) : "cancelled",
-              job_now ? api.queue.shown(*job_now) : json::object()});
-        return [] {};
-      }
-      if (const auto preview = api.events.last_preview(id)) send(*preview);
+      return api.events.listen(id, send, missed->empty() ? last->number : missed->back().number);
     }
-    return api.events.listen(id, send);
+    send({number, "state", job_now ? api.queue.shown(*job_now) : json::object()});
+    if (is_over) {
+      send({number, job_now ? name_of(job_now->state) : "cancelled",
+            job_now ? api.queue.shown(*job_now) : json::object()});
+      return [] {};
+    }
+    for (const Event& preview : api.events.last_previews(id)) send(preview);
+    return api.events.listen(id, send, number);
   };
+}
+
+std::vector<Route> health_routes(Api& api) {
+  return {{.method = "GET",
+           .pattern = "/healthz",
+           .answer = [](const HttpRequest&) { return json_response(200, {{"status", "ok"}}); },
+           .needs_caller = false},
+          {.method = "GET",
+           .pattern = "/readyz",
+           .answer =
+               [&api](const HttpRequest&) {
+                 if (!api.queue.is_ready()) {
+                   throw HttpError(503, "unavailable", "no worker is ready, or the disk is full");
+                 }
+                 return json_response(200, {{"status", "ready"}});
+               },
+           .needs_caller = false},
+          {.method = "GET", .pattern = "/metrics", .answer = [&api](const HttpRequest& request) {
+             if (!request.caller.admin) {
+               throw HttpError(403, "forbidden", "metrics: expected an administrator's key");
+             }
+             HttpResponse response;
+             response.headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}};
+             response.body = metrics_text(api.queue, api.store);
+             return response;
+           }}};
 }
 
 std::vector<Route> api_routes(Api& api) {
   std::vector<Route> all;
-  for (auto part :
-       {session_routes(api), job_routes(api), picture_routes(api), server_routes(api)}) {
+  for (auto part : {session_routes(api), job_routes(api), picture_routes(api), server_routes(api),
+                    health_routes(api)}) {
     for (Route& route : part) all.push_back(std::move(route));
   }
   return all;

@@ -21,7 +21,7 @@ struct ApiLimits {
 struct Api {
   JobQueue& queue;
   JobStore& store;
-  const PictureFiles& files;
+  const PictureStore& files;
   EventHub& events;
   Policy& policy;
   ApiLimits limits;
@@ -32,6 +32,8 @@ struct Api {
 };
 
 std::vector<Route> api_routes(Api& api);
+// /healthz, /readyz and /metrics alone.
+std::vector<Route> health_routes(Api& api);
 
 // Lets a worker check the spec (names, fields), and the store its pictures; then adds the job and
 // calls `then`. What is wrong becomes the answer.

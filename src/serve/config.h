@@ -14,6 +14,9 @@ struct ServeConfig {
   int64_t port = 7860;
   std::vector<std::string> hosts;
   std::string data = "pangu-serve";
+  std::string queue_url, pictures_url;
+  double lease_seconds = 30;
+  int64_t worker_port = 0;
   std::string api_key_file;
   std::string page;
   int64_t workers = 1;
@@ -39,6 +42,14 @@ struct ServeConfig {
     v("port", port, "Port; 0: any free one, which is printed", {0, 65535});
     v("hosts", hosts, "Further names by which browsers and proxies may call this server");
     v("data", data, "Folder of the store of jobs and of the pictures");
+    v("queue_url", queue_url,
+      "sqlite:FILE, or postgres://... for many machines; empty: a file in `data`");
+    v("pictures_url", pictures_url,
+      "Folder of the pictures, or s3://BUCKET/PREFIX; empty: a folder in `data`");
+    v("lease_seconds", lease_seconds,
+      "PostgreSQL: a job is drawn anew if its worker was not heard of for so long", {1, 3600});
+    v("worker_port", worker_port,
+      "Port of /healthz, /readyz and /metrics of `pangu-draw worker`; 0: none", {0, 65535});
     v("api_key_file", api_key_file, "File of keys, a line NAME KEY or NAME KEY admin each");
     v("page", page, "File of the web page; empty: the one that comes with the program");
     v("workers", workers, "Processes that draw", {1, 64});

@@ -57,6 +57,26 @@ TEST_CASE("whoever comes back gets what it missed, in order, with the last previ
   CHECK_FALSE(hub.since("j", {3, 99}));  // which was never given
 }
 
+TEST_CASE("the last guess of each member is kept beside the last preview of the picture") {
+  Wait wait;
+  EventHub hub(3, wait.clock());
+  hub.publish("j", "preview", {{"n", 1}, {"member", nullptr}});
+  hub.publish("j", "preview", {{"n", 2}, {"member", "edges"}});
+  hub.publish("j", "step", {});
+  hub.publish("j", "preview", {{"n", 3}, {"member", nullptr}});
+  hub.publish("j", "preview", {{"n", 4}, {"member", "edges"}});
+  hub.publish("j", "preview", {{"n", 5}, {"member", "mini"}});
+  REQUIRE(hub.last_preview("j"));
+  CHECK(hub.last_preview("j")->data["n"] == 3);
+  std::string shown;
+  for (const Event& event : hub.last_previews("j")) shown += event.data["n"].dump();
+  CHECK(shown == "345");
+  CHECK(names_of(*hub.since("j", {3, 0})) == "step preview preview preview ");
+  CHECK(names_of(*hub.since("j", {3, 4})) == "preview preview ");
+  hub.publish("j", "done", {});
+  CHECK(hub.last_previews("j").empty());
+}
+
 TEST_CASE("what was forgotten is not given as if it were all") {
   Wait wait;
   EventHub hub(1, wait.clock());

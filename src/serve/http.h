@@ -27,6 +27,9 @@ struct HttpRequest {
   std::string body;
   std::vector<std::string> path_parts;  // what "{...}" of the route's pattern stands for
   Caller caller;
+  // Has `act` called, once at most, if the client goes away before it is answered. Empty where
+  // there is no connection.
+  std::function<void(std::function<void()> act)> when_gone;
 
   // The value of a header, "" if there is none. `name` in lower case.
   const std::string& header(const std::string& name) const;

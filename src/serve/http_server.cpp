@@ -10,6 +10,7 @@
 #include <cctype>
 #include <deque>
 #include <limits>
+#include <list>
 #include <optional>
 
 #include "core/error.h"
@@ -25,6 +26,8 @@ using boost::system::error_code;
 
 constexpr std::chrono::seconds kStreamBeat{15};
 constexpr std::chrono::seconds kLinger{2};
+constexpr std::chrono::milliseconds kLeastSending{500};  // before one makes way for others
+constexpr std::chrono::milliseconds kPauseForRoom{20}, kPauseForEnd{1}, kPauseForFiles{100};
 constexpr size_t kDropAbove = size_t{256} << 10;  // bytes of a stream that wait to be sent
 constexpr size_t kCloseAbove = size_t{8} << 20;
 constexpr double kSlowestBytesASecond = 128 << 10;  // of an upload
@@ -61,8 +64,16 @@ struct HttpServer::State : std::enable_shared_from_this<State> {
   const Router* router = nullptr;
   const Policy* policy = nullptr;
   int64_t connections = 0;
+  // Connections that have yet to send a whole request, those that have been at it longest first.
+  struct Sending {
+    std::chrono::steady_clock::time_point since;
+    std::function<void()> close;
+  };
+  std::list<Sending> sending;
 
   void accept();
+  void accept_later(std::chrono::milliseconds pause);
+  std::optional<std::chrono::milliseconds> pause_for_room();
 };
 
 namespace {
@@ -81,10 +92,17 @@ class Connection : public std::enable_shared_from_this<Connection<ServerState>> 
   }
   ~Connection() {
     if (leave_) leave_();
+    end_sending();
     --server_->connections;
   }
 
   void read_head() {
+    end_sending();
+    const typename ServerState::Sending sending{std::chrono::steady_clock::now(), [this] {
+                                                  end_sending();
+                                                  stream_.close();
+                                                }};
+    sending_ = server_->sending.insert(server_->sending.end(), sending);
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(server_->options.header_bytes));
     // Set when the route is known. Boost 1.74 takes `none` for a limit that every body exceeds.
@@ -189,23 +207,53 @@ class Connection : public std::enable_shared_from_this<Connection<ServerState>> 
       return refuse(error_response({400, "bad_input", "the request's body is broken"}));
     }
     if (failed) return close();
+    end_sending();
     request_.body = std::move(parser_->get().body());
     closes_ = !parser_->get().keep_alive();
     stream_.expires_never();
     // Whatever answers later may outlive this connection.
     const std::weak_ptr<Connection> self = this->shared_from_this();
     waiting_ = this->shared_from_this();
+    request_.when_gone = [self](std::function<void()> act) {
+      const auto alive = self.lock();
+      if (!alive || !alive->waiting_) return;
+      alive->gone_ = std::move(act);
+      alive->watch_while_waiting();
+    };
     run_route(*route_, request_, [self](HttpResponse response) {
       const auto alive = self.lock();
       if (!alive) return;
       asio::post(alive->stream_.get_executor(), [alive, response = std::move(response)]() mutable {
-        alive->waiting_.reset();
+        alive->end_waiting();
         alive->answer(std::move(response));
       });
     });
   }
 
+  // Whether the client is still there while its answer is made. Bytes that it sends meanwhile
+  // belong to its next request, and stay where they are.
+  void watch_while_waiting() {
+    stream_.socket().async_wait(
+        tcp::socket::wait_read, [self = this->shared_from_this()](error_code failed) {
+          if (failed || !self->gone_) return;
+          char next = 0;
+          self->stream_.socket().receive(asio::buffer(&next, 1), tcp::socket::message_peek, failed);
+          const auto act = std::exchange(self->gone_, {});
+          if (failed) act();
+        });
+  }
+  void end_waiting() {
+    waiting_.reset();
+    error_code ignored;
+    if (std::exchange(gone_, {})) stream_.socket().cancel(ignored);
+  }
+
+  void end_sending() {
+    if (const auto place = std::exchange(sending_, {})) server_->sending.erase(*place);
+  }
+
   void answer(HttpResponse response) {
+    end_sending();
     stream_.expires_after(seconds_of(server_->options.stall_seconds));
     const unsigned version = parser_->get().version() == 10 ? 10 : 11;
     if (response.stream) return begin_stream(std::move(response), version);
@@ -267,13 +315,19 @@ class Connection : public std::enable_shared_from_this<Connection<ServerState>> 
     const std::weak_ptr<Connection> weak = this->shared_from_this();
     watch_for_end();
     beat();
-    auto leave = start({[weak](std::string bytes, bool droppable) {
-                          const auto self = weak.lock();
-                          return self && self->push(std::move(bytes), droppable);
-                        },
-                        [weak] {
-                          if (const auto self = weak.lock()) self->end_stream();
-                        }});
+    const StreamSink sink{[weak](std::string bytes, bool droppable) {
+                            const auto self = weak.lock();
+                            return self && self->push(std::move(bytes), droppable);
+                          },
+                          [weak] {
+                            if (const auto self = weak.lock()) self->end_stream();
+                          }};
+    std::function<void()> leave;
+    try {
+      leave = start(sink);
+    } catch (const Error&) {  // such as a store that is away: the client comes back
+      return close();
+    }
     if (streaming_) {
       leave_ = std::move(leave);
     } else if (leave) {
@@ -359,7 +413,9 @@ class Connection : public std::enable_shared_from_this<Connection<ServerState>> 
   const Route* route_ = nullptr;
   std::string allowed_;
   bool closes_ = false;
+  std::optional<typename std::list<typename ServerState::Sending>::iterator> sending_;
   std::shared_ptr<Connection> waiting_;  // itself, while a route has yet to answer
+  std::function<void()> gone_;           // what is done if the client does not wait for that
   // Of a stream.
   std::deque<std::string> queue_;
   size_t pending_ = 0;
@@ -370,17 +426,33 @@ class Connection : public std::enable_shared_from_this<Connection<ServerState>> 
 
 }  // namespace
 
+// Nothing if there is room for one more connection. Who sends slowly, or sends nothing, makes way;
+// where nobody does, those that come wait in the system's queue.
+std::optional<std::chrono::milliseconds> HttpServer::State::pause_for_room() {
+  if (connections < options.most_connections) return {};
+  if (sending.empty() || std::chrono::steady_clock::now() - sending.front().since < kLeastSending) {
+    return kPauseForRoom;
+  }
+  const auto close = sending.front().close;
+  close();
+  return kPauseForEnd;
+}
+
+void HttpServer::State::accept_later(std::chrono::milliseconds pause) {
+  const auto later = std::make_shared<asio::steady_timer>(acceptor.get_executor(), pause);
+  later->async_wait([self = shared_from_this(), later](error_code) {
+    if (self->acceptor.is_open()) self->accept();
+  });
+}
+
 void HttpServer::State::accept() {
+  if (const auto pause = pause_for_room()) return accept_later(*pause);
   acceptor.async_accept([self = shared_from_this()](error_code failed, tcp::socket socket) {
     if (failed == asio::error::operation_aborted || !self->acceptor.is_open()) return;
-    if (!failed && self->connections < self->options.most_connections) {
-      std::make_shared<Connection<State>>(std::move(socket), self)->read_head();
-    }
+    if (!failed) std::make_shared<Connection<State>>(std::move(socket), self)->read_head();
     if (!failed || failed == asio::error::connection_aborted) return self->accept();
     // Out of file descriptors: whoever waits is accepted when some are free again.
-    const auto later = std::make_shared<asio::steady_timer>(self->acceptor.get_executor());
-    later->expires_after(std::chrono::milliseconds(100));
-    later->async_wait([self, later](error_code) { self->accept(); });
+    self->accept_later(kPauseForFiles);
   });
 }
 

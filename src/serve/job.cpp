@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <map>
+#include <type_traits>
 #include <utility>
 
 namespace pangu::serve {
@@ -19,6 +20,15 @@ json json_of(const std::optional<T>& value) {
   return value ? json(*value) : json(nullptr);
 }
 
+// A field of this kind, or nothing.
+template <class T>
+std::optional<T> field_of(const json& object, const char* key) {
+  const auto found = object.find(key);
+  if (found == object.end()) return {};
+  const bool is_one = std::is_arithmetic_v<T> ? found->is_number() : found->is_string();
+  return is_one ? std::optional(found->get<T>()) : std::nullopt;
+}
+
 }  // namespace
 
 const char* name_of(JobState state) { return kStates[static_cast<size_t>(state)]; }
@@ -27,6 +37,18 @@ std::optional<JobState> job_state_of(std::string_view name) {
   const auto found = std::find(kStates.begin(), kStates.end(), name);
   if (found == kStates.end()) return {};
   return static_cast<JobState>(found - kStates.begin());
+}
+
+JobProgress progress_from(const json& step) {
+  JobProgress progress;
+  progress.stage = "draw";
+  progress.step = field_of<int64_t>(step, "step").value_or(0);
+  progress.steps = field_of<int64_t>(step, "steps").value_or(0);
+  progress.sigma = field_of<double>(step, "sigma");
+  progress.seconds_left = field_of<double>(step, "seconds_left");
+  progress.expert = field_of<std::string>(step, "expert");
+  if (progress.expert == "") progress.expert.reset();
+  return progress;
 }
 
 json to_json(const JobPicture& picture) {

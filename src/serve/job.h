@@ -59,6 +59,9 @@ struct JobProgress {
   std::optional<double> seconds_left;
 };
 
+// Of what a worker, or another server, says in a "step".
+JobProgress progress_from(const nlohmann::json& step);
+
 nlohmann::json to_json(const JobPicture& picture);
 nlohmann::json to_json(const JobProgress& progress);
 // The job as the API shows it. position: of a queued job, from 1; 0 is null.

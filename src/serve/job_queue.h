@@ -1,6 +1,9 @@
 // The queue: takes jobs, hands them to workers, keeps what workers tell in the store, and tells
 // listeners. It computes nothing, knows no socket and no process: a worker is a WorkerLink, and
 // time is an argument. All functions are called from one thread.
+//
+// Several queues may work on one SharedStore, in processes on any machines: some take requests,
+// others draw. A job whose lease was lost is left to whoever has it now.
 #pragma once
 #include <functional>
 #include <map>
@@ -15,7 +18,9 @@
 #include "serve/http.h"
 #include "serve/job.h"
 #include "serve/job_store.h"
-#include "serve/picture_files.h"
+#include "serve/kept_writes.h"
+#include "serve/picture_store.h"
+#include "serve/shared_store.h"
 #include "serve/times.h"
 
 namespace pangu::serve {
@@ -31,6 +36,14 @@ struct QueueOptions {
   WallMs retention_ms = 0;  // of finished jobs and uploads; 0: for ever
   int64_t quota_bytes = 0;  // for pictures
   std::string folder = {};  // whose disk must have room; empty: is not asked
+  // Workers of this queue draw. Otherwise they answer questions, and others draw.
+  bool draws = true;
+  // Old jobs and pictures are removed here.
+  bool keeps_house = true;
+  // The queue's own store, if several processes share it; their leases, and this one's name there.
+  SharedStore* shared = nullptr;
+  WallMs lease_ms = 30000;
+  std::string process = {};
 };
 
 // Counters since the start, for /metrics.
@@ -55,7 +68,7 @@ class JobQueue {
   using Answered = std::function<void(const nlohmann::json& answer)>;
 
   // Jobs that ran when the last server died wait again.
-  JobQueue(JobStore& store, const PictureFiles& files, EventHub& events, QueueOptions options,
+  JobQueue(JobStore& store, const PictureStore& files, EventHub& events, QueueOptions options,
            Clock clock, Log log);
 
   // Adds a job. HttpError 429 if too many wait, 503 if the disk is full; 409 if the owner sent
@@ -80,22 +93,32 @@ class JobQueue {
   // The process has ended; `why` is a sentence.
   void worker_gone(int worker, const std::string& why);
 
+  // What other processes tell. `missed`: signals may have been lost before these.
+  void heard(const std::vector<Signal>& signals, bool missed);
+
   // To be called several times a second.
   void tick();
+  // No further jobs begin; running ones go on.
+  void drain() { stopping_ = true; }
+  // Whether a worker of this process draws.
+  bool is_drawing() const;
   // No further jobs begin; running ones are told to stop. They wait again at the next start.
   void stop();
 
   bool is_ready() const;
   int64_t waiting_count() { return static_cast<int64_t>(order().size()); }
-  int64_t running_count() const;
-  double seconds_waited();  // of the oldest waiting job
-  int64_t worker_count() const { return static_cast<int64_t>(workers_.size()); }
+  int64_t running_count() const;  // here and elsewhere
+  double seconds_waited();        // of the oldest waiting job
+  int64_t worker_count() const;   // here and elsewhere
   // What the last worker that became ready says it can do: {"models", "capabilities"}.
   const nlohmann::json& catalog() const { return catalog_; }
   // Lets a worker look at the folders of models and networks again. `done` is called when it has,
   // or when no worker answered in time.
   void refresh_catalog(std::function<void()> done);
   const QueueCounters& counters() const { return counters_; }
+  // How fast models drew on this server, as workers tell it: their business, which the front only
+  // hands on.
+  const nlohmann::json& speeds() const { return speeds_; }
   nlohmann::json worker_facts() const;  // of every worker: {"worker", "memory_bytes", ...}
 
  private:
@@ -120,38 +143,57 @@ class JobQueue {
     nlohmann::json facts = nlohmann::json::object();
   };
 
+  // Calls `action`; the log says why it failed, and of a store that is away only once. Returns
+  // whether it came through.
+  bool reached(const std::function<void()>& action);
   const std::vector<Waiting>& order();
   int position_of(const std::string& id);
   void queue_changed();
   void tell_positions();
   void assign();
+  void claim_for_idle();
+  std::optional<Job> job_sent_before(const Caller& caller, const Idempotency& sent);
+  std::optional<Job> next_job();
   void begin(int number, Worker& worker, Job job);
+  void stop_job(Worker& worker);
+  // Whoever has the job now: not this process. Its worker, if it still draws it, is ended.
+  void lose(const Job& job);
+  void take_back_lost();
+  void died(Job job, const std::string& why);
   void end_job(Worker& worker, JobState state, nlohmann::json error);
   void finish(Job job);
   void end_stage(Running& running, const std::string& next);
   void take_picture(Running& running, const Frame& frame);
+  void keep_told(const Job& job);
   void job_said(int number, Worker& worker, const Frame& frame);
+  void say_alive();
+  void look_around();
   void send_questions();
   void answer(int64_t number, const nlohmann::json& answer);
   void keep_house();
   void take_catalog(const nlohmann::json& told);
 
   JobStore& store_;
-  const PictureFiles& files_;
+  const PictureStore& files_;
   EventHub& events_;
   QueueOptions options_;
   Clock clock_;
   Log log_;
   std::map<int, Worker> workers_;
   std::map<int64_t, Question> questions_;
-  std::vector<Job> unsaved_;  // finished, but the store could not be written
+  KeptWrites writes_;
+  std::optional<SteadyTime> claim_again_;  // the store could not be written when a job was to begin
   std::optional<std::vector<Waiting>> order_;
   std::map<std::string, int> told_positions_;
-  nlohmann::json catalog_;
+  bool positions_changed_ = false;
+  SteadyTime next_positions_;
+  nlohmann::json catalog_, speeds_ = nlohmann::json::object();
   QueueCounters counters_;
   int next_worker_ = 1;
   int64_t next_question_ = 1;
-  SteadyTime next_house_keeping_;
+  SteadyTime next_house_keeping_, next_look_{}, next_beat_{};
+  SteadyTime reached_;  // when a shared store was there last
+  bool away_ = false;   // as the log said
   bool stopping_ = false;
 };
 

@@ -2,6 +2,8 @@
 
 #include "core/testing.h"
 #include "image/image.h"
+#include "serve/picture_files.h"
+#include "serve/sqlite.h"
 
 using namespace pangu;
 using namespace pangu::serve;
@@ -35,6 +37,8 @@ struct Office {
 
   // The server dies and another begins on the same store.
   void restart() {
+    queue.reset();
+    store = open_sqlite_store(folder.file("jobs.sqlite"));
     queue = std::make_unique<JobQueue>(*store, files, *events, QueueOptions{}, clock,
                                        [](const std::string&) {});
     told.clear();
@@ -222,6 +226,7 @@ TEST_CASE("listeners hear of positions only when they change, and of the end las
   const auto leave = office.events->listen(id, [&](const Event& event) {
     heard += event.name + (event.name == "queued" ? event.data["position"].dump() : "") + " ";
   });
+  office.now += std::chrono::seconds(1);
   const int worker = office.worker();
   const std::string first = office.told[worker].back()["job"];
   office.say(worker, first, {{"type", "done"}});
@@ -271,6 +276,87 @@ TEST_CASE("pictures beyond the quota are removed, the oldest first, and jobs say
   CHECK_FALSE(shown["pictures"][0].contains("url"));
   CHECK_FALSE(office.files.has(shown["pictures"][0]["id"]));
   CHECK(office.queue->counters().pictures_removed == 1);
+}
+
+TEST_CASE("positions are told four times a second at most, and the last of them in the end") {
+  Office office;
+  const std::string first = office.submit(office.ann), last = office.submit(office.ann);
+  std::string heard;
+  const auto leave = office.events->listen(last, [&](const Event& event) {
+    if (event.name == "queued") heard += event.data["position"].dump() + " ";
+  });
+  office.now += std::chrono::seconds(1);
+  office.submit(office.root, 5);
+  office.submit(office.root, 5);
+  CHECK(heard == "3 ");
+  office.queue->tick();
+  CHECK(heard == "3 ");
+  office.now += std::chrono::milliseconds(300);
+  office.queue->tick();
+  CHECK(heard == "3 4 ");
+  // Of those that are over, nothing is kept.
+  CHECK(office.events->since(last, {1, 0})->size() == 1);
+}
+
+TEST_CASE("while the store is locked nothing of a drawn job is lost, and nothing else begins") {
+  Office office;
+  const int worker = office.worker();
+  const std::string id = office.submit(office.ann), next = office.submit(office.ann);
+  Sqlite other(office.folder.file("jobs.sqlite"));
+  other.execute("BEGIN IMMEDIATE");
+  office.say(worker, id, {{"type", "resolved"}, {"request", {{"seed", 7}}}});
+  office.say(worker, id, {{"type", "picture"}, {"index", 0}, {"seed", 7}}, png_of(8));
+  office.say(worker, id, {{"type", "done"}});
+  CHECK(office.state(id) == JobState::kRunning);
+  CHECK(office.state(next) == JobState::kQueued);
+  CHECK_FALSE(office.queue->is_ready());
+  CHECK(office.ended.empty());
+  CHECK_THROWS(office.submit(office.ann));
+  office.now += std::chrono::seconds(1);
+  office.queue->tick();
+  CHECK(office.state(id) == JobState::kRunning);
+  other.execute("ROLLBACK");
+  office.now += std::chrono::seconds(1);
+  office.queue->tick();
+  CHECK(office.state(id) == JobState::kDone);
+  CHECK(office.store->find(id)->pictures.size() == 1);
+  CHECK(office.store->find(id)->resolved["seed"] == 7);
+  CHECK(office.last_told(worker) == "draw " + next);
+  CHECK(office.queue->is_ready());
+}
+
+TEST_CASE("a worker that cannot be given a job while the store is locked gets it later") {
+  Office office;
+  const std::string id = office.submit(office.ann);
+  Sqlite other(office.folder.file("jobs.sqlite"));
+  other.execute("BEGIN IMMEDIATE");
+  const int worker = office.worker();
+  CHECK(office.told[worker].empty());
+  other.execute("ROLLBACK");
+  office.now += std::chrono::seconds(1);
+  office.queue->tick();
+  CHECK(office.last_told(worker) == "draw " + id);
+  other.execute("BEGIN IMMEDIATE");
+  office.queue->worker_gone(worker, "signal 9");
+  CHECK(office.state(id) == JobState::kRunning);
+  other.execute("ROLLBACK");
+  office.now += std::chrono::seconds(1);
+  office.queue->tick();
+  CHECK(office.state(id) == JobState::kQueued);
+}
+
+TEST_CASE("a worker that ends for want of memory takes no other job with it") {
+  Office office;
+  const int worker = office.worker();
+  const std::string id = office.submit(office.ann), next = office.submit(office.ann);
+  office.say(
+      worker, id,
+      {{"type", "failed"}, {"code", "unavailable"}, {"message", "out of memory"}, {"ends", true}});
+  CHECK(office.state(id) == JobState::kFailed);
+  CHECK(office.state(next) == JobState::kQueued);
+  office.queue->worker_gone(worker, "it ended with exit code 0");
+  CHECK(office.store->find(next)->deaths == 0);
+  CHECK(office.last_told(office.worker()) == "draw " + next);
 }
 
 TEST_CASE("a job whose start picture was removed fails and names it") {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "serve/job.h"
 
 namespace pangu::serve {
@@ -27,7 +28,12 @@ struct JobFilter {
   int64_t before = 0;  // only jobs with a smaller number; 0: all
 };
 
-// Bytes that are kept under their hash; where they lie is picture_files.h.
+// What the holder of a job hears when it says that it lives.
+struct Hold {
+  bool cancel_asked = false;
+};
+
+// Bytes that are kept under their hash; where they lie is picture_store.h.
 struct StoredPicture {
   std::string id, content_type;
   int width = 0, height = 0;
@@ -36,17 +42,32 @@ struct StoredPicture {
   bool removed = false;  // for space
 };
 
-// Errors of all functions: kIo if the store cannot be read or written (disk full, locked).
-// Functions of one store are called from one thread.
+// The store cannot be reached for now, and the same may work later: the database ends and starts
+// again, or the network is cut.
+struct StoreAway : Error {
+  explicit StoreAway(const std::string& message) : Error(ErrorCode::kIo, message) {}
+};
+
+// Errors of all functions: kIo if the store cannot be read or written (disk full, locked), among
+// them StoreAway. Functions of one store are called from one thread.
+//
+// Several processes may draw from one store. Whoever claimed a job holds it until it is released,
+// finished, or taken back since its holder was not heard of (take_lost). Functions that take a job
+// as it was claimed change nothing, and return false, if it is no longer held: its state is final,
+// or it was claimed once more since (its `attempts` differ).
 class JobStore {
  public:
   virtual ~JobStore() = default;
 
-  // Counts the starts of servers on this store, from 1: part of the ids of events.
+  // The first part of the ids of events: another number whenever the second part begins anew, which
+  // is at every start of a server, unless the store itself counts the events (shared_store.h).
   virtual int64_t count_start() = 0;
+  // The time of the store: jobs of several servers are dated by one clock.
+  virtual WallMs now() = 0;
 
-  // Adds a queued job and gives it its number.
-  virtual void add(Job& job, const Idempotency& idempotency) = 0;
+  // Adds a queued job and gives it its number. Returns false, and adds nothing, if the owner used
+  // the idempotency key before.
+  virtual bool add(Job& job, const Idempotency& idempotency) = 0;
   // What an owner sent under a key before.
   virtual std::optional<KnownRequest> known_request(const std::string& owner,
                                                     const std::string& key) = 0;
@@ -61,18 +82,22 @@ class JobStore {
 
   // The first of waiting() becomes running, with one attempt more; nothing if none waits.
   virtual std::optional<Job> claim(WallMs now) = 0;
-  // A running job waits again, at its old place.
-  virtual void release(const std::string& id, int deaths) = 0;
-  // All running jobs wait again: their server is dead. Their number.
-  virtual int64_t release_all() = 0;
+  // A running job waits again, at its old place, with its `deaths`.
+  virtual bool release(const Job& job) = 0;
+  // The caller still holds the job; nothing if not. To be called several times in the time that
+  // `take_lost` waits for it.
+  virtual std::optional<Hold> renew(const Job& job) = 0;
+  // Running jobs whose holder is dead or was not heard of for long. They are the caller's, to be
+  // released or finished.
+  virtual std::vector<Job> take_lost() = 0;
   virtual void ask_cancel(const std::string& id) = 0;
-  virtual void set_resolved(const std::string& id, const nlohmann::json& resolved) = 0;
-  virtual void add_warning(const std::string& id, const std::string& message) = 0;
+  // resolved and warnings of `job`.
+  virtual bool keep_told(const Job& job) = 0;
   // Replaces the picture of the same index; the owner of the job may see it.
-  virtual void add_picture(const std::string& id, const JobPicture& picture,
+  virtual bool add_picture(const Job& job, const JobPicture& picture,
                            const StoredPicture& stored) = 0;
-  // state, error, seconds, finished and expires of `job`.
-  virtual void finish(const Job& job) = 0;
+  // state, error, seconds, finished, expires and deaths of `job`, which may also wait.
+  virtual bool finish(const Job& job) = 0;
   // Jobs whose time is over, or this one, are forgotten but for their ids; ids that have been gone
   // for longer than `memory_ms` are forgotten too. Returns how many.
   virtual int64_t expire(WallMs now, WallMs memory_ms) = 0;

@@ -204,8 +204,16 @@ class ImagesStream {
   bool is_over() const { return over_; }
 
   void end() {
-    if (std::exchange(over_, true)) return;
+    if (over_) return;
+    // All is read before anything is said: if a store is away, the end is told again.
     const auto job = api_.store.find(job_);
+    std::vector<std::string> pictures;
+    if (job && job->state == JobState::kDone) {
+      for (const JobPicture& picture : job->pictures) {
+        pictures.push_back(base64_encoded(api_.files.read(picture.id)));
+      }
+    }
+    over_ = true;
     if (!job || job->state != JobState::kDone) {
       Job none;
       none.state = JobState::kCancelled;
@@ -219,8 +227,8 @@ class ImagesStream {
                         {"output_tokens", 0},
                         {"total_tokens", 0},
                         {"input_tokens_details", {{"image_tokens", 0}, {"text_tokens", 0}}}};
-      for (const JobPicture& picture : job->pictures) {
-        facts["b64_json"] = base64_encoded(api_.files.read(picture.id));
+      for (std::string& picture : pictures) {
+        facts["b64_json"] = std::move(picture);
         sink_.send(openai_event(asked_.kind + ".completed", facts), false);
       }
       sink_.send("data: [DONE]\n\n", false);
@@ -264,7 +272,11 @@ HttpResponse stream_of(Api& api, const ImagesAsked& asked, const Job& job) {
       leave();
       if (stream->is_over()) return;
       // The client went away, and nobody else knows of this job.
-      if (const auto job = api.store.find(id)) api.queue.cancel(*job);
+      try {
+        if (const auto job = api.store.find(id)) api.queue.cancel(*job);
+      } catch (const Error&) {
+        // The store is away: it is drawn for nobody.
+      }
     };
   };
   return response;
@@ -280,8 +292,9 @@ void draw_images(Api& api, const HttpRequest& request, const std::string& kind,
     NewJob job = asked.job;
     submit_checked(
         api, request.caller, std::move(job),
-        [&api, asked, respond](const Job& made) {
+        [&api, asked, respond, request](const Job& made) {
           if (asked.streams) return respond(stream_of(api, asked, made));
+          cancel_when_gone(api, request, made.id);
           when_ended(api, made.id, [&api, asked, respond](const Job& ended) {
             respond(in_openai_form(answered([&] { return images_response(api, asked, ended); })));
           });

@@ -146,7 +146,8 @@ void draw_sdapi(Api& api, const Chosen& chosen, const HttpRequest& request, bool
     for (const char* pictures : {"init_images", "mask"}) parameters.erase(pictures);
     submit_checked(
         api, request.caller, {.kind = "draw", .spec = asked.spec},
-        [&api, asked, parameters, respond](const Job& job) {
+        [&api, asked, parameters, respond, request](const Job& job) {
+          cancel_when_gone(api, request, job.id);
           when_ended(api, job.id, [&api, asked, parameters, respond](const Job& ended) {
             respond(in_sdapi_form(
                 answered([&] { return pictures_response(api, parameters, asked, ended); })));

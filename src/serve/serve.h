@@ -1,4 +1,5 @@
-// A server as a whole: store, queue, workers and HTTP on one event loop, until a signal.
+// A server as a whole: store, queue, workers and HTTP on one event loop, until a signal. With a
+// store that several processes share, a server takes requests and other processes draw.
 #pragma once
 #include <functional>
 #include <string>
@@ -21,5 +22,11 @@ struct ServeSetup {
 // second signal ends the process at once. Error kBadInput for a configuration that cannot be, kIo
 // if the folder cannot be written or another server uses it, kUnavailable if the port is taken.
 void serve(const ServeSetup& setup);
+
+// Draws the jobs of a queue that several processes share, with the workers of this machine, until
+// SIGINT or SIGTERM; then it ends its running jobs first. A second signal ends the process at once:
+// the jobs are drawn elsewhere. `listening` is told nothing once it works. Errors as of serve();
+// kBadInput for a queue that is not shared.
+void work(const ServeSetup& setup);
 
 }  // namespace pangu::serve

@@ -26,15 +26,21 @@ Sqlite::Query::~Query() {
   sqlite3_clear_bindings(statement_);
 }
 
+int Sqlite::Query::place_of(int index) const {
+  return sqlite3_bind_parameter_index(statement_, ("$" + std::to_string(index)).c_str());
+}
+
 void Sqlite::Query::bind_one(int index, int64_t value) {
-  if (sqlite3_bind_int64(statement_, index, value) != SQLITE_OK) fail_of_store(database_, "bind");
+  if (sqlite3_bind_int64(statement_, place_of(index), value) != SQLITE_OK) {
+    fail_of_store(database_, "bind");
+  }
 }
 
 void Sqlite::Query::bind_one(int index, std::string_view value) {
   // A null pointer would bind NULL.
   const char* const bytes = value.data() ? value.data() : "";
-  if (sqlite3_bind_text64(statement_, index, bytes, value.size(), SQLITE_TRANSIENT, SQLITE_UTF8) !=
-      SQLITE_OK) {
+  if (sqlite3_bind_text64(statement_, place_of(index), bytes, value.size(), SQLITE_TRANSIENT,
+                          SQLITE_UTF8) != SQLITE_OK) {
     fail_of_store(database_, "bind");
   }
 }
@@ -46,9 +52,10 @@ bool Sqlite::Query::next() {
   fail_of_store(database_, sqlite3_stmt_readonly(statement_) ? "read" : "write");
 }
 
-void Sqlite::Query::run() {
+int64_t Sqlite::Query::run() {
   while (next()) {
   }
+  return sqlite3_changes64(database_);
 }
 
 int64_t Sqlite::Query::integer(int column) const {
@@ -95,9 +102,6 @@ Sqlite::Query Sqlite::query(const char* sql) {
   }
   return Query(database_.get(), statement.get());
 }
-
-int64_t Sqlite::changes() const { return sqlite3_changes64(database_.get()); }
-int64_t Sqlite::last_id() const { return sqlite3_last_insert_rowid(database_.get()); }
 
 void Sqlite::undo() noexcept {
   sqlite3_exec(database_.get(), "ROLLBACK", nullptr, nullptr, nullptr);

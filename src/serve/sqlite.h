@@ -29,12 +29,14 @@ class Sqlite {
       (bind_one(++index, values), ...);
       return *this;
     }
-    bool next();  // whether there is a row
-    void run();   // to the end
+    bool next();    // whether there is a row
+    int64_t run();  // to the end; how many rows it changed
+    // Values of a statement are $1, $2 and so on, as PostgreSQL writes them.
     int64_t integer(int column) const;
     std::string text(int column) const;
 
    private:
+    int place_of(int index) const;
     void bind_one(int index, int64_t value);
     void bind_one(int index, int value) { bind_one(index, int64_t{value}); }
     void bind_one(int index, bool value) { bind_one(index, int64_t{value}); }
@@ -46,13 +48,12 @@ class Sqlite {
     sqlite3_stmt* statement_;
   };
 
-  // Error kIo. Waits up to `busy_ms` for another process's lock.
-  explicit Sqlite(const std::string& path, int busy_ms = 2000);
+  // Error kIo. Waits up to `busy_ms` for another process's lock; the front answers nobody
+  // meanwhile.
+  explicit Sqlite(const std::string& path, int busy_ms = 100);
 
   void execute(const char* sql);  // any number of statements without values
   Query query(const char* sql);   // one statement, which is kept prepared; `sql` is a literal
-  int64_t changes() const;
-  int64_t last_id() const;
 
   // Calls `action` inside of a transaction, which is undone if it throws.
   template <class Action>

@@ -15,14 +15,21 @@ void when_ended(Api& api, const std::string& job_id, std::function<void(const Jo
   const auto leave = std::make_shared<std::function<void()>>();
   *leave = api.events.listen(job_id, [&api, job_id, leave, ended](const Event& event) {
     if (!is_last(event)) return;
+    if (!*leave) return;
+    const auto final_job = api.store.find(job_id);  // if it is away, the end is told again
     const auto stop = std::exchange(*leave, {});
-    if (!stop) return;
-    const auto final_job = api.store.find(job_id);
     Job gone;
     gone.id = job_id;
     gone.state = JobState::kCancelled;
     ended(final_job ? *final_job : gone);
     stop();
+  });
+}
+
+void cancel_when_gone(Api& api, const HttpRequest& request, const std::string& job_id) {
+  if (!request.when_gone) return;
+  request.when_gone([&api, job_id] {
+    if (const auto job = api.store.find(job_id)) api.queue.cancel(*job);
   });
 }
 

@@ -30,7 +30,6 @@ namespace asio = boost::asio;
 using boost::system::error_code;
 using Socket = asio::local::stream_protocol::socket;
 
-constexpr int kChildSocket = 3;
 constexpr std::chrono::seconds kFirstPause{1}, kLongestPause{30};
 constexpr std::chrono::milliseconds kReapPause{20};
 constexpr int kMostReaps = 250;  // five seconds
@@ -56,8 +55,8 @@ pid_t spawn(const std::vector<std::string>& words, int child) {
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   // A copy of a descriptor onto itself would keep its close-on-exec flag.
-  if (child != kChildSocket) {
-    posix_spawn_file_actions_adddup2(&actions, child, kChildSocket);
+  if (child != kWorkerSocket) {
+    posix_spawn_file_actions_adddup2(&actions, child, kWorkerSocket);
   }
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
@@ -118,7 +117,7 @@ void WorkerPool::State::start_one(size_t command) {
   }
   ProcessPtr process;
   try {
-    if (ends[1] == kChildSocket) fcntl(ends[1], F_SETFD, 0);
+    if (ends[1] == kWorkerSocket) fcntl(ends[1], F_SETFD, 0);
     process = std::make_shared<Process>(loop, spawn(commands[command].words, ends[1]));
     close(ends[1]);
   } catch (const Error& error) {

@@ -13,8 +13,10 @@ class io_context;
 
 namespace pangu::serve {
 
+inline constexpr int kWorkerSocket = 3;  // the open file that is a worker's end of its socket
+
 struct WorkerCommand {
-  std::vector<std::string> words;  // the program and its arguments; its end of the socket is file 3
+  std::vector<std::string> words;  // the program and its arguments
   nlohmann::json configure;        // the first frame that it gets
 };
 

@@ -22,21 +22,17 @@ struct AutoencoderLoss {
   std::vector<AutoencoderCalls> replicas;
   PerceptualFeatures perceptual;
   std::vector<at::Tensor> pictures;
-  EpochOrder order;
 
   AutoencoderLoss(const TrainConfig& c, std::vector<AutoencoderCalls> r, PerceptualFeatures p,
                   std::vector<at::Tensor> pics)
-      : config(c),
-        replicas(std::move(r)),
-        perceptual(std::move(p)),
-        pictures(std::move(pics)),
-        order(static_cast<uint64_t>(c.seed), static_cast<int64_t>(pictures.size())) {}
+      : config(c), replicas(std::move(r)), perceptual(std::move(p)), pictures(std::move(pics)) {}
 
   // [3,R,R] in [-1,1]
   at::Tensor sample(int64_t index) {
     Rng rng(static_cast<uint64_t>(config.seed),
             kSampleStream + (static_cast<uint64_t>(index) << 24));
-    const at::Tensor& picture = pictures[static_cast<size_t>(order.at(index))];
+    const at::Tensor& picture = pictures[static_cast<size_t>(epoch_sample(
+        static_cast<uint64_t>(config.seed), static_cast<int64_t>(pictures.size()), index))];
     double colour[3];
     draw_background(rng, config.background_probability, colour);
     const at::Tensor x = over_colour(picture, colour);

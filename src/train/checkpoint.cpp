@@ -3,9 +3,13 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <memory>
+#include <vector>
 
 #include "core/error.h"
+#include "io/mapped_file.h"
 #include "io/safetensors.h"
+#include "io/safetensors_writer.h"
 #include "tensors/bytes.h"
 #include "tensors/safetensors.h"
 
@@ -38,17 +42,28 @@ int64_t step_of(const io::SafetensorsFile& file, const std::string& path) {
 }  // namespace
 
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint) {
-  tensors::save_safetensors(path, checkpoint.tensors,
-                            {{"format", "pt"},
-                             {"step", std::to_string(checkpoint.step)},
-                             {"train_seconds", std::to_string(checkpoint.train_seconds)},
-                             {kCpuSeconds, std::to_string(checkpoint.cpu_seconds)},
-                             {kFingerprint, checkpoint.fingerprint}});
+  std::vector<io::TensorPlan> plan;
+  for (const auto& [name, tensor] : checkpoint.tensors) {
+    plan.push_back({name, tensors::dtype_of(tensor.type, name), tensor.shape});
+  }
+  io::SafetensorsWriter writer(path, plan,
+                               {{"format", "pt"},
+                                {"step", std::to_string(checkpoint.step)},
+                                {"train_seconds", std::to_string(checkpoint.train_seconds)},
+                                {kCpuSeconds, std::to_string(checkpoint.cpu_seconds)},
+                                {kFingerprint, checkpoint.fingerprint}});
+  for (const std::string& name : writer.order()) {
+    const at::Tensor tensor = checkpoint.tensors.at(name).make();
+    const io::TensorView view = tensors::bytes_of(tensor, name);
+    writer.add(name, {view.data, view.size_bytes});
+  }
+  writer.commit();
 }
 
 std::optional<Checkpoint> load_checkpoint(const std::string& path) {
   if (!std::filesystem::exists(path)) return std::nullopt;
-  const io::SafetensorsFile file = io::SafetensorsFile::open(path);
+  const auto opened = std::make_shared<const io::SafetensorsFile>(io::SafetensorsFile::open(path));
+  const io::SafetensorsFile& file = *opened;
   const auto text = [&](const char* key) { return metadata_of(file, path, key); };
   Checkpoint c;
   c.step = step_of(file, path);
@@ -60,11 +75,16 @@ std::optional<Checkpoint> load_checkpoint(const std::string& path) {
   }
   c.fingerprint = text(kFingerprint);
   for (const auto& [name, view] : file.tensors()) {
-    if (view.dtype != io::DType::F32) {
-      throw bad_input("checkpoint '" + path + "' tensor '" + name + "'", "F32",
+    if (view.dtype != io::DType::F32 && view.dtype != io::DType::U8) {
+      throw bad_input("checkpoint '" + path + "' tensor '" + name + "'", "F32 or U8",
                       io::name_of(view.dtype));
     }
-    c.tensors[name] = tensors::copied(view, name);
+    const auto make = [opened, view = &view, name] {
+      at::Tensor tensor = tensors::copied(*view, name);
+      io::forget_pages({view->data, view->size_bytes});
+      return tensor;
+    };
+    c.tensors[name] = {tensors::scalar_type_of(view.dtype, name), view.shape, make};
   }
   return c;
 }

@@ -8,6 +8,8 @@
 #include <optional>
 #include <string>
 
+#include "train/lazy_tensor.h"
+
 namespace pangu::train {
 
 struct Checkpoint {
@@ -15,12 +17,15 @@ struct Checkpoint {
   double train_seconds = 0;  // spent so far, over all runs
   double cpu_seconds = 0;    // of all threads; 0 also for files from before these were counted
   std::string fingerprint;   // of what must not change between runs; see train/fingerprint.h
-  std::map<std::string, at::Tensor> tensors;
+  LazyTensors tensors;
 };
 
-// Error kIo (disk full, ...): the last checkpoint stays as it was.
+// Makes and writes one tensor after another. Error kIo (disk full, ...): the last checkpoint stays
+// as it was.
 void save_checkpoint(const std::string& path, const Checkpoint& checkpoint);
-// None if there is no such file; Error kBadInput if there is a broken one.
+// Its tensors are copied out of the mapped file when they are made, and leave none of its pages in
+// memory; the file may be replaced meanwhile. None if there is no such file; Error kBadInput if
+// there is a broken one.
 std::optional<Checkpoint> load_checkpoint(const std::string& path);
 
 // The steps alone, and the fingerprint alone, without reading the tensors; none if there is no such

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "core/error.h"
+#include "data/indexed_dataset.h"
+#include "io/http_file.h"
 
 namespace pangu::train {
 namespace {
@@ -18,6 +20,15 @@ constexpr const char* kPretrained = "pretrained_model_name_or_path";
 constexpr const char* kSaidByModel[] = {
     "network_config", "model_dir",    "initial_weights", "image_encoder_config", "prediction_type",
     "beta_schedule",  "min_timestep", "max_timestep",    "other_expert",         "control"};
+
+constexpr const char* kControlNet = "controlnet";
+
+// The exceptions: where the timesteps are halved, and a control picture that the model knows not.
+bool may_be_said(const std::string& key, const TrainConfig& c) {
+  if (key == "control") return c.network_module == kControlNet;
+  return (key == "min_timestep" && c.expert == "structure") ||
+         (key == "max_timestep" && c.expert == "texture");
+}
 
 void one_of(const TomlReader& reader, const char* key, const std::string& value,
             const std::vector<std::string>& known) {
@@ -37,10 +48,13 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
   one_of(reader, "task", c.task, {"autoencoder", "denoiser"});
   one_of(reader, "expert", c.expert, {"all", "structure", "texture"});
   one_of(reader, "data_part", c.data_part, {"all", "high", "low"});
-  one_of(reader, "optimizer", c.optimizer, {"adamw", "muon"});
+  one_of(reader, "optimizer", c.optimizer, {"adamw", "adamw8bit", "muon"});
   one_of(reader, "lr_scheduler", c.lr_scheduler, {"cosine", "constant"});
   one_of(reader, "mixed_precision", c.mixed_precision, {"bf16", "no"});
-  one_of(reader, "control", c.control, {"", "edges"});
+  one_of(reader, "control", c.control, {"", "edges", "canny"});
+  one_of(reader, "network_module", c.network_module, {"", "lora", "controlnet"});
+  one_of(reader, "save_precision", c.save_precision, {"bf16", "fp16", "float"});
+  one_of(reader, "lora_format", c.lora_format, {"kohya", "diffusers"});
   const auto required = [&](const char* key, bool given) {
     if (!given) throw bad_input(reader.where(key), "a value", "nothing");
   };
@@ -56,14 +70,41 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
     }
     const json said = json_of(c), standard = json_of({});
     for (const char* key : kSaidByModel) {
-      if (said[key] == standard[key]) continue;
+      if (said[key] == standard[key] || may_be_said(key, c)) continue;
       throw bad_input(reader.where(key), std::string("nothing, as ") + kPretrained + " says it",
                       said[key].dump());
     }
   }
+  if (!c.network_module.empty()) {
+    required(kPretrained, !c.pretrained_model.empty());
+    required("target_modules", !c.target_modules.empty());
+  }
+  if (c.network_module == kControlNet) {
+    required("conditioning_data_dir (or control)",
+             !c.control.empty() || !c.conditioning_data_dir.empty());
+  }
+  if (!c.conditioning_data_dir.empty() && (c.network_module != kControlNet || !c.control.empty())) {
+    throw bad_input(reader.where("conditioning_data_dir"),
+                    "network_module = 'controlnet' with it, and no `control`",
+                    "network_module = '" + c.network_module + "', control = '" + c.control + "'");
+  }
   c.native_size_histogram().validate(reader.where("native_sizes"));
   if (c.bucket_no_upscale && !c.enable_bucket) {
     throw bad_input(reader.where("bucket_no_upscale"), "enable_bucket = true with it", "false");
+  }
+  if (c.fused_backward_pass) {
+    const auto needs = [&](const char* key, bool is_met, const char* what) {
+      if (is_met) return;
+      throw bad_input(reader.where(key), what, json_of(c)[key].dump(),
+                      "fused_backward_pass = true steps each parameter alone, as soon as its "
+                      "gradient is known");
+    };
+    needs("max_grad_norm", c.max_grad_norm == 0, "0, as the norm is known too late to clip");
+    needs("gradient_accumulation_steps", c.gradient_accumulation_steps == 1, "1");
+    needs("replicas", c.replicas == 1, "1, whose gradients are whole");
+  }
+  if (c.offload_ema && c.device != "cpu") {
+    throw bad_input(reader.where("offload_ema"), "false, or device = \"cpu\"", "true");
   }
   if (c.min_timestep >= c.max_timestep) {
     throw bad_input(reader.where("min_timestep"), "less than max_timestep",
@@ -96,6 +137,10 @@ void for_each_path(TrainConfig& c, const Act& act) {
   act("other_expert", c.other_expert, PathKind::kInput);
   act("image_encoder_config", c.image_encoder_config, PathKind::kInput);
   for (std::string& one : c.train_data_dir) act("train_data_dir", one, PathKind::kInput);
+  for (std::string& one : c.reg_data_dir) act("reg_data_dir", one, PathKind::kInput);
+  for (std::string& one : c.conditioning_data_dir) {
+    act("conditioning_data_dir", one, PathKind::kInput);
+  }
   for (std::string& one : c.drawing) act("drawing", one, PathKind::kInput);
 }
 
@@ -136,7 +181,7 @@ TrainConfig TrainConfig::open(const std::string& path,
   }
   const fs::path folder = fs::path(path).parent_path();
   for_each_path(c, [&](const char* key, std::string& field, PathKind kind) {
-    if (field.empty() || assigned.contains(key)) return;
+    if (field.empty() || assigned.contains(key) || io::is_url(field)) return;
     const fs::path found = (folder / field).lexically_normal();
     if (!is_name(kind, found)) field = found.string();
   });
@@ -157,7 +202,8 @@ std::string TrainConfig::toml(const std::string& folder) const {
   if (c.cache_dir == c.output_dir + "/cache") c.cache_dir.clear();
   const fs::path from = fs::absolute(folder.empty() ? "." : folder).lexically_normal();
   for_each_path(c, [&](const char*, std::string& field, PathKind kind) {
-    if (field.empty() || fs::path(field).is_absolute() || is_name(kind, field)) return;
+    if (field.empty() || io::is_url(field)) return;
+    if (fs::path(field).is_absolute() || is_name(kind, field)) return;
     field = fs::absolute(field).lexically_normal().lexically_relative(from).string();
   });
   TomlWriter writer{json_of({}), ""};
@@ -167,7 +213,7 @@ std::string TrainConfig::toml(const std::string& folder) const {
 
 bool is_path_key(const std::string& key) {
   TrainConfig c;
-  c.train_data_dir = c.drawing = {""};
+  c.train_data_dir = c.reg_data_dir = c.conditioning_data_dir = c.drawing = {""};
   bool found = false;
   for_each_path(c, [&](const char* path, std::string&, PathKind) { found = found || key == path; });
   return found;
@@ -177,6 +223,8 @@ void require_inputs(const TrainConfig& config) {
   TrainConfig c = config;
   for_each_path(c, [](const char* key, const std::string& field, PathKind kind) {
     if (kind != PathKind::kInput || field.empty() || is_there(field)) return;
+    // What a list holds is seen when it is opened.
+    if (key == std::string("train_data_dir") && data::is_shard_list(field)) return;
     throw bad_input(key, "a file or folder that is there", "'" + field + "'",
                     "a path in a TOML file is taken from the folder of that file");
   });

@@ -22,9 +22,12 @@ struct TrainConfig {
   std::string perceptual_weights;
   std::string cache_dir;
   std::string model_output;
+  std::string save_precision = "bf16";
   std::vector<std::string> drawing;
   std::string other_expert;
 
+  std::vector<std::string> reg_data_dir;
+  double prior_loss_weight = 1.0;
   std::string data_part = "all";
   int64_t resolution = 256;
   int64_t min_image_size = 0;
@@ -47,10 +50,25 @@ struct TrainConfig {
   double sigma_data = 1.0;
   double noise_offset = 0.0;
   double caption_dropout_rate = 0.1;
+  bool shuffle_caption = false;
+  int64_t keep_tokens = 0;
+  double caption_tag_dropout_rate = 0.0;
   int64_t max_token_length = 48;
   std::string control;
   double control_dropout_rate = 0.1;
+  std::vector<std::string> conditioning_data_dir;
   std::string image_encoder_config;
+
+  std::string network_module;
+  int64_t network_dim = 16;
+  double network_alpha = 0;
+  int64_t conv_dim = 0;
+  double conv_alpha = 0;
+  std::vector<std::string> target_modules = {"to_q",    "to_k",     "to_v",          "to_out.0",
+                                             "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"};
+  std::string lora_format = "kohya";
+  bool gradient_checkpointing = false;
+  double validation_split = 0.0;
 
   double kl_weight = 1e-6;
   double perceptual_weight = 0.1;
@@ -73,9 +91,12 @@ struct TrainConfig {
   double max_grad_norm = 1.0;
   bool use_ema = true;
   double ema_decay = 0.999;
+  bool offload_ema = false;
+  bool fused_backward_pass = false;
   std::string mixed_precision = "bf16";
   std::string device = "cpu";
   int64_t replicas = 0;
+  int64_t zero_stage = 0;
   int64_t seed = 0;
   double save_every_minutes = 4;
   int64_t save_every_n_steps = 0;
@@ -89,11 +110,14 @@ struct TrainConfig {
     v("pretrained_model_name_or_path", pretrained_model,
       "model to fine-tune: weights, conditions, noise schedule and defaults come from it");
     v("expert", expert,
-      "`all`, `structure` or `texture`: which of the model's experts to fine-tune");
+      "`all`, `structure` or `texture`: which of the model's experts to fine-tune, or which half "
+      "of the timesteps of a model that has one denoiser");
     v("output_dir", output_dir, "where checkpoints, logs, samples and the model go");
     v("train_data_dir", train_data_dir, "dataset folders or `.tar` shards");
     v("network_config", network_config, "JSON with diffusers' configuration of the network");
-    v("model_dir", model_dir, "folder with vae/, text_encoder/, tokenizer/ (task denoiser)");
+    v("model_dir", model_dir,
+      "folder with vae/, text_encoder/, tokenizer/ and, of other families than our own, "
+      "model_index.json and scheduler/ (task denoiser)");
     v("initial_weights", initial_weights,
       "safetensors to start from instead of random weights; a checkpoint gives its master weights");
     v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
@@ -102,11 +126,18 @@ struct TrainConfig {
       "output_dir/cache");
     v("model_output", model_output,
       "folder of the model to draw with (task denoiser); empty: output_dir/model");
+    v("save_precision", save_precision,
+      "`bf16`, `fp16` or `float`: of the trained weights in a model of another family than our "
+      "own, and in a ControlNet");
     v("drawing", drawing,
       "JSON files with what a request leaves open: default_size, default_steps, default_guidance, "
       "default_guidance_low, style_prompts, text_model, as model_index.json has them");
     v("other_expert", other_expert,
       "model folder of the expert of the other timesteps; the model then has both");
+    v("reg_data_dir", reg_data_dir,
+      "dataset folders of regularisation pictures, which keep what the model draws of a class; as "
+      "many are shown as of the others (not of our own models)");
+    v("prior_loss_weight", prior_loss_weight, "of their losses", Limits{0, 1e3});
     v("data_part", data_part, "`all`, `high` or `low`: which part of the data");
     v("resolution", resolution, "side in pixels; training area with buckets", Limits{8, 8192});
     v("min_image_size", min_image_size, "leave out pictures with a shorter side", Limits{0, 65536});
@@ -138,15 +169,46 @@ struct TrainConfig {
     v("noise_offset", noise_offset, "0 is off", Limits{0, 1});
     v("caption_dropout_rate", caption_dropout_rate, "share of empty captions, for guidance",
       Limits{0, 1});
+    v("shuffle_caption", shuffle_caption,
+      "the tags of a caption, parted by commas, in one of 16 orders each time (network_module)");
+    v("keep_tokens", keep_tokens,
+      "so many tags at the front stay there; in a caption with `|||`, those before it",
+      Limits{0, 255});
+    v("caption_tag_dropout_rate", caption_tag_dropout_rate,
+      "share of the tags that may move which are left out (network_module)", Limits{0, 1});
     v("max_token_length", max_token_length, "captions are cut to this many tokens", Limits{2, 512});
     v("control", control,
-      "`edges`: Canny's edges of the picture as further input channels; empty: none (pixel "
-      "models)");
+      "`edges`, or `canny`: Canny's edges of the picture, as further input channels (pixel models) "
+      "or for a ControlNet; empty: none");
     v("control_dropout_rate", control_dropout_rate, "share of black control pictures",
       Limits{0, 1});
+    v("conditioning_data_dir", conditioning_data_dir,
+      "folders with the control pictures of a ControlNet, under the names of the pictures, where "
+      "`control` makes none");
     v("image_encoder_config", image_encoder_config,
       "JSON of a CLIPVisionModelWithProjection that is trained along; its embedding of the picture "
       "takes the captions' place (pixel models); empty: none");
+    v("network_module", network_module,
+      "`lora`: low-rank changes of the denoiser are trained, its weights stay; `controlnet`: a "
+      "copy "
+      "of its downward half that sees a control picture; empty: the weights");
+    v("network_dim", network_dim, "rank of a LoRA", Limits{1, 1024});
+    v("network_alpha", network_alpha, "the change is alpha / rank of the product; 0: the rank",
+      Limits{0, 1e4});
+    v("conv_dim", conv_dim,
+      "rank in the 3x3 convolutions of residual blocks and resampling; 0: they stay",
+      Limits{0, 1024});
+    v("conv_alpha", conv_alpha, "as network_alpha, of conv_dim", Limits{0, 1e4});
+    v("target_modules", target_modules,
+      "layers that a LoRA changes, by the ends of their paths, as in PEFT");
+    v("lora_format", lora_format, "`kohya` or `diffusers` (PEFT): names in a LoRA's file");
+    v("gradient_checkpointing", gradient_checkpointing,
+      "blocks of the denoiser are computed twice, which saves most of the memory (not of our own "
+      "models)");
+    v("validation_split", validation_split,
+      "share of the pictures that are not trained on; validation.jsonl has the loss on them "
+      "(network_module)",
+      Limits{0, 0.9});
     v("kl_weight", kl_weight, "of the posterior's KL to N(0,1)", Limits{0, 1e3});
     v("perceptual_weight", perceptual_weight, "of the VGG feature distance", Limits{0, 1e3});
     v("whole_picture_probability", whole_picture_probability,
@@ -167,7 +229,8 @@ struct TrainConfig {
     v("time_budget_minutes", time_budget_minutes, "stop with a checkpoint after this; 0 is off",
       Limits{0, 1e6});
     v("optimizer", optimizer,
-      "`adamw`; `muon`: matrices by Muon at AdamW's learning rate, the rest by AdamW");
+      "`adamw`; `adamw8bit`: its moments in 8 bits by blocks of 256; `muon`: matrices by Muon at "
+      "AdamW's learning rate, the rest by AdamW");
     v("learning_rate", learning_rate, "peak", Limits{0, 1});
     v("lr_scheduler", lr_scheduler, "`cosine` or `constant`");
     v("lr_warmup_steps", lr_warmup_steps, "linear warm-up", Limits{0, 1e9});
@@ -177,17 +240,32 @@ struct TrainConfig {
     v("max_grad_norm", max_grad_norm, "clipping; 0 is off", Limits{0, 1e9});
     v("use_ema", use_ema, "average the weights; the average is what is exported");
     v("ema_decay", ema_decay, "grows towards this as (1 + step) / (10 + step)", Limits{0, 1});
-    v("mixed_precision", mixed_precision, "`bf16` or `no`; master weights are f32 in both");
+    v("offload_ema", offload_ema,
+      "the average is in a file of output_dir that has no name, instead of in memory (on the CPU)");
+    v("fused_backward_pass", fused_backward_pass,
+      "each parameter is stepped in the backward pass, and its gradient let go: needs replicas = "
+      "1, "
+      "gradient_accumulation_steps = 1 and max_grad_norm = 0");
+    v("mixed_precision", mixed_precision, "`bf16` or `no`; master weights have 32 bits in both");
     v("device", device, "`cpu` or `cuda`");
-    v("replicas", replicas, "batch slices computed side by side; 0: one a core", Limits{0, 256});
+    v("replicas", replicas, "slices of a process's batch computed side by side; 0: one a core",
+      Limits{0, 256});
+    v("zero_stage", zero_stage,
+      "of several processes: 1 divides the optimiser's state and the average among them, 2 the "
+      "summed gradients too",
+      Limits{0, 2});
     v("seed", seed, "of weights, order, noise and captions", Limits{0, 9e15});
     v("save_every_minutes", save_every_minutes, "between checkpoints", Limits{0, 1e6});
     v("save_every_n_steps", save_every_n_steps,
       "checkpoints by number, beside those by time; 0 is off", Limits{0, 1e9});
-    v("sample_every_n_steps", sample_every_n_steps, "grid of sample pictures; 0 is off",
+    v("sample_every_n_steps", sample_every_n_steps,
+      "grid of sample pictures, of a LoRA its file so far and its validation; 0 is off",
       Limits{0, 1e9});
     v("log_every_n_steps", log_every_n_steps, "lines of metrics.jsonl", Limits{1, 1e9});
-    v("sample_prompts", sample_prompts, "prompts of the sample grid");
+    v("sample_prompts", sample_prompts,
+      "prompts of the sample grid, drawn as `draw` draws (not of our own models, whose grid is of "
+      "the "
+      "data's captions)");
   }
 
   data::SizeHistogram native_size_histogram() const { return {native_sizes, native_shares}; }

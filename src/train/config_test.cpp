@@ -65,6 +65,22 @@ TEST_CASE("a configuration that is written is read as the same, from any folder"
   CHECK(read.sample_prompts == c.sample_prompts);
 }
 
+TEST_CASE("a fused backward pass is refused with what needs the whole gradient") {
+  const TestFolder folder;
+  const std::string file = folder.write("a.toml", std::string(kLeast));
+  std::vector<std::string> set = {"fused_backward_pass=true", "replicas=1"};
+  const auto refusal = [&] { return refusal_of([&] { TrainConfig::open(file, set); }); };
+  CHECK(contains(refusal(), "max_grad_norm"));
+  set.push_back("max_grad_norm=0");
+  CHECK(refusal() == "accepted");
+  set.push_back("gradient_accumulation_steps=2");
+  CHECK(contains(refusal(), "gradient_accumulation_steps"));
+  set.back() = "replicas=2";
+  CHECK(contains(refusal(), "replicas"));
+  CHECK(contains(refusal_of([&] { TrainConfig::open(file, {"offload_ema=true", "device=cuda"}); }),
+                 "offload_ema"));
+}
+
 TEST_CASE("a model that is fine-tuned may be a name, and says its own network and schedule") {
   const TestFolder folder;
   const std::string file = folder.write("a.toml", std::string(R"(output_dir = "run"

@@ -3,16 +3,21 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <chrono>
 #include <tuple>
 
 #include "core/error.h"
 #include "core/rng.h"
+#include "train/ahead.h"
+#include "train/thread_count.h"
 
 namespace pangu::train {
 namespace {
 
+constexpr int64_t kBatchesAhead = 2;  // that are read beside a step
+constexpr int kReaders = 1;           // threads that do it
+constexpr double kLeastCrop = 0.8;    // of a side of what an image encoder sees
 // Streams of Philox, far enough apart that sample counters never meet.
-constexpr double kLeastCrop = 0.8;  // of a side of what an image encoder sees
 constexpr uint64_t kNoiseStream = 1ull << 56;
 constexpr uint64_t kChoiceStream = 2ull << 56;
 constexpr uint64_t kTimeStream = 3ull << 56;
@@ -36,26 +41,28 @@ at::Tensor cropped(const at::Tensor& picture, Rng& rng) {
   return at::upsample_bilinear2d(crop.to(at::kFloat), {side, side}, false)[0];
 }
 
-int64_t length_of(const CaptionStates& captions, int64_t caption) {
-  const auto i = static_cast<size_t>(caption);
-  return captions.offsets[i + 1] - captions.offsets[i];
-}
-
 // Captions as a padded batch; the mask is true where a token stands.
 std::pair<at::Tensor, at::Tensor> gather_captions(const CaptionStates& captions,
                                                   const std::vector<int64_t>& indices) {
   int64_t longest = 1;
-  for (const int64_t i : indices) longest = std::max(longest, length_of(captions, i));
+  for (const int64_t i : indices) longest = std::max(longest, captions.length(i));
   const int64_t batch = static_cast<int64_t>(indices.size());
-  at::Tensor context = at::zeros({batch, longest, captions.states.size(1)}, at::kBFloat16);
+  const KeptTensor& empty = captions.states.front();
+  at::Tensor context = at::zeros({batch, longest, empty.size(1)}, empty.scalar_type());
   at::Tensor mask = at::zeros({batch, longest}, at::kBool);
   for (int64_t b = 0; b < batch; ++b) {
-    const int64_t i = indices[static_cast<size_t>(b)], n = length_of(captions, i);
-    const int64_t first = captions.offsets[static_cast<size_t>(i)];
-    context[b].slice(0, 0, n).copy_(captions.states.slice(0, first, first + n));
+    const int64_t i = indices[static_cast<size_t>(b)], n = captions.length(i);
+    context[b].slice(0, 0, n).copy_(captions.states[static_cast<size_t>(i)].load());
     mask[b].slice(0, 0, n).fill_(true);
   }
+  if (captions.are_filled_up && mask.all().item<bool>()) mask = at::Tensor();
   return {context, mask};
+}
+
+at::Tensor gather_pooled(const CaptionStates& captions, const std::vector<int64_t>& indices) {
+  std::vector<at::Tensor> rows;
+  for (const int64_t i : indices) rows.push_back(captions.pooled[static_cast<size_t>(i)].load());
+  return at::stack(rows);
 }
 
 // What a batch is told, row by row.
@@ -67,22 +74,25 @@ class ConditionRows {
     seen_.push_back(is_seen);
   }
   void add_control(const at::Tensor& control) { controls_.push_back(control); }
+  void add_sizes(const at::Tensor& numbers) { sizes_.push_back(numbers); }
 
   diffusion::Conditions conditions(const CaptionStates& captions) const {
     diffusion::Conditions c;
     if (pictures_.empty()) {
       std::tie(c.context, c.context_mask) = gather_captions(captions, captions_);
+      if (!captions.pooled.empty()) c.pooled = gather_pooled(captions, captions_);
     } else {
       c.pictures = at::stack(pictures_);
       c.context_mask = at::tensor(seen_, at::kByte).to(at::kBool).unsqueeze(1);
     }
     if (!controls_.empty()) c.extra_channels = at::stack(controls_);
+    if (!sizes_.empty()) c.size_numbers = at::stack(sizes_);
     return c;
   }
 
  private:
   std::vector<int64_t> captions_;
-  std::vector<at::Tensor> pictures_, controls_;
+  std::vector<at::Tensor> pictures_, controls_, sizes_;
   std::vector<uint8_t> seen_;
 };
 
@@ -94,38 +104,127 @@ int64_t first_caption(const LatentItem& item, size_t position) {
   return words.empty() ? 0 : words[0];
 }
 
-struct DenoiserLoss {
-  TrainConfig config;
-  diffusion::Schedule schedule;
-  diffusion::LossConfig loss_config;
-  std::vector<DenoiserCall> replicas;
-  std::shared_ptr<LatentSet> set;
-  BatchOrder order;
-  uint64_t seed;
+// What a slice gives a network, in f32 on the CPU: all that is read or drawn for it.
+struct SliceInputs {
+  at::Tensor x0, noise;  // [n,C,h,w]
+  at::Tensor t;          // [n] i64
+  at::Tensor mask_root;  // [n,1,h,w], the root of the masks, or undefined
+  at::Tensor weights;    // [n] of the losses, or undefined where all are 1
+  diffusion::Conditions conditions;
+};
 
+// Batch, first sample and count of a slice, whatever replica computes it.
+using SliceKey = std::tuple<int64_t, int64_t, int64_t>;
+
+class SliceReader {
+ public:
+  SliceReader(const TrainConfig& config, const diffusion::LossConfig& loss_config,
+              std::shared_ptr<LatentSet> set)
+      : config_(config),
+        loss_config_(loss_config),
+        set_(std::move(set)),
+        seed_(static_cast<uint64_t>(config.seed)),
+        order_(batch_order(*set_, config.train_batch_size, seed_)) {}
+
+  SliceInputs inputs_of(const SliceKey& key) const {
+    const at::NoGradGuard no_grad;
+    const auto [batch_number, first, count] = key;
+    const std::vector<int64_t> batch = order_.at(batch_number);
+    std::vector<at::Tensor> latents, masks, noises, offsets;
+    std::vector<int64_t> times;
+    std::vector<float> weights;
+    ConditionRows rows;
+    bool masked = false, weighted = false;
+    for (int64_t i = first; i < first + count; ++i) {
+      const uint64_t sample = sample_of(batch_number, i);
+      const LatentItem& item = item_at(batch[static_cast<size_t>(i)]);
+      Rng rng(seed_, kChoiceStream + sample);
+      const View view = view_of(item, rng);
+      latents.push_back(view.part_of(view.is_small ? item.small_latent : item.latent));
+      const KeptTensor& mask = view.is_small ? item.small_mask : item.mask;
+      masked = masked || mask.defined();
+      masks.push_back(mask.defined() ? view.part_of(mask)
+                                     : at::ones_like(latents.back().slice(0, 0, 1)));
+      if (item.picture.defined()) {
+        const bool kept = rng.uniform() >= config_.caption_dropout_rate;
+        rows.add_picture(cropped(item.picture, rng), kept);
+      } else {
+        rows.add_caption(caption_of(item, rng));
+      }
+      if (item.control.defined()) {
+        const bool black = rng.uniform() < config_.control_dropout_rate;
+        rows.add_control(black ? at::zeros_like(item.control) : item.control);
+      }
+      if (item.size_numbers.defined()) rows.add_sizes(item.size_numbers);
+      weights.push_back(static_cast<float>(item.loss_weight));
+      weighted = weighted || item.loss_weight != 1;
+      times.push_back(t_of(batch_number, i));
+      noises.push_back(normals(seed_, kNoiseStream + sample, latents.back().sizes()));
+      if (config_.noise_offset > 0) {
+        offsets.push_back(normals(seed_, kOffsetStream + sample, {latents.back().size(0), 1, 1}));
+      }
+    }
+    SliceInputs inputs;
+    inputs.x0 = at::stack(latents).to(at::kFloat);
+    inputs.noise = at::stack(noises);
+    if (!offsets.empty()) {
+      inputs.noise =
+          diffusion::offset_noise(inputs.noise, at::stack(offsets), config_.noise_offset);
+    }
+    inputs.t = at::tensor(times, at::kLong);
+    if (masked) inputs.mask_root = at::stack(masks).to(at::kFloat).sqrt();
+    if (weighted) inputs.weights = at::tensor(weights);
+    inputs.conditions = rows.conditions(set_->captions);
+    return inputs;
+  }
+
+  // The length that captions of a slice are padded to; 1 if the denoiser reads pictures.
+  int64_t context_length_of(const SliceKey& key) const {
+    const auto [batch_number, first, count] = key;
+    const std::vector<int64_t> batch = order_.at(batch_number);
+    int64_t longest = 1;
+    for (int64_t i = first; i < first + count; ++i) {
+      const LatentItem& item = item_at(batch[static_cast<size_t>(i)]);
+      if (item.picture.defined()) continue;
+      Rng rng(seed_, kChoiceStream + sample_of(batch_number, i));
+      view_of(item, rng);
+      longest = std::max(longest, set_->captions.length(caption_of(item, rng)));
+    }
+    return longest;
+  }
+
+ private:
   struct View {
-    at::Tensor latent;  // [C,s,s]
-    at::Tensor mask;    // [1,s,s], or undefined
+    bool is_small = false;           // the whole picture at the crop's size
+    int64_t x = 0, y = 0, side = 0;  // of a crop; side 0: all of it
+
+    at::Tensor part_of(const KeptTensor& kept) const {
+      const at::Tensor whole = kept.load();
+      return side == 0 ? whole : whole.slice(1, y, y + side).slice(2, x, x + side);
+    }
   };
+
+  uint64_t sample_of(int64_t batch, int64_t position) const {
+    return static_cast<uint64_t>(batch * config_.train_batch_size + position);
+  }
+  const LatentItem& item_at(int64_t index) const { return set_->items[static_cast<size_t>(index)]; }
 
   // A crop, or the whole picture at the crop's size.
   View view_of(const LatentItem& item, Rng& rng) const {
-    const int64_t side = config.latent_crop;
-    if (side == 0) return {item.latent, item.mask};
-    if (item.small_latent.defined() && rng.uniform() < config.latent_downscale_probability) {
-      return {item.small_latent, item.small_mask};
+    const int64_t side = config_.latent_crop;
+    if (side == 0) return {};
+    if (item.small_latent.defined() && rng.uniform() < config_.latent_downscale_probability) {
+      return {.is_small = true};
     }
     const int64_t h = item.latent.size(1), w = item.latent.size(2);
-    const int64_t y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
-    const int64_t x = static_cast<int64_t>(rng.below(static_cast<uint64_t>(w - side + 1)));
-    const auto cut = [&](const at::Tensor& whole) {
-      return whole.defined() ? whole.slice(1, y, y + side).slice(2, x, x + side) : whole;
-    };
-    return {cut(item.latent), cut(item.mask)};
+    View crop{.side = side};
+    crop.y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
+    crop.x = static_cast<int64_t>(rng.below(static_cast<uint64_t>(w - side + 1)));
+    return crop;
   }
 
   int64_t caption_of(const LatentItem& item, Rng& rng) const {
-    if (rng.uniform() < config.caption_dropout_rate) return 0;
+    if (rng.uniform() < config_.caption_dropout_rate) return 0;
     std::vector<const std::vector<int32_t>*> languages;
     for (const auto& l : item.captions) {
       if (!l.empty()) languages.push_back(&l);
@@ -135,75 +234,68 @@ struct DenoiserLoss {
     return captions[rng.below(captions.size())];
   }
 
-  // Of sample `sample` of the run: the choices of operator() up to its caption.
-  int64_t context_length_of(int64_t item_index, uint64_t sample) const {
-    const LatentItem& item = set->items[static_cast<size_t>(item_index)];
-    if (item.picture.defined()) return 1;
-    Rng rng(seed, kChoiceStream + sample);
-    view_of(item, rng);
-    return length_of(set->captions, caption_of(item, rng));
-  }
-
   // Every slice finds the draw of its batch.
   int64_t t_of(int64_t batch, int64_t position) const {
-    Rng rng(seed, kTimeStream + static_cast<uint64_t>(batch));
-    return diffusion::t_index_of_part(loss_config, rng.uniform(), position,
-                                      config.train_batch_size);
+    Rng rng(seed_, kTimeStream + static_cast<uint64_t>(batch));
+    return diffusion::t_index_of_part(loss_config_, rng.uniform(), position,
+                                      config_.train_batch_size);
+  }
+
+  TrainConfig config_;
+  diffusion::LossConfig loss_config_;
+  std::shared_ptr<LatentSet> set_;
+  uint64_t seed_;
+  data::BatchOrder order_;
+};
+
+struct DenoiserLoss {
+  TrainConfig config;
+  diffusion::Schedule schedule;
+  diffusion::LossConfig loss_config;
+  std::vector<DenoiserCall> replicas;
+  std::shared_ptr<DataWait> wait;
+  SliceReader reader;
+  // While a step is computed, the same slice of the next ones is read.
+  Ahead<SliceKey, SliceInputs> ahead{[this](const SliceKey& key) { return reader.inputs_of(key); },
+                                     kReaders, [] { use_threads_here(1); }};
+
+  SliceInputs take(const Slice& slice) {
+    const auto asked = std::chrono::steady_clock::now();
+    SliceInputs inputs = ahead.take({slice.batch, slice.first, slice.count});
+    if (wait) wait->add(std::chrono::steady_clock::now() - asked);
+    ahead.forget([&](const SliceKey& key) {
+      const int64_t batch = std::get<0>(key);
+      return batch < slice.batch || batch > slice.batch + 2 * kBatchesAhead;
+    });
+    for (int64_t next = 1; next <= kBatchesAhead; ++next) {
+      ahead.ask({slice.batch + next, slice.first, slice.count});
+    }
+    return inputs;
   }
 
   at::Tensor operator()(const Slice& slice) {
-    const std::vector<int64_t> batch = order.at(slice.batch);
-    std::vector<at::Tensor> latents, masks, noises, offsets;
-    std::vector<int64_t> times;
-    ConditionRows rows;
-    bool masked = false;
-    for (int64_t i = slice.first; i < slice.first + slice.count; ++i) {
-      const uint64_t sample = static_cast<uint64_t>(slice.batch * config.train_batch_size + i);
-      const LatentItem& item = set->items[static_cast<size_t>(batch[static_cast<size_t>(i)])];
-      Rng rng(seed, kChoiceStream + sample);
-      const View view = view_of(item, rng);
-      latents.push_back(view.latent);
-      masked = masked || view.mask.defined();
-      masks.push_back(view.mask.defined() ? view.mask : at::ones_like(view.latent.slice(0, 0, 1)));
-      if (item.picture.defined()) {
-        const bool kept = rng.uniform() >= config.caption_dropout_rate;
-        rows.add_picture(cropped(item.picture, rng), kept);
-      } else {
-        rows.add_caption(caption_of(item, rng));
-      }
-      if (item.control.defined()) {
-        const bool black = rng.uniform() < config.control_dropout_rate;
-        rows.add_control(black ? at::zeros_like(item.control) : item.control);
-      }
-      times.push_back(t_of(slice.batch, i));
-      noises.push_back(normals(seed, kNoiseStream + sample, latents.back().sizes()));
-      if (config.noise_offset > 0) {
-        offsets.push_back(normals(seed, kOffsetStream + sample, {latents.back().size(0), 1, 1}));
-      }
-    }
+    const SliceInputs inputs = take(slice);
     const at::Device device(config.device);
     const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
-    const at::Tensor x0 = at::stack(latents).to(device, at::kFloat);
-    at::Tensor noise = at::stack(noises).to(device);
-    if (!offsets.empty()) {
-      noise = diffusion::offset_noise(noise, at::stack(offsets).to(device), config.noise_offset);
-    }
-    const at::Tensor t = at::tensor(times, at::kLong);
+    const at::Tensor x0 = inputs.x0.to(device), noise = inputs.noise.to(device);
+    const at::Tensor& t = inputs.t;
     const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule)
                                  .to(dtype)
                                  .contiguous(at::MemoryFormat::ChannelsLast);
     at::Tensor prediction =
-        replicas[static_cast<size_t>(slice.replica)](
-            input, t.to(device, at::kFloat), rows.conditions(set->captions).to(device, dtype))
+        replicas[static_cast<size_t>(slice.replica)](input, t.to(device, at::kFloat),
+                                                     inputs.conditions.to(device, dtype))
             .to(at::kFloat);
     at::Tensor wanted = diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
-    if (masked) {
+    if (inputs.mask_root.defined()) {
       // m (p - w)^2 is the square of sqrt(m) p - sqrt(m) w.
-      const at::Tensor root = at::stack(masks).to(device, at::kFloat).sqrt();
+      const at::Tensor root = inputs.mask_root.to(device);
       prediction = prediction * root;
       wanted = wanted * root;
     }
-    return diffusion::loss_per_sample(prediction, wanted, t, schedule, loss_config).sum();
+    const at::Tensor losses =
+        diffusion::loss_per_sample(prediction, wanted, t, schedule, loss_config);
+    return inputs.weights.defined() ? (losses * inputs.weights.to(device)).sum() : losses.sum();
   }
 };
 
@@ -250,9 +342,10 @@ LatentBatch batch_of(const LatentSet& set, const std::vector<int64_t>& items, bo
         rows.add_caption(unconditional ? 0 : first_caption(item, i));
       }
       if (item.control.defined()) rows.add_control(item.control);
+      if (item.size_numbers.defined()) rows.add_sizes(item.size_numbers);
     }
   };
-  for (const int64_t i : items) latents.push_back(set.items[static_cast<size_t>(i)].latent);
+  for (const int64_t i : items) latents.push_back(set.items[static_cast<size_t>(i)].latent.load());
   if (guided) add_side(true);
   add_side(false);
   return {at::stack(latents).to(at::kFloat),
@@ -269,36 +362,28 @@ void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width)
 
 LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
                            const diffusion::LossConfig& loss_config,
-                           std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set) {
+                           std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set,
+                           std::shared_ptr<DataWait> wait) {
   loss_config.validate(schedule);
   for (const LatentItem& item : set->items) {
     check_latent_crop(config, item.latent.size(1), item.latent.size(2));
   }
-  const uint64_t seed = static_cast<uint64_t>(config.seed);
   std::shared_ptr<DenoiserLoss> loss(
-      new DenoiserLoss{config, schedule, loss_config, std::move(replicas), set,
-                       BatchOrder(*set, config.train_batch_size, seed), seed});
+      new DenoiserLoss{config, schedule, loss_config, std::move(replicas), std::move(wait),
+                       SliceReader(config, loss_config, std::move(set))});
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 
 double mean_context_length(const TrainConfig& config, const std::shared_ptr<LatentSet>& set,
                            int64_t replicas, int64_t batches) {
-  const uint64_t seed = static_cast<uint64_t>(config.seed);
   const int64_t size = config.train_batch_size;
-  DenoiserLoss loss{
-      config, schedule_of(config), loss_config_of(config), {}, set, BatchOrder(*set, size, seed),
-      seed};
+  const SliceReader reader(config, loss_config_of(config), set);
   double sum = 0;
   int64_t slices = 0;
   for (int64_t b = 0; b < batches; ++b) {
-    const std::vector<int64_t> batch = loss.order.at(b);
     for (int64_t r = 0; r < replicas; ++r) {
-      int64_t longest = 1;
-      for (int64_t i = size * r / replicas; i < size * (r + 1) / replicas; ++i) {
-        longest = std::max(longest, loss.context_length_of(batch[static_cast<size_t>(i)],
-                                                           static_cast<uint64_t>(b * size + i)));
-      }
-      sum += double(longest);
+      const int64_t first = size * r / replicas, last = size * (r + 1) / replicas;
+      sum += double(reader.context_length_of({b, first, last - first}));
       ++slices;
     }
   }

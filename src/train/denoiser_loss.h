@@ -14,9 +14,10 @@
 namespace pangu::train {
 
 // One replica's network. x: [B,C,h,w] in the training dtype, channels-last; t_index: [B] f32. Of
-// the conditions a set gives: context and context_mask of captions; or pictures [B,3,S,S] and
-// context_mask [B,1], false where the embedding is to be 0; and extra_channels of a set with
-// control channels. All numbers are in the training dtype. Returns the prediction [B,C,h,w].
+// the conditions a set gives: context, context_mask and pooled of captions; or pictures [B,3,S,S]
+// and context_mask [B,1], false where the embedding is to be 0; extra_channels of a set with
+// control channels; size_numbers of a set with those, in f32. All other numbers are in the training
+// dtype. Returns the prediction [B,C,h,w].
 using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
                                               const diffusion::Conditions& conditions)>;
 
@@ -39,9 +40,12 @@ std::vector<int64_t> items_of_one_shape(const LatentSet& set, int64_t count, int
 // denoiser_loss of every latent; for callers that know the sizes before they have the latents.
 void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width);
 
+// The inputs of the next batches are read by a thread of its own while a step is computed; `wait`,
+// if given, hears how long replicas waited for theirs.
 LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
                            const diffusion::LossConfig& loss_config,
-                           std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set);
+                           std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set,
+                           std::shared_ptr<DataWait> wait = nullptr);
 
 // The mean length that captions are padded to in the first `batches` batches of a run, where each
 // of `replicas` gets a slice of every batch; 1 if the denoiser reads pictures. For the accounting.

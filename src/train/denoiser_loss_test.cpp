@@ -12,8 +12,7 @@ namespace {
 TEST_CASE("a crop that is larger than a latent is refused before training begins") {
   auto set = std::make_shared<LatentSet>();
   set->items.emplace_back().latent = at::zeros({4, 8, 6}, at::kBFloat16);
-  set->captions.offsets = {0, 1};
-  set->captions.states = at::zeros({1, 3}, at::kBFloat16);
+  set->captions.states = {at::zeros({1, 3}, at::kBFloat16)};
   TrainConfig config;
   const auto refusal = [&](int64_t crop) {
     config.latent_crop = crop;
@@ -35,13 +34,9 @@ std::shared_ptr<LatentSet> told_set() {
     item.control = at::full({1, 8, 8}, i + 1, at::kBFloat16);
     item.captions = {{2 * i + 1}, {2 * i + 2}};
   }
-  set->captions.offsets = {0};
-  std::vector<at::Tensor> states;
   for (int64_t i = 0; i < 5; ++i) {
-    states.push_back(at::full({i + 1, 3}, double(i), at::kBFloat16));
-    set->captions.offsets.push_back(set->captions.offsets.back() + i + 1);
+    set->captions.states.push_back(at::full({i + 1, 3}, double(i), at::kBFloat16));
   }
-  set->captions.states = at::cat(states);
   return set;
 }
 
@@ -112,8 +107,7 @@ TEST_CASE("a mask says how much of each pixel's loss counts") {
     item.latent = at::ones({4, 4, 8}, at::kBFloat16);
     item.mask = mask;
     item.captions = {{0}};
-    set->captions.offsets = {0, 1};
-    set->captions.states = at::zeros({1, 3}, at::kBFloat16);
+    set->captions.states = {at::zeros({1, 3}, at::kBFloat16)};
     // Wrong by the same everywhere but for the noise, which is one for all masks.
     const DenoiserCall zero = [](const at::Tensor& x, const at::Tensor&,
                                  const diffusion::Conditions&) { return at::zeros_like(x); };
@@ -130,6 +124,59 @@ TEST_CASE("a mask says how much of each pixel's loss counts") {
   CHECK(loss_with(at::zeros_like(ones)) == 0.0);
   CHECK(loss_with(ones * 0.25) == doctest::Approx(whole / 4));
   CHECK(loss_with(left) + loss_with(1 - left) == doctest::Approx(whole));
+}
+
+TEST_CASE("what is read ahead of a step does not change its loss, in any order of slices") {
+  TrainConfig config;
+  config.train_batch_size = 4;
+  config.mixed_precision = "no";
+  const auto set = told_set();
+  const DenoiserCall half = [](const at::Tensor& x, const at::Tensor&,
+                               const diffusion::Conditions& c) {
+    return x * 0.5 + c.context.to(at::kFloat).mean();
+  };
+  const auto wait = std::make_shared<DataWait>();
+  const auto loss_at_batch = [&](const LossFunction& loss, int64_t batch, int64_t first) {
+    return loss({.replica = 0, .batch = batch, .first = first, .count = 2}).item<double>();
+  };
+  const auto loss = denoiser_loss(config, schedule_of(config), loss_config_of(config), {half}, set);
+  std::vector<double> forwards, backwards(8);
+  for (int64_t b = 0; b < 4; ++b) {
+    for (const int64_t first : {0, 2}) forwards.push_back(loss_at_batch(loss, b, first));
+  }
+  const auto other =
+      denoiser_loss(config, schedule_of(config), loss_config_of(config), {half}, set, wait);
+  for (int64_t b = 3; b >= 0; --b) {
+    for (const int64_t first : {2, 0}) {
+      backwards[static_cast<size_t>(b * 2 + first / 2)] = loss_at_batch(other, b, first);
+    }
+  }
+  CHECK(forwards == backwards);
+  CHECK(forwards[0] != forwards[2]);
+  CHECK(wait->seconds() > 0.0);
+}
+
+TEST_CASE("a batch tells pooled text and sizes, and no mask where all captions are filled up") {
+  auto set = std::make_shared<LatentSet>();
+  for (int32_t i = 0; i < 2; ++i) {
+    LatentItem& item = set->items.emplace_back();
+    item.latent = at::full({4, 8, 8}, 0.5);
+    item.captions = {{i + 1}};
+    item.size_numbers = at::full({6}, 1025.0 + i);
+  }
+  for (int64_t i = 0; i < 3; ++i) {
+    set->captions.states.push_back(at::full({3, 3}, double(i)));
+    set->captions.pooled.push_back(at::full({1}, double(i)));
+  }
+  set->captions.are_filled_up = true;
+  const diffusion::Conditions c = batch_of(*set, {1, 0}, /*guided=*/true).conditions;
+  CHECK(!c.context_mask.defined());
+  CHECK(c.context.sizes() == at::IntArrayRef({4, 3, 3}));
+  CHECK(at::equal(c.pooled.flatten(), at::tensor({0.0F, 0.0F, 2.0F, 1.0F})));
+  CHECK(c.size_numbers[2][0].item<double>() == 1026.0);
+  CHECK(c.size_numbers.sizes() == at::IntArrayRef({4, 6}));
+  set->captions.states[1] = at::zeros({2, 3});
+  CHECK(batch_of(*set, {0, 1}, /*guided=*/false).conditions.context_mask.defined());
 }
 
 }  // namespace

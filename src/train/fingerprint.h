@@ -16,7 +16,8 @@ struct RunInputs {
 };
 
 // Settings and inputs as JSON text. replicas: how many there are, where config.replicas may leave
-// it to the machine; the sum of their gradients depends on it.
+// it to the machine; the sum of their gradients depends on it. 0 is not known: of several
+// processes, whose number may change.
 std::string fingerprint_of(const TrainConfig& config, const RunInputs& inputs, int64_t replicas);
 
 // "" if both are the same course, else "key WAS, now IS" of what differs. A setting that a

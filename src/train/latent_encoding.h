@@ -22,11 +22,21 @@ struct LatentEncoders {
   int64_t downscale = 1;       // pixels a latent pixel, each way
   // pixels: [B,3,H,W] f32 in [-1,1] -> [B,C,h,w], scaled as a denoiser sees them.
   std::function<at::Tensor(const at::Tensor& pixels)> encode;
-  // context [R,L,D] and context_mask [R,L] of captions; empty: captions are not read.
+  // context [R,L,D], context_mask [R,L] or none, and pooled [R,P] or none, of captions; empty:
+  // captions are not read.
   std::function<diffusion::Conditions(const std::vector<std::string>& captions)> read;
   // What an item's latent [C,h,w] f32 gives beside it; empty: nothing.
   std::function<at::Tensor(const at::Tensor& latent)> control;  // LatentItem::control
   std::function<at::Tensor(const at::Tensor& latent)> picture;  // LatentItem::picture
+  // LatentItem::size_numbers; empty: none.
+  std::function<std::vector<float>(const data::TrainingPicture& picture)> size_numbers = {};
+  // LatentItem::control of a ControlNet, in pixels; empty: none.
+  std::function<at::Tensor(const data::TrainingPicture& picture)> hint = {};
+  // LatentItem::loss_weight; empty: 1.
+  std::function<double(const data::TrainingPicture& picture)> loss_weight = {};
+  bool fills_captions_up = false;  // CaptionStates::are_filled_up
+  // Of what is kept: bf16 or f32.
+  at::ScalarType latents_type = at::kBFloat16, states_type = at::kBFloat16;
 };
 
 // Who hears how far the two parts of the work are, and may stop it.

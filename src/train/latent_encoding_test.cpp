@@ -4,6 +4,9 @@
 #include <doctest/doctest.h>
 #include <torch/types.h>
 
+#include <memory>
+#include <thread>
+
 #include "core/testing.h"
 
 namespace pangu::train {
@@ -72,12 +75,12 @@ TEST_CASE("a training set has the latents of every picture and the states of eve
   CHECK(e.read == 3);  // the empty one, "ab" and "c"
   CHECK(set->captions.count() == 3);
   CHECK(set->items[0].latent.sizes() == at::IntArrayRef({3, 2, 2}));
-  CHECK(set->items[0].latent[0][0][0].item<double>() == 1.0);
-  CHECK(set->items[0].latent[1][0][0].item<double>() == -1.0);
+  CHECK(set->items[0].latent.load()[0][0][0].item<double>() == 1.0);
+  CHECK(set->items[0].latent.load()[1][0][0].item<double>() == -1.0);
   CHECK(set->items[0].captions[0] == std::vector<int32_t>{1, 2});
   CHECK(set->items[1].captions[0] == std::vector<int32_t>{1});
-  CHECK(set->captions.offsets == std::vector<int64_t>{0, 1, 3, 4});
-  CHECK(set->captions.states[3][0].item<double>() == 'c');
+  CHECK(set->captions.length(1) == 2);
+  CHECK(set->captions.states[2].load()[0][0].item<double>() == 'c');
 }
 
 TEST_CASE("what was computed is found again, and only what is new is computed") {
@@ -163,6 +166,60 @@ TEST_CASE("a picture that cannot be read is left out") {
   REQUIRE(set->items.size() == 1);
   CHECK(set->items[0].captions[0] == std::vector<int32_t>{1});
   CHECK(e.report.skipped == 1);
+  // Another run knows it, names it the same and does not try again.
+  e.pictures[0].draw = [](data::Report&) -> std::optional<image::Image> {
+    FAIL("drawn again");
+    return std::nullopt;
+  };
+  const std::string told = e.report.text();
+  e.report = {};
+  CHECK(e.run()->items.size() == 1);
+  CHECK(e.report.text() == told);
+}
+
+TEST_CASE("a picture that cannot be read at present ends the run, and what was encoded is kept") {
+  Encoding e;
+  bool is_away = true;
+  e.add("far", {1, 2, 3}, {"ab"});
+  e.pictures[2].draw = [&](data::Report&) -> std::optional<image::Image> {
+    if (is_away) throw Error(ErrorCode::kIo, "cannot read 'far'");
+    return image::filled(16, 16, {1, 2, 3}, 3);
+  };
+  CHECK_THROWS_AS(e.run(), Error);
+  CHECK(e.encoded == 2);
+  is_away = false;
+  CHECK(e.run()->items.size() == 3);
+  CHECK(e.encoded == 1);
+  CHECK(e.report.skipped == 0);
+}
+
+TEST_CASE("several processes encode every picture and caption once, and get one set") {
+  Encoding e;
+  for (int i = 0; i < 3000; ++i) {
+    const auto level = static_cast<uint8_t>(i % 251);
+    e.add(std::to_string(i), {level, level, 9}, {"caption " + std::to_string(i % 2100)});
+  }
+  // As in processes of their own: each with its counts and its caches, in one folder.
+  std::vector<std::shared_ptr<LatentSet>> sets(3);
+  std::vector<std::unique_ptr<Encoding>> all;
+  std::vector<std::thread> threads;
+  for (size_t p = 0; p < sets.size(); ++p) {
+    all.push_back(std::make_unique<Encoding>());
+    all[p]->config = e.config;
+    all[p]->pictures = e.pictures;
+  }
+  for (size_t p = 0; p < sets.size(); ++p)
+    threads.emplace_back([&, p] { sets[p] = all[p]->run(); });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(all[0]->encoded + all[1]->encoded + all[2]->encoded == 3002);
+  CHECK(all[0]->read + all[1]->read + all[2]->read == 2103);
+  for (const auto& set : sets) {
+    REQUIRE(set->items.size() == 3002);
+    for (size_t i = 0; i < 3002; i += 97) {
+      CHECK(at::equal(set->items[i].latent.load(), sets[0]->items[i].latent.load()));
+      CHECK(set->items[i].captions == sets[0]->items[i].captions);
+    }
+  }
 }
 
 TEST_CASE("what a denoiser is told beside the captions is made of the latent") {
@@ -174,6 +231,35 @@ TEST_CASE("what a denoiser is told beside the captions is made of the latent") {
   CHECK(set->items[0].control[0][0][0].item<double>() == 2.0);
   CHECK(set->items[0].picture.sizes() == at::IntArrayRef({3}));
   CHECK((set->items[0].picture.scalar_type() == at::kBFloat16));
+}
+
+TEST_CASE("pooled text and sizes come along, in the types that are asked for, and are kept") {
+  Encoding e;
+  const auto read = e.encoders.read;
+  e.encoders.read = [read](const std::vector<std::string>& captions) {
+    diffusion::Conditions c = read(captions);
+    c.context = at::ones({int64_t(captions.size()), 3, 2});
+    c.context_mask = at::Tensor();
+    c.pooled = at::full({int64_t(captions.size()), 4}, 0.1);
+    return c;
+  };
+  e.encoders.latents_type = e.encoders.states_type = at::kFloat;
+  e.encoders.fills_captions_up = true;
+  e.encoders.size_numbers = [](const data::TrainingPicture& picture) {
+    return std::vector<float>{static_cast<float>(picture.width_px)};
+  };
+  for (int run = 0; run < 2; ++run) {
+    const auto set = encode_training_set(e.config, e.pictures, e.encoders, e.report, {});
+    CHECK((set->items[0].latent.scalar_type() == at::kFloat));
+    CHECK(set->items[0].size_numbers.item<float>() == 16.0F);
+    CHECK(set->captions.are_filled_up);
+    REQUIRE(set->captions.pooled.size() == 3);
+    CHECK(set->captions.pooled[0].load().sizes() == at::IntArrayRef({4}));
+    CHECK(set->captions.pooled[0].load()[0].item<float>() == 0.1F);
+    CHECK(set->captions.states[1].sizes() == at::IntArrayRef({3, 2}));
+    CHECK(e.encoded == 2);
+    CHECK(e.read == 3);
+  }
 }
 
 }  // namespace

@@ -6,12 +6,17 @@
 #include <torch/utils.h>
 
 #include "core/error.h"
+#include "train/adamw.h"
 #include "train/muon.h"
 
 using namespace pangu;
 using namespace pangu::train;
 
 namespace {
+
+at::Tensor part(const Optimizer& optimizer, const std::string& name) {
+  return optimizer.state().at(name).make().clone();
+}
 
 // Runs both optimisers on the same gradients; returns the greatest difference of the weights.
 double difference_from_torch(at::ScalarType dtype, int steps) {
@@ -34,7 +39,7 @@ double difference_from_torch(at::ScalarType dtype, int steps) {
     theirs.mutable_grad() = a + b;
     reference.step();
   }
-  return (optimizer.state().at("master/w") - theirs.detach()).abs().max().item<double>();
+  return (part(optimizer, "master/w") - theirs.detach()).abs().max().item<double>();
 }
 
 // What five iterations make of one singular value.
@@ -150,9 +155,148 @@ TEST_CASE("the one-pass loop equals the plain form that other devices use") {
     b.add_gradients({{g}});
     CHECK(a.step(1e-2, 0.9, step) == doctest::Approx(b.step(1e-2, 0.9, step)));
   }
-  for (const char* part : {"master/w", "m/w", "v/w", "ema/w"}) {
-    CHECK((a.state().at(part) - b.state().at(part)).abs().max().item<double>() < 1e-6);
+  for (const char* name : {"master/w", "m/w", "v/w", "ema/w"}) {
+    CHECK((part(a, name) - part(b, name)).abs().max().item<double>() < 1e-6);
   }
+}
+
+TEST_CASE("both halves of a split weight are the bits of the f32, whatever they are") {
+  for (uint32_t high = 0; high <= 0xffff; ++high) {
+    for (const uint32_t low : {0u, 1u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+      const uint32_t bits = high << 16 | low;
+      REQUIRE(joined(upper_half(bits), lower_half(bits)) == bits);
+    }
+  }
+  // Nearest; of two that are as near the greater one.
+  CHECK(upper_half(0x3f807fff) == 0x3f80);
+  CHECK(upper_half(0x3f808000) == 0x3f81);
+  CHECK(upper_half(0x3f818000) == 0x3f82);
+}
+
+TEST_CASE("bf16 weights with split masters learn bit for bit what f32 masters learn") {
+  torch::manual_seed(6);
+  for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kAdamW8Bit}) {
+    const at::Tensor start = torch::randn({70, 5, 4, 4}).to(at::kBFloat16);  // 8-bit, a last block
+    at::Tensor halves = start.contiguous(at::MemoryFormat::ChannelsLast).clone();
+    at::Tensor whole = halves.to(at::kFloat);
+    OptimizerOptions options;
+    options.kind = kind;
+    options.threads = 3;
+    Optimizer a({{"w", halves}}, options), b({{"w", whole}}, options);
+    for (int step = 1; step <= 30; ++step) {
+      const at::Tensor g = torch::randn_like(halves);
+      a.add_gradients({{g}});
+      b.add_gradients({{g.to(at::kFloat)}});
+      CHECK(a.step(1e-2, 0.9, step) == b.step(1e-2, 0.9, step));
+    }
+    for (const auto& [name, tensor] : b.state()) CHECK(at::equal(part(a, name), tensor.make()));
+    CHECK(at::equal(part(a, "master/w"), whole));
+    // The network computes with the nearest bf16 of each: 8 bits, half of the last.
+    CHECK((halves.to(at::kFloat) - whole).abs().div(whole.abs()).max().item<double>() <= 0x1p-8);
+    CHECK(!at::equal(halves.to(at::kFloat), whole));
+  }
+}
+
+TEST_CASE("Muon steps split masters as it steps f32 masters, bit for bit") {
+  torch::manual_seed(7);
+  at::Tensor halves = torch::randn({24, 31}).to(at::kBFloat16);
+  at::Tensor w = halves.to(at::kFloat), m = torch::zeros_like(w);
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kMuon;
+  options.max_grad_norm = 0;
+  options.weight_decay = 0;
+  Optimizer optimizer({{"w", halves}}, options);
+  for (int step = 1; step <= 10; ++step) {
+    const at::Tensor g = torch::randn_like(w);
+    optimizer.add_gradients({{g}});
+    optimizer.step(1e-2, 0.9, step);
+    m.lerp_(g, 1 - 0.95f);
+    const at::Tensor update = orthogonalised(at::lerp(g, m, 0.95f), muon_dtype(halves));
+    w.sub_(update, 1e-2f * muon_scale(24, 31));
+  }
+  CHECK(at::equal(part(optimizer, "master/w"), w));
+}
+
+TEST_CASE("moments of 8 bits by the loops equal those by libtorch's operators") {
+  torch::manual_seed(8);
+  const at::Tensor start = torch::randn({77, 65});
+  at::Tensor fast = start.clone();
+  at::Tensor plain = start.to(at::kDouble);  // no loop of its own: the plain form
+  OptimizerOptions options;
+  options.kind = OptimizerKind::kAdamW8Bit;
+  Optimizer a({{"w", fast}}, options), b({{"w", plain}}, options);
+  for (int step = 1; step <= 10; ++step) {
+    const at::Tensor g = torch::randn_like(start) * torch::rand_like(start).pow(6);
+    a.add_gradients({{g}});
+    b.add_gradients({{g}});
+    a.step(1e-2, 0.9, step);
+    b.step(1e-2, 0.9, step);
+  }
+  // Last bits of the f32 that is encoded may differ, and a code where it lies between two.
+  const at::Tensor codes = part(a, "m/w").to(at::kInt), others = part(b, "m/w").to(at::kInt);
+  CHECK((codes != others).to(at::kFloat).mean().item<double>() < 1e-3);
+  CHECK(relative(part(a, "m_scale/w"), part(b, "m_scale/w")) < 1e-5);
+  CHECK(relative(part(a, "v_root_scale/w"), part(b, "v_root_scale/w")) < 1e-5);
+  CHECK(relative(part(a, "master/w"), part(b, "master/w")) < 1e-4);
+  CHECK(relative(part(a, "master/w"), start) > 1e-2);
+}
+
+TEST_CASE("parameters stepped one after another, in any order, equal a step of all") {
+  torch::manual_seed(9);
+  for (const OptimizerKind kind :
+       {OptimizerKind::kAdamW, OptimizerKind::kAdamW8Bit, OptimizerKind::kMuon}) {
+    NamedTensors params, again;
+    for (const char* name : {"a", "b", "unused"}) {
+      params.emplace_back(name, torch::randn({90, 80}).to(at::kBFloat16));
+      again.emplace_back(name, params.back().second.clone());
+    }
+    OptimizerOptions options;
+    options.kind = kind;
+    options.max_grad_norm = 0;
+    Optimizer all(params, options);
+    options.threads = 2;
+    Optimizer each(again, options);
+    for (int step = 1; step <= 3; ++step) {
+      const at::Tensor a = torch::randn({90, 80}).to(at::kBFloat16);
+      const at::Tensor b = torch::randn({90, 80});
+      all.add_gradients({{a, b, at::Tensor()}});
+      each.begin_step(1e-2, 0.9, step);
+      each.step_parameter(1, b);
+      each.step_parameter(0, a);
+      CHECK_THROWS_WITH_AS(each.step_parameter(0, a), doctest::Contains("'a'"), Error);
+      CHECK(all.step(1e-2, 0.9, step) == each.finish_step());
+    }
+    for (const auto& [name, tensor] : all.state()) {
+      CHECK(at::equal(part(each, name), tensor.make()));
+    }
+  }
+}
+
+TEST_CASE("a gradient that is not finite leaves its parameter alone and tells") {
+  at::Tensor v = torch::ones({4}), w = torch::ones({4});
+  OptimizerOptions options;
+  options.max_grad_norm = 0;
+  Optimizer optimizer({{"v", v}, {"w", w}}, options);
+  optimizer.begin_step(1e-2, 0.9, 1);
+  optimizer.step_parameter(0, torch::full({4}, NAN));
+  optimizer.step_parameter(1, torch::ones({4}));
+  CHECK(!std::isfinite(optimizer.finish_step()));
+  CHECK(at::equal(v, torch::ones({4})));
+  CHECK(!at::equal(w, torch::ones({4})));
+}
+
+TEST_CASE("the average in bf16 is the working parameter itself where there is no other") {
+  at::Tensor w = torch::randn({4, 4}).to(at::kBFloat16);
+  OptimizerOptions options;
+  options.use_ema = false;
+  Optimizer plain({{"w", w}}, options);
+  CHECK(plain.averaged(at::kBFloat16).at("w").const_data_ptr() == w.const_data_ptr());
+  CHECK(at::equal(plain.averaged().at("w"), w.to(at::kFloat)));
+  options.use_ema = true;
+  Optimizer averaging({{"w", w}}, options);
+  averaging.add_gradients({{torch::ones({4, 4})}});
+  averaging.step(1e-1, 0.5, 1);
+  CHECK(at::equal(averaging.averaged().at("w"), part(averaging, "ema/w")));
 }
 
 TEST_CASE("clipping scales the gradient to the limit and a NaN changes nothing") {
@@ -163,11 +307,11 @@ TEST_CASE("clipping scales the gradient to the limit and a NaN changes nothing")
   optimizer.add_gradients({{torch::full({4, 4}, 100.0)}});
   CHECK(optimizer.step(1e-3, 0.9, 1) == doctest::Approx(400));
   // m = (1 - beta1) g, with g of norm 1 spread over 16 numbers.
-  CHECK(optimizer.state().at("m/w")[0][0].item<double>() == doctest::Approx(0.1 * 0.25));
-  const at::Tensor before = optimizer.state().at("master/w").clone();
+  CHECK(part(optimizer, "m/w")[0][0].item<double>() == doctest::Approx(0.1 * 0.25));
+  const at::Tensor before = part(optimizer, "master/w");
   optimizer.add_gradients({{torch::full({4, 4}, NAN)}});
   CHECK(std::isnan(optimizer.step(1e-3, 0.9, 2)));
-  CHECK(at::equal(before, optimizer.state().at("master/w")));
+  CHECK(at::equal(before, part(optimizer, "master/w")));
 }
 
 TEST_CASE("a state of another model is refused by name") {

@@ -2,27 +2,19 @@
 
 #include <torch/types.h>
 
-#include <numeric>
+#include "data/permutation.h"
 
 namespace pangu::train {
 namespace {
 constexpr uint64_t kOrderStream = 0x6f72646572;  // keeps these draws apart from noise and captions
-constexpr size_t kPictureEpochsKept = 4;
+constexpr uint64_t kEpochStep = 0x9E3779B97F4A7C15ull;
 }  // namespace
 
-int64_t EpochOrder::at(int64_t position) {
-  const int64_t epoch = position / size_;
-  const std::lock_guard lock(mutex_);
-  auto found = epochs_.find(epoch);
-  if (found == epochs_.end()) {
-    if (epochs_.size() >= kPictureEpochsKept) epochs_.clear();
-    std::vector<int32_t> order(static_cast<size_t>(size_));
-    std::iota(order.begin(), order.end(), 0);
-    Rng rng(seed_, kOrderStream + static_cast<uint64_t>(epoch) * 0x9E3779B97F4A7C15ull);
-    for (size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[rng.below(i)]);
-    found = epochs_.emplace(epoch, std::move(order)).first;
-  }
-  return found->second[static_cast<size_t>(position % size_)];
+int64_t epoch_sample(uint64_t seed, int64_t size, int64_t position) {
+  const auto epoch = static_cast<uint64_t>(position / size);
+  const data::Permutation order(static_cast<uint64_t>(size), seed,
+                                kOrderStream + epoch * kEpochStep);
+  return static_cast<int64_t>(order(static_cast<uint64_t>(position % size)));
 }
 
 at::Tensor over_colour(const at::Tensor& rgba, const double (&colour)[3]) {

@@ -99,7 +99,8 @@ struct Replicas::Impl {
   int running = 0;
   bool quit = false;
   const LossFunction* loss = nullptr;
-  int64_t batch = 0, batch_size = 0;
+  const std::function<void(int)>* on_done = nullptr;
+  BatchPart part;
   double scale = 1;
   std::shared_ptr<FlopCounter> counter;  // or none, where nothing is counted
   std::vector<double> losses;
@@ -107,14 +108,16 @@ struct Replicas::Impl {
 
   void work(int replica) {
     const int64_t n = static_cast<int64_t>(params.size());
-    const int64_t first = batch_size * replica / n, last = batch_size * (replica + 1) / n;
+    const int64_t first = part.count * replica / n, last = part.count * (replica + 1) / n;
     losses[replica] = 0;
-    if (first == last) return;
-    std::optional<CountingHere> counting;
-    if (counter) counting.emplace(counter);
-    const at::Tensor sum = (*loss)({replica, batch, first, last - first});
-    (sum * scale).backward();
-    losses[replica] = sum.detach().to(at::kDouble).item<double>();
+    if (first < last) {
+      std::optional<CountingHere> counting;
+      if (counter) counting.emplace(counter);
+      const at::Tensor sum = (*loss)({replica, part.batch, part.first + first, last - first});
+      (sum * scale).backward();
+      losses[replica] = sum.detach().to(at::kDouble).item<double>();
+    }
+    if (*on_done) (*on_done)(replica);
   }
 
   void loop(int replica) {
@@ -169,11 +172,12 @@ Replicas::~Replicas() {
   for (std::thread& worker : impl_->workers) worker.join();
 }
 
-double Replicas::run(const LossFunction& loss, int64_t batch, int64_t batch_size, double scale) {
+double Replicas::run(const LossFunction& loss, const BatchPart& part, double scale,
+                     const std::function<void(int)>& on_done) {
   std::unique_lock lock(impl_->mutex);
   impl_->loss = &loss;
-  impl_->batch = batch;
-  impl_->batch_size = batch_size;
+  impl_->on_done = &on_done;
+  impl_->part = part;
   impl_->scale = scale;
   impl_->error = nullptr;
   impl_->running = static_cast<int>(impl_->workers.size());
@@ -186,15 +190,19 @@ double Replicas::run(const LossFunction& loss, int64_t batch, int64_t batch_size
   return sum;
 }
 
-double Replicas::count_flop(const LossFunction& loss, int64_t batch, int64_t batch_size,
-                            double scale, double* sum) {
+double Replicas::count_flop(const LossFunction& loss, const BatchPart& part, double scale,
+                            double* sum, const std::function<void(int)>& on_done) {
   impl_->counter = std::make_shared<FlopCounter>();
-  *sum = run(loss, batch, batch_size, scale);
+  *sum = run(loss, part, scale, on_done);
   const std::shared_ptr<FlopCounter> counter = std::exchange(impl_->counter, nullptr);
   return static_cast<double>(counter->flop.load());
 }
 
+int64_t Replicas::count() const { return static_cast<int64_t>(impl_->params.size()); }
+
 NamedTensors Replicas::parameters() const { return impl_->named; }
+
+const std::vector<std::vector<at::Tensor>>& Replicas::leaves() const { return impl_->params; }
 
 std::vector<std::vector<at::Tensor>> Replicas::gradients() const {
   std::vector<std::vector<at::Tensor>> all;

@@ -199,6 +199,17 @@ class WebUi(Clients):
         self.assertIn("ink.safetensors", str(refused.exception))
         self.assertNotIn(self.folder.name, str(refused.exception))
 
+    def test_a_picture_with_a_lora_is_drawn_again_by_the_command_line(self):
+        made = self.api.txt2img(prompt="a red apple <lora:ink:1>", seed=7, width=64, height=64,
+                                override_settings={"sd_model_checkpoint": "low"})
+        picture = pathlib.Path(self.folder.name) / "inked.png"
+        job = self.server.call("GET", "/v1/jobs?limit=1", key=ANN)[1]["jobs"][0]
+        picture.write_bytes(self.server.picture(job, key=ANN))
+        again = pathlib.Path(self.folder.name) / "again.png"
+        done = run("draw", "--from", picture, "--lora-dir", self.loras, "--out", again, "--overwrite", "--threads", 1)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(Image.open(again).tobytes(), made.image.tobytes())
+
     def test_options_choose_the_model(self):
         self.api.set_options({"sd_model_checkpoint": "low"})
         self.assertEqual(self.api.get_options()["sd_model_checkpoint"], "low")

@@ -53,6 +53,18 @@ class DrawFlags(unittest.TestCase):
     def check_all_differ(self, pictures):
         self.assertEqual(len(set(pictures)), len(pictures))
 
+    def test_reused_features_change_the_picture_and_an_interval_of_one_does_not(self):
+        def reusing(words, *flags):
+            return self.draw(*flags, "--reuse-features", words, steps=4)
+
+        whole = self.draw(steps=4)
+        self.assertEqual([reusing("off"), reusing("1,depth=2")], [whole, whole])
+        self.check_all_differ([whole, reusing("on"), reusing("2,depth=2"), reusing("2,order=0"), reusing("4")])
+        control = ["--controlnet", "@net0", "--control-image", "@picture0.png"]
+        self.check_all_differ([self.draw(*control, steps=4), reusing("2", *control), reusing("2,depth=3", *control)])
+        self.refused(["reuse_features", "depth"], "--reuse-features", "2,dept=1")
+        self.refused(["reuse_features", "depth", "99"], "--reuse-features", "2,depth=99")
+
     def test_controlnets_their_pictures_weights_and_ranges(self):
         one = ["--controlnet", "@net0", "--control-image"]
         two = [*one, "@picture0.png", "--controlnet", "@net1", "--control-image"]
@@ -112,6 +124,13 @@ class DrawFlags(unittest.TestCase):
         whole = self.draw("--experts-in-memory", 0, **pangu)
         self.assertEqual(self.draw("--experts-in-memory", 1, **pangu), whole)
         self.refused(["--experts-in-memory", "-1"], "--experts-in-memory", -1)
+
+    def test_packed_weights_have_a_folder_that_small_models_leave_alone(self):
+        folder = self.folder / "packed"
+        self.assertEqual(self.draw("--packed-weights", folder), self.alone)
+        self.assertEqual(self.draw("--packed-weights", "off"), self.alone)
+        self.assertFalse(folder.exists())
+        self.refused(["--packed-weights", "auto, off or a folder"], "--packed-weights", "")
 
     def test_a_file_may_have_commas_in_its_name(self):
         name = "picture 0, of many,weight=7.png"

@@ -3,6 +3,8 @@
 Usage: serve_test.py PROGRAM
 """
 
+import base64
+import json
 import os
 import pathlib
 import signal
@@ -24,6 +26,9 @@ ANN, BOB, ROOT_KEY = "ann-0123456789abcdef", "bob-0123456789abcdef", "root-01234
 
 class Served(unittest.TestCase):
     FLAGS = ()
+
+    def drawing(self, job_id):
+        wait_for(lambda: (self.server.job(job_id)["progress"] or {}).get("step", 0) > 0, 60, "the first step")
 
     @classmethod
     def setUpClass(cls):
@@ -145,6 +150,107 @@ class Jobs(Served):
         self.assertEqual(self.server.call("GET", job["pictures"][0]["url"] + "/settings")[1]["recipe"]["prompt"],
                          "a red apple")
 
+    def test_a_call_that_nobody_waits_for_any_more_is_cancelled(self):
+        for path, body in (("/v1/images/generations", {"prompt": "x", "size": "256x256", "steps": 1000}),
+                           ("/sdapi/v1/txt2img", {"prompt": "x", "steps": 1000, "width": 256, "height": 256})):
+            with self.subTest(path=path):
+                sent = json.dumps(body).encode()
+                with socket.create_connection((self.server.host, self.server.port)) as connection:
+                    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: {self.server.host}:{self.server.port}\r\n"
+                                       f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n\r\n".encode() + sent)
+                    running = wait_for(lambda: self.server.call("GET", "/v1/jobs?state=running")[1]["jobs"], 60, "the job")
+                    self.drawing(running[0]["id"])
+                self.assertEqual(self.server.finished(running[0]["id"], timeout_s=LATEST_S)["state"], "cancelled")
+
+    def test_a_request_that_comes_while_another_is_answered_waits_its_turn(self):
+        body = json.dumps({"prompt": "x", "size": "64x64", "steps": 50}).encode()
+        host = f"Host: {self.server.host}:{self.server.port}\r\n"
+        with socket.create_connection((self.server.host, self.server.port), timeout=60) as connection:
+            connection.sendall(f"POST /v1/images/generations HTTP/1.1\r\n{host}Content-Type: application/json\r\n"
+                               f"Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            connection.sendall(f"GET /healthz HTTP/1.1\r\n{host}Connection: close\r\n\r\n".encode())
+            answers = b""
+            while piece := connection.recv(65536):
+                answers += piece
+        self.assertEqual(answers.count(b"HTTP/1.1 200"), 2)
+        self.assertIn(b"b64_json", answers)
+        self.assertTrue(answers.rstrip().endswith(b'{"status":"ok"}'), answers[-200:])
+
+    def test_each_members_guess_is_shown_beside_the_picture_where_it_is_asked_for(self):
+        edges = self.server.finished(self.server.submit(SMALL))["pictures"][0]["id"]
+        recipe = {"prompt": "a red apple", "steps": 6, "seed": 1, "size": "64x64",
+                  "member": [{"name": "text", "model": "mini", "hub": True, "weight": 0.6},
+                             {"name": "lines", "model": "edges", "weight": 0.4, "control_image": edges, "size": "64x64"}]}
+        for asked, members in ((True, {None, "text", "lines"}), (False, {None})):
+            status, job = self.server.call("POST", "/v1/jobs", {"recipe": recipe, "member_previews": asked})
+            self.assertEqual(status, 202, job)
+            previews = [data for _, name, data in self.server.events(job["id"]) if name == "preview"]
+            self.assertEqual({preview["member"] for preview in previews}, members)
+            for preview in previews:
+                self.assertTrue(base64.b64decode(preview["image"]).startswith(b"\xff\xd8"))
+
+    def plan(self, **body):
+        status, plan = self.server.call("POST", "/v1/plan", body)
+        self.assertEqual(status, 200, plan)
+        return plan
+
+    def test_a_plan_says_what_a_job_will_cost_and_draws_nothing(self):
+        before = len(self.server.call("GET", "/v1/jobs?limit=200")[1]["jobs"])
+        request = {**SMALL, "steps": 8, "styles": ["3d"], "guidance_low": 0, "count": 3}
+        plan = self.plan(request=request)
+        self.assertEqual((plan["kind"], plan["resolved"]["sampler"], plan["resolved"]["seed"]), ("draw", "dpmpp_2m", 7))
+        cost = plan["plan"]["cost"]
+        denoisers = {use["network"]: use["rows"] for use in cost["networks"] if use["part"] == "denoiser"}
+        self.assertEqual(set(denoisers), {"structure", "texture"})
+        # Negative, prompt and style, at every step.
+        self.assertEqual(sum(denoisers.values()), 8 * 3)
+        self.assertEqual((cost["pictures"], cost["evaluations"]), (3, 3 * 8 * 3))
+        self.assertGreater(cost["gflop"], 0)
+        self.assertEqual(plan["plan"]["stages"][0]["members"][0]["width"], 64)
+        self.assertEqual(len(self.server.call("GET", "/v1/jobs?limit=200")[1]["jobs"]), before)
+        self.assertIsNone(self.plan(request={"prompt": "x"})["resolved"]["seed"])
+        large = self.plan(request={**SMALL, "hires_scale": 2})["plan"]["stages"]
+        self.assertEqual([stage["members"][0]["width"] for stage in large], [64, 128])
+
+    def test_a_plan_of_several_models_says_their_bridges(self):
+        first = self.server.finished(self.server.submit(SMALL))
+        edges = first["pictures"][0]["id"]
+        recipe = {"prompt": "a red apple", "steps": 4, "seed": 1, "size": "64x64", "form": "one_way",
+                  "member": [{"model": "mini", "hub": True, "weight": 0.6},
+                             {"model": "edges", "weight": 0.4, "control_image": edges, "size": "64x64"}]}
+        for kind in ("exact", "learned"):
+            plan = self.plan(recipe={**recipe, "bridge": kind})
+            self.assertEqual(plan["kind"], "coop")
+            stage = plan["plan"]["stages"][0]
+            self.assertEqual([member["hub"] for member in stage["members"]], [True, False])
+            self.assertNotEqual(*[member["latent_space"] for member in stage["members"]])
+            self.assertEqual([bridge["kind"] for bridge in stage["bridges"]], [kind])
+            self.assertEqual([bridge["crossings"] for bridge in plan["plan"]["cost"]["bridges"]], [4])
+            self.assertNotIn(str(ROOT), str(plan))
+
+    def test_a_plan_estimates_seconds_once_the_model_has_drawn(self):
+        request = {**SMALL, "sampler": "euler"}
+        self.server.finished(self.server.submit(request))
+        seconds = self.plan(request=request)["seconds"]
+        self.assertGreater(seconds, 0)
+        self.assertLess(seconds, 60)
+        self.assertGreater(self.plan(request={**request, "steps": 20})["seconds"], 2 * seconds)
+
+    def test_a_plan_refuses_what_the_job_would_fail_with(self):
+        for body, word in [({"request": {"prompt": "x", "size": "100x64"}}, "width"),
+                           ({"request": {"prompt": "x", "stepz": 1}}, "steps"),
+                           ({"request": {"prompt": "x", "init_image": "0" * 64}}, "picture"),
+                           ({"recipe": {"prompt": "x", "member": [{"model": "mini", "hub": True}, {"model": "edges"}]}},
+                            "control_image")]:
+            with self.subTest(body=body):
+                status, answer = self.server.call("POST", "/v1/plan", body)
+                self.assertIn(status, (400, 404), answer)
+                self.assertIn(word, answer["error"]["message"] + answer["error"]["hint"])
+        status, answer = self.server.call("POST", "/v1/plan", {"request": {"prompt": "x", "size": "100x64"}})
+        job = self.server.finished(self.server.submit({"prompt": "x", "size": "100x64"}))
+        self.assertEqual(answer["error"]["message"], job["error"]["message"])
+        self.assertEqual(answer["error"]["hint"], job["error"]["hint"])
+
     def test_a_request_that_is_sent_twice_is_one_job(self):
         def send(request):
             return self.server.call("POST", "/v1/jobs", {"request": request}, {"Idempotency-Key": "once"})
@@ -249,6 +355,24 @@ class Border(Served):
         for connection in slow:
             connection.settimeout(10)
             self.assertEqual(connection.recv(100), b"")
+            connection.close()
+
+    def test_more_clients_at_once_than_connections_are_all_answered(self):
+        sent = f"GET /v1/models HTTP/1.1\r\n{self.host().decode()}Connection: close\r\n\r\n".encode()
+        many = [socket.create_connection((self.server.host, self.server.port), timeout=20) for _ in range(60)]
+        for connection in many:
+            connection.sendall(sent)
+        for connection in many:
+            self.assertTrue(connection.recv(12).endswith(b" 200"))
+            connection.close()
+
+    def test_who_sends_nothing_makes_way_for_others(self):
+        idle = [socket.create_connection((self.server.host, self.server.port)) for _ in range(30)]
+        begin = time.monotonic()
+        for _ in range(3):
+            self.assertEqual(self.server.call("GET", "/healthz")[0], 200)
+        self.assertLess(time.monotonic() - begin, 1.5)  # not the seconds in which each may send its request
+        for connection in idle:
             connection.close()
 
     def test_connections_beyond_the_limit_do_not_harm_those_that_are_served(self):

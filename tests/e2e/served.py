@@ -15,16 +15,21 @@ FINAL = ("done", "failed", "cancelled")
 
 
 class Server:
-    """`pangu-draw serve` on a free port; flags as on the command line."""
+    """`pangu-draw serve` on a free port; flags as on the command line. `before`: words in front of the program, such as
+    nice; `environment`: what it has beside PATH and PANGU_HOME."""
 
-    def __init__(self, folder, *flags):
-        self.flags = ["--port", "0", "--threads", "1", "--data", str(folder), *map(str, flags)]
+    def __init__(self, folder, *flags, before=(), environment=None):
+        self.flags = ["--threads", "1", "--data", str(folder), *map(str, flags)]
+        self.before = list(map(str, before))
+        self.environment = environment or {}
+        self.port = 0
         self.start()
 
     def start(self):
-        environment = {"PATH": "/usr/bin:/bin", "PANGU_HOME": str(ROOT), "OMP_WAIT_POLICY": "passive"}
-        self.process = subprocess.Popen([PROGRAM, "serve", *self.flags], text=True, stdout=subprocess.PIPE,
-                                        stderr=subprocess.DEVNULL, env=environment)
+        """Starts it; again on the port that it had."""
+        environment = {"PATH": "/usr/bin:/bin", "PANGU_HOME": str(ROOT), "OMP_WAIT_POLICY": "passive", **self.environment}
+        self.process = subprocess.Popen([*self.before, PROGRAM, "serve", "--port", str(self.port), *self.flags], text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment)
         line = self.process.stdout.readline()
         address = re.search(r"http://([\d.]+):(\d+)", line)
         assert address, f"the server said {line!r} and ended with {self.process.poll()}"

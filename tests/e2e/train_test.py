@@ -177,7 +177,7 @@ class Train(unittest.TestCase):
         self.assertRegex(err, r"captions: stopped after \d+ of 161")
 
         process = self.start(config)
-        self.wait(process, lambda: any(cache.glob("*/captions.safetensors")))
+        self.wait(process, lambda: any(cache.glob("*/captions-*.safetensors")))
         process.send_signal(signal.SIGTERM)
         err = process.communicate()[1]
         self.assertEqual(process.returncode, 143, err)

@@ -156,8 +156,8 @@ def the_page_of_names_is_right():
 def help_shows_defaults_and_changes_nothing(folder):
     environment = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
     commands = ("draw", "coop", "train", "train-bridge", "data", "data build", "data pack", "data stats", "data check",
-                "data scenes", "eval", "eval coop", "inspect", "convert", "control", "control edges", "doctor", "completion",
-                "man")
+                "data scenes", "eval", "eval coop", "inspect", "convert", "quantize", "control", "control edges", "doctor",
+                "completion", "man")
     for command in commands:
         done = run(*command.split(), "--help", cwd=folder, env=environment)
         assert done.returncode == 0 and done.stderr == "", done
@@ -381,7 +381,7 @@ def doctor_reports():
     assert found["processor"]["cores_allowed"] >= 1, found
     assert 0 < found["memory"]["available_bytes"] <= found["memory"]["total_bytes"], found
     assert found["libtorch"]["version"].startswith("2."), found
-    assert found["kernels"] in ("plain", "avx512_bf16"), found
+    assert found["kernels"] in ("plain", "avx2", "avx512", "avx512_bf16", "amx"), found
     assert "memory" in run("doctor").stdout
 
 

@@ -55,7 +55,7 @@ def run(words, **kwargs):
 
 
 def unknown_flags(words: list[str]) -> list[str]:
-    command = words[:2] if words[0] in ("control", "data") else words[:1]
+    command = words[:2] if words[0] in ("control", "data", "study") else words[:1]
     usage = run([*command, "--help"])
     assert usage.returncode == 0, f"no such subcommand: {' '.join(command)}"
     known = set(re.findall(r"(?<![\w-])--?[a-z][\w-]*", usage.stdout))

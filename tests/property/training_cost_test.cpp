@@ -42,7 +42,7 @@ double counted_gflop(const std::shared_ptr<nn::UNet2DConditionModel>& unet, at::
   };
   train::Replicas replicas({unet}, 1);
   double sum = 0;
-  return replicas.count_flop(loss, 0, kRows, 1.0, &sum) * 1e-9 / kRows;
+  return replicas.count_flop(loss, {.count = kRows}, 1.0, &sum) * 1e-9 / kRows;
 }
 
 TEST_CASE("a training costs what its operators count, in both of its precisions") {

@@ -22,7 +22,7 @@ for (const [where, size] of [
     ['dark', 'zh-CN'],
   ]) {
     test(`axe finds no violation: ${where}, ${theme}, ${locale}`, async (t) => {
-      const { page, drawn, steps } = await open(t, { size, theme, locale });
+      const { page, drawn, steps, section } = await open(t, { size, theme, locale });
       const check = async (view) => assert.deepEqual(await violations(page), [], view);
       await check('empty');
       await steps(2);
@@ -36,10 +36,18 @@ for (const [where, size] of [
       await page.keyboard.press('Escape');
       await page.locator('nav button').nth(1).click();
       await page.locator('.weight .button').first().click();
+      await page.locator('.send :is(.plan-line, .problem)').waitFor();
       await check('together');
       await page.locator('nav button').nth(2).click();
       await page.locator('.thumbs.large').waitFor();
       await check('gallery');
+      await page.locator('nav button').first().click();
+      const grid = await section('grid');
+      await grid.locator('select').first().selectOption('seed');
+      await grid.locator('input').first().fill('1, 2');
+      await page.locator('.send button[type=submit]').click();
+      await page.locator('.grid-table td').nth(1).waitFor();
+      await check('grid');
     });
   }
 }

@@ -59,6 +59,18 @@ test('lines and words draw together: the control picture is made on the server',
   assert.match(await page.locator('.shown .table').innerText(), /mini \+ edges/);
 });
 
+test('a control picture is made with the options that were chosen', onlyMock, async (t) => {
+  const { page, mock } = await begin(t);
+  const card = page.locator('.member').nth(1);
+  const buffer = pngOf(64, 64, testPicture(64, 64, 8));
+  await card.locator('input[type=file]').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer });
+  await card.getByText('Options').click();
+  await card.getByText('Black and white lines (scribble)').click();
+  await card.getByRole('button', { name: 'Soft edges', exact: true }).click();
+  const made = () => mock.requests.find(({ path }) => path.endsWith('/controls'))?.body;
+  await eventually(made, { kind: 'hed', scribble: true });
+});
+
 test('a weight is drawn by hand over the noise levels and sent with rising sigma', onlyMock, async (t) => {
   const { page, bodies, write, draw, pictures } = await begin(t);
   await write('a fox');
@@ -118,22 +130,41 @@ test('a member’s region is painted, and its control picture is made in place',
   assert.notEqual(mask, controls[0].image);
 });
 
-test('members are added and removed, one is the hub, and the cost follows the form', async (t) => {
-  const { page } = await begin(t);
-  await page.getByRole('button', { name: 'Add a member' }).click();
-  await eventually(() => page.locator('.member').count(), 3);
-  const cost = page.locator('.cost');
-  await cost.getByText('at most 4 a step, 80 in all').waitFor();
-  await page.getByLabel('Form').selectOption('symmetric');
-  await cost.getByText('at most 6 a step, 120 in all').waitFor();
-  await page
-    .locator('.member')
-    .first()
-    .getByRole('button', { name: /^Remove/ })
-    .last()
-    .click();
-  await eventually(() => page.locator('.member').count(), 2);
-  assert.equal(await page.locator('.hub input:checked').count(), 1);
+test(
+  'members are added and removed, one is the hub, and the bridges follow the form',
+  onlyMock,
+  async (t) => {
+    const { page } = await begin(t);
+    await page.getByRole('button', { name: 'Add a member' }).click();
+    await eventually(() => page.locator('.member').count(), 3);
+    const plan = page.locator('.plan');
+    // Three members of which two are bridged into the hub and back.
+    await eventually(() => plan.locator('.plan-list li', { hasText: '→' }).count(), 4);
+    await page.getByLabel('Form').selectOption('one_way');
+    await eventually(() => plan.locator('.plan-list li', { hasText: '→' }).count(), 2);
+    await page
+      .locator('.member')
+      .first()
+      .getByRole('button', { name: /^Remove/ })
+      .last()
+      .click();
+    await eventually(() => page.locator('.member').count(), 2);
+    assert.equal(await page.locator('.hub input:checked').count(), 1);
+  },
+);
+
+test('what it takes is said before it is drawn: bridges, forwards, time, memory', async (t) => {
+  const { page } = await begin(t, { mock: { stepMs: 5 } });
+  const card = page.locator('.member').nth(1);
+  const buffer = pngOf(64, 64, testPicture(64, 64, 8));
+  await card.locator('input[type=file]').setInputFiles({ name: 'p.png', mimeType: 'image/png', buffer });
+  await page.locator('.plan-line').waitFor();
+  const plan = page.locator('.plan');
+  await page.getByLabel('Bridges').selectOption('exact');
+  await plan.getByText('edges → mini, exact').waitFor();
+  assert.match(await plan.locator('.table').innerText(), /evaluations[\s\S]*FLOP[\s\S]*MB/);
+  assert.match(await plan.locator('.plan-list').innerText(), /mini[\s\S]*latents \d+ × \d+ × \d+/);
+  assert.ok((await plan.locator('.forwards tbody tr').count()) >= 4);
 });
 
 test('a picture of several models brings its recipe back', onlyMock, async (t) => {

@@ -22,7 +22,7 @@ test('a prompt becomes a picture, and the job says only what was chosen', async 
 
 test('while it is drawn the page shows step, noise level, the serving expert and a preview', async (t) => {
   // So many steps that no server is done before everything has been looked at.
-  const { page, draw, write, steps } = await open(t, { mock: { stepMs: 15 } });
+  const { page, draw, write, steps } = await open(t, { mock: { stepMs: 50 } });
   await steps(300);
   await write('a castle');
   await draw();
@@ -57,7 +57,7 @@ test('progress is read out by quarters, not by steps', async (t) => {
 });
 
 test('jobs wait with their positions, and each can be cancelled', onlyMock, async (t) => {
-  const { page, write, draw, mock } = await open(t, { mock: { stepMs: 400 } });
+  const { page, write, draw, mock } = await open(t, { mock: { stepMs: 1500 } });
   for (const prompt of ['first', 'second', 'third']) {
     await write(prompt);
     await draw();
@@ -74,6 +74,64 @@ test('jobs wait with their positions, and each can be cancelled', onlyMock, asyn
     .getByText(/drawing/)
     .waitFor();
   assert.deepEqual(mock.jobs.list.map(({ state }) => state).sort(), ['cancelled', 'cancelled', 'running']);
+});
+
+test('what a drawing would fail with is said before it is drawn, with its hint', async (t) => {
+  const { page, bodies, write, section, steps } = await open(t);
+  await write('a fox');
+  await page.locator('.plan-line').getByText('evaluations').waitFor();
+  await steps(2000);
+  const problem = page.locator('.send .problem');
+  await problem.getByText(/steps: expected 1 to 1000, found 2000/).waitFor();
+  await steps(4);
+  await problem.waitFor({ state: 'detached' });
+  const plan = await section('plan');
+  await plan.getByText(/structure \d, texture \d/).waitFor();
+  assert.equal(bodies.length, 0);
+});
+
+test('a grid draws a picture for every pair of values, in a table that fills', onlyMock, async (t) => {
+  const { page, bodies, write, section, steps, pictures } = await open(t);
+  await steps(3);
+  await write('a fox');
+  const grid = await section('grid');
+  await grid.getByLabel('Columns').selectOption('guidance');
+  await grid.getByLabel('Values').first().fill('2, 5');
+  await grid.getByLabel('Rows').selectOption('seed');
+  await grid.getByLabel('Values').last().fill('1, 2');
+  await page.locator('.send').getByText('4 pictures').waitFor();
+  await page.locator('.send button[type=submit]').click();
+  await page.getByText('4 of 4 pictures').waitFor();
+  await pictures(4);
+  assert.deepEqual(
+    bodies.map(({ request: { guidance, seed, steps } }) => [guidance, seed, steps]),
+    [
+      [2, 1, 3],
+      [5, 1, 3],
+      [2, 2, 3],
+      [5, 2, 3],
+    ],
+  );
+  const table = page.locator('.grid-table');
+  assert.deepEqual(await table.locator('th').allInnerTexts(), [
+    'guidance 2',
+    'guidance 5',
+    'seed 1',
+    'seed 2',
+  ]);
+  await page.waitForFunction(
+    () => document.querySelectorAll('.grid-table td img[src^="blob:"]').length === 4,
+  );
+  const saved = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Download the grid' }).click();
+  assert.equal((await saved).suggestedFilename(), 'pangu-draw-grid.png');
+  await table.getByRole('button').first().click();
+  await page.locator('.shown').waitFor();
+  await page.getByRole('button', { name: 'Grid', exact: true }).click();
+  await page.reload();
+  await page.locator('.latest .thumbs button').first().click();
+  await page.getByRole('button', { name: 'Grid', exact: true }).click();
+  await page.getByText('4 of 4 pictures').waitFor();
 });
 
 test('a failed job keeps the words of the server with their hint', onlyMock, async (t) => {

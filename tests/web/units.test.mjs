@@ -18,7 +18,7 @@ before(async () => {
     logLevel: 'error',
     appType: 'custom',
   });
-  for (const name of ['png_text', 'infotext', 'sizes', 'noise_axis', 'weight_curve', 'strokes']) {
+  for (const name of ['png_text', 'infotext', 'sizes', 'noise_axis', 'weight_curve', 'strokes', 'grid']) {
     lib[name] = await vite.ssrLoadModule(`/src/lib/${name}.ts`);
   }
 });
@@ -155,4 +155,37 @@ test('strokes are taken back and brought again in order, and a new one forgets t
   );
   assert.deepEqual(undone(emptyPainting), emptyPainting);
   assert.equal(redone(painted(undone(two), stroke(3))).strokes.length, 2);
+});
+
+test('values of an axis are parted by commas, and quotes keep commas inside', () => {
+  const { axisValues } = lib.grid;
+  assert.deepEqual(axisValues('10, 20,30'), ['10', '20', '30']);
+  assert.deepEqual(axisValues('"a, b" , c,, "say ""x"""'), ['a, b', 'c', 'say "x"']);
+  assert.deepEqual(axisValues(' '), []);
+  assert.deepEqual(axisValues('"open, end'), ['"open', 'end']);
+});
+
+test('a grid has a cell for each pair of values, row by row', () => {
+  const { cellsOf, labelsOf, axisJson } = lib.grid;
+  const axes = [
+    { key: 'steps', values: '4, 8' },
+    { key: 'guidance', values: '2, 5' },
+  ];
+  assert.deepEqual(
+    cellsOf(axes).map(({ column, row, values }) => [column, row, values.map((pair) => pair.join('='))]),
+    [
+      [0, 0, ['steps=4', 'guidance=2']],
+      [1, 0, ['steps=8', 'guidance=2']],
+      [0, 1, ['steps=4', 'guidance=5']],
+      [1, 1, ['steps=8', 'guidance=5']],
+    ],
+  );
+  assert.deepEqual(labelsOf(axes[0]), ['steps 4', 'steps 8']);
+  const none = { key: '', values: '1, 2' };
+  assert.equal(cellsOf([none, none]).length, 1);
+  assert.equal(cellsOf([axes[0], none]).length, 2);
+  assert.equal(axisJson({ type: 'integer' }, '8'), 8);
+  assert.equal(axisJson({ type: 'integer' }, 'x'), 'x');
+  assert.equal(axisJson({ type: 'text' }, '8'), '8');
+  assert.deepEqual(axisJson({ type: 'texts' }, 'flat'), ['flat']);
 });

@@ -5,6 +5,7 @@
     web_test.py page                     the page over the mock server (web/mock)
     web_test.py page --program PROGRAM   the page over `PROGRAM serve`
     web_test.py page --server ADDRESS    the page over a server that runs already
+    web_test.py openai --program PROGRAM the npm package `openai` over `PROGRAM serve`
 
 It installs the npm packages of web/package-lock.json, Node.js where the system's is too old, and Chromium by apt-get
 where there is none. Without a network it is skipped (exit code 77) unless they are there.
@@ -160,7 +161,7 @@ def run_node_tests(node: str, *names: str, **environment: str) -> int:
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("what", choices=["build", "units", "page"])
+    parser.add_argument("what", choices=["build", "units", "page", "openai"])
     parser.add_argument("--program")
     parser.add_argument("--server")
     asked = parser.parse_args()
@@ -170,6 +171,9 @@ def main():
         return test_build(node)
     if asked.what == "units":
         return sys.exit(run_node_tests(node, "units"))
+    if asked.what == "openai":
+        with started(asked.program) as address:
+            return sys.exit(run_node_tests(node, "openai", PANGU_PAGE_URL=address))
     pages = ("draw", "pictures", "coop", "access")
     chromium = found_chromium()
     if asked.program:

@@ -3,10 +3,12 @@ run_packages=(g++ cmake ninja-build ccache pkg-config python3 python3-venv nlohm
   libcli11-dev libtomlplusplus-dev libspng-dev libturbojpeg0-dev libwebp-dev libutf8proc-dev zlib1g-dev
   libmimalloc-dev)
 # The compiler of the fuzzers and the formatter are pinned: another version formats otherwise.
-# Chromium and npm are for the tests of the page in web/.
-test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git chromium npm)
+# Chromium and npm are for the tests of the page in web/, nginx and openssl for the server behind a proxy, PostgreSQL for
+# the queue that several servers share.
+test_packages=(doctest-dev librapidcheck-dev clang-19 libclang-rt-19-dev clang-format-19 git chromium npm
+  nginx-light openssl postgresql)
 data_packages=(librsvg2-bin npm)
-server_packages=(libboost-dev libsqlite3-dev)
+server_packages=(libboost-dev libsqlite3-dev libpq-dev libcurl4-openssl-dev libssl-dev)
 
 # Names of the missing packages, one a line. $1: `test`, `data` or `server` adds those of the tests (which test the
 # server too), of `data build` or of the server.

@@ -159,5 +159,5 @@ export const capabilities = {
   ],
   coop: { forms: ['paper', 'symmetric', 'one_way'], bridges: ['auto', 'exact', 'tiny', 'learned'] },
   limits: { body_bytes: 33554432, pixels: 16777216, count: 100, queue: 256, queue_per_key: 64 },
-  features: ['draw', 'coop', 'previews', 'member_previews', 'settings', 'controls'],
+  features: ['draw', 'coop', 'plan', 'previews', 'member_previews', 'settings', 'controls'],
 };

@@ -246,6 +246,79 @@ function resolvedOf(job, asked) {
   };
 }
 
+// What a job would do, in the shape of POST /v1/plan.
+export function planOf(body, pictures) {
+  check(body, pictures);
+  const resolved = resolvedOf(body, body.recipe ?? body.request);
+  const problem = problemOf(resolved);
+  if (problem) throw new Mistake(400, problem.code, problem.message, problem.hint);
+  const { width, height, steps, count, guidance } = resolved;
+  const named = body.recipe?.member ?? [
+    { name: body.model || 'mini', model: body.model || 'mini', hub: true },
+  ];
+  const members = named.map(({ name, model, hub }) => ({
+    ...models.find(({ id }) => id === model),
+    name,
+    hub,
+  }));
+  const rows = guidance === 1 ? 1 : 2;
+  const others = members.filter(({ hub }) => !hub);
+  const hub = members.find((member) => member.hub);
+  const pairs = bridgesOf(body.recipe?.form, hub, others);
+  const kind = body.recipe?.bridge === 'exact' ? 'exact' : 'learned';
+  const networks = members.flatMap(({ name, experts }) =>
+    experts.map((network) => ({
+      member: name,
+      network,
+      part: 'denoiser',
+      calls: steps / experts.length,
+      rows: (rows * steps) / experts.length,
+      gflop: (1.7 * rows * steps) / experts.length,
+    })),
+  );
+  const evaluations = count * networks.reduce((sum, { rows }) => sum + rows, 0);
+  return {
+    kind: body.recipe ? 'coop' : 'draw',
+    resolved: { ...resolved, seed: null },
+    seconds: 0.05 * evaluations,
+    warnings: [],
+    plan: {
+      stages: [
+        {
+          members: members.map(({ name, hub, experts }) => ({
+            name,
+            hub: Boolean(hub),
+            width,
+            height,
+            latent_channels: 4,
+            downscale: 8,
+            experts: experts.map((expert) => ({ name: expert, steps: steps / experts.length })),
+          })),
+          bridges: pairs.map(([from, to]) => ({ from, to, kind, by: `${from}-to-${to}` })),
+          carries: [],
+        },
+      ],
+      cost: {
+        pictures: count,
+        evaluations,
+        gflop: 1.7 * evaluations,
+        weight_bytes: members.reduce((sum, { weight_bytes }) => sum + weight_bytes, 0),
+        networks,
+        bridges: pairs.map(([from, to]) => ({ from, to, kind, crossings: steps, gflop: 0 })),
+      },
+    },
+  };
+}
+
+function bridgesOf(form, hub, others) {
+  const into = others.map(({ name }) => [name, hub.name]);
+  if (form === 'one_way') return into;
+  const back = others.map(({ name }) => [hub.name, name]);
+  if (form !== 'symmetric') return [...into, ...back];
+  const between = others.flatMap((a) => others.filter((b) => b !== a).map((b) => [a.name, b.name]));
+  return [...into, ...back, ...between];
+}
+
 // What only the model can tell, as the program says it.
 function problemOf({ width, height, prompt, steps }) {
   if (width % 16 || height % 16) {

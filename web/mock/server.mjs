@@ -2,7 +2,7 @@
 // It keeps everything in memory and trusts everyone.
 import { createServer } from 'node:http';
 import { capabilities, models } from './catalogue.mjs';
-import { Jobs, Mistake } from './jobs.mjs';
+import { Jobs, Mistake, planOf } from './jobs.mjs';
 import { sizeOfPng } from './png.mjs';
 
 const kMostBody = 32 << 20;
@@ -91,6 +91,7 @@ const kRoutes = [
   ['GET', /^\/v1\/capabilities$/, ({ response }) => send(response, 200, capabilities)],
   ['GET', /^\/v1\/jobs$/, listJobs],
   ['POST', /^\/v1\/jobs$/, postJob],
+  ['POST', /^\/v1\/plan$/, postPlan],
   ['GET', /^\/v1\/jobs\/(\w+)$/, ({ response, jobs }, id) => send(response, 200, jobs.find(id))],
   ['DELETE', /^\/v1\/jobs\/(\w+)$/, forgetJob],
   ['POST', /^\/v1\/jobs\/(\w+)\/cancel$/, cancelJob],
@@ -129,6 +130,10 @@ async function postJob({ request, response, jobs, requests }) {
   requests.at(-1).body = body;
   const job = jobs.submit(body, request.headers['idempotency-key']);
   send(response, 202, job, { Location: `/v1/jobs/${job.id}` });
+}
+
+async function postPlan({ request, response, jobs }) {
+  send(response, 200, planOf(await jsonOf(request), jobs.pictures));
 }
 
 function cancelJob({ response, jobs }, id) {
@@ -188,8 +193,10 @@ function showSettings({ jobs }, id) {
   throw new Mistake(400, 'bad_input', 'the picture says nothing of how it was drawn');
 }
 
-async function makeControl({ request, response, jobs }, id) {
-  const { kind } = await jsonOf(request);
+async function makeControl({ request, response, jobs, requests }, id) {
+  const body = await jsonOf(request);
+  const { kind } = body;
+  requests.at(-1).body = body;
   pictureOf(jobs, id);
   const known = capabilities.controls.map((control) => control.kind);
   if (!known.includes(kind))

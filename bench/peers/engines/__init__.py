@@ -21,6 +21,7 @@ class Engine:
 
 ENGINES = {
     "ours": Engine("PanGu-Draw in C++, bf16"),
+    "ours-int8": Engine("PanGu-Draw in C++, int8", "", {"precision": "int8"}),
     "torch": Engine("diffusers, bf16, channels-last", "torch_engine.py", {}, ("torch", "diffusers")),
     "torch-compile": Engine("diffusers, the same with torch.compile", "torch_engine.py", {"compile": True},
                             ("torch", "diffusers")),

@@ -143,7 +143,9 @@ json capabilities_json(const NetworkNames& names) {
       {"coop",
        {{"forms", {"paper", "symmetric", "one_way"}},
         {"bridges", {"auto", "exact", "tiny", "learned"}}}},
-      {"features", {"draw", "coop", "previews", "settings", "controls", "openai", "sdapi"}}};
+      {"features",
+       {"draw", "coop", "plan", "previews", "member_previews", "settings", "controls", "openai",
+        "sdapi"}}};
 }
 
 }  // namespace pangu::app

@@ -1,5 +1,5 @@
-// `pangu-draw worker`: draws what a server sends through a socket, one job at a time. It is started
-// by `pangu-draw serve` and ends with it.
+// `pangu-draw worker --socket`: draws what a server sends through a socket, one job at a time. It
+// is started by `pangu-draw serve` and ends with it.
 #include <c10/util/Exception.h>
 #include <unistd.h>
 
@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
+#include <cstring>
 #include <deque>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -18,6 +20,7 @@
 #include "app/drawing.h"
 #include "app/serve/catalog.h"
 #include "app/serve/job_drawing.h"
+#include "app/serve/job_plan.h"
 #include "app/serve/picture_settings.h"
 #include "app/threads.h"
 #include "core/error.h"
@@ -76,6 +79,18 @@ json failure(const char* code, const std::string& message) {
   return {{"type", "failed"}, {"code", code}, {"message", message}};
 }
 
+// Of a process that cannot be relied on any more: memory that an allocator has taken apart is not
+// there for the next job. It ends behind this, and a new one takes its place.
+json last_failure(const std::string& message) {
+  json told = failure("unavailable", message);
+  told["ends"] = true;
+  return told;
+}
+
+bool is_of_memory(const Error& error) {
+  return std::string_view(error.what()).find(std::strerror(ENOMEM)) != std::string_view::npos;
+}
+
 // What a job ends with, whatever happens in it.
 json outcome_of(WorkerState& state, const json& frame, const JobVoice& voice) {
   try {
@@ -84,14 +99,13 @@ json outcome_of(WorkerState& state, const json& frame, const JobVoice& voice) {
   } catch (const Stopped&) {
     return {{"type", "stopped"}};
   } catch (const Error& error) {
+    if (is_of_memory(error)) return last_failure(state.names.without_folders(error.what()));
     return failure(serve::code_name(error.code()).c_str(),
                    state.names.without_folders(error.what()));
   } catch (const std::bad_alloc&) {
-    state.models.clear();
-    return failure("unavailable", "out of memory. Hint: a smaller size or count needs less");
+    return last_failure("out of memory. Hint: a smaller size or count needs less");
   } catch (const c10::Error& error) {
-    state.models.clear();
-    return failure("unavailable", std::string("libtorch: ") + error.what_without_backtrace());
+    return last_failure(std::string("libtorch: ") + error.what_without_backtrace());
   } catch (const std::exception& error) {
     return failure("internal", std::string("internal: ") + error.what());
   }
@@ -113,19 +127,25 @@ class Worker {
     WorkerState state{setup_, names,
                       ModelCache(configured.value("cache_megabytes", int64_t{0}) * kMegabyte,
                                  pipeline::load_model)};
-    std::jthread reader([this, &names] { listen(names); });
+    for (const auto& folder : tiny_autoencoder_folders(names.folders("model"))) {
+      state.look.add_folder(folder);
+    }
+    std::jthread reader([this] { listen(); });
+    std::jthread answerer([this, &names] { answer_questions(names); });
     front_.say({{"type", "ready"},
                 {"pid", getpid()},
                 {"models", models_json(names, setup_)},
                 {"capabilities", capabilities_json(names)}});
-    while (const auto frame = next_job()) draw(state, *frame);
-    // The reader waits for a front that may never speak again.
+    while (const auto frame = next_job()) {
+      if (!draw(state, *frame)) break;
+    }
+    // The other threads wait for a front that may never speak again.
     _exit(0);
   }
 
  private:
-  // Runs on a thread of its own, so that questions are answered and wishes heard while a job runs.
-  void listen(const NetworkNames& names) {
+  // Runs on a thread of its own, so that wishes are heard while a job runs.
+  void listen() {
     while (const auto frame = front_.read()) {
       const std::string type = frame->head.value("type", "");
       if (type == "draw" || type == "quit") {
@@ -137,11 +157,26 @@ class Worker {
         const std::lock_guard lock(mutex_);
         cancelled_ = frame->head.value("job", "");
         if (cancelled_ == current_) stop_ = true;
-      } else if (type == "check" || type == "settings" || type == "catalog") {
-        front_.say(answer(frame->head, names));
+      } else {
+        const std::lock_guard lock(mutex_);
+        questions_.push_back(frame->head);
+        asked_.notify_one();
       }
     }
     _exit(0);
+  }
+
+  // Runs on another thread: questions are answered while a job runs, and a plan, which may take
+  // seconds, keeps no wish waiting.
+  [[noreturn]] void answer_questions(const NetworkNames& names) {
+    while (true) {
+      std::unique_lock lock(mutex_);
+      asked_.wait(lock, [&] { return !questions_.empty(); });
+      const json question = std::move(questions_.front());
+      questions_.pop_front();
+      lock.unlock();
+      front_.say(answer(question, names));
+    }
   }
 
   json answer(const json& question, const NetworkNames& names) const {
@@ -152,6 +187,12 @@ class Worker {
         answer["capabilities"] = capabilities_json(names);
       } else if (question["type"] == "settings") {
         answer["settings"] = picture_settings(question.at("path"), names);
+      } else if (question["type"] == "plan") {
+        answer["plan"] =
+            job_plan(question, {setup_, names, [](const std::string& path, const auto& options) {
+                                  return std::make_shared<const pipeline::Model>(
+                                      pipeline::load_model(path, options));
+                                }});
       } else if (question["kind"] == "control") {
         control_args_from(question.at("spec").at("options"));
         answer["inputs"] = {question.at("spec").at("source")};
@@ -180,7 +221,8 @@ class Worker {
     return frame;
   }
 
-  void draw(WorkerState& state, const json& frame) {
+  // False if the process is to end.
+  bool draw(WorkerState& state, const json& frame) {
     const std::string job = frame.value("job", "");
     const JobVoice voice{[&](json head, std::string bytes) {
                            head["job"] = job;
@@ -197,16 +239,19 @@ class Worker {
                 {"memory_bytes", resident_bytes()},
                 {"model_bytes", state.models.bytes()},
                 {"models", state.models.size()},
+                {"speeds", state.speeds},
                 {"cache_hits", state.models.hits() - hits},
                 {"cache_misses", state.models.misses() - misses}});
+    const bool goes_on = !outcome.value("ends", false);
     voice.say(std::move(outcome), "");
+    return goes_on;
   }
 
   FrontLine front_;
   WorkerSetup setup_;
   std::mutex mutex_;
-  std::condition_variable woken_;
-  std::deque<json> jobs_;
+  std::condition_variable woken_, asked_;
+  std::deque<json> jobs_, questions_;
   std::string current_, cancelled_;
   std::atomic<bool> stop_{false};
 };

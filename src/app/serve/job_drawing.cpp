@@ -5,17 +5,15 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <tuple>
+#include <utility>
 
 #include "app/commands.h"
 #include "app/control_image.h"
-#include "app/coop_setup.h"
-#include "app/drawing.h"
+#include "app/serve/opened_job.h"
 #include "app/weight_hashes.h"
 #include "core/error.h"
 #include "image/image.h"
 #include "pipeline/coop/coop.h"
-#include "pipeline/doubts.h"
 #include "pipeline/draw.h"
 #include "pipeline/picture_text.h"
 
@@ -36,42 +34,6 @@ std::string text_of_bytes(const image::Bytes& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// Ids of pictures to their pixels.
-class JobPictures {
- public:
-  explicit JobPictures(const json& paths) : paths_(paths) {}
-
-  image::Image read(const std::string& id) const {
-    const auto found = paths_.find(id);
-    if (found == paths_.end())
-      throw bad_input("picture", "an id of POST /v1/pictures", "'" + id + "'");
-    const std::string path = found->get<std::string>();
-    try {
-      return image::read_image(path);
-    } catch (const Error& error) {  // which names the path
-      std::string message = error.what();
-      if (const size_t at = message.find(path); at != std::string::npos) {
-        message.replace(at, path.size(), id);
-      }
-      throw Error(error.code(), message);
-    }
-  }
-
-  pipeline::Pictures of(const pipeline::Request& request) const {
-    pipeline::Pictures pictures;
-    if (!request.init_image.empty()) pictures.init = read(request.init_image);
-    if (!request.mask_image.empty()) pictures.mask = read(request.mask_image);
-    if (!request.image_prompt.empty()) pictures.prompt = read(request.image_prompt);
-    for (const pipeline::ControlUse& use : request.controls) {
-      pictures.controls.push_back(read(use.image));
-    }
-    return pictures;
-  }
-
- private:
-  json paths_;
-};
-
 // Tells of a drawing's steps, previews and pictures.
 class JobTeller {
  public:
@@ -82,6 +44,7 @@ class JobTeller {
         voice_(voice),
         preview_every_(job.preview_every),
         previews_(job.previews),
+        member_previews_(job.member_previews),
         model_at_(std::move(model_at)) {}
 
   pipeline::DrawHooks hooks(const Watch& watch) {
@@ -93,20 +56,34 @@ class JobTeller {
       const pipeline::Model& model = model_at_(step.sigma);
       const size_t expert = diffusion::expert_of_sigma(model.denoising.boundaries, step.sigma);
       expert_ = model.denoising.experts[std::min(expert, model.denoising.experts.size() - 1)].name;
-      if (is_due()) show(model, step.x0[0]);
+      if (is_due(model, step.x0[0])) show(model, step.x0[0]);
     };
     return hooks;
+  }
+
+  // What tells the members' own guesses beside each preview; empty unless the job asks for them.
+  pipeline::OnGuess on_guess() {
+    if (!member_previews_) return {};
+    return [this](const pipeline::Member& member, double, const at::Tensor& x0) {
+      guesses_[member.name] = {member.model, x0.slice(0, 0, 1).clone()};
+    };
   }
 
  private:
   // Whether the step that was just done is to be looked at. Looking takes its share of the time and
   // no more, unless somebody asked for a number of previews.
-  bool is_due() {
+  bool is_due(const pipeline::Model& model, const at::Tensor& latents) {
     if (previews_ > 0) {
       return shown_ < previews_ && (step_ + 1) * (previews_ + 1) >= steps_ * (shown_ + 1);
     }
     if (preview_every_ == 0 || ++seen_ % preview_every_ != 0) return false;
-    return looked_s_ <= kPreviewShare * seconds_of_job_since(*begun_) || looked_s_ == 0;
+    state_.look.prepare(model, {});
+    double next_s = state_.look.expected_seconds(model, latents);
+    for (const auto& [member, guess] : guesses_) {
+      next_s += state_.look.expected_seconds(*guess.model, guess.x0);
+    }
+    return looked_s_ + next_s <= kPreviewShare * seconds_of_job_since(*begun_) ||
+           (looked_s_ == 0 && next_s == 0);
   }
 
   void on_progress(const Progress& progress) {
@@ -130,30 +107,42 @@ class JobTeller {
 
   // latents: [B,C,h,w]; the first picture of a batch.
   void show(const pipeline::Model& model, const at::Tensor& latents) {
-    auto colours = state_.colours.find(model.fingerprint);
-    if (colours == state_.colours.end()) {  // once a model
-      colours = state_.colours.emplace(model.fingerprint, fitted_colours(model.latents, {})).first;
+    show_one(model, latents[0], "");
+    for (const auto& [member, guess] : std::exchange(guesses_, {})) {
+      show_one(*guess.model, guess.x0[0], member);
     }
-    const auto start = JobClock::now();
-    const image::Image picture = coloured(colours->second, latents[0]);
-    voice_.say({{"type", "preview"},
-                {"step", step_ + 1},
-                {"steps", steps_},
-                {"width", picture.width},
-                {"height", picture.height},
-                {"content_type", "image/jpeg"}},
-               text_of_bytes(image::encode_jpeg(picture, {.quality = 90})));
-    looked_s_ += seconds_of_job_since(start);
     ++shown_;
   }
+
+  // member: "": the picture itself.
+  void show_one(const pipeline::Model& model, const at::Tensor& latents,
+                const std::string& member) {
+    state_.look.prepare(model, {});  // once for each latent space
+    const auto start = JobClock::now();
+    const image::Image picture = state_.look.picture_of(model, latents);
+    json preview = {{"type", "preview"},        {"step", step_ + 1},
+                    {"steps", steps_},          {"width", picture.width},
+                    {"height", picture.height}, {"content_type", "image/jpeg"}};
+    if (!member.empty()) preview["member"] = member;
+    voice_.say(std::move(preview), text_of_bytes(image::encode_jpeg(picture, {.quality = 90})));
+    looked_s_ += seconds_of_job_since(start);
+  }
+
+  // A member's last guess, [1,C,h,w] in its own space.
+  struct Guess {
+    std::shared_ptr<const pipeline::Model> model;
+    at::Tensor x0;
+  };
 
   WorkerState& state_;
   const JobVoice& voice_;
   int preview_every_, previews_;
+  bool member_previews_;
   std::function<const pipeline::Model&(double sigma)> model_at_;
   std::optional<JobClock::time_point> begun_, told_;
   std::optional<double> sigma_;
   std::string expert_;
+  std::map<std::string, Guess> guesses_;
   int64_t seen_ = 0, shown_ = 0, step_ = 0, steps_ = 0;
   double looked_s_ = 0;
 };
@@ -204,6 +193,16 @@ pipeline::PictureKeeps keeps_by_name(const WorkerState& state, const pipeline::M
   return keeps;
 }
 
+// Models come out of the worker's memory; a tiny autoencoder may lie in a model's folder. The watch
+// outlives it.
+JobOpener opener_of(WorkerState& state, const Watch& watch) {
+  return {state.setup, state.names,
+          [&](const std::string& path, const pipeline::LoadOptions& options) {
+            state.look.add_folder(path);
+            return state.models.get(path, options, watch);
+          }};
+}
+
 json seconds_of_phases(double load_s, const pipeline::Timings& timings) {
   json seconds = {{"read model", load_s}};
   for (const auto& [phase, s] : timings) seconds[phase] = s;
@@ -215,33 +214,25 @@ json draw_of_one_model(WorkerState& state, const DrawJob& job, const json& frame
   JobWatch heard(voice, state.names);
   const Watch watch = heard.watch();
   const auto start = JobClock::now();
-  pipeline::MemberSpec named = job.model;
-  named.load = load_options_of(job.model, job.request.prompt, state.setup);
-  const std::string path = state.names.path_of("model", named.model);
-  const auto model = state.models.get(path, state.names.with_paths(named.load), watch);
+  const OpenedDraw opened = opened_draw(job, frame, opener_of(state, watch), watch);
   const double load_s = seconds_of_job_since(start);
-  pipeline::Request asked = job.request;
-  const pipeline::Pictures pictures = JobPictures(frame.at("pictures")).of(asked);
-  if (pictures.init && !asked.width && !asked.height) {
-    std::tie(asked.width, asked.height) = pipeline::size_near(*pictures.init, model->rules);
-  }
-  const pipeline::Request request =
-      pipeline::resolved(asked, model->rules, frame.at("spec").value("fresh_seed", uint64_t{0}));
-  pipeline::warn_of_doubts(named.load, watch);
-  pipeline::warn_of_doubts(*model, request, {}, watch);
+  const pipeline::Model& model = *opened.model;
+  const pipeline::Request& request = opened.request;
   voice.say({{"type", "resolved"}, {"request", pipeline::to_json(request)}}, "");
   voice.say({{"type", "stage"}, {"stage", "draw"}}, "");
-  WeightHashes hashes(path);
+  WeightHashes hashes(opened.path);
   hashes.stop_when(voice.wants_stop);
-  const pipeline::PictureKeeps keeps = keeps_by_name(state, named, hashes);
-  JobTeller teller(state, voice, job, [&](double) -> const pipeline::Model& { return *model; });
+  const pipeline::PictureKeeps keeps = keeps_by_name(state, opened.named, hashes);
+  JobTeller teller(state, voice, job, [&](double) -> const pipeline::Model& { return model; });
   pipeline::DrawHooks hooks = teller.hooks(watch);
   hooks.on_picture = [&](int index, const image::Image& picture) {
     say_picture(voice, index, *request.seed + static_cast<uint64_t>(index),
-                encoded(job, picture, pipeline::png_text(*model, request, index, keeps)));
+                encoded(job, picture, pipeline::png_text(model, request, index, keeps)));
   };
-  const pipeline::Drawing drawing = pipeline::draw(*model, request, hooks, pictures);
+  const pipeline::Drawing drawing = pipeline::draw(model, request, hooks, opened.pictures);
   if (drawing.stopped) throw Stopped("stopped");
+  learn_speed(state.speeds, speed_key(model), pipeline::dry_run(model, request, opened.pictures),
+              drawing.timings);
   return seconds_of_phases(load_s, drawing.timings);
 }
 
@@ -250,20 +241,7 @@ json draw_of_recipe(WorkerState& state, const DrawJob& job, const json& frame,
   JobWatch heard(voice, state.names);
   const Watch watch = heard.watch();
   const auto start = JobClock::now();
-  pipeline::Recipe recipe = *job.recipe;
-  pipeline::MemberSpec none;
-  pipeline::LoadOptions shared = load_options_of(none, recipe.request.prompt, state.setup);
-  give_to_hub(recipe, "", shared);
-  shared.loras.clear();
-  const JobPictures pictures(frame.at("pictures"));
-  pipeline::CoopSetup setup = coop_setup(recipe, shared, watch);
-  setup.fresh_seed = frame.at("spec").value("fresh_seed", uint64_t{0});
-  setup.open_model = [&](const std::string& name, const pipeline::LoadOptions& options) {
-    return *state.models.get(state.names.path_of("model", name), state.names.with_paths(options),
-                             watch);
-  };
-  setup.read_picture = [&](const std::string& id) { return pictures.read(id); };
-  const pipeline::Cooperation coop = pipeline::assemble(recipe, setup);
+  const pipeline::Cooperation coop = opened_recipe(job, frame, opener_of(state, watch), watch);
   const double load_s = seconds_of_job_since(start);
   voice.say({{"type", "resolved"}, {"request", pipeline::to_json(coop.request)}}, "");
   voice.say({{"type", "stage"}, {"stage", "draw"}}, "");
@@ -284,8 +262,9 @@ json draw_of_recipe(WorkerState& state, const DrawJob& job, const json& frame,
     say_picture(voice, index, *coop.request.seed + static_cast<uint64_t>(index),
                 encoded(job, picture, pipeline::png_text(coop, index, keeps)));
   };
-  const pipeline::Drawing drawing = pipeline::draw(coop, hooks);
+  const pipeline::Drawing drawing = pipeline::draw(coop, hooks, teller.on_guess());
   if (drawing.stopped) throw Stopped("stopped");
+  learn_speed(state.speeds, speed_key(coop), pipeline::dry_run(coop), drawing.timings);
   return seconds_of_phases(load_s, drawing.timings);
 }
 

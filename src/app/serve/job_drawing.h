@@ -2,11 +2,11 @@
 // (serve/frames.h) and the pipeline.
 #pragma once
 #include <functional>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "app/serve/colour_map.h"
+#include "app/latent_look.h"
+#include "app/serve/job_plan.h"
 #include "app/serve/job_request.h"
 #include "app/serve/model_cache.h"
 
@@ -17,7 +17,8 @@ struct WorkerState {
   WorkerSetup setup;
   const NetworkNames& names;
   ModelCache models;
-  std::map<std::string, ColourMap> colours = {};  // by the fingerprint of a model
+  LatentLook look = {};
+  Speeds speeds = {};
 };
 
 // How a job speaks to the front, and hears whether it is still wanted.

@@ -35,6 +35,11 @@ NetworkNames::NetworkNames(const nlohmann::json& folders) {
   for (const fs::path& folder : model_folders()) folders_["model"].push_back(folder);
 }
 
+std::vector<fs::path> NetworkNames::folders(const std::string& kind) const {
+  const auto found = folders_.find(kind);
+  return found == folders_.end() ? std::vector<fs::path>() : found->second;
+}
+
 NetworkNames::Found NetworkNames::look(const std::string& kind) const {
   Found found;
   const auto folders = folders_.find(kind);
@@ -76,14 +81,17 @@ std::string NetworkNames::path_of(const std::string& kind, const std::string& na
 }
 
 std::string NetworkNames::without_folders(std::string message) const {
-  for (const auto& [kind, folders] : folders_) {
-    for (const fs::path& folder : folders) {
-      const std::string prefix = folder.string() + (folder.string().ends_with('/') ? "" : "/");
-      for (size_t at = 0; (at = message.find(prefix, at)) != std::string::npos;) {
-        message.erase(at, prefix.size());
-      }
+  const auto erase = [&](const fs::path& folder) {
+    const std::string prefix = folder.string() + (folder.string().ends_with('/') ? "" : "/");
+    for (size_t at = 0; (at = message.find(prefix, at)) != std::string::npos;) {
+      message.erase(at, prefix.size());
     }
+  };
+  for (const auto& [kind, folders] : folders_) {
+    for (const fs::path& folder : folders) erase(folder);
   }
+  for (const fs::path& folder : model_folders()) erase(folder);
+  erase(home());
   return message;
 }
 

@@ -22,6 +22,8 @@ class NetworkNames {
   // Sorted names of a kind: files of weights without their suffix, and folders of one network. It
   // looks into the folders again.
   std::vector<std::string> names(const std::string& kind) const;
+  // The folders in which networks of a kind lie.
+  std::vector<std::filesystem::path> folders(const std::string& kind) const;
   // Where it lies; an empty model's name is the embedded model. Error kBadInput hints at the
   // nearest names.
   std::string path_of(const std::string& kind, const std::string& name) const;

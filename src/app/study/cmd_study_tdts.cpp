@@ -27,6 +27,7 @@
 #include "pipeline/draw.h"
 #include "study/strategy_page.h"
 #include "train/accounting.h"
+#include "train/mixed_precision.h"
 #include "train/strategy_cost.h"
 
 namespace pangu::app {
@@ -179,7 +180,7 @@ class TdtsStudy {
     };
     set("train_data_dir", nlohmann::json::array({args_.data}));
     set("cache_dir", args_.work + "/cache");
-    set("mixed_precision", pipeline::fastest_dtype("cpu") == "bf16" ? "bf16" : "no");
+    set("mixed_precision", train::fastest_mixed_precision("cpu"));
     StrategyRun training;
     training.strategy = train::open_strategy(run.strategy_file, settings);
     training.folder = args_.work + "/runs/" + run.id();

@@ -1,27 +1,39 @@
 // `pangu-draw train`: reads the configuration or makes one, trains what it says, shows progress.
+#include <ATen/Parallel.h>
 #include <torch/types.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <string_view>
+#include <thread>
 
 #include "app/commands.h"
 #include "app/interrupt.h"
+#include "app/threads.h"
 #include "app/train/finetune.h"
+#include "app/train/launch.h"
 #include "app/train/training.h"
 #include "app/train/training_state.h"
 #include "core/error.h"
 #include "core/message.h"
 #include "core/progress.h"
 #include "core/watch.h"
+#include "dist/place.h"
+#include "dist/world.h"
 #include "pipeline/model.h"
+#include "train/mixed_precision.h"
 
 namespace pangu::app {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+constexpr std::string_view kLoraFile = ".safetensors";
+constexpr int kStoppedElsewhere = 130;  // exit code where another process got Ctrl-C
 
 std::string quoted_list(const std::vector<std::string>& words) {
   return nlohmann::json(words).dump();
@@ -36,7 +48,17 @@ std::vector<std::string> assignments_of(const TrainArgs& args) {
   const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
   if (!args.finetune.empty()) set("pretrained_model_name_or_path", quoted(args.finetune));
   if (!args.data.empty()) set("train_data_dir", quoted_list(args.data));
-  if (!args.out.empty()) set("output_dir", quoted(args.out));
+  if (!args.out.empty() && !args.lora) set("output_dir", quoted(args.out));
+  if (args.lora && !args.out.empty()) {
+    // The file, and beside it a folder of its name for checkpoints, cache and metrics.
+    if (!args.out.ends_with(kLoraFile)) {
+      throw bad_input("--out", "a .safetensors file for the LoRA", "'" + args.out + "'");
+    }
+    set("model_output", quoted(args.out));
+    set("output_dir", quoted(args.out.substr(0, args.out.size() - kLoraFile.size())));
+  }
+  if (args.lora) set("network_module", quoted("lora"));
+  if (args.rank) set("network_dim", std::to_string(*args.rank));
   if (args.steps) set("max_train_steps", std::to_string(*args.steps));
   if (!args.device.empty()) set("device", quoted(args.device));
   if (args.minutes) set("time_budget_minutes", number_text(*args.minutes));
@@ -47,52 +69,116 @@ std::vector<std::string> assignments_of(const TrainArgs& args) {
 train::TrainConfig training_config_of(const TrainArgs& args) {
   if (!args.config.empty()) return train::TrainConfig::open(args.config, assignments_of(args));
   if (args.finetune.empty()) {
-    throw bad_input("train", "a TOML file, or --finetune MODEL --data FOLDER --out FOLDER", "none");
+    throw bad_input(
+        "train",
+        "a TOML file, or --finetune MODEL --data FOLDER --out FOLDER, or --lora --model "
+        "MODEL --data FOLDER --out FILE.safetensors, or --controlnet --model MODEL --data FOLDER "
+        "--control canny --out FOLDER",
+        "none");
   }
   if (args.data.empty()) throw bad_input("--data", "a folder of pictures and captions", "none");
-  if (args.out.empty()) throw bad_input("--out", "a folder for the model", "none");
-  return train::TrainConfig::with(finetuning_config(args.finetune, args.device),
-                                  assignments_of(args));
+  if (args.out.empty())
+    throw bad_input("--out", args.lora ? "a .safetensors file" : "a folder for the model", "none");
+  // Which settings are usual depends on what is asked for.
+  train::TrainConfig start;
+  start.enable_bucket = true;
+  const std::vector<std::string> assignments = assignments_of(args);
+  const train::TrainConfig asked = train::TrainConfig::with(start, assignments);
+  return train::TrainConfig::with(usual_config(asked), assignments);
 }
 
 void note_slow_precision(const train::TrainConfig& config) {
   if (config.device != "cpu" || config.mixed_precision != "bf16") return;
-  if (pipeline::fastest_dtype("cpu") == "bf16") return;
+  if (train::fastest_mixed_precision("cpu") == "bf16") return;
   std::fprintf(stderr,
                "note: this processor does not multiply bf16, which is emulated slowly. Hint: --set "
                "mixed_precision=no trains in f32\n");
 }
 
+TrainingOutcome train_by_kind(const TrainingRun& run) {
+  const train::TrainConfig& config = run.config;
+  if (config.task == "autoencoder") return train_autoencoder(run);
+  if (!run.frozen) return train_denoiser(run);
+  if (config.network_module == "lora") return train_lora(run);
+  return config.network_module == "controlnet" ? train_controlnet(run) : train_weights(run);
+}
+
+// The processes that train together, as the environment says; null where this one is alone.
+std::shared_ptr<dist::World> world_of(const train::TrainConfig& config, double join_timeout_s) {
+  const dist::Place place = dist::place_from(dist::process_environment());
+  if (place.size == 1) return nullptr;
+  dist::WorldOptions options;
+  options.device = config.device;
+  options.join_s = join_timeout_s;
+  return std::make_shared<dist::World>(place, options);
+}
+
+// Processes of one machine share its cores.
+void share_cores(const dist::World& world, std::vector<TrainingRun>& runs) {
+  const int cores = static_cast<int>(std::thread::hardware_concurrency());
+  const int own = std::max(1, cores / world.local_size());
+  if (at::get_num_threads() > own) use_threads(own);
+  for (TrainingRun& run : runs) {
+    if (run.config.replicas == 0 && run.config.device == "cpu") run.config.replicas = own;
+  }
+}
+
 // Trains one run after another with one bar, until somebody stops it.
 class Training {
  public:
-  Training(const TrainArgs& args, std::vector<TrainingRun> runs)
-      : args_(args), runs_(std::move(runs)) {}
+  // world: the processes that train together, or null.
+  Training(const TrainArgs& args, std::vector<TrainingRun> runs, std::shared_ptr<dist::World> world)
+      : args_(args),
+        runs_(std::move(runs)),
+        world_(std::move(world)),
+        is_quiet_(args.quiet || (world_ && !world_->is_first())) {
+    if (world_) share_cores(*world_, runs_);
+  }
 
   int go() {
     std::string stopped;
-    for (size_t i = 0; i < runs_.size() && stopped.empty() && !interrupt_.wanted(); ++i) {
+    for (size_t i = 0; i < runs_.size() && stopped.empty() && !stops_; ++i) {
       try {
         train_one(runs_[i], runs_.size() - i);
       } catch (const Stopped& stop) {
         stopped = stop.what();
       }
+      stops_ = interrupt_.wanted();
+      // Also waits for the files that the first process writes.
+      if (world_) stops_ = world_->any(stops_);
     }
     bar_.reset();
     if (args_.dry_run) {
       std::cout << "all is fine, nothing was trained\n";
       return 0;
     }
-    if (!model_.empty() && runs_.front().config.task == "denoiser") {
-      std::cout << "model written; pangu-draw draw \"...\" --model " << model_ << "\n";
+    tell_how_to_draw();
+    if (!stops_) return 0;
+    if (!world_ || world_->is_first()) {
+      std::fprintf(stderr, "%s; the same command goes on from here\n",
+                   stopped.empty() ? "stopped" : stopped.c_str());
     }
-    if (!interrupt_.wanted()) return 0;
-    std::fprintf(stderr, "%s; the same command goes on from here\n",
-                 stopped.empty() ? "stopped" : stopped.c_str());
-    return interrupt_.exit_code();
+    return interrupt_.wanted() ? interrupt_.exit_code() : kStoppedElsewhere;
   }
 
  private:
+  void tell_how_to_draw() const {
+    const train::TrainConfig& config = runs_.front().config;
+    if (written_.empty() || config.task != "denoiser") return;
+    const std::string& kind = config.network_module;
+    const char* what = kind.empty() ? "model" : kind == "lora" ? "LoRA" : "ControlNet";
+    std::cout << what << " written; pangu-draw draw \"...\" --model ";
+    if (kind.empty()) {
+      std::cout << written_.back() << "\n";
+      return;
+    }
+    std::cout << config.pretrained_model;
+    for (const std::string& file : written_) {
+      std::cout << (kind == "lora" ? " --lora " : " --controlnet ") << file;
+    }
+    std::cout << (kind == "lora" ? "\n" : " --control-image PICTURE\n");
+  }
+
   // The time that is left is shared by the runs that are left.
   void share_time(train::TrainConfig& config, size_t runs_left) const {
     if (config.time_budget_minutes <= 0) return;
@@ -106,7 +192,8 @@ class Training {
     share_time(run.config, runs_left);
     run.resume = !args_.fresh;
     run.dry_run = args_.dry_run;
-    run.quiet = args_.quiet;
+    run.quiet = is_quiet_;
+    run.hooks.world = world_;
     run.wants_stop = [this] { return interrupt_.wanted(); };
     run.say = [this](const std::string& text) { say(text); };
     run.hooks.stop = [this] {
@@ -114,9 +201,8 @@ class Training {
       return interrupt_.wanted();
     };
     run.hooks.on_log = [this](const train::StepReport& r) { show(r); };
-    const TrainingOutcome outcome =
-        run.config.task == "autoencoder" ? train_autoencoder(run) : train_denoiser(run);
-    if (!outcome.model.empty()) model_ = outcome.model;
+    const TrainingOutcome outcome = train_by_kind(run);
+    if (!outcome.model.empty()) written_.push_back(outcome.model);
     if (args_.dry_run || outcome.is_finished || interrupt_.wanted()) return;
     say("the time is up at step " + std::to_string(outcome.step) + " of " +
         std::to_string(run.config.max_train_steps) + "; the same command goes on from here");
@@ -125,11 +211,11 @@ class Training {
   // A line of its own, not one inside of the bar's.
   void say(const std::string& text) {
     bar_.reset();
-    if (!args_.quiet) std::fprintf(stderr, "train: %s\n", text.c_str());
+    if (!is_quiet_) std::fprintf(stderr, "train: %s\n", text.c_str());
   }
 
   void show(const train::StepReport& r) {
-    if (args_.quiet) return;
+    if (is_quiet_) return;
     if (!bar_) bar_.emplace("train");
     Progress progress = progress_of(r, "samples");
     char more[128];
@@ -141,11 +227,14 @@ class Training {
 
   const TrainArgs& args_;
   std::vector<TrainingRun> runs_;
+  std::shared_ptr<dist::World> world_;
+  bool is_quiet_;
+  bool stops_ = false;  // somebody stopped one of the processes
   // Ctrl-C ends the run with a checkpoint, or the filling of a cache with what is there.
   const Interrupt interrupt_;
   const Clock::time_point started_ = Clock::now();
   std::optional<ProgressBar> bar_;
-  std::string model_;  // the folder that was written last
+  std::vector<std::string> written_;  // folders of models or ControlNets, or files of LoRAs
 };
 
 }  // namespace
@@ -161,14 +250,23 @@ int run_train(const TrainArgs& args) {
     return 0;
   }
   train::require_inputs(config);
-  std::vector<TrainingRun> runs = runs_of(config);
+  const bool is_dry = args.dry_run || !args.write_config.empty();
+  std::vector<TrainingRun> runs = runs_of(config, is_dry);
   if (!args.write_config.empty()) {
     write_config(config, args.write_config);
     std::cout << "written; pangu-draw train " << args.write_config << "\n";
     return 0;
   }
-  note_slow_precision(config);
-  return Training(args, std::move(runs)).go();
+  if (args.processes > 1 && !args.dry_run) {
+    if (dist::place_from(dist::process_environment()).size > 1) {
+      throw bad_input("--nproc", "no RANK in the environment, or no --nproc", "both",
+                      "torchrun and srun start processes themselves");
+    }
+    return train_in_processes(args.processes, args.max_restarts);
+  }
+  const auto world = args.dry_run ? nullptr : world_of(config, args.join_timeout_s);
+  if (!world || world->is_first()) note_slow_precision(config);
+  return Training(args, std::move(runs), world).go();
 }
 
 }  // namespace pangu::app

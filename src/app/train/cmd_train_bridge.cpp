@@ -23,6 +23,7 @@
 #include "nn/unet/unet.h"
 #include "pipeline/coop/bridges.h"
 #include "train/checkpoint.h"
+#include "train/mixed_precision.h"
 #include "train/trainer.h"
 
 namespace pangu::app {
@@ -226,8 +227,9 @@ train::TrainConfig train_config_of(const TrainBridgeArgs& args) {
   c.optimizer = args.optimizer;
   c.seed = static_cast<int64_t>(args.seed);
   c.device = args.device;
-  const std::string dtype = args.dtype.empty() ? pipeline::fastest_dtype(args.device) : args.dtype;
-  c.mixed_precision = dtype == "bf16" ? "bf16" : "no";
+  c.mixed_precision = args.dtype.empty()     ? train::fastest_mixed_precision(args.device)
+                      : args.dtype == "bf16" ? "bf16"
+                                             : "no";
   c.sample_every_n_steps = 0;
   c.save_every_minutes = 1e6;
   return c;

@@ -3,9 +3,13 @@
 #include <filesystem>
 
 #include "app/home.h"
+#include "app/train/controlnet_runs.h"
+#include "app/train/full_runs.h"
+#include "app/train/lora_runs.h"
 #include "core/error.h"
 #include "io/atomic_file.h"
 #include "pipeline/model.h"
+#include "train/mixed_precision.h"
 
 namespace pangu::app {
 namespace {
@@ -58,11 +62,25 @@ train::TrainConfig finetuning_config(const std::string& model, const std::string
   c.ema_decay = 0.99;
   c.sample_every_n_steps = 100;
   if (!device.empty()) c.device = device;
-  c.mixed_precision = pipeline::fastest_dtype(c.device) == "bf16" ? "bf16" : "no";
+  c.mixed_precision = train::fastest_mixed_precision(c.device);
   return c;
 }
 
-std::vector<TrainingRun> runs_of(const train::TrainConfig& config) {
+train::TrainConfig usual_config(const train::TrainConfig& asked) {
+  const std::string& model = asked.pretrained_model;
+  if (asked.network_module == "lora") return lora_config(model, asked.device);
+  if (asked.network_module == "controlnet") return controlnet_config(model, asked.device);
+  return is_own_model(model) ? finetuning_config(model, asked.device)
+                             : full_config(model, asked.device, asked.expert);
+}
+
+std::vector<TrainingRun> runs_of(const train::TrainConfig& config, bool is_dry) {
+  if (config.network_module == "lora") return lora_runs_of(config);
+  if (config.network_module == "controlnet") return controlnet_runs_of(config);
+  if (begins_from_nothing(config) ||
+      (!config.pretrained_model.empty() && !is_own_model(config.pretrained_model))) {
+    return full_runs_of(config, is_dry);
+  }
   if (config.pretrained_model.empty()) {
     TrainingRun run;
     run.config = config;

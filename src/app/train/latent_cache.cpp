@@ -22,11 +22,13 @@ image::Image picture_of(const pipeline::LatentCodec& codec, const at::Tensor& la
   return tensors::picture_of(codec.decode(latent.unsqueeze(0), {})[0]);
 }
 
-data::TrainingListOptions list_options(const train::TrainConfig& config) {
+data::TrainingListOptions list_options(const train::TrainConfig& config,
+                                       const std::vector<data::Bucket>& buckets) {
   return {.resolution_px = static_cast<int>(config.resolution),
           .enable_bucket = config.enable_bucket,
           .bucket_step_px = static_cast<int>(config.bucket_reso_steps),
           .bucket_no_upscale = config.bucket_no_upscale,
+          .buckets = buckets,
           .alpha_mask = config.alpha_mask,
           .scene_count = config.scene_count,
           .seed = static_cast<uint64_t>(config.seed)};
@@ -90,8 +92,8 @@ std::shared_ptr<train::LatentSet> latent_set_for(const train::TrainConfig& confi
                                                  const CacheSources& sources, bool quiet,
                                                  const std::function<bool()>& wants_stop) {
   const TrainingData& data = sources.data;
-  const auto pictures =
-      data::training_list(data.items, data.contents, data.index_hash, list_options(config));
+  const auto pictures = data::training_list(data.items, data.contents, data.index_hash,
+                                            list_options(config, sources.buckets));
   std::optional<ProgressBar> bar;
   const auto watch = [&](const char* label) {
     Watch one;
@@ -123,7 +125,8 @@ std::shared_ptr<train::LatentSet> latent_set_of_one(const train::TrainConfig& co
   alone.cache_dir.clear();
   alone.scene_count = 0;
   const std::vector<data::Item> items = {item};
-  const auto pictures = data::training_list(items, {"one"}, "one", list_options(alone));
+  const auto pictures =
+      data::training_list(items, {"one"}, "one", list_options(alone, sources.buckets));
   data::Report report;
   return train::encode_training_set(alone, pictures, sources.encoders, report, {});
 }

@@ -3,9 +3,11 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "app/train/training_pictures.h"
 #include "core/watch.h"
+#include "data/buckets.h"
 #include "pipeline/families/training.h"
 #include "train/config.h"
 #include "train/latent_encoding.h"
@@ -17,6 +19,7 @@ struct CacheSources {
   TrainingData data;
   pipeline::LatentCodec codec;
   train::LatentEncoders encoders;
+  std::vector<data::Bucket> buckets = {};  // the only sizes that the model knows; empty: any
 };
 
 // Error kBadInput naming what is missing, or a combination that cannot be trained.

@@ -96,7 +96,7 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
   if (!config.perceptual_weights.empty()) {
     inputs.conditioning = io::sha256_of_file(config.perceptual_weights);
   }
-  if (run.resume) train::check_resumable(config, inputs, train::replica_count(config));
+  if (run.resume) train::check_resumable(config, inputs, run.hooks);
   const std::vector<at::Tensor> pictures = load_training_pictures(data, side, run.wants_stop);
   if (pictures.empty()) throw Stopped("stopped while the pictures were read");
   train::PerceptualFeatures perceptual;
@@ -123,6 +123,7 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
     write_reconstructions(folder + "/step" + std::to_string(step) + ".png", *judge, shown);
   };
   const train::TrainResult result = train::train(config, modules, loss, inputs, hooks, run.resume);
+  if (!is_first_process(run)) return {result.step, result.finished, ""};
 
   nn::load_into(*judge, result.weights);
   const eval::Reconstruction found = eval::reconstruction_of(

@@ -181,12 +181,13 @@ TrainingOutcome train_denoiser(const TrainingRun& run) {
                                                   training_data(config, !run.dry_run));
   const train::RunInputs inputs{sources.data.index_hash, network_identity(run, trainee.networks),
                                 conditioning_hash(sources)};
-  if (run.resume) train::check_resumable(config, inputs, train::replica_count(config));
+  if (run.resume) train::check_resumable(config, inputs, run.hooks);
   if (run.dry_run) {
     try_one_loss(run, sources, plan, loss_config, calls.front());
     return {};
   }
-  const auto set = latent_set_for(config, sources, run.quiet, run.wants_stop);
+  const auto set =
+      first_alone(run, [&] { return latent_set_for(config, sources, run.quiet, run.wants_stop); });
 
   const pipeline::TrainableDenoiser judge = make_denoiser(run, trainee);  // f32, averaged
   judge.module->eval();
@@ -202,9 +203,13 @@ TrainingOutcome train_denoiser(const TrainingRun& run) {
     write_samples(folder + "/step" + std::to_string(step) + ".png", plan, judge, sources.codec,
                   shown);
   };
+  const auto wait = std::make_shared<train::DataWait>();
+  hooks.data_wait = wait;
   const train::TrainResult result = train::train(
-      config, modules, train::denoiser_loss(config, plan.schedule, loss_config, calls, set), inputs,
-      hooks, run.resume);
+      config, modules, train::denoiser_loss(config, plan.schedule, loss_config, calls, set, wait),
+      inputs, hooks, run.resume);
+  if (!is_first_process(run)) return {result.step, result.finished, ""};
+  if (run.say) run.say(data_wait_text(result));
 
   nn::load_into(*judge.module, result.weights);
   write_loss_by_t(config, plan, loss_config, judge, *set);

@@ -25,6 +25,10 @@ std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) 
   return masters.empty() ? weights : masters;
 }
 
+bool is_first_process(const TrainingRun& run) {
+  return !run.hooks.world || run.hooks.world->is_first();
+}
+
 void begin_run(const TrainingRun& run, const torch::nn::Module& network) {
   const train::TrainConfig& config = run.config;
   pipeline::LoadOptions options;
@@ -33,10 +37,17 @@ void begin_run(const TrainingRun& run, const torch::nn::Module& network) {
   io::require_space(config.output_dir, train::bytes_on_disk(config, network));
   const int64_t done = run.resume ? train::steps_done(config) : 0;
   const std::string all = std::to_string(config.max_train_steps) + " steps";
-  std::string what = run.base ? "fine-tuning '" + run.base->source->name + "', " + run.expert.name +
-                                    " (timesteps " + std::to_string(config.min_timestep) + " to " +
-                                    std::to_string(config.max_timestep) + ")"
-                              : config.task;
+  const std::string part = run.expert.name + " (timesteps " + std::to_string(config.min_timestep) +
+                           " to " + std::to_string(config.max_timestep) + ")";
+  std::string what = config.task;
+  if (run.base) what = "fine-tuning '" + run.base->source->name + "', " + part;
+  if (run.frozen) {
+    const std::string& kind = config.network_module;
+    const char* doing = kind == "lora" ? "a LoRA of '"
+                        : kind.empty() ? "training '"
+                                       : "a ControlNet of '";
+    what = doing + run.frozen->source->name + "', " + part;
+  }
   if (done >= config.max_train_steps) {
     what += ": its " + all + " are done";
   } else if (done > 0) {
@@ -59,6 +70,14 @@ Progress progress_of(const train::StepReport& report, const char* unit) {
                 duration_text(report.seconds_left).c_str());
   progress.text = text;
   return progress;
+}
+
+std::string data_wait_text(const train::TrainResult& result) {
+  constexpr double kPercent = 100;
+  char text[64];
+  std::snprintf(text, sizeof text, "steps waited %.2f %% of their time for data",
+                result.data_wait_share * kPercent);
+  return text;
 }
 
 }  // namespace pangu::app

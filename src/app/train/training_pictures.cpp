@@ -4,9 +4,11 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 
 #include "core/error.h"
 #include "data/content.h"
+#include "data/indexed_dataset.h"
 #include "data/native_size.h"
 #include "image/resize.h"
 #include "tensors/pictures.h"
@@ -28,22 +30,22 @@ at::Tensor fit(const image::Image& picture, int side) {
 // The hash of a picture that cannot be read: what has none is left out when it is decoded.
 constexpr const char* kUnreadable = "unreadable";
 
-std::vector<std::string> contents_of(const std::vector<data::Item>& items,
-                                     const std::string& cache_dir, bool keeps_hashes) {
+// Adds the hashes of those pictures that have none yet.
+void add_contents(const std::vector<data::Item>& items, const std::string& cache_dir,
+                  bool keeps_hashes, std::vector<std::string>& contents_) {
   data::ContentHashes hashes(cache_dir + "/contents.json");
-  std::vector<std::string> contents;
-  for (const data::Item& item : items) {
+  for (size_t i = 0; i < items.size(); ++i) {
+    if (!contents_[i].empty()) continue;
     try {
-      contents.push_back(hashes.of(item));
+      contents_[i] = hashes.of(items[i]);
     } catch (const Error&) {
-      contents.push_back(kUnreadable);
+      contents_[i] = kUnreadable;
     }
   }
   if (keeps_hashes) {
     std::filesystem::create_directories(cache_dir);
     hashes.save();
   }
-  return contents;
 }
 
 }  // namespace
@@ -52,8 +54,12 @@ TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes,
                            const std::string& split) {
   data::Report report;
   std::vector<data::Item> all;
+  std::vector<std::string> contents;
   for (const std::string& path : config.train_data_dir) {
-    for (data::Item& item : data::open_dataset(path, report)) all.push_back(std::move(item));
+    data::IndexedDataset opened =
+        data::open_indexed(path, {config.cache_dir + "/index", keeps_hashes}, report);
+    std::move(opened.items.begin(), opened.items.end(), std::back_inserter(all));
+    std::move(opened.contents.begin(), opened.contents.end(), std::back_inserter(contents));
   }
   data::limit_sizes(config.native_size_histogram(), all);
   data::ItemFilter filter;
@@ -62,13 +68,19 @@ TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes,
   data.pictures_in_all = static_cast<int64_t>(data::filtered(all, filter).size());
   filter.part = config.data_part;
   filter.min_side_px = static_cast<int>(config.min_image_size);
-  std::vector<data::Item> items = data::filtered(all, filter);
+  data::filtered({}, filter);  // names a part that there is none of
+  std::vector<data::Item> items;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!data::passes(all[i], filter)) continue;
+    items.push_back(std::move(all[i]));
+    data.contents.push_back(std::move(contents[i]));
+  }
   if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
   if (items.empty()) {
     throw bad_input("train_data_dir", "at least one picture of part '" + config.data_part + "'",
                     "none", "`pangu-draw data stats FOLDER` counts what a folder holds");
   }
-  data.contents = contents_of(items, config.cache_dir, keeps_hashes);
+  add_contents(items, config.cache_dir, keeps_hashes, data.contents);
   data.index_hash = data::index_hash(items, data.contents);
   data.items = std::move(items);
   return data;

@@ -104,7 +104,7 @@ struct Resampler : torch::nn::Module {
 
   Resampler(int channels, bool down) : down(down) {
     conv = register_module("conv", down ? Conv2d(channels, channels, 3, ConvShape{.stride = 2})
-                                        : same_conv2d(channels, channels, 3));
+                                        : enlarging_conv2d(channels));
   }
 
   at::Tensor forward(const at::Tensor& x) {

@@ -5,8 +5,7 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
+#include "nn/features/inception_graph.h"
 #include "nn/weights.h"
 
 namespace pangu::nn {
@@ -37,16 +36,8 @@ class Inception {
   void to(at::Device device);
 
  private:
-  struct Conv {
-    at::Tensor weight, bias;
-    int64_t stride;
-    bool same_padding;  // false: no padding
-  };
-  class Builder;
-  class Walk;
-
   InceptionConfig config_;
-  std::vector<Conv> convs_;  // in Keras' order, conv2d_1 first
+  inception::Graph graph_;  // convolutions in Keras' order, conv2d_1 first
 };
 
 }  // namespace pangu::nn

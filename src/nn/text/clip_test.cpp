@@ -172,6 +172,12 @@ TEST_CASE("the CLIP image encoder takes any picture through its preparation, and
     const at::Tensor pixels = clip_pixels(at::rand({2, 3, height, width}), 32);
     CHECK(model.forward(pixels).image_embeds.sizes() == at::IntArrayRef({2, 24}));
   }
+  // What is cut is the same picture; what is stretched has the whole of it, in place.
+  const at::Tensor wide = at::arange(64).div(64).expand({1, 3, 32, 64}).contiguous();
+  const at::Tensor cut = clip_pixels(wide, 32), stretched = clip_pixels_stretched(wide, 32);
+  CHECK(stretched.sizes() == at::IntArrayRef({1, 3, 32, 32}));
+  const auto span = [](const at::Tensor& x) { return (x.max() - x.min()).item<float>(); };
+  CHECK(span(stretched) > 1.8 * span(cut));  // 63 of 31 steps, less what the filter mixes
   CHECK(contains(refusal_of([&] { model.forward(at::zeros({1, 3, 32, 31})); }), "[B,3,32,32]"));
   CHECK(contains(refusal_of([&] { clip_pixels(at::zeros({3, 8, 8})); }), "[B,3,H,W]"));
 }

@@ -68,6 +68,31 @@ at::Tensor resize_pass(const at::Tensor& x, int64_t side, int64_t size) {
   return sum.div_(kOne).add_(0.5).floor_().clamp_(0, 255).to(at::kFloat);
 }
 
+void check_picture(const at::Tensor& image, int64_t size) {
+  if (image.defined() && image.dim() == 4 && image.size(1) == 3 && image.numel() != 0 &&
+      size >= 1) {
+    return;
+  }
+  throw bad_input("picture for the CLIP vision model", "[B,3,H,W]",
+                  image.defined() ? c10::str(image.sizes()) : "nothing");
+}
+
+// image: [B,3,H,W] f32 in [0,1]. Returns [B,3,height,width] f32 with whole values in 0..255.
+at::Tensor resized_bytes(const at::Tensor& image, int64_t height, int64_t width) {
+  const at::Tensor x = image.to(at::kFloat).clamp(0, 1).mul(255).round();
+  return resize_pass(resize_pass(x, 3, width), 2, height);
+}
+
+// x: [B,3,H,W], 0..255. The statistics of CLIP's training set (Radford et al. 2021, released code).
+at::Tensor normalised_bytes(const at::Tensor& x) {
+  const auto channels = [&](float r, float g, float b) {
+    return at::tensor({r, g, b}).to(x.device()).view({1, 3, 1, 1});
+  };
+  const at::Tensor mean = channels(0.48145466F, 0.4578275F, 0.40821073F);
+  const at::Tensor deviation = channels(0.26862954F, 0.26130258F, 0.27577711F);
+  return ((x / 255.0 - mean) / deviation).contiguous();
+}
+
 }  // namespace
 
 ClipVisionConfig ClipVisionConfig::from_json(const nlohmann::json& json) {
@@ -210,27 +235,20 @@ ClipVisionOutput ClipVisionModel::forward(const at::Tensor& pixels, const TraceF
 }
 
 at::Tensor clip_pixels(const at::Tensor& image, int64_t size) {
-  if (!image.defined() || image.dim() != 4 || image.size(1) != 3 || image.numel() == 0 ||
-      size < 1) {
-    throw bad_input("picture for the CLIP vision model", "[B,3,H,W]",
-                    image.defined() ? c10::str(image.sizes()) : "nothing");
-  }
+  check_picture(image, size);
   const int64_t height = image.size(2), width = image.size(3);
   const int64_t shorter = std::min(height, width);
   // The longer side is cut to an integer, as int() does in transformers.
   const int64_t new_height = height == shorter ? size : size * height / shorter;
   const int64_t new_width = width == shorter ? size : size * width / shorter;
-  at::Tensor x = image.to(at::kFloat).clamp(0, 1).mul(255).round();
-  x = resize_pass(x, 3, new_width);
-  x = resize_pass(x, 2, new_height);
-  x = x.narrow(2, (new_height - size) / 2, size).narrow(3, (new_width - size) / 2, size);
-  // The statistics of CLIP's training set (Radford et al. 2021, released code).
-  const auto channels = [&](float r, float g, float b) {
-    return at::tensor({r, g, b}).to(x.device()).view({1, 3, 1, 1});
-  };
-  const at::Tensor mean = channels(0.48145466F, 0.4578275F, 0.40821073F);
-  const at::Tensor deviation = channels(0.26862954F, 0.26130258F, 0.27577711F);
-  return ((x / 255.0 - mean) / deviation).contiguous();
+  const at::Tensor x = resized_bytes(image, new_height, new_width);
+  return normalised_bytes(
+      x.narrow(2, (new_height - size) / 2, size).narrow(3, (new_width - size) / 2, size));
+}
+
+at::Tensor clip_pixels_stretched(const at::Tensor& image, int64_t size) {
+  check_picture(image, size);
+  return normalised_bytes(resized_bytes(image, size, size));
 }
 
 }  // namespace pangu::nn

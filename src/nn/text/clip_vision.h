@@ -72,4 +72,7 @@ class ClipVisionModel : public torch::nn::Module {
 // in [0,1], any H and W. Returns [B,3,size,size] f32.
 at::Tensor clip_pixels(const at::Tensor& image, int64_t size = 224);
 
+// The same, but nothing is cut: both sides become `size`, as Chinese CLIP prepares its pictures.
+at::Tensor clip_pixels_stretched(const at::Tensor& image, int64_t size);
+
 }  // namespace pangu::nn

@@ -67,8 +67,8 @@ ControlNetConfig ControlNetConfig::from_json(const nlohmann::json& json) {
 
 nlohmann::json ControlNetConfig::to_json() const {
   nlohmann::json json = nn::to_json(unet);
-  for (const char* upward :
-       {"sample_size", "out_channels", "up_block_types", "conv_in_kernel", "conv_out_kernel"}) {
+  for (const char* upward : {"sample_size", "out_channels", "up_block_types", "conv_in_kernel",
+                             "conv_out_kernel", "time_embedding_type"}) {
     json.erase(upward);
   }
   json["_class_name"] = "ControlNetModel";
@@ -140,7 +140,7 @@ void add_residuals(ControlResiduals& residuals, const ControlResiduals& more) {
   for (size_t i = 0; i < more.down.size(); ++i) {
     residuals.down[i] = add(residuals.down[i], more.down[i]);
   }
-  residuals.mid = add(residuals.mid, more.mid);
+  if (more.mid.defined()) residuals.mid = add(residuals.mid, more.mid);
 }
 
 ControlNetModel::ControlNetModel(const ControlNetConfig& config) : config_(config) {
@@ -210,31 +210,34 @@ ControlResiduals ControlNetModel::forward(const at::Tensor& sample, const at::Te
   }
   const auto dtype = conv_in_->weight.scalar_type();
   const Scope root(&extras.trace);
-  const UNetConditions conditions =
+  UNetConditions conditions =
       embeddings_.forward(t_index, batch, embeddings_.prepare(context, extras, dtype), root, dtype);
+  conditions.recomputes = extras.recomputes;
   at::Tensor x = sample.to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
   x = root.in("conv_in").out(conv_in_(x));
   x = x + root.in("controlnet_cond_embedding").out(embed_picture(picture));
   std::vector<at::Tensor> skips = {x};
-  for (size_t i = 0; i < down_blocks_.size(); ++i) {
-    x = down_blocks_[i]->forward(x, conditions, skips, root.in("down_blocks", i));
+  const size_t states = residual_convs_.size();
+  const size_t wanted = options.depth > 0 ? static_cast<size_t>(options.depth) : states;
+  for (size_t i = 0; i < down_blocks_.size() && skips.size() < wanted; ++i) {
+    x = down_blocks_[i]->forward(x, conditions, skips, root.in("down_blocks", i), wanted);
   }
-  x = mid_block_->forward(x, conditions, root.in("mid_block"));
+  if (options.depth == 0) x = mid_block_->forward(x, conditions, root.in("mid_block"));
 
   ControlResiduals out;
   for (size_t i = 0; i < skips.size(); ++i) {
     out.down.push_back(root.in("controlnet_down_blocks", i).out(residual_convs_[i](skips[i])));
   }
-  out.mid = root.in("controlnet_mid_block").out(mid_conv_(x));
+  if (options.depth == 0) out.mid = root.in("controlnet_mid_block").out(mid_conv_(x));
   const bool fades = options.guess_mode && !config_.global_pool_conditions;
   const auto finish = [&](at::Tensor& residual, size_t index) {
-    const double part = static_cast<double>(index) / static_cast<double>(skips.size());
+    const double part = static_cast<double>(index) / static_cast<double>(states);
     const double fade = fades ? std::pow(10.0, kGuessFinest * (1.0 - part)) : 1.0;
     if (options.scale * fade != 1.0) residual = residual * (options.scale * fade);
     if (config_.global_pool_conditions) residual = residual.mean({2, 3}, /*keepdim=*/true);
   };
   for (size_t i = 0; i < out.down.size(); ++i) finish(out.down[i], i);
-  finish(out.mid, skips.size());
+  if (out.mid.defined()) finish(out.mid, states);
   return out;
 }
 

@@ -38,7 +38,7 @@ ControlNetConfig controlnet_config_from_shapes(const TensorShapes& shapes);
 
 struct ControlResiduals {
   std::vector<at::Tensor> down;  // one for every skip state, in depth order
-  at::Tensor mid;
+  at::Tensor mid;                // undefined for the shallow part alone
 };
 
 // Adds `more` to `residuals`, for several ControlNets at once. An empty `residuals` becomes `more`.
@@ -54,6 +54,9 @@ class ControlNetModel : public torch::nn::Module {
     // For guidance without a prompt: the weight of residuals falls from 1 at the middle to 0.1 at
     // the finest level in equal ratios. It has no effect with global_pool_conditions.
     bool guess_mode = false;
+    // DeepFeatures::depth of a UNet that uses its deep features again: only the residuals of its
+    // shallow part are computed. 0: all.
+    int64_t depth = 0;
   };
 
   // The other arguments are as in UNet2DConditionModel::forward. picture: [B or

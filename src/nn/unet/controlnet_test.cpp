@@ -73,6 +73,33 @@ TEST_CASE("residuals of ControlNets fit the UNet, add up, and move its output") 
   CHECK(contains(refusal_of([&] { add_residuals(sum, fewer); }), "same network"));
 }
 
+TEST_CASE("the residuals of the shallow part are the first ones, and fit a UNet that reuses") {
+  const at::NoGradGuard no_grad;
+  torch::manual_seed(4);
+  const Inputs in;
+  ControlNetModel control(tiny_control());
+  UNet2DConditionModel unet(tiny_unet());
+  const PreparedConditions prepared = unet.prepare(in.context);
+  const ControlResiduals all = control.forward(in.sample, in.t_index, in.context, in.picture);
+  UNetStepExtras whole;
+  whole.down_residuals = all.down;
+  whole.mid_residual = all.mid;
+  for (int64_t depth = 1; depth < unet.config().skip_states(); ++depth) {
+    DeepFeatures deep{depth, {}};
+    whole.deep = &deep;
+    const at::Tensor out = unet.forward(in.sample, in.t_index, prepared, whole);
+    const ControlResiduals shallow = control.forward(in.sample, in.t_index, in.context, in.picture,
+                                                     {}, {.scale = 1.0, .depth = depth});
+    REQUIRE(shallow.down.size() == static_cast<size_t>(depth));
+    CHECK_FALSE(shallow.mid.defined());
+    for (size_t i = 0; i < shallow.down.size(); ++i) CHECK(shallow.down[i].equal(all.down[i]));
+    UNetStepExtras again;
+    again.down_residuals = shallow.down;
+    again.deep = &deep;
+    CHECK(unet.forward(in.sample, in.t_index, prepared, again).equal(out));
+  }
+}
+
 TEST_CASE("a ControlNet of scale 0 leaves the UNet alone, and pictures are shared by a batch") {
   const at::NoGradGuard no_grad;
   torch::manual_seed(2);

@@ -31,6 +31,62 @@ int64_t level_of(const std::string& name, int64_t levels) {
   return name.starts_with("mid_block") ? levels - 1 : 0;
 }
 
+// The number behind `list` in a name: "up_blocks.1.resnets.2.conv1" and "resnets." -> 2; -1 if the
+// name has no such list.
+int64_t number_in(const std::string& name, const std::string& list) {
+  const size_t at = name.find(list);
+  return at == std::string::npos ? -1 : std::stoll(name.substr(at + list.size()));
+}
+
+// The layers of every block of a half, in the order of computation.
+std::vector<int64_t> layers_of(const TensorShapes& shapes, const std::string& half) {
+  std::vector<int64_t> layers(static_cast<size_t>(count_blocks(shapes, half)), 0);
+  for (const auto& [name, shape] : shapes) {
+    const int64_t block = block_of(name, half);
+    if (block < 0) continue;
+    int64_t& count = layers[static_cast<size_t>(block)];
+    count = std::max(count, number_in(name, ".resnets.") + 1);
+  }
+  return layers;
+}
+
+// Whether a layer belongs to the shallow part of a UNet at a depth (nn/unet/deep_features.h).
+class ShallowPart {
+ public:
+  ShallowPart(const TensorShapes& shapes, int64_t depth)
+      : down_(layers_of(shapes, "down_blocks")),
+        up_(layers_of(shapes, "up_blocks")),
+        depth_(depth) {}
+
+  bool has_layer(const std::string& name) const {
+    if (const int64_t block = block_of(name, "down_blocks"); block >= 0) {
+      int64_t state = 1;  // after conv_in's
+      for (int64_t b = 0; b < block; ++b) state += down_[static_cast<size_t>(b)] + 1;
+      return state + (has(name, "downsamplers") ? down_[static_cast<size_t>(block)] : layer(name)) <
+             depth_;
+    }
+    if (const int64_t block = block_of(name, "up_blocks"); block >= 0) {
+      const auto own = static_cast<size_t>(block);
+      int64_t behind = 0;  // layers of the blocks after this one
+      for (size_t b = own + 1; b < up_.size(); ++b) behind += up_[b];
+      if (has(name, "upsamplers")) return behind < depth_;
+      return behind + up_[own] - layer(name) <= depth_;
+    }
+    if (const int64_t state = number_in(name, "controlnet_down_blocks."); state >= 0) {
+      return state < depth_;
+    }
+    return !has(name, "mid_block");
+  }
+
+ private:
+  static int64_t layer(const std::string& name) {
+    return std::max(number_in(name, ".resnets."), number_in(name, ".attentions."));
+  }
+
+  std::vector<int64_t> down_, up_;
+  int64_t depth_;
+};
+
 double product(const std::vector<int64_t>& shape) {
   double count = 1;
   for (const int64_t size : shape) count *= static_cast<double>(size);
@@ -90,6 +146,17 @@ double autoencoder_flop(const TensorShapes& part, const char* blocks, double h, 
 
 double unet_gflop(const TensorShapes& shapes, int64_t h, int64_t w, int64_t context_length) {
   return kGiga * flop_of(shapes, static_cast<double>(h), static_cast<double>(w),
+                         count_blocks(shapes, "down_blocks"), static_cast<double>(context_length));
+}
+
+double unet_shallow_gflop(const TensorShapes& shapes, int64_t depth, int64_t h, int64_t w,
+                          int64_t context_length) {
+  const ShallowPart shallow(shapes, depth);
+  TensorShapes part;
+  for (const auto& [name, shape] : shapes) {
+    if (shallow.has_layer(name)) part[name] = shape;
+  }
+  return kGiga * flop_of(part, static_cast<double>(h), static_cast<double>(w),
                          count_blocks(shapes, "down_blocks"), static_cast<double>(context_length));
 }
 

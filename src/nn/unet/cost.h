@@ -12,6 +12,12 @@ namespace pangu::nn {
 // diffusers' names, on latents of h x w. context_length: tokens of the conditions.
 double unet_gflop(const TensorShapes& shapes, int64_t h, int64_t w, int64_t context_length = 77);
 
+// The part of unet_gflop that a UNet computes in a forward that uses deep features again
+// (nn/unet/deep_features.h) at this depth; of a ControlNet, what the residuals of the shallow part
+// cost.
+double unet_shallow_gflop(const TensorShapes& shapes, int64_t depth, int64_t h, int64_t w,
+                          int64_t context_length = 77);
+
 // The cost of one row in training, forward and backward. Every product costs as much again for the
 // gradient of its input and of its weight, but latents, conditions and sinusoids need no gradient.
 double unet_training_gflop(const TensorShapes& shapes, int64_t h, int64_t w,

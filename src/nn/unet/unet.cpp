@@ -4,6 +4,8 @@
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "nn/unet/unet_shapes.h"
 
@@ -21,6 +23,24 @@ void check_residual(const std::string& name, const at::Tensor& residual, const a
   throw bad_input("UNet input '" + name + "'", c10::str(state.sizes()),
                   residual.defined() ? c10::str(residual.sizes()) : "nothing",
                   "is the ControlNet made for this model?");
+}
+
+void check_depth(const DeepFeatures& deep, size_t states) {
+  if (deep.depth > 0 && static_cast<size_t>(deep.depth) < states) return;
+  throw bad_input("UNet input 'deep', depth", "1 to " + std::to_string(states - 1),
+                  std::to_string(deep.depth));
+}
+
+// skip: the last state of the shallow part, which is laid beside the deep features.
+void check_state(const at::Tensor& state, const at::Tensor& skip) {
+  if (state.dim() == 4 && state.size(0) == skip.size(0) &&
+      state.sizes().slice(2) == skip.sizes().slice(2)) {
+    return;
+  }
+  throw bad_input("UNet input 'deep', state",
+                  c10::str("the features of a forward of equal rows and size, [", skip.size(0),
+                           ",C,", skip.size(2), ",", skip.size(3), "]"),
+                  c10::str(state.sizes()));
 }
 
 }  // namespace
@@ -114,13 +134,17 @@ at::Tensor UNet2DConditionModel::run(const at::Tensor& sample, const at::Tensor&
                                      const UNetStepExtras& extras) {
   const auto dtype = conv_in_->weight.scalar_type();
   const Scope root(&extras.trace);
-  const UNetConditions conditions =
-      embeddings_.forward(t_index, sample.size(0), prepared, root, dtype);
+  UNetConditions conditions = embeddings_.forward(t_index, sample.size(0), prepared, root, dtype);
+  conditions.recomputes = extras.recomputes;
   at::Tensor x = sample.to(dtype).contiguous(at::MemoryFormat::ChannelsLast);
   x = root.in("conv_in").out(conv_in_(x));
   std::vector<at::Tensor> skips = {x};
-  for (size_t i = 0; i < down_blocks_.size(); ++i) {
-    x = down_blocks_[i]->forward(x, conditions, skips, root.in("down_blocks", i));
+  const auto states = static_cast<size_t>(config_.skip_states());
+  if (extras.deep) check_depth(*extras.deep, states);
+  const bool reuses = extras.deep && extras.deep->state.defined();
+  const size_t computed = reuses ? static_cast<size_t>(extras.deep->depth) : states;
+  for (size_t i = 0; i < down_blocks_.size() && skips.size() < computed; ++i) {
+    x = down_blocks_[i]->forward(x, conditions, skips, root.in("down_blocks", i), computed);
   }
   if (!extras.down_residuals.empty()) {
     if (extras.down_residuals.size() != skips.size()) {
@@ -132,14 +156,12 @@ at::Tensor UNet2DConditionModel::run(const at::Tensor& sample, const at::Tensor&
       skips[i] = skips[i] + extras.down_residuals[i];
     }
   }
-  if (mid_block_) x = mid_block_->forward(x, conditions, root.in("mid_block"));
-  if (extras.mid_residual.defined()) {
-    check_residual("mid_residual", extras.mid_residual, x);
-    x = x + extras.mid_residual;
+  if (reuses) {
+    check_state(extras.deep->state, skips.back());
+  } else {
+    x = run_middle(x, conditions, extras, root);
   }
-  for (size_t i = 0; i < up_blocks_.size(); ++i) {
-    x = up_blocks_[i]->forward(x, conditions, skips, root.in("up_blocks", i));
-  }
+  x = run_upward(x, conditions, skips, extras.deep, root);
   return root.in("conv_out")
       .out(conv_out_->forward(x, {.group_norm = norm_out_, .activation = Activation::kSilu}));
 }
@@ -148,6 +170,39 @@ at::Tensor UNet2DConditionModel::class_labels_of(const at::Tensor& context,
                                                  const at::Tensor& mask) const {
   if (config_.class_embed_type != "projection") return {};
   return mean_context(context, mask);
+}
+
+at::Tensor UNet2DConditionModel::run_middle(at::Tensor x, const UNetConditions& conditions,
+                                            const UNetStepExtras& extras, const Scope& root) {
+  if (mid_block_) x = mid_block_->forward(x, conditions, root.in("mid_block"));
+  if (!extras.mid_residual.defined()) return x;
+  check_residual("mid_residual", extras.mid_residual, x);
+  return x + extras.mid_residual;
+}
+
+at::Tensor UNet2DConditionModel::run_upward(at::Tensor x, const UNetConditions& conditions,
+                                            std::vector<at::Tensor>& skips, DeepFeatures* deep,
+                                            const Scope& root) {
+  const bool reuses = deep && deep->state.defined();
+  const auto depth = deep ? static_cast<size_t>(deep->depth) : 0;
+  auto left = static_cast<size_t>(config_.skip_states());  // states that no layer has taken so far
+  for (size_t i = 0; i < up_blocks_.size(); ++i) {
+    UpBlock& block = up_blocks_[i];
+    const Scope scope = root.in("up_blocks", i);
+    const size_t layers = block->layers();
+    // The first of the block's layers that belongs to the shallow part.
+    const size_t shallow = deep && left > depth ? std::min(left - depth, layers) : 0;
+    if (shallow > 0 && !reuses) {
+      x = block->forward(x, conditions, skips, scope, 0, shallow);
+    }
+    if (deep && shallow < layers && left - shallow == depth) {
+      if (reuses) x = deep->state;
+      if (!reuses) deep->state = x;
+    }
+    if (shallow < layers) x = block->forward(x, conditions, skips, scope, shallow, layers);
+    left -= layers;
+  }
+  return x;
 }
 
 void zero_init_output(UNet2DConditionModel& unet) {

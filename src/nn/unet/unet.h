@@ -31,7 +31,8 @@ class UNet2DConditionModel : public torch::nn::Module {
                      const UNetExtras& extras = {});
 
   // The same in two halves, for a picture of several steps: prepare once for the conditions, then
-  // forward at each step. prepare ignores residuals and trace in its extras; forward takes them.
+  // forward at each step. prepare ignores the members of UNetStepExtras in its extras; forward
+  // takes them.
   // Keys and values are kept if they take at most kMostPreparedBytes, and otherwise computed anew
   // at every step. They are 2 B L numbers for each channel of each cross-attention: in f32 and for
   // two rows of 77 tokens, 15 MB in Stable Diffusion 1.5 and 102 MB in SDXL.
@@ -51,6 +52,10 @@ class UNet2DConditionModel : public torch::nn::Module {
   void number_cross_attentions();
   at::Tensor run(const at::Tensor& sample, const at::Tensor& t_index,
                  const PreparedConditions& prepared, const UNetStepExtras& extras);
+  at::Tensor run_middle(at::Tensor x, const UNetConditions& conditions,
+                        const UNetStepExtras& extras, const Scope& root);
+  at::Tensor run_upward(at::Tensor x, const UNetConditions& conditions,
+                        std::vector<at::Tensor>& skips, DeepFeatures* deep, const Scope& root);
 
   UNetConfig config_;
   Conv2d conv_in_{nullptr}, conv_out_{nullptr};

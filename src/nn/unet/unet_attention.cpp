@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "nn/attention.h"
+#include "nn/recompute.h"
 
 namespace pangu::nn {
 namespace {
@@ -133,6 +134,20 @@ at::Tensor PixelLinear::forward(const at::Tensor& tokens) const {
   return conv->on_tokens(tokens);
 }
 
+namespace {
+
+at::Tensor recomputed_block(const BasicTransformerBlock& block, const at::Tensor& tokens,
+                            const UNetConditions& conditions) {
+  const auto part = [block, conditions](const std::vector<at::Tensor>& inputs) {
+    UNetConditions again = conditions;
+    again.context = inputs[1];
+    return BasicTransformerBlock(block)->forward(inputs[0], again, Scope(nullptr));
+  };
+  return recomputed(part, {tokens, conditions.context});
+}
+
+}  // namespace
+
 Transformer2DModelImpl::Transformer2DModelImpl(const TransformerShape& shape) {
   norm_ = register_module(
       "norm",
@@ -161,7 +176,9 @@ at::Tensor Transformer2DModelImpl::forward(const at::Tensor& x, const UNetCondit
                                            const Scope& scope) {
   at::Tensor tokens = proj_in_.forward(to_tokens(before_product(x, {.group_norm = norm_})));
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    tokens = blocks_[i]->forward(tokens, conditions, scope.in("transformer_blocks", i));
+    tokens = conditions.recomputes
+                 ? recomputed_block(blocks_[i], tokens, conditions)
+                 : blocks_[i]->forward(tokens, conditions, scope.in("transformer_blocks", i));
   }
   tokens = proj_out_.forward(tokens);
   return scope.out(to_pixels(tokens, x.size(2), x.size(3)) + x);

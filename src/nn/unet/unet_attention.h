@@ -31,6 +31,7 @@ struct UNetConditions {
   // The keys and values of every cross-attention, by its number in the network. Empty: each
   // cross-attention computes them from `context`.
   std::vector<KeysValues> keys_values = {};
+  bool recomputes = false;  // UNetStepExtras::recomputes
 };
 
 struct AttentionShape {

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "nn/recompute.h"
+
 namespace pangu::nn {
 namespace {
 
@@ -42,6 +44,16 @@ void build_layers(torch::nn::Module& block, const BlockShape& shape, size_t atte
   block.register_module("resnets", list);
 }
 
+// Returns the block's output; UNetConditions say whether it is computed again for the gradient.
+at::Tensor run_resnet(const ResnetBlock2D& resnet, const at::Tensor& x,
+                      const UNetConditions& conditions) {
+  const auto part = [resnet](const std::vector<at::Tensor>& inputs) {
+    return ResnetBlock2D(resnet)->forward(inputs[0], inputs[1]);
+  };
+  const std::vector<at::Tensor> inputs = {x, conditions.time_act};
+  return conditions.recomputes ? recomputed(part, inputs) : part(inputs);
+}
+
 }  // namespace
 
 ResnetBlock2DImpl::ResnetBlock2DImpl(const ResnetShape& s) {
@@ -70,13 +82,15 @@ DownBlockImpl::DownBlockImpl(const BlockShape& shape) {
 }
 
 at::Tensor DownBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
-                                  std::vector<at::Tensor>& skips, const Scope& scope) {
+                                  std::vector<at::Tensor>& skips, const Scope& scope,
+                                  size_t most_skips) {
   for (size_t i = 0; i < resnets_.size(); ++i) {
-    x = scope.in("resnets", i).out(resnets_[i]->forward(x, conditions.time_act));
+    x = scope.in("resnets", i).out(run_resnet(resnets_[i], x, conditions));
     if (!attentions_.empty()) {
       x = attentions_[i]->forward(x, conditions, scope.in("attentions", i));
     }
     skips.push_back(x);
+    if (skips.size() == most_skips) return x;
   }
   if (downsampler_) {
     x = scope.in("downsamplers", 0).out(downsampler_(x));
@@ -91,10 +105,10 @@ MidBlockImpl::MidBlockImpl(const BlockShape& shape) {
 
 at::Tensor MidBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
                                  const Scope& scope) {
-  x = scope.in("resnets", 0).out(resnets_[0]->forward(x, conditions.time_act));
+  x = scope.in("resnets", 0).out(run_resnet(resnets_[0], x, conditions));
   for (size_t i = 0; i < attentions_.size(); ++i) {
     x = attentions_[i]->forward(x, conditions, scope.in("attentions", i));
-    x = scope.in("resnets", i + 1).out(resnets_[i + 1]->forward(x, conditions.time_act));
+    x = scope.in("resnets", i + 1).out(run_resnet(resnets_[i + 1], x, conditions));
   }
   return x;
 }
@@ -103,22 +117,23 @@ UpBlockImpl::UpBlockImpl(const BlockShape& shape) {
   build_layers(*this, shape, shape.resnets.size(), resnets_, attentions_);
   if (shape.resamples) {
     const int64_t channels = shape.resnets.back().out;
-    upsampler_ = same_conv2d(channels, channels, 3);
+    upsampler_ = enlarging_conv2d(channels);
     register_sampler(*this, "upsamplers", upsampler_);
   }
 }
 
 at::Tensor UpBlockImpl::forward(at::Tensor x, const UNetConditions& conditions,
-                                std::vector<at::Tensor>& skips, const Scope& scope) {
-  for (size_t i = 0; i < resnets_.size(); ++i) {
+                                std::vector<at::Tensor>& skips, const Scope& scope, size_t first,
+                                size_t last) {
+  for (size_t i = first; i < last; ++i) {
     x = at::cat({x, skips.back()}, 1);
     skips.pop_back();
-    x = scope.in("resnets", i).out(resnets_[i]->forward(x, conditions.time_act));
+    x = scope.in("resnets", i).out(run_resnet(resnets_[i], x, conditions));
     if (!attentions_.empty()) {
       x = attentions_[i]->forward(x, conditions, scope.in("attentions", i));
     }
   }
-  if (upsampler_) {
+  if (upsampler_ && last == resnets_.size()) {
     const auto next = skips.back().sizes().slice(2);
     const bool doubles = next == at::IntArrayRef({2 * x.size(2), 2 * x.size(3)});
     if (!doubles) x = at::upsample_nearest2d(x, next);  // a side that was odd

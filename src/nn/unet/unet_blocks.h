@@ -6,6 +6,7 @@
 #include <torch/nn/modules/normalization.h>
 
 #include <array>
+#include <limits>
 #include <optional>
 #include <vector>
 
@@ -50,9 +51,10 @@ struct BlockShape {
 class DownBlockImpl : public torch::nn::Module {
  public:
   explicit DownBlockImpl(const BlockShape& shape);
-  // Returns the block's output; appends every state that the up path will take to `skips`.
+  // Returns the block's output; appends every state that the up path will take to `skips`. It ends
+  // early when `skips` has `most_skips` states. REQUIRES: it has fewer.
   at::Tensor forward(at::Tensor x, const UNetConditions& conditions, std::vector<at::Tensor>& skips,
-                     const Scope& scope);
+                     const Scope& scope, size_t most_skips = std::numeric_limits<size_t>::max());
 
  private:
   std::vector<ResnetBlock2D> resnets_;
@@ -78,9 +80,12 @@ class UpBlockImpl : public torch::nn::Module {
   explicit UpBlockImpl(const BlockShape& shape);
   // Takes its skips from the back of `skips`. Upsamples to the size of the skip that the next block
   // will take, which is not twice its own size when the latent's sides are not multiples of
-  // 2^levels.
+  // 2^levels. It runs the layers from `first` up to but not including `last`; the upsampling comes
+  // with the last layer.
   at::Tensor forward(at::Tensor x, const UNetConditions& conditions, std::vector<at::Tensor>& skips,
-                     const Scope& scope);
+                     const Scope& scope, size_t first, size_t last);
+  // The number of layers, each of which takes one skip.
+  size_t layers() const { return resnets_.size(); }
 
  private:
   std::vector<ResnetBlock2D> resnets_;

@@ -131,6 +131,12 @@ json value_or_null(const std::optional<T>& value) {
 
 }  // namespace
 
+int64_t UNetConfig::skip_states() const {
+  int64_t states = levels();  // conv_in's, and one for each downsampler
+  for (int64_t level = 0; level < levels(); ++level) states += at_level(layers_per_block, level);
+  return states;
+}
+
 void UNetConfig::validate() const {
   require_key(levels() >= 1 && levels() <= 16, "block_out_channels", "1 to 16 levels",
               std::to_string(levels()));

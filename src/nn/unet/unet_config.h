@@ -71,6 +71,9 @@ struct UNetConfig {
 
   int64_t levels() const { return static_cast<int64_t>(block_out_channels.size()); }
   int64_t time_embed_dim() const { return 4 * block_out_channels.front(); }
+  // The number of states that the upward half takes from the downward half: that of conv_in, and of
+  // every layer and downsampler. REQUIRES: validate() passed.
+  int64_t skip_states() const;
 
   // Throws kBadInput naming the field that is out of range or does not fit the others.
   void validate() const;

@@ -9,6 +9,7 @@
 #include <optional>
 #include <vector>
 
+#include "nn/unet/deep_features.h"
 #include "nn/unet/unet_attention.h"
 #include "nn/unet/unet_config.h"
 #include "nn/unet/unet_scope.h"
@@ -17,10 +18,16 @@ namespace pangu::nn {
 
 // Optional inputs of one forward pass that are no conditions.
 struct UNetStepExtras {
-  // from a ControlNet: one for every skip state, in depth order
+  // from a ControlNet: one for every skip state that is computed, in depth order
   std::vector<at::Tensor> down_residuals;
   at::Tensor mid_residual;  // from a ControlNet: added after the middle block
+  // The deep part's output, stored or used again; null: the network is computed as one whole. It
+  // must outlive the forward pass. ControlNets ignore it.
+  DeepFeatures* deep = nullptr;
   TraceFn trace;
+  // Whether residual and transformer blocks keep nothing for the gradient but their inputs
+  // (nn/recompute.h). A trace then sees nothing of what they compute again.
+  bool recomputes = false;
 };
 
 // Further conditions than time and context; an undefined tensor is "not given". Floating tensors

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "core/testing.h"
 #include "nn/weights.h"
 
 namespace pangu::nn {
@@ -155,6 +156,80 @@ TEST_CASE("a step with prepared conditions gives the same bits as one with the c
     load_into(again, state_of(unet));
     CHECK(again.forward(in.x, in.t, prepared).equal(unet.forward(in.x, in.t, prepared)));
   }
+}
+
+TEST_CASE("a UNet stores its deep features and uses them again at every depth and size") {
+  const at::NoGradGuard no_grad;
+  UNetConfig bare = tiny();
+  bare.mid_block_type.reset();
+  UNetConfig deeper = tiny();
+  deeper.layers_per_block = {2};
+  for (const UNetConfig& config : {tiny(), bare, deeper}) {
+    UNet2DConditionModel unet(config);
+    for (const auto& [h, w] : {std::pair{8, 8}, {7, 5}, {1, 3}}) {
+      const Inputs in = inputs(2, h, w, config);
+      const PreparedConditions prepared = unet.prepare(in.context);
+      const at::Tensor whole = unet.forward(in.x, in.t, prepared);
+      for (int64_t depth = 1; depth < config.skip_states(); ++depth) {
+        DeepFeatures deep{depth, {}};
+        UNetStepExtras extras;
+        extras.deep = &deep;
+        CHECK(unet.forward(in.x, in.t, prepared, extras).equal(whole));
+        REQUIRE(deep.state.defined());
+        CHECK(unet.forward(in.x, in.t, prepared, extras).equal(whole));
+        // Of another latent they give another picture, and the shallow part still sees the latent.
+        const at::Tensor other = unet.forward(-in.x, in.t, prepared, extras);
+        CHECK_FALSE(other.equal(whole));
+        CHECK_FALSE(other.equal(unet.forward(-in.x, in.t, prepared)));
+      }
+    }
+  }
+}
+
+TEST_CASE("a UNet that uses deep features again computes its shallow layers alone") {
+  const at::NoGradGuard no_grad;
+  UNet2DConditionModel unet(tiny());
+  CHECK(unet.config().skip_states() == 4);
+  const Inputs in = inputs(1, 8, 8, unet.config());
+  const PreparedConditions prepared = unet.prepare(in.context);
+  const auto blocks_at = [&](int64_t depth) {
+    DeepFeatures deep{depth, {}};
+    UNetStepExtras extras;
+    extras.deep = &deep;
+    unet.forward(in.x, in.t, prepared, extras);
+    std::set<std::string> names;
+    extras.trace = [&](const std::string& name, const at::Tensor&) {
+      const bool is_block = name.find("resnets") != std::string::npos ||
+                            name.find("samplers") != std::string::npos ||
+                            name.find("mid_block") != std::string::npos;
+      if (is_block) names.insert(name);
+    };
+    unet.forward(in.x, in.t, prepared, extras);
+    return names;
+  };
+  using Names = std::set<std::string>;
+  CHECK(blocks_at(1) == Names{"up_blocks.1.resnets.1"});
+  CHECK(blocks_at(2) ==
+        Names{"down_blocks.0.resnets.0", "up_blocks.1.resnets.0", "up_blocks.1.resnets.1"});
+  CHECK(blocks_at(3) == Names{"down_blocks.0.resnets.0", "down_blocks.0.downsamplers.0",
+                              "up_blocks.0.resnets.1", "up_blocks.0.upsamplers.0",
+                              "up_blocks.1.resnets.0", "up_blocks.1.resnets.1"});
+}
+
+TEST_CASE("deep features of another depth, size or batch are refused") {
+  const at::NoGradGuard no_grad;
+  UNet2DConditionModel unet(tiny());
+  const Inputs in = inputs(2, 8, 8, unet.config());
+  const PreparedConditions prepared = unet.prepare(in.context);
+  const auto refused = [&](DeepFeatures deep) {
+    UNetStepExtras extras;
+    extras.deep = &deep;
+    return contains(refusal_of([&] { unet.forward(in.x, in.t, prepared, extras); }), "'deep'");
+  };
+  CHECK(refused({0, {}}));
+  CHECK(refused({4, {}}));
+  CHECK(refused({2, at::zeros({2, 32, 4, 4})}));
+  CHECK(refused({2, at::zeros({1, 32, 8, 8})}));
 }
 
 TEST_CASE("prepared conditions of another network or batch are refused") {

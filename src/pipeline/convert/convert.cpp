@@ -58,6 +58,7 @@ struct Part {
   const Component* component = nullptr;
   std::map<std::string, io::NamedTensor> tensors;
   bool keeps_types = false;
+  const std::map<std::string, at::Tensor>* trained = nullptr;  // in place of the tensors' numbers
 };
 
 bool is_text_encoder(const std::string& name) { return name.starts_with("text_encoder"); }
@@ -105,10 +106,14 @@ Part part_of(const Source& source, const std::string& name, const Component& com
   return part;
 }
 
-std::vector<Part> parts_of(const Source& source) {
+std::vector<Part> parts_of(const Source& source, const ConvertOptions& options) {
   std::vector<Part> parts;
   for (const auto& [name, component] : source.components) {
-    parts.push_back(part_of(source, name, component));
+    Part& part = parts.emplace_back(part_of(source, name, component));
+    if (options.trained.empty()) continue;
+    const auto trained = options.trained.find(name);
+    part.keeps_types = trained == options.trained.end();
+    if (!part.keeps_types) part.trained = &trained->second;
   }
   return parts;
 }
@@ -120,13 +125,18 @@ io::TensorPlan plan_of(const Part& part, const std::string& name, const Target& 
   return {name, changes ? target.dtype : kept, io::shape_of(tensor)};
 }
 
+at::Tensor tensor_of(const Part& part, const std::string& name) {
+  if (part.trained) return part.trained->at(name).cpu();
+  Component one;
+  one.tensors[name] = part.tensors.at(name);
+  one.files = part.component->files;
+  return tensors_of(one).at(name);
+}
+
 // Reads one tensor and converts it to the type in which it is written.
 at::Tensor read_tensor(const Part& part, const std::string& name, const Target& target) {
   const io::NamedTensor& named = part.tensors.at(name);
-  Component one;
-  one.tensors[name] = named;
-  one.files = part.component->files;
-  const at::Tensor given = tensors_of(one).at(name);
+  const at::Tensor given = tensor_of(part, name);
   if (!is_floating(named.view.dtype) || part.keeps_types) return given.contiguous();
   const at::Tensor changed = given.to(tensors::scalar_type_of(target.dtype, name)).contiguous();
   if (target.dtype == io::DType::F16 && named.view.dtype != io::DType::F16 &&
@@ -181,11 +191,21 @@ void write_text(const fs::path& path, const std::string& text) {
 
 void write_json(const fs::path& path, const json& keys) { write_text(path, keys.dump(2) + "\n"); }
 
+// torch's name of the type in which most of a part is written.
+const char* torch_type_of(const Part& part, const Target& target) {
+  if (!part.keeps_types) return target.torch_name;
+  for (const auto& [name, tensor] : part.tensors) {
+    if (tensor.view.dtype == io::DType::F16) return "float16";
+    if (tensor.view.dtype == io::DType::BF16) return "bfloat16";
+  }
+  return "float32";
+}
+
 json config_for(const Source& source, const Part& part, const Target& target) {
   if (part.component->config.is_null()) {
     nn::TensorShapes shapes;
     for (const auto& [name, tensor] : part.tensors) shapes[name] = io::shape_of(tensor);
-    return config_of(source, part.name, shapes, target.torch_name);
+    return config_of(source, part.name, shapes, torch_type_of(part, target));
   }
   json config = part.component->config;
   for (const char* key : {"torch_dtype", "dtype"}) {
@@ -262,18 +282,19 @@ void check_family(const Source& source) {
 Converted convert(const std::string& path, const fs::path& out, const ConvertOptions& options,
                   const OnProgress& on_progress) {
   const Target target = target_of(options.dtype);
-  const Source source = open_source(path);
+  const Source source = open_source(path, options.load);
   need_parts(source);
   check_family(source);
   const bool folder = !source.folder.empty();
-  const std::vector<Part> parts = parts_of(source);
+  const std::vector<Part> parts = parts_of(source, options);
 
   // Everything but a number that f16 cannot hold is refused before the first byte is written.
   std::map<std::string, std::string> files =
       folder ? small_files_of(source) : reading_files_of(source, options.tokenizers);
   if (!folder)
     files["scheduler/scheduler_config.json"] = scheduler_config_of(source).dump(2) + "\n";
-  const json index = folder ? kept_index(source, files) : index_of(source);
+  json index = folder ? kept_index(source, files) : index_of(source);
+  if (options.change_index) options.change_index(index);
   std::map<std::string, json> configs;
   Meter meter{on_progress};
   Converted done{source.what.human_name, index.value("_class_name", std::string()), {}, 0};

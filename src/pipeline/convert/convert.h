@@ -2,11 +2,17 @@
 // tensor, so it needs the memory of one tensor, whatever the model's size. Only the type of weights
 // may change. LoRAs and other adapters are no models and are not converted.
 #pragma once
+#include <ATen/core/Tensor.h>
+
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
 #include "core/progress.h"
+#include "pipeline/load_options.h"
 
 namespace pangu::pipeline {
 
@@ -14,6 +20,11 @@ struct ConvertOptions {
   std::string dtype = "bf16";  // type of floating tensors: "bf16", "f16" or "f32"
   bool overwrite = false;      // may write to a folder that has files; its model is removed
   std::string tokenizers;      // folder with the vocabularies that single files lack
+  LoadOptions load;            // parts in place of the source's own
+  // Weights in place of a component's, by its tensors' names. If there are any, only they change
+  // their type to `dtype`.
+  std::map<std::string, std::map<std::string, at::Tensor>> trained;
+  std::function<void(nlohmann::json& index)> change_index;  // of model_index.json; may be empty
 };
 
 struct Converted {

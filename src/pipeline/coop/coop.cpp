@@ -48,8 +48,10 @@ std::vector<Loaded> load_members(const Recipe& recipe, const CoopSetup& setup) {
     LoadOptions options = spec.load;
     options.device = setup.load.device;
     options.dtype = setup.load.dtype;
+    options.precision = setup.load.precision;
     options.experts_in_memory = setup.load.experts_in_memory;
     options.vae_tile = setup.load.vae_tile;
+    options.packed_weights = setup.load.packed_weights;
     options.tokenizers = setup.load.tokenizers;
     if (!vae.empty()) options.vae = vae;
     auto& model = known[options][spec.model];

@@ -70,10 +70,15 @@ struct CoopSetup {
 // for stages that do not meet.
 Cooperation assemble(const Recipe& recipe, const CoopSetup& setup);
 
+// Takes a member's own guess x0 [B,C,h,w], in its own space, before it is fused; at every call of
+// its denoiser in a stage of several members. Of this call only: clone what is kept beyond the
+// drawing.
+using OnGuess = std::function<void(const Member& member, double sigma, const at::Tensor& x0)>;
+
 // Draws the pictures of the recipe. If only the hub has weight, they are the pictures of
 // pipeline::draw, bit for bit. Members whose latents have equal shapes share their noise; other
 // shapes have streams of their own (ImageNoise::next_tuple).
-Drawing draw(const Cooperation& coop, const DrawHooks& hooks = {});
+Drawing draw(const Cooperation& coop, const DrawHooks& hooks = {}, const OnGuess& on_guess = {});
 
 // One picture of many, with a prompt and a seed of its own, and pictures of its own to draw from.
 struct CoopWish {

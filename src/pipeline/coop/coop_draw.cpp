@@ -11,6 +11,7 @@
 #include "pipeline/canvas.h"
 #include "pipeline/coop/coop.h"
 #include "pipeline/denoising.h"
+#include "pipeline/feature_reuse.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -94,7 +95,9 @@ void prepare(Prepared& p, const Cooperation& coop, const Member& member,
   const Model& model = *member.model;
   p.plan = diffusion::make_plan(coop.sigmas, model.denoising.schedule, model.denoising.boundaries,
                                 model.quirks.lag_switch);
-  load_for(model, p.plan, timed);
+  mark_reuse(p.plan, member.request);
+  load_text_sides(model, timed);
+  load_denoisers(model, p.plan, timed);
   std::vector<Pictures> pictures;
   for (const CoopWish& wish : wishes) pictures.push_back(pictures_of(member, wish));
   if (wishes.empty()) pictures.push_back(member.pictures);
@@ -149,7 +152,8 @@ diffusion::CoopOptions options_of(const Cooperation& coop, const CoopStage& stag
 }
 
 diffusion::Denoiser fused(const Cooperation& coop, const CoopStage& stage,
-                          const PreparedStage& prepared, int64_t batch, Stopwatch& timed) {
+                          const PreparedStage& prepared, int64_t batch, Stopwatch& timed,
+                          const OnGuess& on_guess) {
   std::vector<diffusion::CoopMember> members;
   auto p = prepared.begin();
   for (const Member& m : stage.members) {
@@ -157,6 +161,14 @@ diffusion::Denoiser fused(const Cooperation& coop, const CoopStage& stage,
     ++p;
   }
   if (members.size() == 1) return members.front().denoise;
+  for (size_t k = 0; on_guess && k < members.size(); ++k) {
+    members[k].denoise = [&on_guess, &member = stage.members[k], denoise = members[k].denoise](
+                             const diffusion::Latents& x, double sigma) {
+      const diffusion::Latents x0 = denoise(x, sigma);
+      on_guess(member, sigma, x0.one());
+      return x0;
+    };
+  }
   const diffusion::Bridge bridge = [&stage, &timed](size_t from, size_t to, const at::Tensor& x0) {
     const PickedBridge& picked = stage.bridges[from][to];
     if (picked.kind == BridgeKind::kIdentity) return picked.cross(x0);
@@ -209,7 +221,8 @@ int steps_of(const Cooperation& coop) {
 // Draws one of several batches and gives its pictures to `take`.
 void draw_batch(const Cooperation& coop, const PreparedStages& stages,
                 const std::vector<uint64_t>& seeds, const DrawHooks& hooks, int batch_number,
-                int batch_count, Stopwatch& timed, const TakePicture& take) {
+                int batch_count, Stopwatch& timed, const TakePicture& take,
+                const OnGuess& on_guess = {}) {
   const auto batch = static_cast<int64_t>(seeds.size());
   const auto kind = diffusion::noise_kind_from(*coop.request.noise);
   diffusion::ImageNoise noise(kind, seeds);
@@ -226,7 +239,7 @@ void draw_batch(const Cooperation& coop, const PreparedStages& stages,
       like.parts.push_back(at::empty(shape, at::kFloat));
     }
     // The denoiser is made anew for every batch, because it remembers bridged guesses.
-    const auto denoise = fused(coop, stage, *ready, batch, timed);
+    const auto denoise = fused(coop, stage, *ready, batch, timed, on_guess);
     diffusion::Stage piece{denoise, stage.sigmas, noise.steps(like, {s, first_step}), {}, {}};
     first_step += stage.sigmas.size() - 1;
     piece.carry = [&stage](const diffusion::Latents& x0) {
@@ -262,7 +275,7 @@ void draw_batch(const Cooperation& coop, const PreparedStages& stages,
 
 }  // namespace
 
-Drawing draw(const Cooperation& coop, const DrawHooks& hooks) {
+Drawing draw(const Cooperation& coop, const DrawHooks& hooks, const OnGuess& on_guess) {
   const at::NoGradGuard no_grad;
   return drawn([&](Drawing& drawing) {
     Stopwatch timed(drawing.timings, hooks.watch);
@@ -271,7 +284,7 @@ Drawing draw(const Cooperation& coop, const DrawHooks& hooks) {
     const PreparedStages stages = prepared(coop, {}, timed, held);
     for (int i = 0; i < coop.request.count; ++i) {
       draw_batch(coop, stages, {*coop.request.seed + static_cast<uint64_t>(i)}, hooks, i,
-                 coop.request.count, timed, take);
+                 coop.request.count, timed, take, on_guess);
     }
   });
 }

@@ -7,6 +7,7 @@
 #include "diffusion/image_noise.h"
 #include "diffusion/samplers/samplers.h"
 #include "pipeline/coop/coop.h"
+#include "pipeline/dry_run.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -62,14 +63,14 @@ int rows_of(const Member& m) {
 }
 
 double member_gflop(const Member& m) {
-  return rows_of(m) * m.model->cost.row_gflop(m.end.width, m.end.height);
+  return rows_of(m) * gflop_at(m.model->cost.row_gflop, m.end.width, m.end.height);
 }
 
 // The cost of a bridge; 0 if it is not through autoencoders.
 double bridge_gflop(const PickedBridge& bridge, const Member& from, const Member& to) {
   if (bridge.kind != BridgeKind::kExact) return 0.0;
-  return from.model->cost.decode_gflop(from.end.width, from.end.height) +
-         to.model->cost.encode_gflop(to.end.width, to.end.height);
+  return gflop_at(from.model->cost.decode_gflop, from.end.width, from.end.height) +
+         gflop_at(to.model->cost.encode_gflop, to.end.width, to.end.height);
 }
 
 // Calls visit(from, to, bridge) for every bridge of a stage that is crossed, in order.
@@ -105,6 +106,28 @@ void add_bridge(std::ostringstream& out, const std::string& from, const std::str
                 const PickedBridge& bridge) {
   out << "  " << padded(from + " to " + to, 28) << padded(to_string(bridge.kind), 10) << bridge.why
       << "\n";
+}
+
+// The steps of a stage in which a member has weight, by the expert that serves them.
+json experts_json(const Cooperation& coop, const CoopStage& stage, const Member& m) {
+  const Denoising& denoising = m.model->denoising;
+  const auto boundaries = diffusion::make_plan(coop.sigmas, denoising.schedule,
+                                               denoising.boundaries, m.model->quirks.lag_switch)
+                              .boundaries;
+  json experts = json::array();
+  for (size_t e = 0; e < denoising.experts.size(); ++e) {
+    const auto serves = [&](double sigma) {
+      return diffusion::expert_of_sigma(boundaries, sigma) == e && m.weight.at(sigma) > 0.0;
+    };
+    experts.push_back(
+        {{"name", denoising.experts[e].name},
+         {"steps", std::count_if(stage.sigmas.begin(), stage.sigmas.end() - 1, serves)}});
+  }
+  return experts;
+}
+
+json bridge_json(const std::string& from, const std::string& to, const PickedBridge& bridge) {
+  return {{"from", from}, {"to", to}, {"kind", to_string(bridge.kind)}, {"by", bridge.why}};
 }
 
 }  // namespace
@@ -181,8 +204,10 @@ std::string to_table(const Cooperation& coop) {
 
 json to_json(const Cooperation& coop) {
   json stages = json::array();
-  for (const CoopStage& stage : coop.stages) {
-    json members = json::array(), bridges = json::array(), steps = json::array();
+  for (size_t s = 0; s < coop.stages.size(); ++s) {
+    const CoopStage& stage = coop.stages[s];
+    json members = json::array(), bridges = json::array(), carries = json::array();
+    json steps = json::array();
     for (const Member& m : stage.members) {
       members.push_back({{"name", m.name},
                          {"model", m.model->name},
@@ -191,19 +216,26 @@ json to_json(const Cooperation& coop) {
                          {"height", m.end.height},
                          {"latent_channels", m.end.channels},
                          {"downscale", m.end.downscale},
+                         {"latent_space", m.end.space.text()},
+                         {"hub", &m == &stage.members.front()},
+                         {"experts", experts_json(coop, stage, m)},
                          {"weight_bytes", m.model->cost.weight_bytes},
                          {"masked", m.mask.defined()}});
     }
     for_each_bridge(stage, [&](const Member& from, const Member& to, const PickedBridge& b) {
-      bridges.push_back(
-          {{"from", from.name}, {"to", to.name}, {"kind", to_string(b.kind)}, {"by", b.why}});
+      bridges.push_back(bridge_json(from.name, to.name, b));
     });
+    for (size_t k = 0; k < stage.carries.size(); ++k) {
+      carries.push_back(bridge_json(stage.members.front().name, coop.stages[s + 1].members[k].name,
+                                    stage.carries[k]));
+    }
     for (size_t i = 0; i + 1 < stage.sigmas.size(); ++i) {
       steps.push_back({{"sigma", stage.sigmas[i]}, {"weights", shares_at(stage, stage.sigmas[i])}});
     }
     const StepCost cost = cost_of(coop, stage);
     stages.push_back({{"members", members},
                       {"bridges", bridges},
+                      {"carries", carries},
                       {"gflop_a_step", {{"members", cost.members}, {"bridges", cost.bridges}}},
                       {"steps", steps}});
   }
@@ -231,6 +263,9 @@ std::map<std::string, std::string> png_text(const Cooperation& coop, int index,
                    {"models", models},
                    {"shared", {{"dtype", coop.hub->cost.dtype}}},
                    {kNoiseVersionKey, diffusion::kStepNoiseVersion}};
+  if (coop.hub->cost.precision != kExactPrecision) {
+    document["shared"]["precision"] = coop.hub->cost.precision;
+  }
   if (keeps.model.load.vae_tile > 0) document["shared"]["vae_tile"] = keeps.model.load.vae_tile;
   if (keeps.grid) document[kGridKey] = to_json(*keeps.grid);
   document["files"] = kept_files(document["recipe"], keeps);

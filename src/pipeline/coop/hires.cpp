@@ -12,7 +12,7 @@
 namespace pangu::pipeline {
 namespace {
 
-Member hires_member(const Model& model, const char* name, const Request& request,
+Member hires_member(const Model& model, const std::string& name, const Request& request,
                     const Pictures& pictures) {
   Member member;
   member.name = name;
@@ -83,6 +83,19 @@ Cooperation hires_of(const Model& model, const Request& request, const Pictures&
        }});
   coop.stages.push_back(std::move(first));
   coop.stages.push_back(hires_stage(hires_member(model, "hires", large, pictures), pieces[1]));
+  coop.hub = coop.stages.back().members.front().model;
+  return coop;
+}
+
+Cooperation cooperation_of(const Model& model, const Request& request, const Pictures& pictures) {
+  if (request.hires_scale > 1.0) return hires_of(model, request, pictures);
+  const diffusion::Plan plan = plan_of(model, request);
+  Cooperation coop;
+  coop.request = request;
+  coop.sigmas = plan.sigmas();
+  coop.first_step = plan.first_step;
+  coop.stages.push_back(
+      hires_stage(hires_member(model, model.name, request, pictures), coop.sigmas));
   coop.hub = coop.stages.back().members.front().model;
   return coop;
 }

@@ -19,4 +19,8 @@ std::pair<int, int> hires_size(const Request& request, const RequestRules& rules
 Cooperation hires_of(const Model& model, const Request& request, const Pictures& pictures,
                      const Watch& watch = {});
 
+// The drawing of one model as stages, to describe it: hires_of with a hires_scale above 1, else one
+// stage of one member. A mask is not in it. Errors are those of hires_of.
+Cooperation cooperation_of(const Model& model, const Request& request, const Pictures& pictures);
+
 }  // namespace pangu::pipeline

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "core/error.h"
 #include "core/hash.h"
 #include "io/json_file.h"
 #include "nn/autoencoder/autoencoder_kl.h"
@@ -135,6 +136,15 @@ LatentCodec open_latent_codec(const std::string& folder, const LoadOptions& opti
   if (nn::PixelSpace::is_config(config)) return pixel_autoencoder(config);
   const auto component = std::make_shared<Component>(open_autoencoder(folder).first);
   return kl_autoencoder(component, 1.0, placement_of(options), options.vae_tile);
+}
+
+LatentCodec open_tiny_autoencoder(const std::string& path, const LoadOptions& options) {
+  const auto [component, what] = open_autoencoder(path);
+  if (what.part != io::Part::kTinyVae) {
+    throw bad_input("'" + path + "'", "a tiny autoencoder (TAESD)", what.human_name);
+  }
+  return tiny_autoencoder(std::make_shared<Component>(component), placement_of(options),
+                          options.vae_tile);
 }
 
 LatentCodec pixel_autoencoder(const nlohmann::json& config) {

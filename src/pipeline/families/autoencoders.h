@@ -20,6 +20,10 @@ LatentCodec tiny_autoencoder(const std::shared_ptr<const Component>& component,
 // file or key that is missing or wrong.
 LatentCodec open_latent_codec(const std::string& folder, const LoadOptions& options);
 
+// A tiny autoencoder (TAESD, TAESDXL) of a file or folder of its own; of the two halves it may have
+// one alone. Error kBadInput if it is another network.
+LatentCodec open_tiny_autoencoder(const std::string& path, const LoadOptions& options);
+
 // config: nn::PixelSpace. Pixels are the latents; nothing to load.
 LatentCodec pixel_autoencoder(const nlohmann::json& config);
 

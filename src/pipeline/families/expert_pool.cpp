@@ -100,4 +100,11 @@ ExpertPool::Hold ExpertPool::use(size_t expert, const Watch& watch) {
   return hold(expert, watch);
 }
 
+void ExpertPool::release() {
+  const std::lock_guard lock(state_->mutex);
+  for (State::Place& place : state_->places) {
+    if (place.holders == 0) place.loaded = nullptr;
+  }
+}
+
 }  // namespace pangu::pipeline

@@ -36,6 +36,9 @@ class ExpertPool {
   // memory is shared without waiting for those who wait for another.
   Hold use(size_t expert, const Watch& watch);
 
+  // Takes the experts that nobody holds out of memory.
+  void release();
+
  private:
   struct State;
   std::shared_ptr<State> state_;

@@ -87,6 +87,18 @@ TEST_CASE("With room for all, every expert stays in memory; with less, the longe
   CHECK(one.most == 1);
 }
 
+TEST_CASE("Experts are let go of, except one that is held, and come again when they are wanted") {
+  Counted counted(0);
+  counted.pool.hold(0, {});
+  ExpertPool::Hold mine = counted.pool.hold(1, {});
+  counted.pool.release();
+  CHECK(counted.in_memory == 1);
+  CHECK(counted.pool.use(1, {}) == mine);
+  counted.pool.hold(0, {});
+  CHECK(counted.loads[0] == 2);
+  CHECK(counted.loads[1] == 1);
+}
+
 TEST_CASE("Who waits for room can be stopped, and nobody else waits for it any more") {
   Counted counted(1);
   const ExpertPool::Hold mine = counted.pool.hold(0, {});

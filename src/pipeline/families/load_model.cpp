@@ -84,6 +84,7 @@ Cost model_cost_of(const Loading& l, const Placement& vae_place, int downscale) 
   cost.device = l.options.device;
   cost.dtype = dtype_name(l.place.dtype);
   cost.vae_dtype = dtype_name(vae_place.dtype);
+  cost.precision = l.options.precision;
   for (const auto& [name, part] : l.source->components) {
     const Placement& place = name == "vae" ? vae_place : l.place;
     for (const auto& [tensor, shape] : shapes_of(part)) {
@@ -101,6 +102,13 @@ Cost model_cost_of(const Loading& l, const Placement& vae_place, int downscale) 
     double sum = 0.0;
     for (const nn::TensorShapes& shapes : rows) {
       sum += nn::unet_gflop(shapes, height / downscale, width / downscale);
+    }
+    return sum;
+  };
+  cost.shallow_row_gflop = [rows, downscale](int width, int height, int depth) {
+    double sum = 0.0;
+    for (const nn::TensorShapes& shapes : rows) {
+      sum += nn::unet_shallow_gflop(shapes, depth, height / downscale, width / downscale);
     }
     return sum;
   };
@@ -124,7 +132,8 @@ ExpertSource expert_source(const Source& source, const char* component, const ch
                            const Placement& place, const std::shared_ptr<const LoraSet>& loras,
                            size_t text_side) {
   const auto part = std::make_shared<Component>(source.need(component));
-  return {name, source.spec->denoiser(part, place, loras), text_side};
+  const auto own = std::make_shared<const LoraSet>(loras->of_expert(name));
+  return {name, source.spec->denoiser(part, place, own), text_side};
 }
 
 // The base model's own networks, and the text side that they read.
@@ -177,6 +186,7 @@ void add_experts(Denoising& d, const std::vector<ExpertSource>& sources, size_t 
   std::vector<ExpertPool::Maker> makers;
   for (const ExpertSource& e : sources) makers.push_back(e.denoiser.load);
   const auto pool = std::make_shared<ExpertPool>(in_memory, std::move(makers));
+  d.release = [pool] { pool->release(); };
   for (size_t i = 0; i < sources.size(); ++i) {
     Expert expert;
     expert.name = sources[i].name;
@@ -209,6 +219,22 @@ void add_controls(Denoising& d, const Loading& l) {
       if (other.name == control.name) control.name += " " + std::to_string(d.controls.size() + 1);
     }
     d.controls.push_back(std::move(control));
+  }
+}
+
+// How deep networks are split where they reuse features, so that every one of them has a deep part.
+void add_reuse_rules(Model& m, const std::vector<ExpertSource>& experts) {
+  // A reused step costs at most this share of a whole one, where that is possible.
+  constexpr double kShallowShare = 0.2;
+  int64_t states = experts.front().denoiser.skip_states;
+  for (const ExpertSource& e : experts) states = std::min(states, e.denoiser.skip_states);
+  m.rules.most_reuse_depth = static_cast<int>(states) - 1;
+  const int width = *m.rules.defaults.width, height = *m.rules.defaults.height;
+  const double most = kShallowShare * m.cost.row_gflop(width, height);
+  int& depth = m.rules.reuse_depth;
+  while (depth < m.rules.most_reuse_depth &&
+         m.cost.shallow_row_gflop(width, height, depth + 1) <= most) {
+    ++depth;
   }
 }
 
@@ -288,6 +314,7 @@ Model load_model(const std::string& path, const LoadOptions& options, const Watc
   read_channels(m.denoising, network, m.latents, source->spec->draws_from_control_channels);
   add_rules(m, *source, network);
   if (!options.refiner.empty()) add_refiner(m, experts, loading);
+  add_reuse_rules(m, experts);
   add_experts(m.denoising, experts, options.experts_in_memory);
   add_controls(m.denoising, loading);
   check_controls(m);

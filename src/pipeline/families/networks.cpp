@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 
 #include "core/error.h"
 #include "core/message.h"
@@ -22,6 +23,7 @@ struct LoraSet::Loaded {
   io::WeightsFile file;
   io::Lora lora;
   LoraUse use;
+  std::string expert;  // that it is for; empty: all
 };
 
 namespace {
@@ -48,6 +50,15 @@ void check_weight(const LoraUse& use, double weight) {
       number_text(weight));
 }
 
+// "FILE@structure" -> the file and the expert; of other paths the whole and none.
+std::pair<std::string, std::string> parted_at_expert(const std::string& path) {
+  const size_t at = path.rfind('@');
+  if (at == std::string::npos || std::filesystem::exists(path)) return {path, ""};
+  const std::string expert = path.substr(at + 1);
+  if (expert != "structure" && expert != "texture") return {path, ""};
+  return {path.substr(0, at), expert};
+}
+
 // A tensor of a LoRA's file, which `file` keeps alive.
 at::Tensor finite_tensor(const io::LoraTensor& tensor, const std::shared_ptr<const void>& file,
                          const std::string& path) {
@@ -72,8 +83,20 @@ std::string odd_number_in(const at::Tensor& tensor) {
 }  // namespace
 
 Placement placement_of(const LoadOptions& options) {
-  return {device_from(options.device),
-          dtype_from(options.dtype.value_or(fastest_dtype(options.device)), "dtype")};
+  Placement place{device_from(options.device),
+                  dtype_from(options.dtype.value_or(fastest_dtype(options.device)), "dtype")};
+  place.int8 = options.precision == kInt8Precision;
+  place.measured = options.int8_measured;
+  place.packed_weights = options.packed_weights;
+  if (!place.int8 && options.precision != kExactPrecision) {
+    throw bad_input("precision", "'exact' or 'int8'", "'" + options.precision + "'");
+  }
+  if ((place.int8 || place.measured) && !(place.device.is_cpu() && nn::has_int8_products())) {
+    throw Error(ErrorCode::kUnavailable,
+                "precision: int8 needs a processor with AVX512-VNNI and AVX512-BF16, and "
+                "PANGU_KERNELS not of a lower level. Hint: --precision exact");
+  }
+  return place;
 }
 
 Placement vae_placement_of(const LoadOptions& options, bool follows) {
@@ -115,9 +138,22 @@ LoraSet::LoraSet(const std::vector<LoraUse>& uses, const Source& source) {
   for (const LoraUse& use : uses) {
     check_weight(use, use.weight);
     check_weight(use, use.text_weight.value_or(use.weight));
-    auto loaded = std::make_shared<Loaded>(Loaded{io::WeightsFile::open(use.path), {}, use});
-    loaded->lora = io::parse_lora(loaded->file.tensors(), io::lora_metadata(loaded->file, use.path),
-                                  base, use.path);
+    const auto [path, expert] = parted_at_expert(use.path);
+    if (!expert.empty() && !source.has("unet_texture")) {
+      throw bad_input("LoRA '" + use.path + "'",
+                      "no expert named, because '" + source.name + "' has one denoiser",
+                      "'@" + expert + "'");
+    }
+    auto loaded = std::make_shared<Loaded>(Loaded{io::WeightsFile::open(path), {}, use, expert});
+    const io::Metadata metadata = io::lora_metadata(loaded->file, path);
+    const auto made_for = metadata.find(kLoraExpertKey);
+    if (expert.empty() && made_for != metadata.end()) loaded->expert = made_for->second;
+    // The two denoisers may differ in width, as those of models/mini do.
+    io::BaseModules modules = base;
+    if (loaded->expert == "texture" && source.has("unet_texture")) {
+      modules["unet"] = base.at("unet_texture");
+    }
+    loaded->lora = io::parse_lora(loaded->file.tensors(), metadata, modules, path);
     loaded_.push_back(std::move(loaded));
   }
 }
@@ -140,6 +176,17 @@ std::vector<BundledEmbedding> LoraSet::embeddings() const {
     }
   }
   return all;
+}
+
+LoraSet LoraSet::of_expert(const std::string& name) const {
+  LoraSet some;
+  for (const auto& loaded : loaded_) {
+    // A model of one denoiser takes all.
+    const bool is_other = (name == "structure" || name == "texture") && !loaded->expert.empty() &&
+                          loaded->expert != name;
+    if (!is_other) some.loaded_.push_back(loaded);
+  }
+  return some;
 }
 
 void LoraSet::merge_into(torch::nn::Module& network, const std::string& component,
@@ -204,13 +251,18 @@ void check_finite(const at::Tensor& output, const Component& component,
 }
 
 void load_component(torch::nn::Module& network, const Component& component, const Placement& place,
-                    nn::TensorMap tensors, const Watch& watch) {
+                    nn::TensorMap tensors, const Watch& watch, const nn::PackOptions* packing) {
   nn::AssignOptions options;
   options.dtype = place.dtype;
   options.device = place.device;
   options.channels_last = true;
   options.watch = watch;
   options.copied = page_forgetter(component);
+  if (packing) {
+    options.assigned = [packing](torch::nn::Module& module, const std::string& name) {
+      nn::pack_module(module, name, *packing);
+    };
+  }
   try {
     nn::load_by_assignment(network, std::move(tensors), options);
   } catch (const Error& problem) {

@@ -30,6 +30,11 @@ class Lazy {
     if (!value_) value_ = make_(watch);
     return *value_;
   }
+  // REQUIRES: nobody uses what get() gave.
+  void release() {
+    const std::lock_guard lock(mutex_);
+    value_ = nullptr;
+  }
 
  private:
   std::function<std::shared_ptr<T>(const Watch&)> make_;
@@ -41,10 +46,13 @@ class Lazy {
 struct Placement {
   at::Device device = at::kCPU;
   at::ScalarType dtype = at::kFloat;
+  bool int8 = false;                            // products of denoisers
+  std::shared_ptr<Int8Measured> measured = {};  // LoadOptions::int8_measured
+  std::string packed_weights = {};              // LoadOptions::packed_weights
 };
 
-// LoadOptions::device and dtype. Error kBadInput for an unknown word, kUnavailable for a device
-// that this machine lacks.
+// LoadOptions::device, dtype and precision. Error kBadInput for an unknown word, kUnavailable for a
+// device or kernels in int8 that this machine lacks.
 Placement placement_of(const LoadOptions& options);
 
 // Whether an autoencoder that is asked for in bf16 has only its products in bf16, by kernels of our
@@ -69,6 +77,9 @@ struct BundledEmbedding {
   io::TensorViews tensors;
 };
 
+// The key of a LoRA file's metadata that names the expert that it changes; absent: all.
+inline constexpr const char* kLoraExpertKey = "pangu_draw.expert";
+
 // The changes of every component, checked against the base: made once for a model.
 class LoraSet {
  public:
@@ -76,6 +87,10 @@ class LoraSet {
   // Error kBadInput if a file is no LoRA, or one for another family, or its weight is out of all
   // proportion.
   LoraSet(const std::vector<LoraUse>& uses, const Source& source);
+  // The same without what was made for other experts: a file may be for one expert of a
+  // time-decoupled model alone, as its metadata say (kLoraExpertKey) or FILE@structure,
+  // FILE@texture in LoraUse::path.
+  LoraSet of_expert(const std::string& name) const;
   // Adds what concerns `component` to the weights, of all files in one sum that is rounded once.
   // Error kBadInput naming file and tensor if a number is not finite.
   void merge_into(torch::nn::Module& network, const std::string& component,
@@ -83,6 +98,7 @@ class LoraSet {
   // What of the files is not applied, for people.
   std::vector<std::string> notices() const;
   std::vector<BundledEmbedding> embeddings() const;
+  bool empty() const { return loaded_.empty(); }
 
  private:
   struct Loaded;
@@ -99,19 +115,24 @@ void check_finite(const at::Tensor& output, const Component& component,
                   const torch::nn::Module* network = nullptr);
 
 // Gives a network, made without initialisation, the weights of a component: placed, convolutions
-// channels-last, in eval mode.
+// channels-last, in eval mode. With `packing` each layer's are packed as soon as they are there, so
+// that at no time more than one layer's are in memory twice.
 void load_component(torch::nn::Module& network, const Component& component, const Placement& place,
-                    nn::TensorMap tensors, const Watch& watch);
+                    nn::TensorMap tensors, const Watch& watch,
+                    const nn::PackOptions* packing = nullptr);
+
+// A network without weights, for load_component.
+template <class Network, class Config>
+std::shared_ptr<Network> empty_network(const Config& config) {
+  const nn::SkipInitialisation skip;
+  return std::make_shared<Network>(config);
+}
 
 template <class Network, class Config>
 std::shared_ptr<Network> make_network(const Config& config, const Component& component,
                                       const Placement& place, nn::TensorMap tensors,
                                       const Watch& watch) {
-  std::shared_ptr<Network> network;
-  {
-    const nn::SkipInitialisation skip;
-    network = std::make_shared<Network>(config);
-  }
+  auto network = empty_network<Network>(config);
   load_component(*network, component, place, std::move(tensors), watch);
   return network;
 }
@@ -123,8 +144,9 @@ std::shared_ptr<Network> make_packed_network(const Config& config, const Compone
                                              const Placement& place, nn::TensorMap tensors,
                                              const Watch& watch,
                                              nn::Packing packing = nn::Packing::kBf16) {
-  auto network = make_network<Network>(config, component, place, std::move(tensors), watch);
-  nn::pack_weights(*network, {packing, watch, page_forgetter(component)});
+  auto network = empty_network<Network>(config);
+  const nn::PackOptions options{packing, watch, page_forgetter(component)};
+  load_component(*network, component, place, std::move(tensors), watch, &options);
   return network;
 }
 

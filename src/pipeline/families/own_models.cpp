@@ -37,6 +37,7 @@ FamilySpec own_models() {
   s.draws_from_control_channels = true;
   s.vae_follows_dtype = true;
   s.text_side = bert_of_index;
+  s.trainer_names = {"pangu_draw", "pangu-draw"};
   s.folder.pipeline = kOwnPipeline;
   s.training = train_with_captions();
   return s;

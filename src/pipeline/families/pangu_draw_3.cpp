@@ -76,9 +76,10 @@ FamilySpec pangu_draw_3() {
   s.released_as_pair = true;
   s.encoders = released_encoders();
   s.reads_pooled = true;
-  s.size_numbers = [sizes = s.sizes](int width, int height, bool) {
-    return index_of_size(sizes, width, height);
+  s.size_numbers = [sizes = s.sizes](const PictureSizes& told) {
+    return index_of_size(sizes, told.width, told.height);
   };
+  s.trainer_names = {"pangu_draw_3", "pangu-draw-v3"};
   s.folder.pipeline = s.folder.inpaint_pipeline = "PanGuDrawPipeline";
   s.folder.scheduler = "EulerDiscreteScheduler";
   // The expert of high noise serves the upper half of the training steps.

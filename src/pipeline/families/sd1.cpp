@@ -11,6 +11,7 @@ FamilySpec sd1() {
   s.recognises = family_is(s.family);
   s.defaults = usual_defaults(512);
   s.encoders = {ClipEncoderSpec{}};
+  s.trainer_names = {"sd_v1", "stable-diffusion-v1"};
   s.folder.pipeline = "StableDiffusionPipeline";
   s.folder.inpaint_pipeline = "StableDiffusionInpaintPipeline";
   s.folder.index_keys = {

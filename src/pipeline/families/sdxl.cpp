@@ -24,11 +24,14 @@ FamilySpec sdxl() {
   open_clip.is_open_clip = true;
   s.encoders = {clip, open_clip};
   s.reads_pooled = s.zeroes_empty_prompt = true;
-  s.size_numbers = [](int width, int height, bool) {
-    const auto w = static_cast<float>(width), h = static_cast<float>(height);
-    return std::vector<float>{h, w, 0, 0, h, w};  // original, crop, target
+  s.size_numbers = [](const PictureSizes& sizes) {
+    const auto number = [](int px) { return static_cast<float>(px); };
+    return std::vector<float>{number(sizes.original_height), number(sizes.original_width),
+                              number(sizes.crop_top),        number(sizes.crop_left),
+                              number(sizes.height),          number(sizes.width)};
   };
 
+  s.trainer_names = {"sdxl_base_v1-0", "stable-diffusion-xl-v1-base"};
   s.folder.pipeline = "StableDiffusionXLPipeline";
   s.folder.inpaint_pipeline = "StableDiffusionXLInpaintPipeline";
   s.folder.scheduler = "EulerDiscreteScheduler";

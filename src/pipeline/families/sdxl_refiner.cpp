@@ -23,11 +23,14 @@ FamilySpec sdxl_refiner() {
   open_clip.is_open_clip = true;
   s.encoders = {open_clip};
   s.reads_pooled = true;
-  s.size_numbers = [=](int width, int height, bool negative) {
-    const auto w = static_cast<float>(width), h = static_cast<float>(height);
-    return std::vector<float>{h, w, 0, 0, negative ? kNegativeAesthetic : kAesthetic};
+  s.size_numbers = [=](const PictureSizes& sizes) {
+    const auto number = [](int px) { return static_cast<float>(px); };
+    return std::vector<float>{number(sizes.original_height), number(sizes.original_width),
+                              number(sizes.crop_top), number(sizes.crop_left),
+                              sizes.negative ? kNegativeAesthetic : kAesthetic};
   };
 
+  s.trainer_names = {"sdxl_refiner_v1-0", "stable-diffusion-xl-v1-refiner"};
   s.folder.pipeline = s.folder.inpaint_pipeline = "StableDiffusionXLImg2ImgPipeline";
   s.folder.scheduler = "EulerDiscreteScheduler";
   s.folder.index_keys = {{"text_encoder", none},

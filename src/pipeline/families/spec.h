@@ -14,6 +14,7 @@
 #include "diffusion/sigmas.h"
 #include "io/families/families.h"
 #include "pipeline/families/clip_reader.h"
+#include "pipeline/families/picture_sizes.h"
 #include "pipeline/families/text_sides.h"
 #include "pipeline/families/training.h"
 #include "pipeline/families/unet_denoiser.h"
@@ -59,6 +60,12 @@ struct FolderSpec {
   bool upcasts_v_attention = false;   // scores of a network that predicts v overflow f16
 };
 
+// What files of trained changes call a family.
+struct TrainerNames {
+  std::string kohya;      // ss_base_model_version of kohya's sd-scripts
+  std::string modelspec;  // modelspec.architecture, before "/lora" (Stability AI's SAI Model Spec)
+};
+
 struct FamilySpec {
   io::Family family = io::Family::kUnknown;
   std::string human_name;  // of families that model_index.json alone tells; empty: by the tensors
@@ -100,10 +107,10 @@ struct FamilySpec {
   bool reads_pooled = false;              // Conditions::pooled
   // An empty negative prompt is zeros, as diffusers' pipelines give them, not the states of "".
   bool zeroes_empty_prompt = false;
-  // Conditions::size_numbers of a picture; negative: of the unconditional row. Empty: none.
-  std::function<std::vector<float>(int width, int height, bool negative)> size_numbers;
+  std::function<std::vector<float>(const PictureSizes&)> size_numbers;  // empty: none
 
   FolderSpec folder;
+  TrainerNames trainer_names;
 
   std::optional<TrainingSpec> training = {};  // none: it cannot be trained here
 };

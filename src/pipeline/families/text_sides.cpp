@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <future>
 
 #include "core/error.h"
 #include "nn/text/clip_vision.h"
@@ -52,9 +53,12 @@ Conditions read_with_bert(const BertReader& reader, const std::vector<std::strin
 
 std::shared_ptr<Lazy<BertReader>> lazy_bert(const std::string& folder) {
   return std::make_shared<Lazy<BertReader>>([folder](const Watch&) {
-    return std::make_shared<BertReader>(
-        BertReader{nn::TextEncoder::from_folder(folder + "/text_encoder"),
-                   text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json")});
+    // Both take about as long, on one core.
+    auto tokenizer = std::async(std::launch::async, [&] {
+      return text::UnigramTokenizer::from_file(folder + "/tokenizer/tokenizer.json");
+    });
+    nn::TextEncoder encoder = nn::TextEncoder::from_folder(folder + "/text_encoder");
+    return std::make_shared<BertReader>(BertReader{std::move(encoder), tokenizer.get()});
   });
 }
 
@@ -126,7 +130,7 @@ class ClipReaders {
       }
       if (spec_.size_numbers) {
         numbers.push_back(
-            at::tensor(spec_.size_numbers(rows.width, rows.height, rows.negative[r])));
+            at::tensor(spec_.size_numbers(drawn_sizes(rows.width, rows.height, rows.negative[r]))));
       }
     }
     if (!numbers.empty()) c.size_numbers = at::stack(numbers);
@@ -198,6 +202,7 @@ TextSide clip_side(const TextSetup& setup) {
   side.review = [readers](const std::vector<std::string>& prompts, const Watch& watch) {
     readers->get(watch).review(prompts, watch);
   };
+  side.release = [readers] { readers->release(); };
   return side;
 }
 

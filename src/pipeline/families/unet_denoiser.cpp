@@ -9,18 +9,12 @@
 #include "nn/unet/controlnet.h"
 #include "nn/unet/unet.h"
 #include "nn/unet/unet_from_shapes.h"
+#include "pipeline/families/int8_weights.h"
+#include "pipeline/families/packed_files.h"
+#include "pipeline/families/unet_extras.h"
 
 namespace pangu::pipeline {
 namespace {
-
-nn::UNetExtras extras_of(const Conditions& c) {
-  nn::UNetExtras extras;
-  extras.context_mask = c.context_mask;
-  extras.text_embeds = c.pooled;
-  extras.time_ids = c.size_numbers;
-  extras.guidance = c.guidance;
-  return extras;
-}
 
 at::Tensor time_on(const Placement& place, double t_index) {
   return at::full({1}, t_index, at::TensorOptions().device(place.device));
@@ -29,7 +23,7 @@ at::Tensor time_on(const Placement& place, double t_index) {
 nn::PreparedConditions prepare_with(nn::UNet2DConditionModel& unet, const Placement& place,
                                     const Conditions& given) {
   const Conditions conditions = given.to(place.device, place.dtype);
-  nn::UNetExtras extras = extras_of(conditions);
+  nn::UNetExtras extras = unet_extras_of(conditions);
   extras.class_labels = unet.class_labels_of(conditions.context, conditions.context_mask);
   return unet.prepare(conditions.context, extras);
 }
@@ -42,6 +36,7 @@ at::Tensor predict_with(nn::UNet2DConditionModel& unet, const Placement& place, 
     extras.down_residuals.push_back(as_input(r, place));
   if (inputs.residuals.mid.defined()) extras.mid_residual = as_input(inputs.residuals.mid, place);
   extras.trace = checking(watch);
+  extras.deep = inputs.deep;
   const at::Tensor& more = inputs.conditions.extra_channels;
   const at::Tensor sample = more.defined() ? at::cat({x, more}, 1) : x;
   return unet
@@ -70,9 +65,40 @@ nn::TensorMap control_tensors(const Component& control, bool is_difference, cons
   return tensors;
 }
 
+// The file where the packed weights of a denoiser may be: of those that are packed as they come, in
+// bf16.
+std::string packed_file_of(const Component& component, const Placement& place,
+                           const LoraSet& loras) {
+  const bool is_plain = loras.empty() && !place.int8 && !place.measured && place.device.is_cpu() &&
+                        place.dtype == at::kBFloat16;
+  return is_plain ? packed_file_of(place.packed_weights, component, place.dtype) : "";
+}
+
+// Reads a network's weights, merges LoRAs in and packs them, with int8 where the placement says so.
+void load_denoiser(nn::UNet2DConditionModel& unet, const Component& component,
+                   const Placement& place, const LoraSet& loras, const Watch& watch) {
+  nn::PackOptions packing{.watch = watch, .copied = page_forgetter(component)};
+  nn::Int8Plan plan;
+  if (place.int8) plan = int8_plan_of(component, unet, !loras.empty(), watch);
+  if (place.measured) plan = nn::default_int8_plan(unet);
+  if (!plan.empty()) packing.int8 = &plan;
+  if (place.measured) {
+    const std::lock_guard lock(place.measured->mutex);
+    packing.errors = &place.measured->parts[int8_file_of(component)];
+  }
+  // What a LoRA changes has to be there in its plain form.
+  const bool at_once = loras.empty();
+  load_component(unet, component, place, tensors_of(component), watch,
+                 at_once ? &packing : nullptr);
+  if (at_once) return;
+  loras.merge_into(unet, "unet", watch);
+  nn::pack_weights(unet, packing);
+}
+
 // One number for each of a ControlNet's outputs: not finite if the output is not.
 at::Tensor sums_of(const Residuals& residuals) {
-  std::vector<at::Tensor> sums = {residuals.mid.sum()};
+  std::vector<at::Tensor> sums;
+  if (residuals.mid.defined()) sums.push_back(residuals.mid.sum());
   for (const at::Tensor& r : residuals.down) sums.push_back(r.sum());
   return at::stack(sums);
 }
@@ -88,16 +114,22 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
   source.origin = component->origin;
   source.in_channels = config.in_channels;
   source.levels = config.levels();
+  source.skip_states = config.skip_states();
   source.reads_guidance = config.time_cond_proj_dim.has_value();
   source.load = [config, component, place, loras](const Watch& watch) {
-    auto unet = make_network<nn::UNet2DConditionModel>(config, *component, place,
-                                                       tensors_of(*component), watch);
-    loras->merge_into(*unet, "unet", watch);
-    nn::pack_weights(*unet, {.watch = watch, .copied = page_forgetter(*component)});
+    auto unet = empty_network<nn::UNet2DConditionModel>(config);
+    const std::string packed = packed_file_of(*component, place, *loras);
+    std::shared_ptr<const PackedFileWriter> writer;
+    if (!read_packed_file(*unet, packed, place.dtype)) {
+      unet = empty_network<nn::UNet2DConditionModel>(config);
+      load_denoiser(*unet, *component, place, *loras, watch);
+      writer = std::make_shared<PackedFileWriter>(unet, packed);
+    }
     // An expert that makes room for another takes the pages along that it had mapped.
     nn::UNet2DConditionModel* bare = unet.get();
     const std::shared_ptr<nn::UNet2DConditionModel> kept(
-        bare, [unet = std::move(unet), component](auto*) mutable {
+        bare, [unet = std::move(unet), writer = std::move(writer), component](auto*) mutable {
+          writer.reset();
           unet.reset();
           forget_pages(*component);
         });
@@ -137,13 +169,13 @@ Control unet_control(const std::string& path, const std::vector<io::Family>& fam
   control.load = [network](const Watch& watch) { network->get(watch); };
   control.predict = [network, place, component](const at::Tensor& x, double t_index,
                                                 const Conditions& given, const at::Tensor& hint,
-                                                const Watch& watch) {
+                                                int64_t shallow_states, const Watch& watch) {
     const Conditions conditions = given.to(place.device, place.dtype);
-    nn::UNetExtras extras = extras_of(conditions);
+    nn::UNetExtras extras = unet_extras_of(conditions);
     extras.trace = checking(watch);
     const auto out =
         network->get(watch).forward(as_input(x, place), time_on(place, t_index), conditions.context,
-                                    as_input(hint, place), extras, {});
+                                    as_input(hint, place), extras, {.depth = shallow_states});
     Residuals residuals{out.down, out.mid};
     check_finite(sums_of(residuals), *component, &network->get(watch));
     return residuals;

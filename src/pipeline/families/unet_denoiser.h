@@ -18,6 +18,7 @@ struct DenoiserSource {
   int64_t in_channels = 0;
   bool reads_guidance = false;  // Expert::reads_guidance
   int64_t levels = 1;           // number of resolutions: best sides are multiples of 2^(levels-1)
+  int64_t skip_states = 1;      // nn::UNetConfig::skip_states
   std::function<std::shared_ptr<const LoadedDenoiser>(const Watch&)> load;
 };
 

@@ -7,6 +7,7 @@ import type {
   Model,
   Picture,
   PictureSettings,
+  Plan,
   ProblemBody,
   Session,
 } from './types';
@@ -49,11 +50,17 @@ async function call(path: string, options: RequestInit = {}): Promise<Response> 
 
 const get = async <T>(path: string): Promise<T> => (await call(path)).json();
 
-async function send<T>(path: string, body: unknown, headers: Record<string, string> = {}): Promise<T> {
+async function send<T>(
+  path: string,
+  body: unknown,
+  headers: Record<string, string> = {},
+  signal?: AbortSignal,
+): Promise<T> {
   const answer = await call(path, {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', ...headers },
     body: JSON.stringify(body),
+    ...(signal && { signal }),
   });
   return answer.status === 204 ? (undefined as T) : answer.json();
 }
@@ -65,6 +72,8 @@ export const capabilities = () => get<Capabilities>('v1/capabilities');
 
 // One key of idempotency for each press of the button, so that a repeated connection makes no second job.
 export const submit = (body: JobBody, key: string) => send<Job>('v1/jobs', body, { 'Idempotency-Key': key });
+// What the job would do; `signal` gives up a question whose answer nobody waits for any more.
+export const plan = (body: JobBody, signal: AbortSignal) => send<Plan>('v1/plan', body, {}, signal);
 export const job = (id: string) => get<Job>(`v1/jobs/${id}`);
 export const cancel = (id: string) => send<Job>(`v1/jobs/${id}/cancel`, {});
 export const forget = (id: string) => call(`v1/jobs/${id}`, { method: 'DELETE' });

@@ -123,6 +123,47 @@ export interface Session {
   needs_key: boolean;
 }
 
+// What a job would do and cost (POST /v1/plan).
+export interface Plan {
+  kind: JobKind;
+  resolved: JsonObject;
+  seconds: number | null; // null: these models have not drawn here yet
+  warnings: string[];
+  plan: { stages: PlanStage[]; cost: PlanCost };
+}
+
+export interface PlanStage {
+  members: PlanMember[];
+  bridges: PlanBridge[];
+  carries: PlanBridge[]; // to the next stage
+}
+
+export interface PlanMember {
+  name: string;
+  hub: boolean;
+  width: number;
+  height: number;
+  latent_channels: number;
+  downscale: number;
+  experts: { name: string; steps: number }[];
+}
+
+export interface PlanBridge {
+  from: string;
+  to: string;
+  kind: string; // identity, exact, tiny, learned
+  by: string;
+}
+
+interface PlanCost {
+  pictures: number;
+  evaluations: number;
+  gflop: number;
+  weight_bytes: number;
+  networks: { member: string; network: string; part: string; calls: number; rows: number; gflop: number }[];
+  bridges: { from: string; to: string; kind: string; crossings: number; gflop: number }[];
+}
+
 // A picture that the server holds, by the hash of its bytes.
 export interface Picture {
   id: string;

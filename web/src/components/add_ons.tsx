@@ -1,13 +1,13 @@
 // LoRAs and ControlNets. A control picture is taken as it is, or made on the server from a photograph.
 import { useSignal } from '@preact/signals';
 import * as api from '../api/client';
-import type { Picture } from '../api/types';
+import type { Json, JsonObject, Picture } from '../api/types';
 import { known, t } from '../i18n';
 import { change, type ControlUse, draft, type LoraUse, shownModel } from '../state/draft';
 import { waitForJob } from '../state/waiting';
 import { capabilities, networks, offers } from '../state/server';
 import { notify } from '../state/view';
-import { IconButton, Section, Select, Slider } from './controls';
+import { IconButton, Section, Select, Slider, Switch } from './controls';
 import { notifyProblem, PictureField } from './picture_field';
 
 export function AddOnSections() {
@@ -142,11 +142,12 @@ interface ControlPictureProps {
 export function ControlPicture({ value, onChange }: ControlPictureProps) {
   const busy = useSignal<string | null>(null);
   const kinds = capabilities.value?.controls ?? [];
+  const chosen = useSignal<Record<string, JsonObject>>({}); // options that were changed, by kind
   const make = async (kind: string) => {
     if (!value) return;
     busy.value = kind;
     try {
-      const job = await waitForJob(await api.makeControl(value.id, kind, {}));
+      const job = await waitForJob(await api.makeControl(value.id, kind, chosen.value[kind] ?? {}));
       const made = job.pictures[0];
       if (made)
         onChange({
@@ -180,8 +181,56 @@ export function ControlPicture({ value, onChange }: ControlPictureProps) {
               {known('control.kind', kind)}
             </button>
           ))}
+          <details class="make-options">
+            <summary>{t('control.options')}</summary>
+            {kinds.map(({ kind, options }) => (
+              <fieldset key={kind}>
+                <legend>{known('control.kind', kind)}</legend>
+                {Object.entries(options).map(([name, usual]) => (
+                  <ControlOption
+                    key={name}
+                    name={name}
+                    value={chosen.value[kind]?.[name] ?? usual}
+                    onChange={(next) =>
+                      (chosen.value = {
+                        ...chosen.value,
+                        [kind]: { ...chosen.value[kind], [name]: next },
+                      })
+                    }
+                  />
+                ))}
+              </fieldset>
+            ))}
+          </details>
         </div>
       )}
     </>
+  );
+}
+
+interface ControlOptionProps {
+  name: string;
+  value: Json;
+  onChange(value: Json): void;
+}
+
+// A number or a switch, as the server's default is one.
+function ControlOption({ name, value, onChange }: ControlOptionProps) {
+  const label = known('control.option', name);
+  if (typeof value === 'boolean') return <Switch label={label} on={value} onChange={onChange} />;
+  return (
+    <label class="row spread">
+      <span>{label}</span>
+      <input
+        class="number"
+        type="number"
+        step="any"
+        value={Number(value)}
+        onChange={(event) => {
+          const number = event.currentTarget.valueAsNumber;
+          if (Number.isFinite(number)) onChange(number);
+        }}
+      />
+    </label>
   );
 }

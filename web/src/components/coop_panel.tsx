@@ -1,9 +1,11 @@
-// Several models draw one picture: members as cards, what share each has over the noise levels, and what it costs.
-import { bytesText, known, t } from '../i18n';
-import { change, draft, newMember, shownModel } from '../state/draft';
-import { capabilities, modelOf, models, offers } from '../state/server';
+// Several models draw one picture: members as cards, what share each has over the noise levels, and how they work
+// together.
+import { known, t } from '../i18n';
+import { change, draft, newMember } from '../state/draft';
+import { capabilities, models, offers } from '../state/server';
 import { IconButton, Section, Select, Switch } from './controls';
 import { MemberCard } from './member_card';
+import { PlanFacts } from './plan_facts';
 import { SharesChart } from './shares_chart';
 
 export function CoopPanel() {
@@ -62,39 +64,7 @@ function Together() {
           onChange={(on) => change({ memberPreviews: on })}
         />
       )}
-      <Cost />
+      <PlanFacts />
     </Section>
-  );
-}
-
-// Bridges a step by the form, n members (docs/coop.md).
-const kBridges: Record<string, (n: number) => number> = {
-  paper: (n) => 2 * (n - 1),
-  symmetric: (n) => n * (n - 1),
-  one_way: (n) => n - 1,
-};
-
-// What drawing will cost, before it is drawn. Bridges of members in one space are none, so their number is a bound.
-function Cost() {
-  const { members, form, steps } = draft.value;
-  const n = members.length;
-  const all = steps ?? Number(shownModel.value?.defaults?.steps ?? 20);
-  const bridges = kBridges[form]?.(n);
-  const distinct = new Set(members.map((member) => member.model));
-  const bytes = [...distinct].reduce((sum, id) => sum + (modelOf(id)?.weight_bytes ?? 0), 0);
-  const facts: [string, string][] = [[t('cost.networks'), t('cost.each', { n, all: n * all })]];
-  if (bridges !== undefined) {
-    facts.push([t('cost.bridges'), t('cost.most', { n: bridges, all: bridges * all })]);
-  }
-  if (bytes > 0) facts.push([t('cost.memory'), bytesText(bytes)]);
-  return (
-    <dl class="table cost">
-      {facts.map(([name, value]) => (
-        <div key={name}>
-          <dt>{name}</dt>
-          <dd>{value}</dd>
-        </div>
-      ))}
-    </dl>
   );
 }

@@ -4,12 +4,15 @@ import type { Problem } from '../api/client';
 import { problemFrom } from '../api/client';
 import { t } from '../i18n';
 import { bodyOf, change, draft, freshSeed } from '../state/draft';
+import { cells, isGrid, kMostCells, submitGrid } from '../state/grid';
 import { active, submit } from '../state/jobs';
 import { capabilities, models, needsKey } from '../state/server';
 import { announce, notify } from '../state/view';
 import { AddOnSections } from './add_ons';
 import { CoopPanel } from './coop_panel';
+import { GridSection } from './grid_section';
 import { IconButton, ProblemNote } from './controls';
+import { PlanLine, PlanSection } from './plan_facts';
 import { DetailSections, ExtraSection, ModelSection } from './form_details';
 import { PromptFields } from './form_prompt';
 import { StartSection } from './form_start';
@@ -29,9 +32,13 @@ export function Form() {
     // The seed is said by the page, so that the form shows what was drawn.
     if (!seedLocked || seed === null) change({ seed: freshSeed() });
     try {
-      const job = await submit(bodyOf(draft.value));
+      if (isGrid.value) {
+        await submitGrid();
+      } else {
+        const job = await submit(bodyOf(draft.value));
+        for (const warning of job.warnings ?? []) notify(warning);
+      }
       announce(t('announce.queued'));
-      for (const warning of job.warnings ?? []) notify(warning);
       document.querySelector('.stage')?.scrollIntoView({ block: 'nearest' });
     } catch (error) {
       problem.value = problemFrom(error);
@@ -61,18 +68,26 @@ export function Form() {
         {!coop && <StartSection />}
         {!coop && <AddOnSections />}
         <ExtraSection />
+        <GridSection />
+        {!coop && <PlanSection />}
         <RestoreRow />
       </div>
       <div class="send">
-        {problem.value && (
+        {problem.value ? (
           <ProblemNote
             message={problem.value.code === 'offline' ? t('status.offline') : problem.value.message}
             hint={problem.value.hint}
           />
+        ) : (
+          <PlanLine />
         )}
         <div class="row">
-          <CountStepper />
-          <button type="submit" class="button primary" disabled={sending.value || !models.value.length}>
+          {isGrid.value ? <GridCount /> : <CountStepper />}
+          <button
+            type="submit"
+            class="button primary"
+            disabled={sending.value || !models.value.length || cells.value.length > kMostCells}
+          >
             {t(active.value.length ? 'send.more' : 'send.draw')}
             <kbd aria-hidden="true">Ctrl ↵</kbd>
           </button>
@@ -80,6 +95,11 @@ export function Form() {
       </div>
     </form>
   );
+}
+
+// A grid has a picture a cell.
+function GridCount() {
+  return <p class="grid-count">{t('grid.n', { n: cells.value.length })}</p>;
 }
 
 function CountStepper() {

@@ -2,8 +2,10 @@
 import { t } from '../i18n';
 import { change, draft } from '../state/draft';
 import { entryOfId } from '../state/gallery';
+import { gridOf } from '../state/grid';
 import { liveJob } from '../state/jobs';
 import { focus } from '../state/view';
+import { GridStage } from './stage_grid';
 import { LiveStage } from './stage_live';
 import { PictureStage } from './stage_picture';
 
@@ -11,9 +13,18 @@ export function Stage() {
   const shown = focus.value;
   const live = shown.kind === 'job' ? liveJob(shown.id) : undefined;
   const entry = shown.kind === 'picture' ? entryOfId(shown.id) : undefined;
+  const grid = shown.kind === 'grid' ? gridOf(shown.id) : undefined;
   return (
     <section class="stage" aria-label={t('stage')}>
-      {live ? <LiveStage entry={live} /> : entry ? <PictureStage entry={entry} /> : <EmptyStage />}
+      {live ? (
+        <LiveStage entry={live} />
+      ) : entry ? (
+        <PictureStage entry={entry} />
+      ) : grid ? (
+        <GridStage grid={grid} />
+      ) : (
+        <EmptyStage />
+      )}
     </section>
   );
 }

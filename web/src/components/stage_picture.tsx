@@ -4,6 +4,7 @@ import type { JobBody } from '../api/types';
 import { secondsText, t, timeText } from '../i18n';
 import { change, freshSeed } from '../state/draft';
 import { blobOf, type Entry, entries, removeEntry } from '../state/gallery';
+import { gridOfJob } from '../state/grid';
 import { submit } from '../state/jobs';
 import { defaultModel } from '../state/server';
 import { restoreBody } from '../state/restore';
@@ -15,6 +16,7 @@ import { notifyProblem } from './picture_field';
 
 export function PictureStage({ entry }: { entry: Entry }) {
   const list = entries.value;
+  const grid = gridOfJob(entry.job);
   const place = list.findIndex(({ id }) => id === entry.id);
   const show = (to: number) => {
     if (!list[to]) return;
@@ -51,6 +53,14 @@ export function PictureStage({ entry }: { entry: Entry }) {
             aria-pressed={comparing.value === entry.id}
             onClick={() => toggleCompare(entry)}
           />
+          {grid && (
+            <IconButton
+              icon="gallery"
+              text
+              label={t('grid')}
+              onClick={() => (focus.value = { kind: 'grid', id: grid.id })}
+            />
+          )}
           <span class="gap" />
           <IconButton icon="download" label={t('download')} onClick={() => download(entry)} />
           <IconButton icon="trash" label={t('delete')} onClick={() => remove(entry, place)} />

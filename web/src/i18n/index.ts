@@ -43,5 +43,9 @@ export function secondsText(seconds: number): string {
   return t('time.minutes', { m: Math.floor(seconds / 60), s: Math.round(seconds % 60) });
 }
 
+// 10^9 operations.
+export const operationsText = (gflop: number) =>
+  gflop < 1000 ? `${gflop.toFixed(gflop < 10 ? 1 : 0)} GFLOP` : `${(gflop / 1000).toFixed(1)} TFLOP`;
+
 export const bytesText = (bytes: number) =>
   bytes < 1e9 ? `${(bytes / 1e6).toFixed(0)} MB` : `${(bytes / 1e9).toFixed(1)} GB`;

@@ -32,9 +32,11 @@ const kPollMs = 2000;
 const streams = new Map<string, () => void>();
 let polling: ReturnType<typeof setTimeout> | undefined;
 
-export async function submit(body: JobBody): Promise<Job> {
+// `shown`: the stage goes to the job.
+export async function submit(body: JobBody, { shown: shows = true } = {}): Promise<Job> {
   const job = await api.submit(body, crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`);
   add(job);
+  if (!shows) return job;
   following.value = true;
   const shown = focus.value.kind === 'job' ? liveJob(focus.value.id) : undefined;
   if (shown?.job.state !== 'running') focus.value = { kind: 'job', id: job.id };

@@ -2,7 +2,7 @@
 import { signal } from '@preact/signals';
 
 type Page = 'draw' | 'gallery';
-type Focus = { kind: 'none' } | { kind: 'job'; id: string } | { kind: 'picture'; id: string };
+type Focus = { kind: 'none' } | { kind: 'job'; id: string } | { kind: 'picture' | 'grid'; id: string };
 
 export const page = signal<Page>('draw');
 export const focus = signal<Focus>({ kind: 'none' });

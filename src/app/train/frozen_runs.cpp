@@ -1,0 +1,95 @@
+#include "app/train/frozen_runs.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "app/home.h"
+#include "core/error.h"
+#include "train/mixed_precision.h"
+
+namespace pangu::app {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t kUsualBucketStep = 64;  // px, kohya's
+constexpr int64_t kThreeChunks = 225;     // tokens, as kohya's largest max_token_length
+
+}  // namespace
+
+std::shared_ptr<const pipeline::FrozenBase> frozen_base_of(const std::string& model,
+                                                           const std::string& unet) {
+  pipeline::LoadOptions options;
+  options.dtype = "f32";  // of text encoders and autoencoder, which serve once
+  options.tokenizers = (home() / "models" / "tokenizers").string();
+  options.unet = unet;
+  return std::make_shared<const pipeline::FrozenBase>(
+      pipeline::open_frozen_base(model_path(model).string(), options));
+}
+
+train::TrainConfig frozen_config(const pipeline::FrozenBase& base, const std::string& model,
+                                 const std::string& device) {
+  train::TrainConfig c;
+  c.pretrained_model = model;
+  c.resolution = base.default_side_px;
+  c.enable_bucket = true;
+  c.bucket_reso_steps = std::max<int64_t>(kUsualBucketStep, base.model.rules.size_multiple);
+  c.train_batch_size = 1;
+  c.replicas = 1;
+  c.max_train_steps = 1000;
+  c.lr_scheduler = "constant";
+  c.lr_warmup_steps = 20;
+  c.adam_beta2 = 0.999;
+  c.use_ema = false;
+  c.loss_weighting = "none";
+  c.caption_dropout_rate = 0;
+  c.max_token_length = kThreeChunks;
+  c.sample_every_n_steps = 0;
+  c.gradient_checkpointing = true;
+  if (!device.empty()) c.device = device;
+  c.mixed_precision = train::fastest_mixed_precision(c.device);
+  return c;
+}
+
+std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
+                                        const std::shared_ptr<const pipeline::FrozenBase>& base,
+                                        const std::vector<pipeline::TrainedExpert>& experts) {
+  std::vector<TrainingRun> runs;
+  std::string names;
+  for (const pipeline::TrainedExpert& expert : experts) {
+    names += (names.empty() ? "" : " and ") + expert.name;
+    if (config.expert != "all" && config.expert != expert.name) continue;
+    TrainingRun run;
+    run.config = config;
+    run.config.prediction_type = diffusion::to_string(base->model.denoising.parameterisation);
+    run.config.min_timestep = expert.min_timestep;
+    run.config.max_timestep = expert.max_timestep;
+    run.frozen = base;
+    run.expert = expert;
+    runs.push_back(std::move(run));
+  }
+  if (runs.empty()) {
+    throw bad_input("expert", "all or " + names + ", which '" + base->source->name + "' has",
+                    "'" + config.expert + "'");
+  }
+  return runs;
+}
+
+void place_run(TrainingRun& run) {
+  train::TrainConfig& config = run.config;
+  if (config.model_output.empty()) config.model_output = config.output_dir;
+  if (fs::weakly_canonical(config.model_output) == fs::weakly_canonical(run.frozen->path)) {
+    throw bad_input("output_dir '" + config.model_output + "'", "another folder than the model's",
+                    "that of the model to train");
+  }
+  const std::string training = config.output_dir + "/training";
+  if (config.model_output == config.output_dir && fs::exists(config.output_dir) &&
+      !fs::is_empty(config.output_dir) && !fs::exists(training)) {
+    throw bad_input("output_dir '" + config.output_dir + "'",
+                    "an empty folder, or one that this training began", "one with other files");
+  }
+  if (config.cache_dir == config.output_dir + "/cache") config.cache_dir = training + "/cache";
+  config.output_dir = training + "/" + run.expert.name;
+}
+
+}  // namespace pangu::app

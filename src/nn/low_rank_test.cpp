@@ -1,0 +1,137 @@
+// Tests changes that are trained beside frozen weights, and parts that are computed twice.
+#include "nn/low_rank.h"
+
+#include <ATen/ATen.h>
+#include <doctest/doctest.h>
+#include <torch/nn.h>
+#include <torch/types.h>
+
+#include "core/error.h"
+#include "nn/lora.h"
+#include "nn/recompute.h"
+#include "nn/unet/unet.h"
+
+namespace pangu::nn {
+namespace {
+
+UNetConfig two_levels() {
+  UNetConfig c;
+  c.in_channels = c.out_channels = 4;
+  c.down_block_types = {"CrossAttnDownBlock2D", "DownBlock2D"};
+  c.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D"};
+  c.block_out_channels = {16, 32};
+  c.layers_per_block = {1};
+  c.attention_head_dim = {2};
+  c.cross_attention_dim = {12};
+  c.norm_num_groups = 8;
+  return c;
+}
+
+LowRankOptions all_kinds() {
+  LowRankOptions o;
+  o.rank = 3;
+  o.alpha = 2;
+  o.kernel_rank = 2;
+  o.kernel_alpha = 1;
+  o.targets = {"to_q",         "to_k",          "to_v",  "to_out.0",
+               "proj_in",      "ff.net.0.proj", "conv1", "downsamplers.0.conv",
+               "time_emb_proj"};
+  return o;
+}
+
+// Fills every parameter with numbers of its own, so that no change is nothing.
+void fill(torch::nn::Module& changes) {
+  const at::NoGradGuard no_grad;
+  for (at::Tensor& p : changes.parameters()) p.normal_(0, 0.3);
+}
+
+at::Tensor run(UNet2DConditionModel& unet, bool recomputes) {
+  torch::manual_seed(3);
+  UNetExtras extras;
+  extras.recomputes = recomputes;
+  return unet.forward(at::randn({2, 4, 6, 6}), at::full({2}, 300.0), at::randn({2, 5, 12}), extras);
+}
+
+std::map<std::string, at::Tensor> gradients(torch::nn::Module& changes) {
+  std::map<std::string, at::Tensor> all;
+  for (const auto& item : changes.named_parameters()) {
+    all[item.key()] = item.value().grad().clone();
+    item.value().mutable_grad() = at::Tensor();
+  }
+  return all;
+}
+
+TEST_CASE("a change that is trained is the change that a file of it is merged as") {
+  torch::manual_seed(1);
+  UNet2DConditionModel trained(two_levels()), merged(two_levels());
+  const auto weights = trained.named_parameters();
+  {
+    const at::NoGradGuard no_grad;
+    for (const auto& item : merged.named_parameters()) item.value().copy_(weights[item.key()]);
+  }
+  LowRankChanges changes(trained, all_kinds(), "lora_unet_");
+  const at::NoGradGuard no_grad;
+  CHECK(at::equal(run(trained, false), run(merged, false)));  // nothing at first
+  fill(changes);
+  std::vector<LoraWeights> files;
+  const auto parameters = changes.named_parameters();
+  for (const LowRankChanges::Layer& layer : changes.layers()) {
+    LoraWeights one;
+    one.module_path = layer.path;
+    one.parts[LoraPart::kDown] = parameters[layer.name + ".lora_down"];
+    one.parts[LoraPart::kUp] = parameters[layer.name + ".lora_up"];
+    one.alpha = layer.alpha;
+    one.rank = double(layer.rank);
+    files.push_back(one);
+  }
+  merge_lora(merged, files, 1.0);
+  const at::Tensor a = run(trained, false), b = run(merged, false);
+  // Sums in another order, in f32.
+  CHECK(at::allclose(a, b, 1e-4, 1e-4 * b.abs().max().item<double>()));
+}
+
+TEST_CASE("only the changes get gradients, and the same ones where blocks are computed twice") {
+  torch::manual_seed(2);
+  UNet2DConditionModel unet(two_levels());
+  LowRankChanges changes(unet, all_kinds(), "lora_unet_");
+  fill(changes);
+  run(unet, false).square().sum().backward();
+  const auto once = gradients(changes);
+  run(unet, true).square().sum().backward();
+  const auto twice = gradients(changes);
+  CHECK(once.size() == 2 * changes.layers().size());
+  for (const auto& [name, gradient] : once) {
+    CAPTURE(name);
+    CHECK(gradient.abs().max().item<double>() > 0);
+    // Gradients of one parameter are added in another order.
+    CHECK(at::allclose(gradient, twice.at(name), 1e-4, 1e-4 * gradient.abs().max().item<double>()));
+  }
+  for (const auto& item : unet.named_parameters()) CHECK(!item.value().grad().defined());
+}
+
+TEST_CASE("a part that is computed twice keeps nothing of its inside") {
+  const at::Tensor x = at::randn({8, 8}).set_requires_grad(true);
+  int calls = 0;
+  const auto part = [&](const std::vector<at::Tensor>& inputs) {
+    ++calls;
+    return inputs[0].exp().sin();
+  };
+  const at::Tensor y = recomputed(part, {x});
+  CHECK(calls == 1);
+  y.sum().backward();
+  CHECK(calls == 2);
+  CHECK(at::allclose(x.grad(), (x.exp() * x.exp().cos()).detach()));
+  const at::NoGradGuard no_grad;
+  recomputed(part, {x});
+  CHECK(calls == 3);
+}
+
+TEST_CASE("a target that no layer has is refused by its name") {
+  UNet2DConditionModel unet(two_levels());
+  LowRankOptions options = all_kinds();
+  options.targets.push_back("to_z");
+  CHECK_THROWS_WITH_AS(LowRankChanges(unet, options, ""), doctest::Contains("to_z"), Error);
+}
+
+}  // namespace
+}  // namespace pangu::nn

@@ -1,0 +1,191 @@
+"""`pangu-draw train` by several processes: they learn what one learns, to the same bits every time, and none is left behind
+when one dies.
+
+Usage: dist_train_test.py PROGRAM
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+import train_test
+from program import BARE, PROGRAM, ROOT
+
+STEPS = 50
+CLOSE = 1e-5  # of sums in another order in f32, against the loss
+ALL_ENDED_S = 30
+LONG = {"max_train_steps": 250, "save_every_n_steps": 3}  # enough for something to happen
+
+
+def children_of(pid):
+    """Processes that a process has started, the oldest first."""
+    found = []
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = stat.read_text().rsplit(")", 1)[1].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(words[1]) == pid and words[0] != "Z":
+            found.append(int(stat.parent.name))
+    return sorted(found)
+
+
+def is_alive(pid):
+    try:
+        return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+class ManyProcesses(unittest.TestCase):
+    def setUp(self):
+        scratch = tempfile.TemporaryDirectory()
+        self.addCleanup(scratch.cleanup)
+        self.folder = pathlib.Path(scratch.name)
+        (self.folder / "vae.json").write_text(json.dumps(train_test.AUTOENCODER))
+        (self.folder / "unet.json").write_text(json.dumps(train_test.UNET))
+        self.data = self.folder / "pictures"
+        self.data.mkdir()
+        for i in range(6):
+            (self.data / f"{i}.png").write_bytes(train_test.png(24, i))
+            (self.data / f"{i}.txt").write_text(f"disc number {i}\n")
+
+    def config(self, output, **keys):
+        values = {"output_dir": str(self.folder / output), "task": "autoencoder", "train_data_dir": [str(self.data)],
+                  "network_config": str(self.folder / "vae.json"), "resolution": 8, "train_batch_size": 4,
+                  "max_train_steps": STEPS, "mixed_precision": "no", "seed": 5, "replicas": 1, "log_every_n_steps": 1,
+                  "sample_every_n_steps": 0, "lr_scheduler": "constant", "lr_warmup_steps": 10,
+                  # L1's gradients are signs, which a rounding can turn: the steps are small.
+                  "learning_rate": 1e-4, **keys}
+        path = self.folder / f"{output}.toml"
+        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
+        return path
+
+    def start(self, *arguments, **environment):
+        process = subprocess.Popen([PROGRAM, "train", *map(str, arguments), "--quiet"], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env={**BARE, "PANGU_HOME": str(ROOT), **environment})
+        self.addCleanup(process.kill)
+        return process
+
+    def train(self, *arguments, code=0, **environment):
+        process = self.start(*arguments, **environment)
+        out, err = process.communicate(timeout=300)
+        self.assertEqual(process.returncode, code, (arguments, out, err))
+        return out + err
+
+    def losses(self, output):
+        lines = (self.folder / output / "metrics.jsonl").read_text().splitlines()
+        return [json.loads(line)["loss"] for line in lines]
+
+    def weights(self, output):
+        return (self.folder / output / "vae/diffusion_pytorch_model.safetensors").read_bytes()
+
+    def wait_for_file(self, process, path):
+        while process.poll() is None and not path.exists():
+            time.sleep(0.005)
+
+    def test_one_two_and_four_processes_have_the_same_losses(self):
+        self.train(self.config("one"))
+        want = self.losses("one")
+        self.assertEqual(len(want), STEPS)
+        for processes, stage in ((2, 0), (2, 2), (4, 0), (4, 1)):
+            name = f"by{processes}stage{stage}"
+            self.train(self.config(name, zero_stage=stage), "--nproc", processes)
+            got = self.losses(name)
+            self.assertEqual(len(got), STEPS)
+            for step, (a, b) in enumerate(zip(want, got)):
+                self.assertLess(abs(a - b), CLOSE * abs(a), (name, step))
+
+    def test_a_denoiser_has_the_same_losses_and_one_cache(self):
+        keys = {"task": "denoiser", "network_config": str(self.folder / "unet.json"), "max_train_steps": 10, "resolution": 64,
+                "model_dir": str(ROOT / "models/mini")}
+        self.train(self.config("one", **keys))
+        said = self.train(self.config("two", **keys, zero_stage=1), "--nproc", 2)
+        self.assertEqual(said.count("model written"), 1, said)
+        for a, b in zip(self.losses("one"), self.losses("two"), strict=True):
+            self.assertLess(abs(a - b), CLOSE * abs(a))
+        self.assertTrue((self.folder / "two/model/model_index.json").exists())
+
+    def test_a_process_that_is_killed_ends_all_and_nothing_is_lost(self):
+        self.train(self.config("whole", **LONG), "--nproc", 2)
+        config, draw = self.config("killed", **LONG), random.Random(7)
+        checkpoint = self.folder / "killed/checkpoint.safetensors"
+        for victim in (1, 0):
+            checkpoint_before = checkpoint.exists()
+            process = self.start(config, "--nproc", 2)
+            if not checkpoint_before:
+                self.wait_for_file(process, checkpoint)
+            ranks = children_of(process.pid)
+            while process.poll() is None and len(ranks) < 2:
+                ranks = children_of(process.pid)
+            time.sleep(draw.uniform(0, 0.1))
+            begin = time.monotonic()
+            os.kill(ranks[victim], signal.SIGKILL)
+            _, err = process.communicate(timeout=60)
+            self.assertLess(time.monotonic() - begin, ALL_ENDED_S)
+            self.assertEqual(process.returncode, 128 + signal.SIGKILL, err)
+            self.assertIn(f"process {victim} of 2 was ended by signal 9", err)
+            self.assertFalse(any(map(is_alive, ranks)))
+        self.train(config, "--nproc", 2)
+        self.assertEqual(self.weights("killed"), self.weights("whole"))
+
+    def test_the_launcher_starts_all_again_from_the_last_checkpoint(self):
+        self.train(self.config("whole", **LONG), "--nproc", 2)
+        process = self.start(self.config("again", **LONG), "--nproc", 2, "--max-restarts", 1, "--fresh")
+        self.wait_for_file(process, self.folder / "again/checkpoint.safetensors")
+        os.kill(children_of(process.pid)[1], signal.SIGKILL)
+        _, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertIn("restart 1 of 1", err)
+        self.assertEqual(self.weights("again"), self.weights("whole"))
+
+    def test_ctrl_c_stops_all_with_a_checkpoint(self):
+        self.train(self.config("whole", **LONG), "--nproc", 2)
+        config = self.config("stopped", **LONG)
+        process = self.start(config, "--nproc", 2)
+        self.wait_for_file(process, self.folder / "stopped/checkpoint.safetensors")
+        ranks = children_of(process.pid)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130, err)
+        self.assertIn("the same command goes on from here", err)
+        self.assertFalse(any(map(is_alive, ranks)))
+        self.train(config, "--nproc", 2)
+        self.assertEqual(self.weights("stopped"), self.weights("whole"))
+
+    def test_processes_that_others_start_find_each_other(self):
+        self.train(self.config("whole"), "--nproc", 2)
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            port = unused.getsockname()[1]
+        by_torchrun = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        by_slurm = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "17",
+                    "SLURM_TASKS_PER_NODE": "2", "MASTER_PORT": str(port)}
+        for name, common, rank, local in (("torchrun", by_torchrun, "RANK", "LOCAL_RANK"),
+                                          ("slurm", by_slurm, "SLURM_PROCID", "SLURM_LOCALID")):
+            config = self.config(name)
+            both = [self.start(config, **common, **{rank: str(r), local: str(r)}) for r in range(2)]
+            for process in both:
+                _, err = process.communicate(timeout=120)
+                self.assertEqual(process.returncode, 0, err)
+            self.assertEqual(self.weights(name), self.weights("whole"), name)
+
+    def test_what_cannot_be_is_refused(self):
+        self.assertIn("WORLD_SIZE", self.train(self.config("a"), code=2, RANK="0"))
+        place = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+        self.assertIn("--nproc", self.train(self.config("a"), "--nproc", 2, code=2, **place))
+        wrong = self.train(self.config("b", nonsense=1), "--nproc", 2, code=2)
+        self.assertEqual(wrong.count("nonsense"), 1, wrong)
+        self.assertIn("zero_stage", self.train(self.config("c", zero_stage=2, optimizer="muon"), "--nproc", 2, code=2))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,196 @@
+"""The usual trainings in PyTorch and diffusers (a LoRA, all weights, a ControlNet), with the pictures, order, times and
+noise of `pangu-draw train`: what the program's losses, gradients and weights are compared with.
+
+Randomness is the program's: counter-based numbers (Philox4x32-10, Salmon et al. 2011) by streams, as src/core/rng.h and
+src/train say.
+"""
+
+import math
+
+import numpy as np
+import torch
+
+WORD = 0xFFFFFFFF
+NOISE, TIME, ORDER = 1 << 56, 3 << 56, 0x626F7264
+EPOCH = 0x9E3779B97F4A7C15
+
+
+def philox(seed, stream, block):
+    c = [block & WORD, block >> 32, stream & WORD, stream >> 32]
+    k0, k1 = seed & WORD, seed >> 32
+    for _ in range(10):
+        p0, p1 = 0xD2511F53 * c[0], 0xCD9E8D57 * c[2]
+        c = [(p1 >> 32) ^ c[1] ^ k0, p1 & WORD, (p0 >> 32) ^ c[3] ^ k1, p0 & WORD]
+        k0, k1 = (k0 + 0x9E3779B9) & WORD, (k1 + 0xBB67AE85) & WORD
+    return c
+
+
+def normals(seed, stream, shape):
+    numbers = []
+    count = math.prod(shape)
+    for block in range((count + 3) // 4):
+        words = philox(seed, stream, block)
+        for pair in (0, 2):
+            radius = math.sqrt(-2.0 * math.log((words[pair] + 1.0) * 2.0**-32))
+            angle = 2.0 * math.pi * words[pair + 1] * 2.0**-32
+            numbers += [radius * math.cos(angle), radius * math.sin(angle)]
+    return torch.tensor(np.array(numbers[:count], dtype=np.float32).reshape(shape))
+
+
+class Rng:
+    def __init__(self, seed, stream):
+        self.seed, self.stream, self.block, self.words = seed, stream % 2**64, 0, []
+
+    def bits(self):
+        if not self.words:
+            self.words = philox(self.seed, self.stream, self.block)
+            self.block += 1
+        return self.words.pop(0)
+
+    def long(self):
+        return (self.bits() << 32) | self.bits()
+
+    def below(self, bound):
+        return (self.long() * bound) >> 64
+
+    def uniform(self):
+        return (self.long() >> 11) * 2.0**-53
+
+
+def permuted(place, size, seed, stream):
+    """What a keyed permutation of 0 .. size-1 has at `place` (src/data/permutation.h)."""
+    half = ((size - 1).bit_length() + 1) // 2
+    mask = (1 << half) - 1
+    while size > 1:
+        left, right = place >> half, place & mask
+        for r in range(8):
+            left, right = right, left ^ (philox(seed, stream, right << 3 | r)[0] & mask)
+        place = left << half | right
+        if place < size:
+            return place
+    return 0
+
+
+class Change(torch.nn.Module):
+    """scale * up(down(x)) beside a frozen layer."""
+
+    def __init__(self, layer, down, up, scale):
+        super().__init__()
+        self.down, self.up, self.scale = torch.nn.Parameter(down.clone()), torch.nn.Parameter(up.clone()), scale
+        self.options = {} if down.dim() == 2 else {"stride": layer.stride, "padding": layer.padding}
+        layer.register_forward_hook(lambda _, inputs, output: output + self.of(inputs[0]))
+
+    def of(self, x):
+        if self.down.dim() == 2:
+            return torch.nn.functional.linear(torch.nn.functional.linear(x, self.down), self.up) * self.scale
+        inner = torch.nn.functional.conv2d(x, self.down, **self.options)
+        return torch.nn.functional.conv2d(inner, self.up) * self.scale
+
+
+class Training:
+    """The training of a denoiser, of which a subclass says what learns: parameters(), and what predicted() takes.
+    data: (latent [C,h,w], keyword arguments of the UNet, each [1,...]) of every picture. prediction: what the network
+    predicts."""
+
+    def __init__(self, unet, alphas_cumprod, data, prediction="epsilon", seed=0, batch=1, times=(0, 1000)):
+        self.unet, self.data, self.seed, self.batch, self.times = unet, data, seed, batch, times
+        self.bars, self.prediction = alphas_cumprod.double(), prediction
+
+    def predicted(self, x, t, told):
+        return self.unet(x, t, **told).sample
+
+    def items(self, batch):
+        """As src/data/batch_order.h says, of pictures of one shape."""
+        count = len(self.data)
+        batches = max(1, count // self.batch)
+        stream = (ORDER + batch // batches * EPOCH) % 2**64
+        first = permuted(batch % batches, batches, self.seed, stream) * self.batch
+        return [permuted((first + k) % count, count, self.seed, (stream + 1) % 2**64) for k in range(self.batch)]
+
+    def loss(self, batch):
+        items = self.items(batch)
+        draw = Rng(self.seed, TIME + batch).uniform()
+        low, high = self.times
+        t = [low + min(high - low - 1, int((k + draw) / self.batch * (high - low))) for k in range(self.batch)]
+        x0 = torch.stack([self.data[i][0] for i in items])
+        noise = torch.stack([normals(self.seed, NOISE + batch * self.batch + k, x0[k].shape) for k in range(self.batch)])
+        keep = self.bars[t].sqrt().float().view(-1, 1, 1, 1)
+        add = (1 - self.bars[t]).sqrt().float().view(-1, 1, 1, 1)
+        told = [self.data[i][1] for i in items]
+        join = {key: torch.cat([one[key] for one in told]) for key in told[0] if key != "added_cond_kwargs"}
+        if "added_cond_kwargs" in told[0]:
+            join["added_cond_kwargs"] = {key: torch.cat([one["added_cond_kwargs"][key] for one in told])
+                                         for key in told[0]["added_cond_kwargs"]}
+        predicted = self.predicted(keep * x0 + add * noise, torch.tensor(t), join)
+        wanted = {"epsilon": noise, "v_prediction": keep * noise - add * x0, "sample": x0}[self.prediction]
+        return torch.nn.functional.mse_loss(predicted, wanted)
+
+    def gradients(self):
+        self.loss(0).backward()
+        return {name: parameter.grad for name, parameter in self.parameters()}
+
+    def train(self, steps, rate):
+        """The losses; what learns is trained afterwards."""
+        # As the program: tensors of one dimension do not decay.
+        all_of = [p for _, p in self.parameters()]
+        groups = [{"params": [p for p in all_of if p.dim() > 1], "weight_decay": 0.01},
+                  {"params": [p for p in all_of if p.dim() <= 1], "weight_decay": 0.0}]
+        optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.999), eps=1e-8)
+        losses = []
+        for step in range(steps):
+            optimiser.zero_grad()
+            loss = self.loss(step)
+            loss.backward()
+            optimiser.step()
+            losses.append(loss.item())
+        return losses
+
+
+class LoraTraining(Training):
+    """initial: the weights of the changes by kohya's names."""
+
+    def __init__(self, unet, alphas_cumprod, data, initial, alpha, **options):
+        super().__init__(unet, alphas_cumprod, data, **options)
+        unet.requires_grad_(False)
+        self.changes = {}
+        for path, layer in unet.named_modules():
+            name = "lora_unet_" + path.replace(".", "_")
+            if f"{name}.lora_down" in initial:
+                down, up = initial[f"{name}.lora_down"], initial[f"{name}.lora_up"]
+                self.changes[name] = Change(layer, down, up, alpha / down.shape[0])
+        assert len(self.changes) * 2 == len(initial), "every change has its layer"
+
+    def parameters(self):
+        for name, change in self.changes.items():
+            yield f"{name}.lora_down", change.down
+            yield f"{name}.lora_up", change.up
+
+
+class FullTraining(Training):
+    """All weights of the UNet."""
+
+    def __init__(self, unet, *arguments, **options):
+        super().__init__(unet, *arguments, **options)
+        unet.train().requires_grad_(True)
+
+    def parameters(self):
+        yield from self.unet.named_parameters()
+
+
+class ControlTraining(Training):
+    """A diffusers ControlNetModel beside the UNet, as diffusers' train_controlnet.py. Of the data's keyword arguments
+    `controlnet_cond` is the control picture, [1,3,H,W] in [0,1]."""
+
+    def __init__(self, unet, control, *arguments, **options):
+        super().__init__(unet, *arguments, **options)
+        unet.requires_grad_(False)
+        self.control = control.train().requires_grad_(True)
+
+    def parameters(self):
+        yield from self.control.named_parameters()
+
+    def predicted(self, x, t, told):
+        told = dict(told)
+        seen = told.pop("controlnet_cond")
+        down, middle = self.control(x, t, controlnet_cond=seen, return_dict=False, **told)
+        return self.unet(x, t, down_block_additional_residuals=down, mid_block_additional_residual=middle, **told).sample
