@@ -1,6 +1,7 @@
 // Linear layers and convolutions in bf16: our kernel with packed weights against ATen's, and
 // against our own in int8, at shapes of Stable Diffusion 1.5 at 512x512 with guidance and of its
-// autoencoder, in turns, so that both meet the same machine.
+// autoencoder, in turns, so that both meet the same machine. And linear layers in f32, of text
+// encoders and of the UNet, as nn/f32_linear serves them against at::linear.
 //   ninja -C build/release bench_product && build/release/bench/bench_product [rounds]
 #include <ATen/ATen.h>
 #include <torch/types.h>
@@ -12,6 +13,7 @@
 #include "bench/rounds.h"
 #include "bench/timing.h"
 #include "nn/conv.h"
+#include "nn/f32_linear.h"
 #include "nn/linear.h"
 #include "nn/packed_weight.h"
 
@@ -68,11 +70,41 @@ Times measure(const Shape& s, int rounds) {
                   [&](auto& conv) { conv->forward(x); });
 }
 
+// A linear layer of a batch of prompts, or of latents.
+struct LinearShape {
+  int64_t rows, inputs, outputs;
+};
+
+void print_f32(int rounds) {
+  for (const LinearShape s :
+       {LinearShape{16, 384, 1536}, LinearShape{512, 384, 1536}, LinearShape{154, 768, 3072},
+        LinearShape{154, 1280, 5120}, LinearShape{8192, 320, 320}}) {
+    const at::Tensor x = at::randn({s.rows, s.inputs}), weight = at::randn({s.outputs, s.inputs});
+    const at::Tensor bias = at::randn({s.outputs});
+    if (!pangu::nn::f32_linear_serves(x, weight, bias)) {
+      std::printf("linear, f32: at::linear serves this machine\n");
+      return;
+    }
+    const Pairs pairs = Pairs::by_turns(
+        rounds, [&] { pangu::nn::f32_linear(x, weight, bias); },
+        [&] { at::linear(x, weight, bias); });
+    const double gflop = 2e-9 * double(s.rows) * double(s.inputs * s.outputs);
+    std::printf(
+        "linear, f32   %4ld -> %5ld, %4ld rows: oneDNN %6.2f ms, %4.0f GFLOP/s; at::linear %6.2f "
+        "ms, "
+        "%4.0f GFLOP/s; ratio of pairs %.2f\n",
+        long(s.inputs), long(s.outputs), long(s.rows), median(pairs.ours) * 1e3,
+        gflop / median(pairs.ours), median(pairs.theirs) * 1e3, gflop / median(pairs.theirs),
+        median(pairs.ratios));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   const at::NoGradGuard no_grad;
   const int rounds = pangu::bench::announced_rounds(argc, argv);
+  print_f32(rounds);
   if (!pangu::nn::has_packed_products()) {
     std::printf("no kernel of ours for this level\n");
     return 0;

@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "nn/f32_linear.h"
 #include "nn/low_rank.h"
 #include "nn/packed_weight.h"
 #include "nn/recorded.h"
@@ -14,7 +15,11 @@ namespace pangu::nn {
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   const Prologue& prologue, const Epilogue& epilogue) {
-  return after_product(at::linear(before_product(x, prologue), weight, bias), epilogue);
+  const at::Tensor input = before_product(x, prologue);
+  const at::Tensor product = f32_linear_serves(input, weight, bias)
+                                 ? f32_linear(input, weight, bias)
+                                 : at::linear(input, weight, bias);
+  return after_product(product, epilogue);
 }
 
 at::Tensor plain_linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,

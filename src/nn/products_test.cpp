@@ -1,6 +1,7 @@
 // Compares the products and the attention that networks call with their plain definitions: values
 // and gradients, with every prologue and epilogue.
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <doctest/doctest.h>
 #include <torch/csrc/autograd/autograd.h>
 #include <torch/nn/modules/conv.h>
@@ -11,6 +12,7 @@
 
 #include "nn/attention.h"
 #include "nn/conv.h"
+#include "nn/f32_linear.h"
 #include "nn/linear.h"
 
 namespace pangu::nn {
@@ -51,6 +53,37 @@ at::Tensor leaf(at::IntArrayRef sizes) { return at::randn(sizes).requires_grad_(
 
 constexpr Activation kAll[] = {Activation::kNone, Activation::kRelu,      Activation::kSilu,
                                Activation::kGelu, Activation::kQuickGelu, Activation::kGeglu};
+
+// Restores libtorch's number of threads.
+struct Threads {
+  explicit Threads(int count) { at::set_num_threads(count); }
+  ~Threads() { at::set_num_threads(before); }
+  const int before = at::get_num_threads();
+};
+
+TEST_CASE("a linear product in f32 without gradients equals its definition by any threads") {
+  torch::manual_seed(1);
+  const at::NoGradGuard no_grad;
+  for (const int64_t rows : {1, 9, 10, 77}) {
+    const at::Tensor weight = at::randn({50, 33}), bias = at::randn({50});
+    // Rows of a wider matrix, as a slice of a sequence has them.
+    const at::Tensor x = at::randn({2, rows, 40}).narrow(-1, 3, 33);
+    for (const at::Tensor& added : {bias, at::Tensor()}) {
+      const at::Tensor found = linear(x, weight, added);
+      CHECK(found.sizes() == at::IntArrayRef{2, rows, 50});
+      CHECK(apart(found, plain_linear(x, weight, added)) < kSumOrder);
+      if (!f32_linear_serves(x, weight, added)) continue;
+      const Threads one(1);
+      CHECK(at::equal(found, linear(x, weight, added)));
+    }
+  }
+}
+
+TEST_CASE("a linear product in f32 has gradients whatever serves it without them") {
+  const at::Tensor x = at::randn({20, 6}), weight = leaf({4, 6});
+  CHECK_FALSE(f32_linear_serves(x, weight, {}));
+  CHECK(linear(x, weight, at::Tensor()).requires_grad());
+}
 
 TEST_CASE("a linear product equals its definition with every norm, activation and residual") {
   torch::manual_seed(1);
