@@ -23,7 +23,7 @@ Written by `tools/performance_page.py` from `bench/results/`; do not edit it by 
 
 ```sh
 bench/peers/run.sh --quick          # the rows that matter most, under 15 minutes after the first time
-bench/peers/run.sh                  # every row; the same command goes on where it was stopped
+bench/peers/run.sh                  # every row; the same command goes on where it was stopped, as the first does
 bench/peers/run.sh --rows sd15/step --engines openvino
 bench/peers/run.sh --list
 ```
@@ -51,6 +51,10 @@ nothing else.
   cache: reading the weights; from the start of the process to the end of the first step; text encoder, all steps and
   decoding to PNG; all of these together; the greatest resident set (VmHWM), mapped files as far as they were touched.
   There is a probe between any two steps; a disturbed step stands for the median of the others.
+- These rows have this program three times. The first is without a folder of packed weights (`--packed-weights off`). *First
+  start* finds the folder empty and writes its file while it draws; its memory is that of the process until the file is
+  whole. *Later starts* map that file. `draw` does the latter two by itself ([models.md](models.md)), for denoisers of 128
+  MiB and more; ratios are to the first.
 - OpenVINO's networks are converted beforehand and compiled for their shape when they are loaded, without its cache of
   compiled networks. torch.compile keeps its compiled code in the cache folder. stable-diffusion.cpp only draws whole
   pictures: a step is what passes between two calls of its progress callback. It is measured a third as often.

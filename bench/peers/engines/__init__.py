@@ -21,6 +21,8 @@ class Engine:
 
 ENGINES = {
     "ours": Engine("PanGu-Draw in C++, bf16"),
+    "ours-cold": Engine("PanGu-Draw in C++, bf16, first start: packed weights are written"),
+    "ours-warm": Engine("PanGu-Draw in C++, bf16, later starts: packed weights are mapped"),
     "ours-int8": Engine("PanGu-Draw in C++, int8", "", {"precision": "int8"}),
     "torch": Engine("diffusers, bf16, channels-last", "torch_engine.py", {}, ("torch", "diffusers")),
     "torch-compile": Engine("diffusers, the same with torch.compile", "torch_engine.py", {"compile": True},
