@@ -12,8 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench/peers"))
 from engines import ENGINES  # noqa: E402
 from models import MODELS  # noqa: E402
+from records import table as markdown  # noqa: E402
 from samples import OURS, newest, summaries_of  # noqa: E402
-from table import HEAD, markdown, memory_rows_of, rows_of  # noqa: E402
+from table import HEAD, memory_rows_of, rows_of  # noqa: E402
 
 TITLES = {name: engine.title for name, engine in ENGINES.items()}
 KINDS = ("convolution", "attention", "linear", "norm and activation", "sums", "copies", "other")

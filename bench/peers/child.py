@@ -13,9 +13,14 @@ or {"error": sentence}. The engine measures the seconds itself, so the pipe is n
 """
 import json
 import os
+import pathlib
 import selectors
 import subprocess
+import sys
 import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from records import high_water_bytes  # noqa: E402
 
 
 class EngineFailed(Exception):
@@ -80,9 +85,8 @@ class Child:
         return f"ended with code {code}: {lines[-1] if lines else 'no word'}"[:300]
 
     def peak_bytes(self):
-        """Returns the greatest resident set so far (VmHWM)."""
-        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+        """Returns the greatest resident set so far."""
+        return high_water_bytes(self.process.pid)
 
     def end(self):
         if self.process.poll() is None:

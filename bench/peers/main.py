@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 
-from engines import ENGINES, ROOT, version_of
+from engines import ENGINES, ROOT, records, version_of
 from engines.openvino_convert import is_converted
 from measure import Bench, Results, measure
 from models import MODELS
@@ -21,15 +21,8 @@ QUICK_MOST_MINUTES = 14.5  # but for what would go on after this: under 15 in al
 FLAGS = re.compile(r"avx2|avx_vnni|avx512\w*|amx\w*|fma")
 
 
-def processor():
-    """Returns the first processor's facts of /proc/cpuinfo."""
-    with open("/proc/cpuinfo", encoding="utf-8") as info:
-        block = info.read().split("\n\n")[0]
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
-
-
 def machine_record(threads, cpus):
-    cpu = processor()
+    cpu = records.processor()
     with open("/proc/meminfo", encoding="utf-8") as info:
         memory = int(next(line for line in info if line.startswith("MemTotal")).split()[1]) * 1024
     versions = {}
@@ -42,12 +35,6 @@ def machine_record(threads, cpus):
             "stepping": cpu["stepping"], "flags": [f for f in cpu["flags"].split() if FLAGS.fullmatch(f)],
             "cpus": sorted(cpus), "threads": threads, "memory_bytes": memory, "kernel": os.uname().release,
             "python": sys.version.split()[0], "versions": versions}
-
-
-def results_path():
-    cpu = processor()
-    name = re.sub(r"[^a-z0-9]+", "-", f"{cpu['model name']} {cpu['cpu family']} {cpu['model']}".lower()).strip("-")
-    return ROOT / "bench/results" / f"peers-{name}.jsonl"
 
 
 def read_settings():
@@ -111,10 +98,10 @@ def is_there(engine):
         return False
 
 
-def print_tables(records):
+def print_tables(found):
     titles = {name: name for name in ENGINES}
-    print(plain(HEAD, rows_of(records, titles)))
-    print("\n" + plain(("row", "engine", "greatest resident set"), memory_rows_of(records, titles)))
+    print(plain(HEAD, rows_of(found, titles)))
+    print("\n" + plain(("row", "engine", "greatest resident set"), memory_rows_of(found, titles)))
 
 
 def main():
@@ -127,7 +114,7 @@ def main():
             print(f"{row.name:20} {' '.join(engines_of(row, settings.engines, settings.quick))}")
         return
     cpus = settings.cpus or set(sorted(os.sched_getaffinity(0))[:settings.threads])
-    results = Results(settings.results or results_path())
+    results = Results(settings.results or records.results_path("peers", "model name", "cpu family", "model"))
     if settings.table:
         print_tables(results.records)
         return

@@ -39,10 +39,6 @@ def plain(head, lines):
                      for line in (head, *lines))
 
 
-def markdown(head, lines):
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))
-
-
 def shown(peak):
     return " / ".join(f"{peak[probe]:5.0f}" for probe in PROBES)
 
