@@ -11,7 +11,6 @@ import sys
 from engines import ENGINES, ROOT, records, version_of
 from engines.openvino_convert import is_converted
 from measure import Bench, Results, measure
-from models import MODELS
 from rows import chosen_rows, engines_of
 from table import HEAD, memory_rows_of, plain, rows_of
 from weights import weights_of
