@@ -9,14 +9,14 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
-import train_test
+from ports import free_port
 from program import BARE, PROGRAM, ROOT
+from small_training import disc_png, write_config, write_networks
 
 STEPS = 50
 CLOSE = 1e-5  # of sums in another order in f32, against the loss
@@ -49,12 +49,11 @@ class ManyProcesses(unittest.TestCase):
         scratch = tempfile.TemporaryDirectory()
         self.addCleanup(scratch.cleanup)
         self.folder = pathlib.Path(scratch.name)
-        (self.folder / "vae.json").write_text(json.dumps(train_test.AUTOENCODER))
-        (self.folder / "unet.json").write_text(json.dumps(train_test.UNET))
+        write_networks(self.folder)
         self.data = self.folder / "pictures"
         self.data.mkdir()
         for i in range(6):
-            (self.data / f"{i}.png").write_bytes(train_test.png(24, i))
+            (self.data / f"{i}.png").write_bytes(disc_png(24, 24, i))
             (self.data / f"{i}.txt").write_text(f"disc number {i}\n")
 
     def config(self, output, **keys):
@@ -64,9 +63,7 @@ class ManyProcesses(unittest.TestCase):
                   "sample_every_n_steps": 0, "lr_scheduler": "constant", "lr_warmup_steps": 10,
                   # L1's gradients are signs, which a rounding can turn: the steps are small.
                   "learning_rate": 1e-4, **keys}
-        path = self.folder / f"{output}.toml"
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-        return path
+        return write_config(self.folder / f"{output}.toml", values)
 
     def start(self, *arguments, **environment):
         process = subprocess.Popen([PROGRAM, "train", *map(str, arguments), "--quiet"], text=True,
@@ -163,9 +160,7 @@ class ManyProcesses(unittest.TestCase):
 
     def test_processes_that_others_start_find_each_other(self):
         self.train(self.config("whole"), "--nproc", 2)
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
+        port = free_port()
         by_torchrun = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         by_slurm = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "17",
                     "SLURM_TASKS_PER_NODE": "2", "MASTER_PORT": str(port)}

@@ -12,34 +12,10 @@ import tempfile
 import time
 import unittest
 
-from png_file import png_painted
 from program import PROGRAM, ROOT
+from small_training import UNET, disc_png, write_config, write_networks
 
 STEPS = 80
-AUTOENCODER = {
-    "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
-    "block_out_channels": [8, 40], "layers_per_block": 1, "norm_num_groups": 4,
-    "mid_block_add_attention": False, "use_quant_conv": True, "use_post_quant_conv": True,
-}
-LATENT_CHANNELS = json.loads((ROOT / "models/mini/vae/config.json").read_text())["latent_channels"]
-UNET = {
-    "_class_name": "UNet2DConditionModel", "sample_size": 4,
-    "in_channels": LATENT_CHANNELS, "out_channels": LATENT_CHANNELS,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "block_out_channels": [16, 16],
-    "layers_per_block": 1, "transformer_layers_per_block": 1, "attention_head_dim": [1, 1],
-    "cross_attention_dim": 384, "use_linear_projection": True, "norm_num_groups": 4,
-    "flip_sin_to_cos": True, "freq_shift": 0,
-}
-
-
-def png(side, seed):
-    """A disc of one colour on another."""
-    draw = random.Random(seed)
-    inside, outside = (bytes(draw.randrange(256) for _ in range(3)) for _ in range(2))
-    x0, y0, r = draw.uniform(0.3, 0.7) * side, draw.uniform(0.3, 0.7) * side, side * 0.25
-    return png_painted(side, side, lambda x, y: inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside)
 
 
 def handles_interrupt(process):
@@ -57,14 +33,13 @@ class Train(unittest.TestCase):
         self.scratch = tempfile.TemporaryDirectory()
         self.addCleanup(self.scratch.cleanup)
         self.folder = pathlib.Path(self.scratch.name)
-        (self.folder / "vae.json").write_text(json.dumps(AUTOENCODER))
-        (self.folder / "unet.json").write_text(json.dumps(UNET))
+        write_networks(self.folder)
 
     def pictures(self, count, side):
         folder = self.folder / "pictures"
         folder.mkdir()
         for i in range(count):
-            (folder / f"{i:04}.png").write_bytes(png(side, i))
+            (folder / f"{i:04}.png").write_bytes(disc_png(side, side, i))
             (folder / f"{i:04}.txt").write_text(f"disc number {i}\n第{i}个圆\n")
         return folder
 
@@ -72,9 +47,7 @@ class Train(unittest.TestCase):
         values = {"output_dir": str(self.folder / output), "seed": 5, "replicas": 2,
                   "sample_every_n_steps": 0, "log_every_n_steps": 10, "lr_scheduler": "constant",
                   "lr_warmup_steps": 10, **keys}
-        path = self.folder / name
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-        return path
+        return write_config(self.folder / name, values)
 
     def autoencoder(self, output, data, **keys):
         return self.config(f"{output}.toml", output, task="autoencoder", train_data_dir=[str(data)],
@@ -346,7 +319,7 @@ class Train(unittest.TestCase):
         self.assertIn("nowhere", nowhere)
         broken = self.folder / "broken"
         broken.mkdir()
-        (broken / "a.png").write_bytes(png(40, 1)[:60])
+        (broken / "a.png").write_bytes(disc_png(40, 40, 1)[:60])
         (broken / "a.txt").write_text("half a disc")
         self.assertIn("readable", self.finetune("--dry-run", data=broken, code=2)[1])
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()),
