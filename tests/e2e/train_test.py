@@ -29,10 +29,12 @@ def handles_interrupt(process):
 
 
 class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+
     def setUp(self):
-        self.scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(self.scratch.cleanup)
-        self.folder = pathlib.Path(self.scratch.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         write_networks(self.folder)
 
     def pictures(self, count, side):
@@ -187,16 +189,26 @@ class Train(unittest.TestCase):
         self.assertIn("--set replicas=2", self.train(config, "--set", "replicas=1", code=2))
         self.train(config)
 
-    def test_two_experts_become_a_model_that_says_all_that_drawing_needs(self):
-        data = self.pictures(6, 24)
+    def two_experts(self, data):
+        """Trains small experts of the form of models/mini; the texture expert's configuration, and the folder of both."""
         drawing = [str(ROOT / "configs" / name) for name in ("styles.json", "mini/drawing.json")]
         common = {"resolution": 64, "max_train_steps": 2, "drawing": drawing,
                   "prediction_type": "v_prediction"}
         self.train(self.denoiser("structure", data, min_timestep=500, **common))
-        structure = self.folder / "structure/model"
-        texture = self.denoiser("texture", data, max_timestep=500, other_expert=str(structure), **common)
+        texture = self.denoiser("texture", data, max_timestep=500,
+                                other_expert=str(self.folder / "structure/model"), **common)
         self.train(texture)
-        model, mini = self.folder / "texture/model", ROOT / "models/mini"
+        return texture, self.folder / "texture/model"
+
+    def small_model(self, data):
+        """Such a folder, made once for all tests: checkpoints of models/mini itself are of hundreds of megabytes."""
+        if not (self.shared / "small").exists():
+            self.two_experts(data)[1].rename(self.shared / "small")
+        return self.shared / "small"
+
+    def test_two_experts_become_a_model_that_says_all_that_drawing_needs(self):
+        texture, model = self.two_experts(self.pictures(6, 24))
+        structure, mini = self.folder / "structure/model", ROOT / "models/mini"
         for name in ("model_index.json", "scheduler/scheduler_config.json"):
             self.assertEqual(json.loads((model / name).read_text()), json.loads((mini / name).read_text()))
         self.assertEqual((model / "unet/diffusion_pytorch_model.safetensors").read_bytes(),
@@ -219,10 +231,10 @@ class Train(unittest.TestCase):
         said = self.train(texture, "--set", f'drawing=["{wrong}"]', "--fresh", code=2)
         self.assertIn("default_step", said)
 
-    def finetune(self, *arguments, data=None, out="mine", code=0):
-        """Fine-tunes models/mini in a few steps; what it said on stdout and stderr."""
+    def finetune(self, *arguments, data=None, out="mine", code=0, base=ROOT / "models/mini"):
+        """Fine-tunes a model in a few steps; what it said on stdout and stderr."""
         process = subprocess.Popen(
-            [PROGRAM, "train", "--finetune", str(ROOT / "models/mini"), "--data", str(data),
+            [PROGRAM, "train", "--finetune", str(base), "--data", str(data),
              "--out", str(self.folder / out), "--steps", "2", "--set", "resolution=128",
              "--set", "train_batch_size=2", "--set", "replicas=2", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder)
@@ -261,12 +273,13 @@ class Train(unittest.TestCase):
         self.assertNotEqual(self.weights("mine", "unet"), before)
 
     def test_one_expert_alone_is_fine_tuned_beside_the_other_one_of_the_model(self):
-        data, mini = self.pictures(2, 40), ROOT / "models/mini"
-        self.finetune("--set", "expert=texture", data=data)
-        self.assertEqual(self.weights("mine", "unet"), (mini / "unet/diffusion_pytorch_model.safetensors").read_bytes())
-        self.assertNotEqual(self.weights("mine", "unet_texture"), (mini / "unet_texture/diffusion_pytorch_model.safetensors").read_bytes())
+        data = self.pictures(2, 40)
+        base = self.small_model(data)
+        self.finetune("--set", "expert=texture", data=data, base=base)
+        self.assertEqual(self.weights("mine", "unet"), (base / "unet/diffusion_pytorch_model.safetensors").read_bytes())
+        self.assertNotEqual(self.weights("mine", "unet_texture"), (base / "unet_texture/diffusion_pytorch_model.safetensors").read_bytes())
         texture = self.weights("mine", "unet_texture")
-        self.finetune("--set", "expert=structure", data=data)
+        self.finetune("--set", "expert=structure", data=data, base=base)
         self.assertEqual(self.weights("mine", "unet_texture"), texture)
 
     def test_models_in_pixels_are_fine_tuned_too_with_the_text_encoder_that_they_borrow(self):
@@ -288,10 +301,11 @@ class Train(unittest.TestCase):
 
     def test_a_configuration_that_is_written_trains_the_same_from_any_folder(self):
         data = self.pictures(2, 40)
-        self.finetune(data=data, out="flags")
+        base = self.small_model(data)
+        self.finetune(data=data, out="flags", base=base)
         written = self.folder / "configs/mine.toml"
         written.parent.mkdir()
-        out, err = self.finetune("--write-config", written, data=data, out="file")
+        out, err = self.finetune("--write-config", written, data=data, out="file", base=base)
         self.assertIn(f"pangu-draw train {written}", out)
         self.assertFalse((self.folder / "file").exists())
         self.assertIn('train_data_dir = ["../pictures"]'.replace("../pictures", str(data)), written.read_text())
@@ -299,7 +313,7 @@ class Train(unittest.TestCase):
         self.train(written)
         for part in ("unet", "unet_texture"):
             self.assertEqual(self.weights("file", part), self.weights("flags", part))
-        out, err = self.finetune("--write-config", written, data=data, out="file", code=2)
+        out, err = self.finetune("--write-config", written, data=data, out="file", base=base, code=2)
         self.assertIn("--write-config", err)
 
     def test_what_cannot_be_fine_tuned_is_told_before_anything_is_written(self):
@@ -327,7 +341,7 @@ class Train(unittest.TestCase):
 
     def test_a_stop_says_that_a_checkpoint_is_written_and_leaves_a_model(self):
         data = self.pictures(2, 40)
-        command = [PROGRAM, "train", "--finetune", ROOT / "models/mini", "--data", data, "--out",
+        command = [PROGRAM, "train", "--finetune", self.small_model(data), "--data", data, "--out",
                    self.folder / "mine", "--steps", "1000", "--set", "resolution=128",
                    "--set", "train_batch_size=2", "--set", "replicas=1", "--set", "log_every_n_steps=1"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
