@@ -63,9 +63,7 @@ class Turns:
 
 class Case(unittest.TestCase):
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = pathlib.Path(scratch.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         (self.folder / "bench").mkdir()
         for name, text in (("pangu-draw", PROGRAM), ("bench/bench_train_step", STEP)):
             (self.folder / name).write_text(textwrap.dedent(text))

@@ -92,7 +92,8 @@ class Child:
         if self.process.poll() is None:
             try:
                 self.send(do="quit")
-                self.process.wait(timeout=10)
+                over = self.until is not None and time.monotonic() > self.until
+                self.process.wait(timeout=0 if over else 10)
             except (EngineFailed, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()

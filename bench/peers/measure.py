@@ -146,6 +146,8 @@ def measure_calls(bench, engines_of_rows):
         with contextlib.ExitStack() as open_children:
             children = {}
             for engine in group:
+                if bench.is_late():
+                    return
                 own_rows = [row for row in rows if engine in engines_of_rows[row]]
                 planned = {"planned_steps": rounds_of(own_rows[0], engine, bench.settings.quick)}
                 child = None
@@ -166,8 +168,9 @@ def alternate(bench, row, children):
     if not engines or bench.is_late():
         return
     gflop = bench.gflop(row.model, row.what, row.batch)
-    for engine in [e for e in engines if e not in SLOW]:
-        attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
+    for engine in engines:
+        if engine not in SLOW and not bench.is_late():
+            attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
     most = max(rounds_of(row, e, bench.settings.quick) for e in engines) * ATTEMPTS
     before = bench.probe()
     for number in range(most):

@@ -84,9 +84,7 @@ class FakeBench(Bench):
 
 class Case(unittest.TestCase):
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = pathlib.Path(scratch.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def measure(self, bench, *engines, rounds=1):
         row = Row("sd15/run/b1", engines, rounds, rounds, engines)

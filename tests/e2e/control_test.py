@@ -35,9 +35,7 @@ def astronaut(path):
 
 class Control(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.person = astronaut(self.folder / "person.png")
 
     def made(self, kind, picture, *options):

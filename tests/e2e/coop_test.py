@@ -83,11 +83,10 @@ def told(done):
 
 class Coop(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def path(self, name):
-        return pathlib.Path(self.folder.name) / name
+        return self.folder / name
 
     def recipe(self, text):
         self.path("r.toml").write_text(text, encoding="utf-8")
@@ -244,7 +243,7 @@ model = "models/low"
             self.assertEqual(error.count("\n"), 1, error)
             for word in words:
                 self.assertIn(word, error, text[:400])
-        for arguments in ([], [self.path("none.toml")], ["--from", PROGRAM], [self.folder.name],
+        for arguments in ([], [self.path("none.toml")], ["--from", PROGRAM], [str(self.folder)],
                           [self.path("r.toml"), "--from", image]):
             self.assertEqual(run("coop", *arguments).returncode, 2, arguments)
 

@@ -49,9 +49,7 @@ class ManyProcesses(unittest.TestCase):
     wholes = {}
 
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = pathlib.Path(scratch.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         write_networks(self.folder)
         self.data = self.folder / "pictures"
         self.data.mkdir()

@@ -36,11 +36,10 @@ def write_upscaler(path, shade):
 
 class Pictures(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def path(self, name):
-        return pathlib.Path(self.folder.name) / name
+        return self.folder / name
 
     def draw(self, name, *arguments):
         done = run("draw", *arguments, "--quiet", "--out", self.path(name))

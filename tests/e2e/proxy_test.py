@@ -40,9 +40,7 @@ class Proxy(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         assert shutil.which("openssl", path="/usr/bin:/bin"), "there is no openssl. Hint: ./pangu-draw test installs it"
-        temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(temporary.cleanup)
-        cls.folder = pathlib.Path(temporary.name)
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.server = Server(cls.folder / "data", "--set", f'hosts=["{NAME}"]')
         cls.addClassCleanup(lambda: cls.server.end(signal.SIGKILL))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}",

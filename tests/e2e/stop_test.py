@@ -21,9 +21,7 @@ LATEST_S = 10
 
 class Stop(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.out = pathlib.Path(self.folder.name)
+        self.out = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def start(self, *flags):
         return subprocess.Popen([PROGRAM, *DRAW, "--out", str(self.out / "a.png"), *flags], text=True,

@@ -25,9 +25,7 @@ SHARDS, A_SHARD = 4, 6
 
 class Stream(unittest.TestCase):
     def setUp(self):
-        self.scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(self.scratch.cleanup)
-        self.folder = pathlib.Path(self.scratch.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         write_networks(self.folder)
         self.shards = self.folder / "web"
         self.shards.mkdir()

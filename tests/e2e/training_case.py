@@ -44,9 +44,7 @@ def relative(got, want):
 class TrainingCase(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         torch.manual_seed(3)
         dump_coop.sd15(cls.folder / "words").save_pretrained(cls.folder / "sd15")
         dump_coop.sdxl(cls.folder / "words").save_pretrained(cls.folder / "sdxl")

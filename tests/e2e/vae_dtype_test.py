@@ -21,9 +21,7 @@ PLAIN = BARE | {"PANGU_KERNELS": "plain"}  # as on a processor for which there a
 
 class VaeDtype(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def draw(self, name, *flags, command="draw", environment=BARE):
         out = self.folder / f"{name}.png"
