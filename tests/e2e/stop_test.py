@@ -39,6 +39,11 @@ class Stop(unittest.TestCase):
             time.sleep(0.02)
         self.fail("the program never listened to Ctrl-C")
 
+    def wait_for_pictures(self, process, count):
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None and len(list(self.out.glob("a-*.png"))) < count:
+            time.sleep(0.02)
+
     def stopped(self, process, number=signal.SIGINT):
         """Exit code, standard error and seconds from the signal to the end."""
         begin = time.monotonic()
@@ -57,8 +62,7 @@ class Stop(unittest.TestCase):
 
     def test_finished_pictures_are_kept(self):
         process = self.start("--count", "10000", "--steps", "1", "--size", "64", "--guidance", "1")
-        self.listening(process)
-        time.sleep(3)
+        self.wait_for_pictures(process, 1)
         code, err, seconds = self.stopped(process, signal.SIGTERM)
         self.assertEqual(code, 130, err)
         self.assertLess(seconds, LATEST_S)
@@ -69,9 +73,7 @@ class Stop(unittest.TestCase):
 
     def test_a_picture_is_on_disk_as_soon_as_it_is_done(self):
         process = self.start("--count", "10000", "--steps", "1", "--size", "64", "--guidance", "1")
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None and len(list(self.out.glob("a-*.png"))) < 2:
-            time.sleep(0.02)
+        self.wait_for_pictures(process, 2)
         process.kill()  # without a chance to write what it may hold
         process.communicate(timeout=60)
         kept = sorted(self.out.glob("a-*.png"))
