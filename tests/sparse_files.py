@@ -4,16 +4,12 @@ import json
 import math
 import pathlib
 import struct
+import sys
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "tools"))
+from mindspore_wire import value_head  # noqa: E402
 
 TABLE = pathlib.Path(__file__).resolve().parent / "parity/data/pangu_draw_3_tensors.tsv"
-
-
-def varint(value):
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    return bytes(out) + bytes([value])
 
 
 def released_tensors():
@@ -44,8 +40,6 @@ def write_mindspore(path, tensors):
     with open(path, "wb") as out:
         for name, shape in tensors:
             size = 4 * (1 if shape == [0] else math.prod(shape))
-            head = b"".join(b"\x08" + varint(side) for side in shape) + b"\x12\x07Float32\x1a" + varint(size)
-            tag = b"\x0a" + varint(len(name)) + name.encode() + b"\x12" + varint(len(head) + size)
-            out.write(b"\x0a" + varint(len(tag) + len(head) + size) + tag + head)
+            out.write(value_head(name, shape, size))
             out.seek(size, 1)
         out.truncate(out.tell())

@@ -12,8 +12,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench/peers"))
 from engines import ENGINES  # noqa: E402
 from models import MODELS  # noqa: E402
+from records import table as markdown  # noqa: E402
 from samples import OURS, newest, summaries_of  # noqa: E402
-from table import HEAD, markdown, memory_rows_of, rows_of  # noqa: E402
+from table import HEAD, memory_rows_of, rows_of  # noqa: E402
 
 TITLES = {name: engine.title for name, engine in ENGINES.items()}
 KINDS = ("convolution", "attention", "linear", "norm and activation", "sums", "copies", "other")
@@ -23,7 +24,7 @@ Written by `tools/performance_page.py` from `bench/results/`; do not edit it by 
 
 ```sh
 bench/peers/run.sh --quick          # the rows that matter most, under 15 minutes after the first time
-bench/peers/run.sh                  # every row; the same command goes on where it was stopped
+bench/peers/run.sh                  # every row; the same command goes on where it was stopped, as the first does
 bench/peers/run.sh --rows sd15/step --engines openvino
 bench/peers/run.sh --list
 ```
@@ -51,6 +52,10 @@ nothing else.
   cache: reading the weights; from the start of the process to the end of the first step; text encoder, all steps and
   decoding to PNG; all of these together; the greatest resident set (VmHWM), mapped files as far as they were touched.
   There is a probe between any two steps; a disturbed step stands for the median of the others.
+- These rows have this program three times. The first is without a folder of packed weights (`--packed-weights off`). *First
+  start* finds the folder empty and writes its file while it draws; its memory is that of the process until the file is
+  whole. *Later starts* map that file. `draw` does the latter two by itself ([models.md](models.md)), for denoisers of 128
+  MiB and more; ratios are to the first.
 - OpenVINO's networks are converted beforehand and compiled for their shape when they are loaded, without its cache of
   compiled networks. torch.compile keeps its compiled code in the cache folder. stable-diffusion.cpp only draws whole
   pictures: a step is what passes between two calls of its progress callback. It is measured a third as often.

@@ -7,25 +7,37 @@ An engine first says {"ready": true}. Then it answers one line for every request
   {"do": "profile", "of": "step"}                    -> {"seconds": S, "kinds": {kind of operator: S}}
   {"do": "picture", "steps": N}                      -> {"seconds": S}; before that, after each part of the drawing
                                 {"part": "prepare", "step" or "decode", "seconds": S}, and waits for {"do": "go"}
+  {"do": "unload"}  of this program alone: takes the networks down, when its file of packed weights is whole -> {"seconds": S}
   {"do": "quit"}
 or {"error": sentence}. The engine measures the seconds itself, so the pipe is not in them. Its own words go to a log.
 """
 import json
 import os
+import pathlib
 import selectors
 import subprocess
+import sys
 import time
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from records import high_water_bytes  # noqa: E402
 
 
 class EngineFailed(Exception):
     """An engine cannot do what it was asked: that is a result of its row, no end of the bench."""
 
 
+class CutOff(EngineFailed):
+    """The bench's time was over before the engine answered, which says nothing of the engine."""
+
+
 class Child:
-    def __init__(self, command, cpus, threads, log, environment=None, most_seconds=1800):
+    """until: a moment of the monotonic clock at which the bench has to end, or None."""
+
+    def __init__(self, command, cpus, threads, log, environment=None, most_seconds=1800, until=None):
         own = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_", "KMP_"))}
         own.update(OMP_NUM_THREADS=str(threads), **(environment or {}))
-        self.most_seconds, self.log_path = most_seconds, log
+        self.most_seconds, self.until, self.log_path = most_seconds, until, log
         self.started = time.monotonic()
         with open(log, "a", encoding="utf-8") as words:
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=words,
@@ -40,12 +52,17 @@ class Child:
             raise EngineFailed(self.last_words()) from None
 
     def receive(self):
-        """Returns the next line; throws EngineFailed if the engine says so, ends, or says nothing for too long."""
+        """Returns the next line; throws EngineFailed if the engine says so, ends, or says nothing for too long, and
+        CutOff if the bench has to end."""
         deadline = time.monotonic() + self.most_seconds
+        is_cut = self.until is not None and self.until < deadline
+        deadline = self.until if is_cut else deadline
         with selectors.DefaultSelector() as selector:
             selector.register(self.process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.buffer:
                 if not selector.select(max(0.0, deadline - time.monotonic())):
+                    if is_cut:
+                        raise CutOff("the time of the bench was over before it answered")
                     raise EngineFailed(f"no answer within {self.most_seconds} s")
                 read = os.read(self.process.stdout.fileno(), 1 << 16)
                 if not read:
@@ -68,15 +85,15 @@ class Child:
         return f"ended with code {code}: {lines[-1] if lines else 'no word'}"[:300]
 
     def peak_bytes(self):
-        """Returns the greatest resident set so far (VmHWM)."""
-        with open(f"/proc/{self.process.pid}/status", encoding="utf-8") as status:
-            return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+        """Returns the greatest resident set so far."""
+        return high_water_bytes(self.process.pid)
 
     def end(self):
         if self.process.poll() is None:
             try:
                 self.send(do="quit")
-                self.process.wait(timeout=10)
+                over = self.until is not None and time.monotonic() > self.until
+                self.process.wait(timeout=0 if over else 10)
             except (EngineFailed, subprocess.TimeoutExpired):
                 self.process.kill()
                 self.process.wait()

@@ -141,6 +141,7 @@ class Engine {
     options.precision = asked.value("precision", pipeline::kExactPrecision);
     options.tokenizers = asked.at("tokenizers");
     options.experts_in_memory = asked.value("experts_in_memory", 0);
+    options.packed_weights = asked.value("packed_weights", "");
     model_ = pipeline::load_model(asked.at("folder"), options);
     pipeline::Request request;
     request.prompt = kPrompt;
@@ -254,7 +255,8 @@ json answer_to(const json& asked, std::unique_ptr<Engine>& engine) {
   if (what == "profile" && asked.at("of") == "step") return profile_of([&] { engine->step(); });
   if (what == "profile") return profile_of([&] { engine->decode(); });
   if (what == "picture") return timed([&] { engine->picture(asked.at("steps")); });
-  throw bad_input("do", "load, step, decode, picture, profile or quit", what);
+  if (what == "unload") return timed([&] { engine.reset(); });  // a file that is written is whole
+  throw bad_input("do", "load, step, decode, picture, profile, unload or quit", what);
 }
 
 }  // namespace

@@ -8,27 +8,20 @@ import re
 import subprocess
 import sys
 
-from engines import ENGINES, ROOT, version_of
+from engines import ENGINES, ROOT, records, version_of
 from engines.openvino_convert import is_converted
 from measure import Bench, Results, measure
-from models import MODELS
 from rows import chosen_rows, engines_of
 from table import HEAD, memory_rows_of, plain, rows_of
 from weights import weights_of
 
-QUICK_MINUTES = 13.5  # what is going on then is still finished: under 15 in all
+QUICK_MINUTES = 13.5       # what is going on then is still finished
+QUICK_MOST_MINUTES = 14.5  # but for what would go on after this: under 15 in all
 FLAGS = re.compile(r"avx2|avx_vnni|avx512\w*|amx\w*|fma")
 
 
-def processor():
-    """Returns the first processor's facts of /proc/cpuinfo."""
-    with open("/proc/cpuinfo", encoding="utf-8") as info:
-        block = info.read().split("\n\n")[0]
-    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
-
-
 def machine_record(threads, cpus):
-    cpu = processor()
+    cpu = records.processor()
     with open("/proc/meminfo", encoding="utf-8") as info:
         memory = int(next(line for line in info if line.startswith("MemTotal")).split()[1]) * 1024
     versions = {}
@@ -41,12 +34,6 @@ def machine_record(threads, cpus):
             "stepping": cpu["stepping"], "flags": [f for f in cpu["flags"].split() if FLAGS.fullmatch(f)],
             "cpus": sorted(cpus), "threads": threads, "memory_bytes": memory, "kernel": os.uname().release,
             "python": sys.version.split()[0], "versions": versions}
-
-
-def results_path():
-    cpu = processor()
-    name = re.sub(r"[^a-z0-9]+", "-", f"{cpu['model name']} {cpu['cpu family']} {cpu['model']}".lower()).strip("-")
-    return ROOT / "bench/results" / f"peers-{name}.jsonl"
 
 
 def read_settings():
@@ -70,8 +57,9 @@ def read_settings():
     parser.add_argument("--probe-seconds", type=float, default=0.15)
     parser.add_argument("--tiny", action="store_true", help="tiny networks in place of all rows, to test the bench")
     settings = parser.parse_args()
+    settings.most_minutes = None
     if settings.quick and settings.minutes is None:
-        settings.minutes = QUICK_MINUTES
+        settings.minutes, settings.most_minutes = QUICK_MINUTES, QUICK_MOST_MINUTES
     unknown = set(settings.engines) - set(ENGINES)
     if unknown:
         parser.error(f"--engines: expected {', '.join(ENGINES)}, found {', '.join(sorted(unknown))}")
@@ -82,14 +70,24 @@ def prepare(settings, rows):
     """Makes what is kept in the cache, in processes of its own: conversion takes memory that would not come back."""
     for model in dict.fromkeys(row.model for row in rows):
         weights_of(model, settings.cache)
-    wanted = {(row.model, ENGINES[engine].options["weights"]) for row in rows
+    wanted = {(row.model, ENGINES[engine].options["weights"]): version_of(engine) for row in rows
               for engine in engines_of(row, settings.engines, settings.quick)
               if engine.startswith("openvino") and is_there(engine)}
-    for model, weights in sorted(wanted):
-        if is_converted(model, weights, settings.cache):
-            continue
-        subprocess.run([sys.executable, str(pathlib.Path(__file__).parent / "engines/openvino_convert.py"), model,
-                        weights, str(settings.cache)], check=False)
+    for (model, weights), version in sorted(wanted.items()):
+        if not is_converted(model, weights, settings.cache):
+            convert(model, weights, settings.cache, version)
+
+
+def convert(model, weights, cache, version):
+    """Makes OpenVINO's networks. What fails is not tried again by the same version: that would take minutes each time."""
+    failed = cache / "openvino" / model / f"{weights}.failed"
+    if failed.exists() and failed.read_text(encoding="utf-8") == version:
+        return
+    program = pathlib.Path(__file__).parent / "engines/openvino_convert.py"
+    if subprocess.run([sys.executable, str(program), model, weights, str(cache)], check=False).returncode != 0:
+        failed.parent.mkdir(parents=True, exist_ok=True)
+        failed.write_text(version, encoding="utf-8")
+        print(f"{model}: {weights} could not be converted for OpenVINO. Hint: without {failed} it is tried again", flush=True)
 
 
 def is_there(engine):
@@ -99,10 +97,10 @@ def is_there(engine):
         return False
 
 
-def print_tables(records):
+def print_tables(found):
     titles = {name: name for name in ENGINES}
-    print(plain(HEAD, rows_of(records, titles)))
-    print("\n" + plain(("row", "engine", "greatest resident set"), memory_rows_of(records, titles)))
+    print(plain(HEAD, rows_of(found, titles)))
+    print("\n" + plain(("row", "engine", "greatest resident set"), memory_rows_of(found, titles)))
 
 
 def main():
@@ -115,7 +113,7 @@ def main():
             print(f"{row.name:20} {' '.join(engines_of(row, settings.engines, settings.quick))}")
         return
     cpus = settings.cpus or set(sorted(os.sched_getaffinity(0))[:settings.threads])
-    results = Results(settings.results or results_path())
+    results = Results(settings.results or records.results_path("peers", "model name", "cpu family", "model"))
     if settings.table:
         print_tables(results.records)
         return
@@ -128,6 +126,7 @@ def main():
         measure(bench, rows)
     finally:
         bench.probe.end()
+        bench.packed.clear()
     print_tables(results.records)
 
 

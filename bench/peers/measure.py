@@ -1,4 +1,7 @@
-"""Measures rows: engines in alternation, every sample between two probes, every finished sample appended to a file."""
+"""Measures rows: engines in alternation, every sample between two probes, every finished sample appended to a file.
+
+Rows of whole processes are runs.py's.
+"""
 import contextlib
 import datetime
 import json
@@ -6,16 +9,14 @@ import pathlib
 import time
 
 import cost
-from child import Child, EngineFailed, Probe
+from child import Child, CutOff, EngineFailed, Probe
 from engines import ENGINES, ROOT, command_of, version_of
 from models import MODELS, load_request
-from rows import SLOW, engines_of, rounds_of
-from samples import OURS, moment_of, pairs_of, samples_of
+from rows import ATTEMPTS, SLOW, engines_of, rounds_of
+from runs import PackedWeights, measure_runs
+from samples import OURS, pairs_of, samples_of
+from table import GIB, sample_line
 from weights import weights_of
-
-GIB = 1 << 30
-QUICK_RUN_STEPS = 3  # of a whole run with --quick: enough for load, first step and peak memory
-ATTEMPTS = 2  # rounds that are measured at most, for each that shall be kept
 
 
 class Results:
@@ -23,14 +24,16 @@ class Results:
 
     def __init__(self, path):
         self.path = pathlib.Path(path)
-        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
-        self.records = [json.loads(line) for line in lines]
+        found = self.path.read_bytes() if self.path.exists() else b""
+        self.whole_bytes = found.rfind(b"\n") + 1  # a bench that was killed may have left a part of a line behind them
+        self.records = [json.loads(line) for line in found[:self.whole_bytes].decode().splitlines()]
 
     def append(self, **record):
         self.records.append(record)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        with open(self.path, "ab") as file:
+            file.truncate(self.whole_bytes)
+            self.whole_bytes += file.write(json.dumps(record).encode() + b"\n")
 
     def of(self, row, engine, version, kind="sample"):
         return [r for r in self.records if r["kind"] == kind and r["row"] == row and r["engine"] == engine
@@ -47,7 +50,10 @@ class Bench:
         self.log_folder.mkdir(parents=True, exist_ok=True)
         self.probe = Probe(str(settings.programs / "bench_peers_probe"), cpus, settings.threads,
                            self.log_folder / "probe.log", settings.probe_seconds)
-        self.deadline = time.monotonic() + settings.minutes * 60 if settings.minutes else None
+        self.packed = PackedWeights(settings.cache / "packed")
+        begun = time.monotonic()
+        self.deadline = begun + settings.minutes * 60 if settings.minutes else None
+        self.end = begun + settings.most_minutes * 60 if settings.most_minutes else None
         self.versions, self.rounds = {}, 0
 
     def next_round(self):
@@ -69,7 +75,7 @@ class Bench:
     def start(self, engine):
         environment = {"TORCHINDUCTOR_CACHE_DIR": str(self.settings.cache / "inductor")}
         child = Child(command_of(engine, self.settings.programs), self.cpus, self.settings.threads,
-                      self.log_folder / f"{engine}.log", environment)
+                      self.log_folder / f"{engine}.log", environment, until=self.end)
         try:
             child.receive()
         except EngineFailed:
@@ -84,6 +90,8 @@ class Bench:
 
     def failed(self, row, engine, reason):
         print(f"{row:20} {engine:14} failed: {reason}", flush=True)
+        if isinstance(reason, CutOff):
+            return  # which says nothing of the engine
         self.results.append(kind="failure", run=self.run, row=row, engine=engine, version=self.version(engine),
                             reason=str(reason))
 
@@ -106,10 +114,6 @@ class Bench:
         peers = [engine for engine in engines if engine != OURS]
         size = max(1, int(0.9 * free / each) - 1)
         return [[OURS, *peers[at:at + size]] for at in range(0, len(peers), size)] or [[OURS]]
-
-
-def shown(peak):
-    return f"{peak['conv']:5.0f} / {peak['registers']:5.0f}"
 
 
 def kept_pairs(bench, row, engine):
@@ -142,6 +146,8 @@ def measure_calls(bench, engines_of_rows):
         with contextlib.ExitStack() as open_children:
             children = {}
             for engine in group:
+                if bench.is_late():
+                    return
                 own_rows = [row for row in rows if engine in engines_of_rows[row]]
                 planned = {"planned_steps": rounds_of(own_rows[0], engine, bench.settings.quick)}
                 child = None
@@ -162,8 +168,9 @@ def alternate(bench, row, children):
     if not engines or bench.is_late():
         return
     gflop = bench.gflop(row.model, row.what, row.batch)
-    for engine in [e for e in engines if e not in SLOW]:
-        attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
+    for engine in engines:
+        if engine not in SLOW and not bench.is_late():
+            attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
     most = max(rounds_of(row, e, bench.settings.quick) for e in engines) * ATTEMPTS
     before = bench.probe()
     for number in range(most):
@@ -183,7 +190,7 @@ def alternate(bench, row, children):
                           "version": bench.version(engine), "seconds": told["seconds"], "gflop": gflop,
                           "before": before, "after": after}
                 bench.results.append(**record)
-                tell_sample(samples_of(record)[0])
+                print(sample_line(samples_of(record)[0]), flush=True)
             before = after
 
 
@@ -195,73 +202,6 @@ def attempt(bench, row, children, engine, call):
         bench.failed(row.name, engine, failure)
         children.pop(engine).end()
         return None
-
-
-def tell_sample(sample):
-    share = f"{100 * sample.share():5.1f} % of the peak" if sample.gflop and not sample.broken else ""
-    print(f"{sample.row:20} {sample.engine:14} {sample.seconds:9.4f} s  {share}  conv / registers before "
-          f"{shown(sample.peaks[0])}, after {shown(sample.peaks[-1])} GFLOP/s{'' if sample.kept() else '  dropped'}",
-          flush=True)
-
-
-def read_once(folder):
-    """Brings the files into the page cache: what is measured is loading, not the disk."""
-    for path in folder.rglob("*.safetensors"):
-        with open(path, "rb") as file:
-            while file.read(1 << 24):
-                pass
-
-
-def measure_runs(bench, row, engines):
-    quick, facts = bench.settings.quick, MODELS[row.model]
-    steps = min(facts.steps, QUICK_RUN_STEPS) if quick else facts.steps
-    # Few steps of the smallest model are quicker than to explain why they are fewer.
-    steps = facts.steps if row.model == "mini" else steps
-
-    def done(engine):
-        found = bench.results.of(row.name, engine, bench.version(engine), "run")
-        good = [r for r in found if len(r["parts"]) >= steps + 2 and not samples_of(r)[-1].broken]
-        return len({moment_of(r) for r in good})
-
-    for _ in range((row.quick if quick else row.rounds) * ATTEMPTS):
-        moment = bench.next_round()
-        for engine in engines:
-            if bench.is_late() or done(engine) >= rounds_of(row, engine, quick):
-                continue
-            try:
-                record = run_once(bench, row, engine, steps, moment)
-            except EngineFailed as failure:
-                bench.failed(row.name, engine, failure)
-                engines = [e for e in engines if e != engine]
-                continue
-            bench.results.append(**record)
-            for sample in samples_of(record):
-                tell_sample(sample)
-            print(f"{row.name:20} {engine:14} {record['peak_bytes'] / GIB:9.2f} GiB at most", flush=True)
-
-
-def run_once(bench, row, engine, steps, moment):
-    """Runs one process from its start to a picture, with a probe between any two parts of it."""
-    read_once(bench.folder(row.model, engine))
-    facts, before = MODELS[row.model], bench.probe()
-    started = time.monotonic()
-    with bench.start(engine) as child:
-        start = {"seconds": time.monotonic() - started, "before": before}
-        before = bench.probe()
-        load = {"before": before, **bench.load(child, row.model, engine, row.batch, ("denoiser", "decoder", "text"),
-                                               {"planned_steps": steps})}
-        before = load["after"] = bench.probe()
-        parts = []
-        child.send(do="picture", steps=steps)
-        while "part" in (told := child.receive()):
-            after = bench.probe()
-            parts.append({**told, "before": before, "after": after})
-            before = after
-            child.send(do="go")
-        gflop = steps * bench.gflop(row.model, "step", row.batch) + bench.gflop(row.model, "decode", row.batch)
-        return {"kind": "run", "run": bench.run, "round": moment, "row": row.name, "engine": engine,
-                "version": bench.version(engine), "whole_steps": facts.steps, "gflop": gflop, "start": start,
-                "load": load, "parts": parts, "peak_bytes": child.peak_bytes()}
 
 
 def measure_profile(bench, row, engines):

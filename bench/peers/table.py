@@ -39,5 +39,12 @@ def plain(head, lines):
                      for line in (head, *lines))
 
 
-def markdown(head, lines):
-    return "".join(f"| {' | '.join(line)} |\n" for line in (head, ["---"] * len(head), *lines))
+def shown(peak):
+    return " / ".join(f"{peak[probe]:5.0f}" for probe in PROBES)
+
+
+def sample_line(sample):
+    """Returns what is printed of a sample as soon as it is measured."""
+    share = f"{100 * sample.share():5.1f} % of the peak" if sample.gflop and not sample.broken else ""
+    return (f"{sample.row:20} {sample.engine:14} {sample.seconds:9.4f} s  {share}  conv / registers before "
+            f"{shown(sample.peaks[0])}, after {shown(sample.peaks[-1])} GFLOP/s{'' if sample.kept() else '  dropped'}")

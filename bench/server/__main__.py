@@ -7,20 +7,16 @@ bench/results/server-MACHINE.jsonl, and, with --page, put into docs/server.md. R
 own want root and Debian's faketime, and are skipped loudly without them. The exit code is 1 if a promise was broken.
 """
 import argparse
-import datetime
-import json
 import os
 import pathlib
 import re
-import subprocess
 import sys
 import traceback
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-sys.path[:0] = [str(HERE), str(ROOT / "tests/e2e")]
-
-BEGIN, END = "<!-- bench/server: begin -->\n", "<!-- bench/server: end -->\n"
+sys.path[:0] = [str(HERE), str(HERE.parent), str(ROOT / "tests/e2e")]
+import records  # noqa: E402
 
 
 def read_settings():
@@ -35,47 +31,16 @@ def read_settings():
     return parser.parse_args(sys.argv[2:])
 
 
-def machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as info:
-        name = next(line.partition(":")[2].strip() for line in info if line.startswith("model name"))
-    return name
-
-
-def results_path():
-    return ROOT / "bench/results" / ("server-" + re.sub(r"[^a-z0-9]+", "-", machine().lower()).strip("-") + ".jsonl")
-
-
-def commit():
-    told = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return told.stdout.strip() or "unknown"
-
-
-def page_section(records, order):
+def page_section(found, order):
     """The last record of every row, as a table in the order of the rows."""
-    last = {record["row"]: record for record in records}
-    lines = ["| row | what is done | what was found |", "|---|---|---|"]
+    last, lines = {record["row"]: record for record in found}, []
     for row in order:
         if row in last:
             record = last[row]
             broken = "".join(f"; **broken: {fault}**" for fault in record["faults"])
             how = " (at `nice -n -10`)" if record["priority"] else ""
-            lines.append(f"| `{row}` | {record['what']}{how} | {record['found']}{broken} |")
-    return "\n".join(lines) + "\n"
-
-
-def with_section(page, section):
-    before, begin, rest = page.partition(BEGIN)
-    _, end, behind = rest.partition(END)
-    if not begin or not end:
-        raise SystemExit(f"docs/server.md: expected the lines {BEGIN.strip()} and {END.strip()}")
-    return before + begin + section + end + behind
-
-
-def read_records():
-    records = []
-    for path in sorted((ROOT / "bench/results").glob("server-*.jsonl")):
-        records += [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    return records
+            lines.append((f"`{row}`", record["what"] + how, record["found"] + broken))
+    return records.table(("row", "what is done", "what was found"), lines)
 
 
 def main() -> int:
@@ -93,7 +58,7 @@ def main() -> int:
     broken = False
     for name in chosen:
         print(f"{name}: ...", flush=True)
-        begun = datetime.datetime.now(datetime.timezone.utc)
+        begun = records.now()
         try:
             outcome = ROWS[name](Settings(scale=settings.scale, random_seed=settings.seed))
         except Skipped as lacking:
@@ -102,19 +67,17 @@ def main() -> int:
         except (AssertionError, OSError) as failed:  # a server that does not answer breaks promises as well
             traceback.print_exc()
             outcome = Outcome(f"`{name}`", "it could not be finished", {}, [f"{type(failed).__name__}: {failed}"])
-        record = {"row": name, "begun": begun.isoformat(timespec="seconds"), "machine": machine(), "program": commit(),
-                  "scale": settings.scale, "priority": settings.priority, "what": outcome.what, "found": outcome.found,
+        record = {"row": name, "begun": begun, "machine": records.processor()["model name"],
+                  "program": records.program_version(), "scale": settings.scale, "priority": settings.priority, "what": outcome.what, "found": outcome.found,
                   "facts": outcome.facts, "faults": outcome.faults[:20]}
         print(f"  {outcome.what}\n  {outcome.found}")
         for fault in outcome.faults[:20]:
             print(f"  BROKEN: {fault}")
         broken = broken or bool(outcome.faults)
         if settings.scale == 1.0:
-            with open(results_path(), "a", encoding="utf-8") as results:
-                results.write(json.dumps(record) + "\n")
+            records.append(records.results_path("server", "model name"), record)
     if settings.page:
-        path = ROOT / "docs/server.md"
-        path.write_text(with_section(path.read_text(encoding="utf-8"), page_section(read_records(), ROWS)), encoding="utf-8")
+        records.write_section("docs/server.md", "bench/server", page_section(records.read("server"), ROWS))
     return 1 if broken else 0
 
 

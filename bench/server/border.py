@@ -10,8 +10,8 @@ import tempfile
 import time
 from urllib.parse import quote
 
+from records import resident_bytes
 from rows import MEBIBYTE, SMALL, Outcome, running
-from wire import resident_bytes
 
 SLOW, HALVES, MALFORMED = 400, 1000, 10_000
 RECEIVE_S = 5

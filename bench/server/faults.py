@@ -5,7 +5,6 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import sqlite3
 import subprocess
 import tempfile
@@ -17,12 +16,6 @@ from served import FINAL, wait_for
 from wire import Lost, Wire
 
 KILLS, KILL_CLIENTS, WORKERS, SEEDS = 50, 20, 2, 8
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 async def insisting_client(wire, number, over, sent):

@@ -5,8 +5,9 @@ import os
 import statistics
 import time
 
+from records import resident_bytes
 from rows import MEBIBYTE, SMALL, Outcome, Skipped, running
-from wire import Probe, Wire, order_faults, resident_bytes
+from wire import Probe, Wire, order_faults
 
 CLIENTS, JOBS, LATENCY_JOBS = 200, 2000, 600
 PROBE_PAUSE_S = 0.02

@@ -3,9 +3,9 @@ import os
 import resource
 import signal
 
+from records import resident_bytes
 from rows import MEBIBYTE, SMALL, Outcome, counted, error_of, running
 from served import wait_for
-from wire import resident_bytes
 
 SWITCHES, EARLY = 200, 10
 MODELS = ("mini", "low", "variation")

@@ -80,11 +80,6 @@ def order_faults(events):
         ("a step comes behind the picture", "picture" in names and "step" in names[names.index("picture"):])) if wrong]
 
 
-def resident_bytes(pid):
-    with open(f"/proc/{pid}/status", encoding="utf-8") as status:
-        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmRSS"))
-
-
 class Probe:
     """Sends GETs over one connection, again and again, in a process of its own; seconds of each."""
 

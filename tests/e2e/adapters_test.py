@@ -43,9 +43,7 @@ def norms(weight, axis):
 class Adapters(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         torch.manual_seed(3)
         cls.pipe = dump_coop.sd15(cls.folder / "words")
         cls.pipe.save_pretrained(cls.folder / "sd15")

@@ -59,9 +59,7 @@ def rescaled_mini(folder):
 class Bridge(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.path = pathlib.Path(cls.temporary.name)
+        cls.path = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         pictures = cls.path / "pictures/inside"
         pictures.mkdir(parents=True)
         for i in range(12):

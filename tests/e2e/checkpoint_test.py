@@ -44,9 +44,7 @@ def below(tensors, prefix):
 class Checkpoints(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(temporary.cleanup)
-        cls.folder = pathlib.Path(temporary.name)
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.made = {name: dump_checkpoints.make_case(name, cls.folder)
                     for name in ("sd1", "sdxl", "controlnet_sd1", "lora_kohya_sd1")}
         cls.tensors = {name: load_file(cls.made[name]["single"]) for name in ("sd1", "sdxl", "controlnet_sd1")}

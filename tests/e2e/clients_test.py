@@ -51,19 +51,18 @@ def write_lora(path):
 class Clients(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        keys = pathlib.Path(cls.folder.name) / "keys"
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        keys = cls.folder / "keys"
         keys.write_text(f"ann {ANN}\n")
-        loras = cls.loras = pathlib.Path(cls.folder.name) / "loras"
+        loras = cls.loras = cls.folder / "loras"
         loras.mkdir()
         write_lora(loras / "ink.safetensors")
-        cls.server = Server(pathlib.Path(cls.folder.name) / "data", "--api-key-file", keys, "--loras", loras)
+        cls.server = Server(cls.folder / "data", "--api-key-file", keys, "--loras", loras)
         cls.addClassCleanup(lambda: cls.server.end(signal.SIGKILL))
 
     def drawn(self, *flags):
         """The command line's picture of "a red apple" in two steps of seed 7."""
-        out = pathlib.Path(self.folder.name) / "cli.png"
+        out = self.folder / "cli.png"
         done = run("draw", "a red apple", "--seed", 7, "--steps", 2, "--size", "64x64", "--out", out, "--overwrite",
                    "--threads", 1, *flags)
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -197,15 +196,15 @@ class WebUi(Clients):
         with self.assertRaises(RuntimeError) as refused:  # of another model: says so, and not where the file lies
             self.api.txt2img(prompt="a red apple <lora:ink:1>", width=64, height=64)
         self.assertIn("ink.safetensors", str(refused.exception))
-        self.assertNotIn(self.folder.name, str(refused.exception))
+        self.assertNotIn(str(self.folder), str(refused.exception))
 
     def test_a_picture_with_a_lora_is_drawn_again_by_the_command_line(self):
         made = self.api.txt2img(prompt="a red apple <lora:ink:1>", seed=7, width=64, height=64,
                                 override_settings={"sd_model_checkpoint": "low"})
-        picture = pathlib.Path(self.folder.name) / "inked.png"
+        picture = self.folder / "inked.png"
         job = self.server.call("GET", "/v1/jobs?limit=1", key=ANN)[1]["jobs"][0]
         picture.write_bytes(self.server.picture(job, key=ANN))
-        again = pathlib.Path(self.folder.name) / "again.png"
+        again = self.folder / "again.png"
         done = run("draw", "--from", picture, "--lora-dir", self.loras, "--out", again, "--overwrite", "--threads", 1)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertEqual(Image.open(again).tobytes(), made.image.tobytes())

@@ -12,6 +12,7 @@ import zlib
 
 from png_file import png_of, png_rows
 from program import ROOT
+from safetensors_file import safetensors_bytes
 import program
 
 FIXTURES = ROOT / "tests/fuzz/corpus/image"
@@ -28,18 +29,13 @@ def write_png(path, width, height, rgb):
 
 def astronaut(path):
     """The picture inside the pose network's reference: 192 x 192, RGB."""
-    data = (ROOT / "tests/parity/data/movenet_reference.safetensors").read_bytes()
-    size = struct.unpack("<Q", data[:8])[0]
-    entry = json.loads(data[8:8 + size])["picture"]
-    begin, end = entry["data_offsets"]
-    return write_png(path, entry["shape"][1], entry["shape"][0], data[8 + size + begin:8 + size + end])
+    entry, pixels = safetensors_bytes(ROOT / "tests/parity/data/movenet_reference.safetensors", "picture")
+    return write_png(path, entry["shape"][1], entry["shape"][0], pixels)
 
 
 class Control(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.person = astronaut(self.folder / "person.png")
 
     def made(self, kind, picture, *options):

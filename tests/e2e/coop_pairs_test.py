@@ -24,9 +24,7 @@ with reference_imports("tools/parity", "tools"):
 class Pairs(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         torch.manual_seed(1)
         words = cls.folder / "words"
         cls.sd15, sdxl = dump_coop.sd15(words), dump_coop.sdxl(words)

@@ -14,6 +14,7 @@ import unittest
 from autoencoders import write_vae_changed_in
 from png_file import png_painted, png_pixels, png_size
 from program import PROGRAM, ROOT
+from safetensors_file import safetensors_of
 import program
 
 EXAMPLES = ROOT / "examples"
@@ -44,17 +45,14 @@ def write_png(path, side, colour_of):
 
 def write_tiny_vae(folder, seed, channels=16, levels=5, width=4):
     """An autoencoder of TAESD's form with random weights, of the embedded model's latents (f = 2^(levels - 1))."""
-    numbers, header, parts, at = random.Random(seed), {}, [], 0
+    numbers, tensors = random.Random(seed), {}
 
     def conv(name, inputs, outputs, bias=True):
-        nonlocal at
         reach = 1 / math.sqrt(9 * inputs)
         shapes = {f"{name}.weight": [outputs, inputs, 3, 3]} | ({f"{name}.bias": [outputs]} if bias else {})
         for key, shape in shapes.items():
             count = math.prod(shape)
-            parts.append(struct.pack(f"<{count}f", *(numbers.uniform(-reach, reach) for _ in range(count))))
-            header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [at, at + 4 * count]}
-            at += 4 * count
+            tensors[key] = ("F32", shape, struct.pack(f"<{count}f", *(numbers.uniform(-reach, reach) for _ in range(count))))
 
     def block(name):
         for i in (0, 2, 4):
@@ -69,9 +67,7 @@ def write_tiny_vae(folder, seed, channels=16, levels=5, width=4):
     conv(f"encoder.layers.{2 * levels}", width, channels)
     conv("decoder.layers.0", channels, width)
     folder.mkdir()
-    text = json.dumps(header).encode()
-    (folder / "diffusion_pytorch_model.safetensors").write_bytes(
-        struct.pack("<Q", len(text)) + text + b"".join(parts))
+    (folder / "diffusion_pytorch_model.safetensors").write_bytes(safetensors_of(tensors))
     (folder / "config.json").write_text(json.dumps(
         {"_class_name": "AutoencoderTiny", "latent_channels": channels, "num_encoder_blocks": [1] * levels,
          "num_decoder_blocks": [1] * levels, "encoder_block_out_channels": [width] * levels,
@@ -87,11 +83,10 @@ def told(done):
 
 class Coop(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def path(self, name):
-        return pathlib.Path(self.folder.name) / name
+        return self.folder / name
 
     def recipe(self, text):
         self.path("r.toml").write_text(text, encoding="utf-8")
@@ -248,7 +243,7 @@ model = "models/low"
             self.assertEqual(error.count("\n"), 1, error)
             for word in words:
                 self.assertIn(word, error, text[:400])
-        for arguments in ([], [self.path("none.toml")], ["--from", PROGRAM], [self.folder.name],
+        for arguments in ([], [self.path("none.toml")], ["--from", PROGRAM], [str(self.folder)],
                           [self.path("r.toml"), "--from", image]):
             self.assertEqual(run("coop", *arguments).returncode, 2, arguments)
 

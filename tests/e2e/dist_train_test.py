@@ -9,19 +9,20 @@ import os
 import pathlib
 import random
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import unittest
 
-import train_test
+from ports import free_port
 from program import BARE, PROGRAM, ROOT
+from small_training import disc_png, write_config, write_networks
 
 STEPS = 50
 CLOSE = 1e-5  # of sums in another order in f32, against the loss
 ALL_ENDED_S = 30
-LONG = {"max_train_steps": 250, "save_every_n_steps": 3}  # enough for something to happen
+LONG = {"max_train_steps": 250}  # enough for something to happen
+SAVED = {**LONG, "save_every_n_steps": 3}
 
 
 def children_of(pid):
@@ -45,16 +46,15 @@ def is_alive(pid):
 
 
 class ManyProcesses(unittest.TestCase):
+    wholes = {}
+
     def setUp(self):
-        scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(scratch.cleanup)
-        self.folder = pathlib.Path(scratch.name)
-        (self.folder / "vae.json").write_text(json.dumps(train_test.AUTOENCODER))
-        (self.folder / "unet.json").write_text(json.dumps(train_test.UNET))
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        write_networks(self.folder)
         self.data = self.folder / "pictures"
         self.data.mkdir()
         for i in range(6):
-            (self.data / f"{i}.png").write_bytes(train_test.png(24, i))
+            (self.data / f"{i}.png").write_bytes(disc_png(24, 24, i))
             (self.data / f"{i}.txt").write_text(f"disc number {i}\n")
 
     def config(self, output, **keys):
@@ -64,9 +64,7 @@ class ManyProcesses(unittest.TestCase):
                   "sample_every_n_steps": 0, "lr_scheduler": "constant", "lr_warmup_steps": 10,
                   # L1's gradients are signs, which a rounding can turn: the steps are small.
                   "learning_rate": 1e-4, **keys}
-        path = self.folder / f"{output}.toml"
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-        return path
+        return write_config(self.folder / f"{output}.toml", values)
 
     def start(self, *arguments, **environment):
         process = subprocess.Popen([PROGRAM, "train", *map(str, arguments), "--quiet"], text=True,
@@ -87,6 +85,15 @@ class ManyProcesses(unittest.TestCase):
 
     def weights(self, output):
         return (self.folder / output / "vae/diffusion_pytorch_model.safetensors").read_bytes()
+
+    def weights_of_whole(self, **keys):
+        """Of a run by two processes that nothing happens to; equal ones are made once for all tests. It writes no
+        checkpoint but the last."""
+        name = json.dumps(keys)
+        if name not in self.wholes:
+            self.train(self.config("whole", **keys, save_every_n_steps=0), "--nproc", 2)
+            self.wholes[name] = self.weights("whole")
+        return self.wholes[name]
 
     def wait_for_file(self, process, path):
         while process.poll() is None and not path.exists():
@@ -115,8 +122,7 @@ class ManyProcesses(unittest.TestCase):
         self.assertTrue((self.folder / "two/model/model_index.json").exists())
 
     def test_a_process_that_is_killed_ends_all_and_nothing_is_lost(self):
-        self.train(self.config("whole", **LONG), "--nproc", 2)
-        config, draw = self.config("killed", **LONG), random.Random(7)
+        config, draw = self.config("killed", **SAVED), random.Random(7)
         checkpoint = self.folder / "killed/checkpoint.safetensors"
         for victim in (1, 0):
             checkpoint_before = checkpoint.exists()
@@ -134,22 +140,20 @@ class ManyProcesses(unittest.TestCase):
             self.assertEqual(process.returncode, 128 + signal.SIGKILL, err)
             self.assertIn(f"process {victim} of 2 was ended by signal 9", err)
             self.assertFalse(any(map(is_alive, ranks)))
-        self.train(config, "--nproc", 2)
-        self.assertEqual(self.weights("killed"), self.weights("whole"))
+        self.train(config, "--nproc", 2, "--set", "save_every_n_steps=0")
+        self.assertEqual(self.weights("killed"), self.weights_of_whole(**LONG))
 
     def test_the_launcher_starts_all_again_from_the_last_checkpoint(self):
-        self.train(self.config("whole", **LONG), "--nproc", 2)
-        process = self.start(self.config("again", **LONG), "--nproc", 2, "--max-restarts", 1, "--fresh")
+        process = self.start(self.config("again", **SAVED), "--nproc", 2, "--max-restarts", 1, "--fresh")
         self.wait_for_file(process, self.folder / "again/checkpoint.safetensors")
         os.kill(children_of(process.pid)[1], signal.SIGKILL)
         _, err = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 0, err)
         self.assertIn("restart 1 of 1", err)
-        self.assertEqual(self.weights("again"), self.weights("whole"))
+        self.assertEqual(self.weights("again"), self.weights_of_whole(**LONG))
 
     def test_ctrl_c_stops_all_with_a_checkpoint(self):
-        self.train(self.config("whole", **LONG), "--nproc", 2)
-        config = self.config("stopped", **LONG)
+        config = self.config("stopped", **SAVED)
         process = self.start(config, "--nproc", 2)
         self.wait_for_file(process, self.folder / "stopped/checkpoint.safetensors")
         ranks = children_of(process.pid)
@@ -158,14 +162,11 @@ class ManyProcesses(unittest.TestCase):
         self.assertEqual(process.returncode, 130, err)
         self.assertIn("the same command goes on from here", err)
         self.assertFalse(any(map(is_alive, ranks)))
-        self.train(config, "--nproc", 2)
-        self.assertEqual(self.weights("stopped"), self.weights("whole"))
+        self.train(config, "--nproc", 2, "--set", "save_every_n_steps=0")
+        self.assertEqual(self.weights("stopped"), self.weights_of_whole(**LONG))
 
     def test_processes_that_others_start_find_each_other(self):
-        self.train(self.config("whole"), "--nproc", 2)
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
+        port = free_port()
         by_torchrun = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         by_slurm = {"SLURM_STEP_ID": "0", "SLURM_NTASKS": "2", "SLURM_STEP_NODELIST": "localhost", "SLURM_JOB_ID": "17",
                     "SLURM_TASKS_PER_NODE": "2", "MASTER_PORT": str(port)}
@@ -176,7 +177,7 @@ class ManyProcesses(unittest.TestCase):
             for process in both:
                 _, err = process.communicate(timeout=120)
                 self.assertEqual(process.returncode, 0, err)
-            self.assertEqual(self.weights(name), self.weights("whole"), name)
+            self.assertEqual(self.weights(name), self.weights_of_whole(), name)
 
     def test_what_cannot_be_is_refused(self):
         self.assertIn("WORLD_SIZE", self.train(self.config("a"), code=2, RANK="0"))

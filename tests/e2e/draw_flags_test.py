@@ -23,9 +23,7 @@ FAST = ["--seed", "5", "--dtype", "f32", "--threads", "1", "--quiet"]
 class DrawFlags(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         make_models(cls.folder)
         cls.alone = cls.draw()
 

@@ -18,11 +18,10 @@ FAST = ["--steps", "4", "--quiet"]
 
 class Draw(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def path(self, name):
-        return pathlib.Path(self.folder.name) / name
+        return self.folder / name
 
     def draw(self, name, *arguments):
         done = run("draw", *arguments, *FAST, "--out", self.path(name), "--overwrite")
@@ -96,7 +95,7 @@ class Draw(unittest.TestCase):
             (["a cat", "--steps", "0"], ["steps"]),
             (["a cat", "--sampler", "magic"], ["sampler", "euler"]),
             (["a cat", "--spacing", "even"], ["spacing", "leading", "trailing"]),
-            (["a cat", "--model", self.folder.name], ["model_index.json"]),
+            (["a cat", "--model", str(self.folder)], ["model_index.json"]),
             (["a cat", "--out", "x.gif"], [".png"]),
             (["a cat", "--no-such-flag"], ["no-such-flag"]),
             (["--from", PROGRAM], [f"reading '{PROGRAM}'"]),

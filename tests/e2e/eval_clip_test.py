@@ -51,9 +51,7 @@ def shaken(model):
 
 class Clip(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def run_eval(self, *arguments):
         done = program.run_as_user("eval", *arguments, "-q", "--threads", 1)

@@ -25,9 +25,7 @@ def run(*arguments, cwd=None, home=ROOT):
 class EvalCoop(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.path = pathlib.Path(cls.temporary.name)
+        cls.path = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.weights = cls.path / "inception.safetensors"
         write_inception(cls.weights)
         cls.data = cls.path / "data"

@@ -41,9 +41,7 @@ def make_pictures(folder, count, side, seed):
 class EvalPictures(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.path = pathlib.Path(cls.folder.name)
+        cls.path = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         torch.set_num_threads(1)
         cls.weights = cls.path / "weights.pth"
         cls.network = eval_libraries.random_inception(1, cls.weights)

@@ -23,9 +23,7 @@ def run(*arguments, cwd=None):
 
 class Eval(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.path = pathlib.Path(self.folder.name)
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def make_runs(self):
         for name, low in (("structure", 500), ("texture", 0)):

@@ -27,9 +27,7 @@ COOP = 'prompt = "a cat"\n[[member]]\nhub = true\n[[member]]\nname = "b"\nprompt
 
 class Files(unittest.TestCase):
     def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         (self.folder / "recipe.toml").write_text(COOP)
 
     def run_program(self, *words, text=True):

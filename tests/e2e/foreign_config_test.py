@@ -42,9 +42,7 @@ HARMLESS = {
 
 class ForeignConfig(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.count = 0
 
     def model_with(self, file, changes):

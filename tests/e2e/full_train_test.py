@@ -19,7 +19,7 @@ with reference_imports("tools/parity", "tools", "tests/e2e"):
     import dump_coop
     import train_reference
     from pangu_reference import pair
-    from training_case import CAPTIONS, HEIGHT, RATE, SIDE, WIDTH, Parts, TrainingCase
+    from training_case import CAPTIONS, HEIGHT, PANGU_BLOCKS, PANGU_STEPS, RATE, SIDE, STEPS, WIDTH, TrainingCase
 
 # f32 sums in another order, through a few steps of a sampler, in bytes.
 SAME, OTHER = 0.1, 1.0
@@ -34,21 +34,21 @@ class FullTraining(TrainingCase):
                                   "--out", self.folder / name, *flags), settings, code)
 
     def check(self, model, unet, bars, items, expert="denoiser", prediction="epsilon", times=(0, 1000), kind=None, flags=(),
-              rate=RATE, **settings):
+              rate=RATE, batch=2, steps=STEPS, **settings):
         def reference_of(first):
             with torch.no_grad():
                 data = items(self.folder / f"{model}_{first}")
-            options = {"prediction": prediction, "batch": 2, "times": times}
+            options = {"prediction": prediction, "batch": batch, "times": times}
             if kind:
                 return kind(self.state(f"{model}_{first}/training/{expert}", "master/"), bars, data, options)
             return train_reference.FullTraining(unet, bars, data, **options)
 
         def train(name, steps, rate):
             shutil.rmtree(self.folder / f"{model}_{name}", ignore_errors=True)
-            self.train(model, f"{model}_{name}", *flags, "--steps", str(steps), train_batch_size=2, learning_rate=rate,
-                       **settings)
+            self.train(model, f"{model}_{name}", *flags, "--steps", str(steps), train_batch_size=batch,
+                       learning_rate=rate, **settings)
 
-        self.check_against_pytorch(train, lambda name: f"{model}_{name}/training/{expert}", reference_of, rate)
+        self.check_against_pytorch(train, lambda name: f"{model}_{name}/training/{expert}", reference_of, rate, steps)
 
     def drawn_by_diffusers(self, kind, folder, size=64, steps=3):
         self.assertTrue((self.folder / folder / "model_index.json").exists())
@@ -83,7 +83,7 @@ class FullTraining(TrainingCase):
         self.assertLess(np.abs(drawn - self.drawn_by_diffusers(StableDiffusionXLPipeline, "sdxl_run")).mean(), SAME)
 
     def test_both_experts_of_pangu_draw_3_train_as_in_pytorch_into_one_folder(self):
-        pair.write_tiny_pair(self.folder / "pangu")
+        pair.write_tiny_pair(self.folder / "pangu", blocks=PANGU_BLOCKS)
         converted = self.folder / "pangu_folder"
         self.assertEqual(run_as_user("convert", self.folder / "pangu", converted, "--dtype", "f32").returncode, 0)
         for expert, part, times in (("structure", "unet", (500, 1000)), ("texture", "unet_texture", (0, 500))):
@@ -91,7 +91,8 @@ class FullTraining(TrainingCase):
             # At the usual rate the loss falls to a tenth in these steps, and roundings grow as fast.
             self.check("pangu", unet, dump_coop.CLEAN().alphas_cumprod,
                        lambda folder: self.cached_pangu(folder / "training/cache"), expert=expert, times=times,
-                       resolution=512, min_image_size=0, flags=("--expert", expert), rate=RATE / 4)
+                       resolution=512, min_image_size=0, gradient_checkpointing="false", flags=("--expert", expert),
+                       rate=RATE / 4, batch=1, steps=PANGU_STEPS)
         self.train("pangu", "pangu_both", "--steps", "1", resolution=512, learning_rate=0.01)
         index = json.loads((self.folder / "pangu_both/model_index.json").read_text())
         self.assertEqual((index["_class_name"], index["expert_boundary"]), ("PanGuDrawPipeline", 500))

@@ -20,9 +20,7 @@ PLAIN = BARE | {"PANGU_KERNELS": "plain"}
 
 class Int8(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         if run("draw", *FAST, "--precision", "int8", "-o", self.folder / "any.png").returncode == 4:
             self.skipTest("this processor has no kernels in int8")
 

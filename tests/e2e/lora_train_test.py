@@ -21,7 +21,7 @@ with reference_imports("tools/parity", "tools", "tests/e2e"):
     import dump_coop
     import train_reference
     from pangu_reference import pair
-    from training_case import SIDE, Parts, TrainingCase
+    from training_case import PANGU_BLOCKS, PANGU_STEPS, SIDE, STEPS, Parts, TrainingCase
 
 # f32 products in another order move a byte by one here and there; the changes move the picture by more than 1.
 SAME, OTHER = 0.02, 1.0
@@ -33,18 +33,19 @@ class LoraTraining(TrainingCase):
         return self.run_training(("--lora", "--model", self.folder / model, "--data", self.folder / "pictures",
                                   "--out", self.folder / f"{name}.safetensors", "--rank", "8", *flags), settings, code)
 
-    def check(self, model, pipe, told, data=None, run="", prediction="epsilon", times=(0, 1000), **settings):
+    def check(self, model, pipe, told, data=None, run="", prediction="epsilon", times=(0, 1000), batch=2, steps=STEPS,
+              **settings):
         def reference_of(first):
             with torch.no_grad():
                 items = data() if data else self.data(pipe, told)
             initial = self.state(f"{model}_{first}{run}", "master/")
             return train_reference.LoraTraining(pipe.unet, pipe.scheduler.alphas_cumprod, items, initial, 4,
-                                                prediction=prediction, batch=2, times=times)
+                                                prediction=prediction, batch=batch, times=times)
 
         self.check_against_pytorch(
-            lambda name, steps, rate: self.train(model, f"{model}_{name}", "--steps", str(steps), train_batch_size=2,
+            lambda name, count, rate: self.train(model, f"{model}_{name}", "--steps", str(count), train_batch_size=batch,
                                                  learning_rate=rate, **settings),
-            lambda name: f"{model}_{name}{run}", reference_of)
+            lambda name: f"{model}_{name}{run}", reference_of, steps=steps)
 
     def test_sd15_trains_as_in_pytorch(self):
         pipe = StableDiffusionPipeline.from_pretrained(self.folder / "sd15")
@@ -59,7 +60,7 @@ class LoraTraining(TrainingCase):
         self.check("sdxl", pipe, self.told_xl)
 
     def test_an_expert_of_pangu_draw_3_trains_as_in_pytorch_with_the_index_of_the_size(self):
-        pair.write_tiny_pair(self.folder / "pangu_files")
+        pair.write_tiny_pair(self.folder / "pangu_files", blocks=PANGU_BLOCKS)
         converted = self.folder / "pangu_folder"
         self.assertEqual(run_as_user("convert", self.folder / "pangu_files", converted, "--dtype", "f32").returncode, 0)
         unet = UNet2DConditionModel.from_pretrained(converted, subfolder="unet")
@@ -67,7 +68,8 @@ class LoraTraining(TrainingCase):
 
         self.check("pangu_files", Parts(unet, bars), None, times=(500, 1000), run="/structure",
                    data=lambda: self.cached_pangu(self.folder / "pangu_files_cache"),
-                   resolution=512, expert='"structure"', cache_dir=f'"{self.folder / "pangu_files_cache"}"')
+                   batch=1, steps=PANGU_STEPS, resolution=512, expert='"structure"', gradient_checkpointing="false",
+                   cache_dir=f'"{self.folder / "pangu_files_cache"}"')
 
     def test_the_file_is_one_change_for_draw_and_for_diffusers(self):
         for model, kind, base in (("sd15", StableDiffusionPipeline, "sd_v1"), ("sdxl", StableDiffusionXLPipeline, "sdxl_base_v1-0")):
@@ -103,13 +105,13 @@ class LoraTraining(TrainingCase):
             self.assertTrue(torch.equal(value, parts[key]), key)
 
     def test_each_expert_of_pangu_draw_3_has_a_lora_of_its_own(self):
-        pair.write_tiny_pair(self.folder / "pangu")
+        pair.write_tiny_pair(self.folder / "pangu", blocks=PANGU_BLOCKS)
         self.train("pangu", "both", "--steps", "2", resolution=512, learning_rate=0.02)
         files = {expert: self.folder / f"both_{expert}.safetensors" for expert in ("structure", "texture")}
         for expert, file in files.items():
             with safe_open(file, "pt") as opened:
                 self.assertEqual(opened.metadata()["pangu_draw.expert"], expert)
-        draw = lambda *loras: self.draw("pangu", *[word for lora in loras for word in ("--lora", lora)], size=512, steps=6)  # noqa: E731
+        draw = lambda *loras: self.draw("pangu", *[word for lora in loras for word in ("--lora", lora)], size=512, steps=4)  # noqa: E731
         alone, both = draw(), draw(*files.values())
         only = {expert: draw(file) for expert, file in files.items()}
         for one, other in ((alone, both), (alone, only["structure"]), (alone, only["texture"]), (only["structure"], both)):

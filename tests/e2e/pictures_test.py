@@ -3,7 +3,6 @@
 Usage: pictures_test.py PROGRAM
 """
 
-import json
 import pathlib
 import struct
 import tempfile
@@ -11,6 +10,7 @@ import unittest
 
 from png_file import png_painted, png_pixels
 from program import run
+from safetensors_file import safetensors_of
 
 SIDE = 192
 
@@ -26,24 +26,20 @@ def write_upscaler(path, shade):
     for block in range(1, 4):
         for layer in range(1, 6):
             shapes[f"body.0.rdb{block}.conv{layer}"] = (4 if layer == 5 else 2, 4 + 2 * (layer - 1))
-    header, data = {}, b""
+    tensors = {}
     for name, (outputs, inputs) in shapes.items():
-        bias = struct.pack("<f", shade if name == "conv_last" else 0.0) * outputs
-        for leaf, shape, body in ((".weight", [outputs, inputs, 3, 3], bytes(36 * outputs * inputs)),
-                                  (".bias", [outputs], bias)):
-            header[name + leaf] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(body)]}
-            data += body
-    text = json.dumps(header).encode()
-    path.write_bytes(struct.pack("<Q", len(text)) + text + data)
+        tensors[name + ".weight"] = ("F32", [outputs, inputs, 3, 3], bytes(36 * outputs * inputs))
+        bias = struct.pack("<f", shade if name == "conv_last" else 0.0)
+        tensors[name + ".bias"] = ("F32", [outputs], bias * outputs)
+    path.write_bytes(safetensors_of(tensors))
 
 
 class Pictures(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def path(self, name):
-        return pathlib.Path(self.folder.name) / name
+        return self.folder / name
 
     def draw(self, name, *arguments):
         done = run("draw", *arguments, "--quiet", "--out", self.path(name))
@@ -100,7 +96,7 @@ class Pictures(unittest.TestCase):
         done = run("draw", *fast, "--upscaler", self.path("plain.safetensors"))
         self.assertEqual(done.returncode, 2)
         self.assertIn("--upscale 4", done.stderr)
-        (self.path("other.safetensors")).write_bytes(struct.pack("<Q", 2) + b"{}")
+        self.path("other.safetensors").write_bytes(safetensors_of({}))
         done = run("draw", *fast, "--upscale", 2, "--upscaler", self.path("other.safetensors"))
         self.assertEqual(done.returncode, 2)
         self.assertIn("other.safetensors", done.stderr)

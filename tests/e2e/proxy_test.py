@@ -17,29 +17,13 @@ import subprocess
 import tempfile
 import unittest
 
+from nginx import Nginx
 from png_file import png_of
+from ports import free_port
 from program import ROOT
 from served import Server, wait_for
 
 NAME = "draw.example.org"
-WHOLE = """{user}
-daemon off;
-pid {folder}/pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-{block}
-}}
-"""
-
-
-def free_port():
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def example():
@@ -55,11 +39,8 @@ def put(text, what, instead):
 class Proxy(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        for tool in ("nginx", "openssl"):
-            assert shutil.which(tool, path="/usr/sbin:/usr/bin:/bin"), f"there is no {tool}. Hint: ./pangu-draw test installs it"
-        temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(temporary.cleanup)
-        cls.folder = pathlib.Path(temporary.name)
+        assert shutil.which("openssl", path="/usr/bin:/bin"), "there is no openssl. Hint: ./pangu-draw test installs it"
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         cls.server = Server(cls.folder / "data", "--set", f'hosts=["{NAME}"]')
         cls.addClassCleanup(lambda: cls.server.end(signal.SIGKILL))
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={NAME}",
@@ -70,22 +51,8 @@ class Proxy(unittest.TestCase):
         block = put(block, "/etc/ssl/draw.example.org.pem", f"{cls.folder}/certificate.pem")
         block = put(block, "/etc/ssl/draw.example.org.key", f"{cls.folder}/key.pem")
         block = put(block, "127.0.0.1:7860", f"{cls.server.host}:{cls.server.port}")
-        user = "user root;" if os.geteuid() == 0 else ""
-        (cls.folder / "nginx.conf").write_text(WHOLE.format(user=user, folder=cls.folder, block=block))
-        cls.nginx = subprocess.Popen(["/usr/sbin/nginx", "-p", cls.folder, "-c", cls.folder / "nginx.conf"],
-                                     stderr=subprocess.PIPE, text=True)
-        cls.addClassCleanup(lambda: (cls.nginx.terminate(), cls.nginx.communicate(timeout=20)))
         cls.tls = ssl.create_default_context(cafile=str(cls.folder / "certificate.pem"))
-        wait_for(cls.listens, 20, "nginx to listen")
-
-    @classmethod
-    def listens(cls):
-        assert cls.nginx.poll() is None, cls.nginx.stderr.read()
-        try:
-            socket.create_connection(("127.0.0.1", cls.port)).close()
-            return True
-        except ConnectionRefusedError:
-            return False
+        cls.addClassCleanup(Nginx(cls.folder, cls.port, block).stop)
 
     def connection(self):
         found = http.client.HTTPSConnection(NAME, self.port, timeout=60)

@@ -37,15 +37,11 @@ def web_settings(text):
 class Repeat(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.temporary = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.temporary.cleanup)
-        cls.models = pathlib.Path(cls.temporary.name)
+        cls.models = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
         make_models(cls.models)
 
     def setUp(self):
-        temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(temporary.cleanup)
-        self.folder = pathlib.Path(temporary.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
         self.environment = {**os.environ, "PANGU_HOME": str(ROOT), "XDG_CACHE_HOME": str(self.folder / "cache")}
 
     def run_program(self, *words):

@@ -32,9 +32,8 @@ class Served(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.TemporaryDirectory()
-        cls.addClassCleanup(cls.folder.cleanup)
-        cls.server = Server(pathlib.Path(cls.folder.name) / "data", *cls.flags())
+        cls.folder = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+        cls.server = Server(cls.folder / "data", *cls.flags())
         cls.addClassCleanup(lambda: cls.server.end(signal.SIGKILL))
 
     @classmethod
@@ -44,7 +43,7 @@ class Served(unittest.TestCase):
 
 class Jobs(Served):
     def pixels(self, job):
-        path = pathlib.Path(self.folder.name) / "served.png"
+        path = self.folder / "served.png"
         path.write_bytes(self.server.picture(job))
         return png_pixels(path)
 
@@ -52,7 +51,7 @@ class Jobs(Served):
         job = self.server.finished(self.server.submit(SMALL))
         self.assertEqual(job["state"], "done", job)
         self.assertEqual(job["resolved"]["sampler"], "dpmpp_2m")
-        out = pathlib.Path(self.folder.name) / "cli.png"
+        out = self.folder / "cli.png"
         drawn = run("draw", SMALL["prompt"], "--seed", 7, "--steps", 2, "--size", "64x64", "--out", out, "--threads", 1)
         self.assertEqual(drawn.returncode, 0, drawn.stderr)
         self.assertEqual(self.pixels(job), png_pixels(out))
@@ -129,7 +128,7 @@ class Jobs(Served):
         self.assertEqual(status, 200, settings)
         self.assertEqual(settings["model"], "mini")
         self.assertEqual(settings["request"]["init_image"], upload)
-        self.assertNotIn(self.folder.name, self.server.picture(again).decode("latin-1"))
+        self.assertNotIn(str(self.folder), self.server.picture(again).decode("latin-1"))
         repeated = self.server.finished(self.server.submit(settings["request"], model=settings["model"]))
         self.assertEqual(self.pixels(repeated), self.pixels(again))
 
@@ -386,7 +385,7 @@ class Border(Served):
 class Keys(Served):
     @classmethod
     def flags(cls):
-        keys = pathlib.Path(cls.folder.name) / "keys"
+        keys = cls.folder / "keys"
         keys.write_text(f"ann {ANN}\nbob {BOB}\nroot {ROOT_KEY} admin\n")
         return "--api-key-file", keys, "--set", "queue_per_key=2"
 
@@ -441,9 +440,8 @@ class Keys(Served):
 
 class Kills(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.server = Server(pathlib.Path(self.folder.name) / "data")
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        self.server = Server(self.folder / "data")
         self.addCleanup(lambda: self.server.end(signal.SIGKILL))
 
     def drawing(self, job_id):

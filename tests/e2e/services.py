@@ -8,7 +8,6 @@ import os
 import pathlib
 import pwd
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,15 +15,11 @@ import time
 import urllib.error
 import urllib.request
 
+from ports import free_port
+
 PASSWORD = "draw-0123456789"
 S3_KEY, S3_SECRET, BUCKET = "drawkey", "drawsecret", "draw"
 START_S = 60
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 class Postgres:

@@ -21,9 +21,7 @@ LATEST_S = 10
 
 class Stop(unittest.TestCase):
     def setUp(self):
-        self.folder = tempfile.TemporaryDirectory()
-        self.addCleanup(self.folder.cleanup)
-        self.out = pathlib.Path(self.folder.name)
+        self.out = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def start(self, *flags):
         return subprocess.Popen([PROGRAM, *DRAW, "--out", str(self.out / "a.png"), *flags], text=True,
@@ -40,6 +38,11 @@ class Stop(unittest.TestCase):
                 return
             time.sleep(0.02)
         self.fail("the program never listened to Ctrl-C")
+
+    def wait_for_pictures(self, process, count):
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None and len(list(self.out.glob("a-*.png"))) < count:
+            time.sleep(0.02)
 
     def stopped(self, process, number=signal.SIGINT):
         """Exit code, standard error and seconds from the signal to the end."""
@@ -59,8 +62,7 @@ class Stop(unittest.TestCase):
 
     def test_finished_pictures_are_kept(self):
         process = self.start("--count", "10000", "--steps", "1", "--size", "64", "--guidance", "1")
-        self.listening(process)
-        time.sleep(3)
+        self.wait_for_pictures(process, 1)
         code, err, seconds = self.stopped(process, signal.SIGTERM)
         self.assertEqual(code, 130, err)
         self.assertLess(seconds, LATEST_S)
@@ -71,9 +73,7 @@ class Stop(unittest.TestCase):
 
     def test_a_picture_is_on_disk_as_soon_as_it_is_done(self):
         process = self.start("--count", "10000", "--steps", "1", "--size", "64", "--guidance", "1")
-        end = time.monotonic() + 60
-        while time.monotonic() < end and process.poll() is None and len(list(self.out.glob("a-*.png"))) < 2:
-            time.sleep(0.02)
+        self.wait_for_pictures(process, 2)
         process.kill()  # without a chance to write what it may hold
         process.communicate(timeout=60)
         kept = sorted(self.out.glob("a-*.png"))

@@ -5,105 +5,52 @@ Usage: stream_test.py PROGRAM
 It wants Debian's nginx, which tools/install/packages.sh lists; its absence is a failure.
 """
 
-import contextlib
 import io
 import json
-import os
 import pathlib
 import random
-import shutil
-import socket
 import subprocess
 import tarfile
 import tempfile
 import time
 import unittest
 
-import train_test
-from png_file import png_painted
+from nginx import Nginx
+from ports import free_port
 from program import PROGRAM, ROOT
+from small_training import disc_png, write_config, write_networks
 
 SHARDS, A_SHARD = 4, 6
-CONFIG = """{user}
-daemon off;
-pid {folder}/pid;
-error_log stderr;
-events {{}}
-http {{
-    access_log {folder}/access.log;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen 127.0.0.1:{port}; root {root}; }}
-}}
-"""
-
-
-def png(width, height, seed):
-    """A disc of one colour on another."""
-    draw = random.Random(seed)
-    inside, outside = (bytes(draw.randrange(256) for _ in range(3)) for _ in range(2))
-    x0, y0, r = draw.uniform(0.3, 0.7) * width, draw.uniform(0.3, 0.7) * height, width * 0.25
-    return png_painted(width, height, lambda x, y: inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside)
-
-
-class Nginx:
-    def __init__(self, folder, root):
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            self.port = taken.getsockname()[1]
-        self.folder = folder
-        user = "user root;" if os.geteuid() == 0 else ""
-        (folder / "nginx.conf").write_text(CONFIG.format(user=user, folder=folder, root=root, port=self.port))
-        self.process = None
-        self.start()
-
-    def start(self):
-        self.process = subprocess.Popen(["/usr/sbin/nginx", "-p", self.folder, "-c", self.folder / "nginx.conf"],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
-                return
-            time.sleep(0.05)
-        raise AssertionError("nginx does not listen")
-
-    def stop(self):
-        self.process.terminate()
-        self.process.wait()
-
-    def url(self, name):
-        return f"http://127.0.0.1:{self.port}/{name}"
-
-    def requests(self):
-        return (self.folder / "access.log").read_text().splitlines()
 
 
 class Stream(unittest.TestCase):
     def setUp(self):
-        assert shutil.which("nginx", path="/usr/sbin"), "there is no nginx. Hint: ./pangu-draw test installs it"
-        self.scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(self.scratch.cleanup)
-        self.folder = pathlib.Path(self.scratch.name)
-        (self.folder / "unet.json").write_text(json.dumps(train_test.UNET))
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        write_networks(self.folder)
         self.shards = self.folder / "web"
         self.shards.mkdir()
         served = self.folder / "nginx"
         served.mkdir()
-        self.nginx = Nginx(served, self.shards)
+        port = free_port()
+        self.nginx = Nginx(served, port, f"    server {{ listen 127.0.0.1:{port}; root {self.shards}; }}")
         self.addCleanup(self.nginx.stop)
+
+    def url(self, name):
+        return f"http://127.0.0.1:{self.nginx.port}/{name}"
 
     def write_shards(self, count=SHARDS, broken=()):
         """Shards of pictures of two shapes. broken: numbers of pictures whose pixels are cut."""
         for shard in range(count):
             with tarfile.open(self.shards / f"shard-{shard:06}.tar", "w") as tar:
                 for i in range(shard * A_SHARD, (shard + 1) * A_SHARD):
-                    picture = png(72, 64 if i % 3 else 96, i)
+                    picture = disc_png(72, 64 if i % 3 else 96, i)
                     if i in broken:
                         picture = picture[:len(picture) // 2]
                     for name, content in ((f"{i:04}.png", picture), (f"{i:04}.txt", f"disc number {i}\n".encode())):
                         member = tarfile.TarInfo(name)
                         member.size = len(content)
                         tar.addfile(member, io.BytesIO(content))
-        return self.nginx.url(f"shard-{{000000..{count - 1:06}}}.tar")
+        return self.url(f"shard-{{000000..{count - 1:06}}}.tar")
 
     def config(self, output, data, **keys):
         values = {"task": "denoiser", "output_dir": str(self.folder / output), "train_data_dir": [str(data)],
@@ -111,9 +58,7 @@ class Stream(unittest.TestCase):
                   "seed": 5, "replicas": 2, "train_batch_size": 4, "resolution": 64, "enable_bucket": True,
                   "bucket_reso_steps": 32, "sample_every_n_steps": 0, "log_every_n_steps": 5,
                   "save_every_n_steps": 3, "max_train_steps": 20, **keys}
-        path = self.folder / f"{output}.toml"
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-        return path
+        return write_config(self.folder / f"{output}.toml", values)
 
     def start(self, config):
         return subprocess.Popen([PROGRAM, "train", str(config), "--quiet"], stdout=subprocess.PIPE,

@@ -26,9 +26,7 @@ def drawing_of_tests():
 
 class Study(unittest.TestCase):
     def setUp(self):
-        self.temporary = tempfile.TemporaryDirectory()
-        self.addCleanup(self.temporary.cleanup)
-        self.path = pathlib.Path(self.temporary.name)
+        self.path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def run_program(self, *arguments, code=0):
         done = program.run(*arguments, cwd=self.path)

@@ -8,6 +8,7 @@ import random
 import struct
 
 from png_file import png_painted
+from safetensors_file import safetensors_of
 
 
 def png(colour, side=64):
@@ -47,24 +48,18 @@ def inception_shapes():
 
 def write_inception(path):
     """8-bit weights as tools/export_inception.py writes them, drawn with He's spread."""
-    numbers, header, parts, at = random.Random(1), {}, [], 0
+    numbers, tensors = random.Random(1), {}
 
     def add(name, shape, low, high):
-        nonlocal at
-        for key, kind, size, data in (
-                (f"{name}_u8", "U8", shape, numbers.randbytes(math.prod(shape))),
-                (f"{name}_range", "F32", [2], struct.pack("<2f", (high - low) / 255, low))):
-            header[key] = {"dtype": kind, "shape": size, "data_offsets": [at, at + len(data)]}
-            parts.append(data)
-            at += len(data)
+        tensors[f"{name}_u8"] = ("U8", shape, numbers.randbytes(math.prod(shape)))
+        tensors[f"{name}_range"] = ("F32", [2], struct.pack("<2f", (high - low) / 255, low))
+
     for i, shape in enumerate(inception_shapes(), 1):
         reach = math.sqrt(6 / math.prod(shape[1:]))
         add(f"conv2d_{i}.weight", shape, -reach, reach)
         for name, low, high in (("beta", 0, 0.1), ("mean", 0, 0.1), ("variance", 0.9, 1.1)):
             add(f"batch_normalization_{i}.{name}", shape[:1], low, high)
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(parts))
+    path.write_bytes(safetensors_of(tensors))
 
 
 def write_bars(folder):

@@ -12,34 +12,10 @@ import tempfile
 import time
 import unittest
 
-from png_file import png_painted
 from program import PROGRAM, ROOT
+from small_training import UNET, disc_png, write_config, write_networks
 
 STEPS = 80
-AUTOENCODER = {
-    "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
-    "block_out_channels": [8, 40], "layers_per_block": 1, "norm_num_groups": 4,
-    "mid_block_add_attention": False, "use_quant_conv": True, "use_post_quant_conv": True,
-}
-LATENT_CHANNELS = json.loads((ROOT / "models/mini/vae/config.json").read_text())["latent_channels"]
-UNET = {
-    "_class_name": "UNet2DConditionModel", "sample_size": 4,
-    "in_channels": LATENT_CHANNELS, "out_channels": LATENT_CHANNELS,
-    "down_block_types": ["DownBlock2D", "CrossAttnDownBlock2D"],
-    "mid_block_type": "UNetMidBlock2DCrossAttn",
-    "up_block_types": ["CrossAttnUpBlock2D", "UpBlock2D"], "block_out_channels": [16, 16],
-    "layers_per_block": 1, "transformer_layers_per_block": 1, "attention_head_dim": [1, 1],
-    "cross_attention_dim": 384, "use_linear_projection": True, "norm_num_groups": 4,
-    "flip_sin_to_cos": True, "freq_shift": 0,
-}
-
-
-def png(side, seed):
-    """A disc of one colour on another."""
-    draw = random.Random(seed)
-    inside, outside = (bytes(draw.randrange(256) for _ in range(3)) for _ in range(2))
-    x0, y0, r = draw.uniform(0.3, 0.7) * side, draw.uniform(0.3, 0.7) * side, side * 0.25
-    return png_painted(side, side, lambda x, y: inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside)
 
 
 def handles_interrupt(process):
@@ -53,18 +29,19 @@ def handles_interrupt(process):
 
 
 class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.shared = pathlib.Path(cls.enterClassContext(tempfile.TemporaryDirectory()))
+
     def setUp(self):
-        self.scratch = tempfile.TemporaryDirectory()
-        self.addCleanup(self.scratch.cleanup)
-        self.folder = pathlib.Path(self.scratch.name)
-        (self.folder / "vae.json").write_text(json.dumps(AUTOENCODER))
-        (self.folder / "unet.json").write_text(json.dumps(UNET))
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+        write_networks(self.folder)
 
     def pictures(self, count, side):
         folder = self.folder / "pictures"
         folder.mkdir()
         for i in range(count):
-            (folder / f"{i:04}.png").write_bytes(png(side, i))
+            (folder / f"{i:04}.png").write_bytes(disc_png(side, side, i))
             (folder / f"{i:04}.txt").write_text(f"disc number {i}\n第{i}个圆\n")
         return folder
 
@@ -72,9 +49,7 @@ class Train(unittest.TestCase):
         values = {"output_dir": str(self.folder / output), "seed": 5, "replicas": 2,
                   "sample_every_n_steps": 0, "log_every_n_steps": 10, "lr_scheduler": "constant",
                   "lr_warmup_steps": 10, **keys}
-        path = self.folder / name
-        path.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items()))
-        return path
+        return write_config(self.folder / name, values)
 
     def autoencoder(self, output, data, **keys):
         return self.config(f"{output}.toml", output, task="autoencoder", train_data_dir=[str(data)],
@@ -214,16 +189,26 @@ class Train(unittest.TestCase):
         self.assertIn("--set replicas=2", self.train(config, "--set", "replicas=1", code=2))
         self.train(config)
 
-    def test_two_experts_become_a_model_that_says_all_that_drawing_needs(self):
-        data = self.pictures(6, 24)
+    def two_experts(self, data):
+        """Trains small experts of the form of models/mini; the texture expert's configuration, and the folder of both."""
         drawing = [str(ROOT / "configs" / name) for name in ("styles.json", "mini/drawing.json")]
         common = {"resolution": 64, "max_train_steps": 2, "drawing": drawing,
                   "prediction_type": "v_prediction"}
         self.train(self.denoiser("structure", data, min_timestep=500, **common))
-        structure = self.folder / "structure/model"
-        texture = self.denoiser("texture", data, max_timestep=500, other_expert=str(structure), **common)
+        texture = self.denoiser("texture", data, max_timestep=500,
+                                other_expert=str(self.folder / "structure/model"), **common)
         self.train(texture)
-        model, mini = self.folder / "texture/model", ROOT / "models/mini"
+        return texture, self.folder / "texture/model"
+
+    def small_model(self, data):
+        """Such a folder, made once for all tests: checkpoints of models/mini itself are of hundreds of megabytes."""
+        if not (self.shared / "small").exists():
+            self.two_experts(data)[1].rename(self.shared / "small")
+        return self.shared / "small"
+
+    def test_two_experts_become_a_model_that_says_all_that_drawing_needs(self):
+        texture, model = self.two_experts(self.pictures(6, 24))
+        structure, mini = self.folder / "structure/model", ROOT / "models/mini"
         for name in ("model_index.json", "scheduler/scheduler_config.json"):
             self.assertEqual(json.loads((model / name).read_text()), json.loads((mini / name).read_text()))
         self.assertEqual((model / "unet/diffusion_pytorch_model.safetensors").read_bytes(),
@@ -246,10 +231,10 @@ class Train(unittest.TestCase):
         said = self.train(texture, "--set", f'drawing=["{wrong}"]', "--fresh", code=2)
         self.assertIn("default_step", said)
 
-    def finetune(self, *arguments, data=None, out="mine", code=0):
-        """Fine-tunes models/mini in a few steps; what it said on stdout and stderr."""
+    def finetune(self, *arguments, data=None, out="mine", code=0, base=ROOT / "models/mini"):
+        """Fine-tunes a model in a few steps; what it said on stdout and stderr."""
         process = subprocess.Popen(
-            [PROGRAM, "train", "--finetune", str(ROOT / "models/mini"), "--data", str(data),
+            [PROGRAM, "train", "--finetune", str(base), "--data", str(data),
              "--out", str(self.folder / out), "--steps", "2", "--set", "resolution=128",
              "--set", "train_batch_size=2", "--set", "replicas=2", *map(str, arguments)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=self.folder)
@@ -288,12 +273,13 @@ class Train(unittest.TestCase):
         self.assertNotEqual(self.weights("mine", "unet"), before)
 
     def test_one_expert_alone_is_fine_tuned_beside_the_other_one_of_the_model(self):
-        data, mini = self.pictures(2, 40), ROOT / "models/mini"
-        self.finetune("--set", "expert=texture", data=data)
-        self.assertEqual(self.weights("mine", "unet"), (mini / "unet/diffusion_pytorch_model.safetensors").read_bytes())
-        self.assertNotEqual(self.weights("mine", "unet_texture"), (mini / "unet_texture/diffusion_pytorch_model.safetensors").read_bytes())
+        data = self.pictures(2, 40)
+        base = self.small_model(data)
+        self.finetune("--set", "expert=texture", data=data, base=base)
+        self.assertEqual(self.weights("mine", "unet"), (base / "unet/diffusion_pytorch_model.safetensors").read_bytes())
+        self.assertNotEqual(self.weights("mine", "unet_texture"), (base / "unet_texture/diffusion_pytorch_model.safetensors").read_bytes())
         texture = self.weights("mine", "unet_texture")
-        self.finetune("--set", "expert=structure", data=data)
+        self.finetune("--set", "expert=structure", data=data, base=base)
         self.assertEqual(self.weights("mine", "unet_texture"), texture)
 
     def test_models_in_pixels_are_fine_tuned_too_with_the_text_encoder_that_they_borrow(self):
@@ -315,10 +301,11 @@ class Train(unittest.TestCase):
 
     def test_a_configuration_that_is_written_trains_the_same_from_any_folder(self):
         data = self.pictures(2, 40)
-        self.finetune(data=data, out="flags")
+        base = self.small_model(data)
+        self.finetune(data=data, out="flags", base=base)
         written = self.folder / "configs/mine.toml"
         written.parent.mkdir()
-        out, err = self.finetune("--write-config", written, data=data, out="file")
+        out, err = self.finetune("--write-config", written, data=data, out="file", base=base)
         self.assertIn(f"pangu-draw train {written}", out)
         self.assertFalse((self.folder / "file").exists())
         self.assertIn('train_data_dir = ["../pictures"]'.replace("../pictures", str(data)), written.read_text())
@@ -326,7 +313,7 @@ class Train(unittest.TestCase):
         self.train(written)
         for part in ("unet", "unet_texture"):
             self.assertEqual(self.weights("file", part), self.weights("flags", part))
-        out, err = self.finetune("--write-config", written, data=data, out="file", code=2)
+        out, err = self.finetune("--write-config", written, data=data, out="file", base=base, code=2)
         self.assertIn("--write-config", err)
 
     def test_what_cannot_be_fine_tuned_is_told_before_anything_is_written(self):
@@ -346,7 +333,7 @@ class Train(unittest.TestCase):
         self.assertIn("nowhere", nowhere)
         broken = self.folder / "broken"
         broken.mkdir()
-        (broken / "a.png").write_bytes(png(40, 1)[:60])
+        (broken / "a.png").write_bytes(disc_png(40, 40, 1)[:60])
         (broken / "a.txt").write_text("half a disc")
         self.assertIn("readable", self.finetune("--dry-run", data=broken, code=2)[1])
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()),
@@ -354,7 +341,7 @@ class Train(unittest.TestCase):
 
     def test_a_stop_says_that_a_checkpoint_is_written_and_leaves_a_model(self):
         data = self.pictures(2, 40)
-        command = [PROGRAM, "train", "--finetune", ROOT / "models/mini", "--data", data, "--out",
+        command = [PROGRAM, "train", "--finetune", self.small_model(data), "--data", data, "--out",
                    self.folder / "mine", "--steps", "1000", "--set", "resolution=128",
                    "--set", "train_batch_size=2", "--set", "replicas=1", "--set", "log_every_n_steps=1"]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -6,10 +6,10 @@ Usage: vae_dtype_test.py PROGRAM
 import json
 import pathlib
 import shutil
-import struct
 import tempfile
 import unittest
 
+from autoencoders import write_vae_changed_in
 from png_file import png_rows
 from program import BARE, ROOT, run
 
@@ -21,9 +21,7 @@ PLAIN = BARE | {"PANGU_KERNELS": "plain"}  # as on a processor for which there a
 
 class VaeDtype(unittest.TestCase):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.folder = pathlib.Path(folder.name)
+        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
     def draw(self, name, *flags, command="draw", environment=BARE):
         out = self.folder / f"{name}.png"
@@ -66,14 +64,7 @@ class VaeDtype(unittest.TestCase):
 
     def test_bridges_of_several_models_compute_in_the_type(self):
         # The members' autoencoders differ, so that latents go from one into the other through pixels.
-        shutil.copytree(MODEL / "vae", self.folder / "vae")
-        weights = self.folder / "vae/diffusion_pytorch_model.safetensors"
-        data = bytearray(weights.read_bytes())
-        header = struct.unpack("<Q", data[:8])[0]
-        tensors = json.loads(data[8:8 + header])
-        first = min(t["data_offsets"][0] for name, t in tensors.items() if name.startswith("encoder."))
-        data[8 + header + first] ^= 1
-        weights.write_bytes(data)
+        write_vae_changed_in(self.folder / "vae", "encoder.")
         recipe = self.folder / "recipe.toml"
         recipe.write_text('prompt = "a fox"\nsize = "128"\nbridge = "exact"\n[[member]]\nname = "a"\nhub = true\n'
                           '[[member]]\nname = "b"\nvae = "vae"\n')

@@ -20,7 +20,6 @@ import pathlib
 import platform
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,9 @@ import time
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/e2e"))
+from ports import free_port  # noqa: E402
+
 WEB = ROOT / "web"
 TESTS = ROOT / "tests" / "web"
 TOOLS = ROOT / "build" / "web"  # what is installed for these tests alone
@@ -126,9 +128,7 @@ def check_alone(page: str):
 @contextlib.contextmanager
 def started(program: str):
     """The address of `PROGRAM serve` with a data folder of its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with tempfile.TemporaryDirectory() as folder, (pathlib.Path(folder) / "log").open("w+") as log:
         server = subprocess.Popen([program, "serve", "--port", str(port), "--data", folder], stderr=log, stdout=log,
                                   env={**os.environ, "PANGU_HOME": str(ROOT), "OMP_NUM_THREADS": "1"})

@@ -4,12 +4,13 @@ Every archive has a version and a SHA-256 here; anything else is refused. This f
 of pictures. A package that is already in the cache folder with the right checksum is not fetched
 again, so a second run needs no network.
 """
-import hashlib
 import io
 import pathlib
 import subprocess
 import tarfile
 from dataclasses import dataclass
+
+from fetch_package import sha256_of
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,6 @@ PACKAGES = {
         "Twemoji. Art copyright (c) Twitter, Inc and other contributors, CC BY 4.0; package by Samuel "
         "Kopp, MIT."),
 }
-
-
-def sha256_of(path: pathlib.Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fetch(package: Package, cache: pathlib.Path) -> pathlib.Path:

@@ -1,18 +1,10 @@
-"""Reads and writes MindSpore's checkpoint file byte by byte, without a protobuf library.
-
-The messages, in the words of the format:
-  Checkpoint  { repeated Value value = 1 }
-  Value       { string tag = 1; TensorProto tensor = 2 }
-  TensorProto { repeated int64 dims = 1; string tensor_type = 2; bytes tensor_content = 3 }
-Dims are unpacked varints; a scalar has the dims [0]. Only Float32 occurs in the released files.
-"""
+"""Reads and writes MindSpore's checkpoint file byte by byte, without a protobuf library (mindspore_wire.py has the format)."""
 
 import mmap
 
 import numpy as np
 import torch
-
-VARINT, BYTES = 0, 2
+from mindspore_wire import BYTES, VARINT, value_head
 
 
 def varint_at(data, at):
@@ -72,27 +64,10 @@ def read_ckpt(path):
     return tensors
 
 
-def varint(value):
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out + bytes([value]))
-
-
-def head(number, length):
-    return varint(number << 3 | BYTES) + varint(length)
-
-
 def write_ckpt(path, tensors):
     """`tensors`: (name, f32 tensor) pairs, made one after the other if it is a generator."""
     with open(path, "wb") as out:
         for name, tensor in tensors:
             content = tensor.detach().contiguous().numpy().astype("<f4", copy=False)
-            dims = b"".join(varint(1 << 3) + varint(n) for n in (tuple(tensor.shape) or (0,)))
-            kind = head(2, 7) + b"Float32"
-            inner = len(dims) + len(kind) + len(head(3, content.nbytes)) + content.nbytes
-            tag = head(1, len(name.encode())) + name.encode()
-            out.write(head(1, len(tag) + len(head(2, inner)) + inner) + tag + head(2, inner))
-            out.write(dims + kind + head(3, content.nbytes))
+            out.write(value_head(name, list(tensor.shape), content.nbytes))
             out.write(content.data if content.ndim else content.tobytes())

@@ -18,8 +18,8 @@ def tokenizers(folder=ROOT / "models/tokenizers"):
             words.OpenClip(folder / "clip/bpe_simple_vocab_16e6.txt.gz"))
 
 
-def write_tiny_pair(folder, seed=1):
-    return write_pair(folder, tiny.narrowed(tiny.released(NAMES)), seed)
+def write_tiny_pair(folder, seed=1, blocks=tiny.KEPT):
+    return write_pair(folder, tiny.narrowed(tiny.released(NAMES), blocks), seed)
 
 
 def write_pair(folder, rows, seed=1):

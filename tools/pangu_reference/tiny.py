@@ -32,11 +32,12 @@ def released(path):
     return [(name, [int(n) for n in shape.split(",")]) for name, shape in rows]
 
 
-def narrowed(rows):
+def narrowed(rows, blocks=KEPT):
+    """blocks: so many of a transformer of the UNet are kept."""
     kept = []
     for name, shape in rows:
-        deep = re.search(r"(?:transformer_blocks|encoder\.layers|resblocks)\.(\d+)\.", name)
-        if deep and int(deep.group(1)) >= KEPT:
+        deep = re.search(r"(transformer_blocks|encoder\.layers|resblocks)\.(\d+)\.", name)
+        if deep and int(deep[2]) >= (blocks if deep[1] == "transformer_blocks" else KEPT):
             continue
         widths = next(table for prefix, table in NARROW.items() if name.startswith(prefix))
         if name.endswith("time_embed.0.weight"):

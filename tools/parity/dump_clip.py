@@ -19,6 +19,8 @@ from transformers import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from watched import watch
+
 VOCABULARY = 1000
 EOS = 999
 CLIP_L = dict(
@@ -70,20 +72,12 @@ def prompts(generator, last):
     return ids
 
 
-def watch(model, pattern, prefix):
-    outputs = {}
-
-    def hook(name):
-        def note(_module, _arguments, output):
-            output = output[0] if isinstance(output, tuple) else output
-            outputs[f"layer/{name}"] = output.detach().clone().contiguous()
-        return note
-
-    for name, module in model.named_modules():
+def layers_of(model, pattern, prefix):
+    def label_of(name):
         full = name if name.startswith(prefix) else f"{prefix}.{name}"
-        if re.match(pattern, full):
-            module.register_forward_hook(hook(full))
-    return outputs
+        return f"layer/{full}" if re.match(pattern, full) else None
+
+    return watch(model, label_of)
 
 
 def save(folder, model, tensors, prefix):
@@ -114,7 +108,7 @@ def dump_text(folder, config, projected, added, generator):
         state[table] = torch.cat([state[table], extra])
         asked.load_state_dict(state)
         found["in/added"] = extra
-    layers = watch(asked, r"text_model\.(embeddings|encoder\.layers\.\d+|final_layer_norm)$", "text_model")
+    layers = layers_of(asked, r"text_model\.(embeddings|encoder\.layers\.\d+|final_layer_norm)$", "text_model")
     result = asked(ids, output_hidden_states=True)
     found.update(layers)
     found["in/ids"] = ids
@@ -131,8 +125,8 @@ def dump_text(folder, config, projected, added, generator):
 def dump_vision(folder, config, generator):
     model = CLIPVisionModelWithProjection(CLIPVisionConfig(**config)).eval()
     randomise_norms(model, generator)
-    layers = watch(model, r"vision_model\.(embeddings|pre_layrnorm|encoder\.layers\.\d+|post_layernorm)$",
-                   "vision_model")
+    layers = layers_of(model, r"vision_model\.(embeddings|pre_layrnorm|encoder\.layers\.\d+|post_layernorm)$",
+                       "vision_model")
     pixels = torch.randn(2, 3, 224, 224, generator=generator)
     result = model(pixels)
     found = dict(layers)

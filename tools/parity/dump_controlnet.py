@@ -14,6 +14,7 @@ from diffusers import ControlNetModel
 from safetensors.torch import save_file
 
 from dump_unet import SD15, SD21, SDXL, TRACED, inputs_of, randomise_norms
+from watched import watch
 
 CONTROL_TRACED = re.compile(TRACED.pattern + r"|^(controlnet_cond_embedding|controlnet_mid_block"
                                              r"|controlnet_down_blocks\.\d+)$")
@@ -51,29 +52,13 @@ def save(folder, model, tensors):
               os.path.join(folder, "tensors.safetensors"))
 
 
-def watch(model, pattern):
-    outputs = {}
-
-    def hook(name):
-        def note(_module, _arguments, output):
-            output = output[0] if isinstance(output, tuple) else output
-            output = output.sample if hasattr(output, "sample") else output
-            outputs[f"layer/{name}"] = output.detach().clone()
-        return note
-
-    for name, module in model.named_modules():
-        if pattern.match(name):
-            module.register_forward_hook(hook(name))
-    return outputs
-
-
 def dump_controlnet(folder, config, height, width, call, generator):
     model = ControlNetModel.from_config(dict(config)).eval()
     randomise_norms(model, generator)
     for name, parameter in model.named_parameters():
         if not parameter.any():  # zero convolutions
             parameter.data += 0.1 * torch.randn(parameter.shape, generator=generator)
-    tensors = watch(model, CONTROL_TRACED)
+    tensors = watch(model, lambda name: f"layer/{name}" if CONTROL_TRACED.match(name) else None)
     found = inputs_of(config, height, width, {}, generator)
     factor = 2 ** (len(config["conditioning_embedding_out_channels"]) - 1)
     channels = config.get("conditioning_channels", 3)

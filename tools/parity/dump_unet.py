@@ -15,6 +15,8 @@ import torch
 from diffusers import UNet2DConditionModel
 from safetensors.torch import save_file
 
+from watched import watch
+
 # Layers whose output the C++ model reports too.
 TRACED = re.compile(
     r"^(conv_in|conv_out|time_embedding|add_embedding|class_embedding"
@@ -153,19 +155,7 @@ def controlnet_residuals(model, found, generator):
 
 
 def run(model, found):
-    outputs = {}
-
-    def hook(name):
-        def note(_module, _arguments, output):
-            output = output[0] if isinstance(output, tuple) else output
-            output = output.sample if hasattr(output, "sample") else output
-            outputs[f"out/{len(outputs):04d}/{name}"] = output.detach().clone().contiguous()
-
-        return note
-
-    for name, module in model.named_modules():
-        if TRACED.match(name):
-            module.register_forward_hook(hook(name))
+    outputs = watch(model, lambda name: f"out/{{number:04d}}/{name}" if TRACED.match(name) else None)
     added = {k: found[k] for k in ("text_embeds", "time_ids") if k in found}
     residuals = [found[k] for k in sorted(found) if k.startswith("down_residual/")]
     model(

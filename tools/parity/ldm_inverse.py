@@ -4,9 +4,14 @@ src/io/ldm/ldm_names.h and sharing nothing with it. It also writes MindSpore's c
 with diffusers' own converters. It is no converter for users.
 """
 
+import pathlib
 import re
+import sys
 
 import torch
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1]))
+from pangu_reference import ckpt  # noqa: E402
 
 RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_layers.1",
           "norm2": "out_layers.0", "conv2": "out_layers.3", "conv_shortcut": "skip_connection"}
@@ -215,26 +220,5 @@ def mindspore_name(key):
     return stem + {"weight": ".gamma", "bias": ".beta"}[leaf] if NORM.search(key) else key
 
 
-def varint(value):
-    out = bytearray()
-    while value >= 128:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def field(number, content):
-    return varint(number << 3 | 2) + varint(len(content)) + content
-
-
 def write_mindspore(path, state):
-    """Checkpoint{repeated Value{tag = 1, TensorProto{dims = 1, type = 2, content = 3} = 2} = 1}."""
-    with open(path, "wb") as out:
-        for key, value in state.items():
-            value = value.detach().to(torch.float32).contiguous()
-            dims = list(value.shape) or [0]  # so the released files have their one scalar
-            tensor = b"".join(varint(8) + varint(n) for n in dims)
-            tensor += field(2, b"Float32")
-            tensor += field(3, value.numpy().astype("<f4").tobytes())
-            out.write(field(1, field(1, mindspore_name(key).encode()) + field(2, tensor)))
+    ckpt.write_ckpt(path, ((mindspore_name(key), value.to(torch.float32)) for key, value in state.items()))

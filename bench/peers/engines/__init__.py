@@ -1,14 +1,13 @@
 """The engines that the bench compares: how each is started, told apart and named."""
 import importlib.metadata
 import pathlib
-import subprocess
 import sys
 from dataclasses import dataclass, field
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
-# What the program is made of; other changes leave its speed as it is.
-SOURCES = ("src", "cmake", "CMakeLists.txt", "bench/peers/engine.cpp")
+sys.path.append(str(ROOT / "bench"))
+import records  # noqa: E402
 
 
 @dataclass(frozen=True)
@@ -21,6 +20,8 @@ class Engine:
 
 ENGINES = {
     "ours": Engine("PanGu-Draw in C++, bf16"),
+    "ours-cold": Engine("PanGu-Draw in C++, bf16, first start: packed weights are written"),
+    "ours-warm": Engine("PanGu-Draw in C++, bf16, later starts: packed weights are mapped"),
     "ours-int8": Engine("PanGu-Draw in C++, int8", "", {"precision": "int8"}),
     "torch": Engine("diffusers, bf16, channels-last", "torch_engine.py", {}, ("torch", "diffusers")),
     "torch-compile": Engine("diffusers, the same with torch.compile", "torch_engine.py", {"compile": True},
@@ -39,16 +40,9 @@ def command_of(name, programs):
     return [sys.executable, str(HERE / script)] if script else [str(pathlib.Path(programs) / "bench_peers_engine")]
 
 
-def own_version():
-    """Returns the commit of the program's sources, with a + if they were changed since."""
-    def git(*words):
-        return subprocess.run(["git", "-C", str(ROOT), *words, "--", *SOURCES], capture_output=True,
-                              text=True).stdout.strip()
-
-    return (git("log", "-1", "--format=%h") or "unknown") + ("+" if git("status", "--porcelain") else "")
-
-
 def version_of(name):
     """Returns what a result is a result of; raises PackageNotFoundError if a peer is not installed."""
     packages = ENGINES[name].packages
-    return " ".join(f"{p} {importlib.metadata.version(p)}" for p in packages) if packages else own_version()
+    if not packages:
+        return records.program_version("bench/peers/engine.cpp")
+    return " ".join(f"{p} {importlib.metadata.version(p)}" for p in packages)

@@ -12,7 +12,6 @@ import time
 import stable_diffusion_cpp
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-from models import MODELS  # noqa: E402
 from serve import serve  # noqa: E402
 
 PROMPT = "a red fox in the snow, oil painting"
