@@ -34,6 +34,11 @@ struct LatentEncoders {
   std::function<at::Tensor(const data::TrainingPicture& picture)> hint = {};
   // LatentItem::loss_weight; empty: 1.
   std::function<double(const data::TrainingPicture& picture)> loss_weight = {};
+  // Of a denoiser that is told of masks: items get LatentItem::pixels, and the set what belongs to
+  // them. The pictures that are drawn from have to outlive the set, which can hold them.
+  bool tells_masks = false;
+  // LatentItem::own_mask; empty: none.
+  std::function<at::Tensor(const data::TrainingPicture& picture)> own_mask = {};
   bool fills_captions_up = false;  // CaptionStates::are_filled_up
   // Of what is kept: bf16 or f32.
   at::ScalarType latents_type = at::kBFloat16, states_type = at::kBFloat16;
