@@ -421,6 +421,15 @@ struct LatentFiller {
   }
 };
 
+// Pictures that are smaller than a latent pixel would end in a library's own words.
+void check_has_latents(const data::TrainingPicture& one, int64_t downscale) {
+  if (std::min(one.width_px, one.height_px) >= downscale) return;
+  throw bad_input(
+      "resolution",
+      "pictures of at least " + std::to_string(downscale) + " px a side, a latent pixel",
+      std::to_string(one.width_px) + "x" + std::to_string(one.height_px));
+}
+
 }  // namespace
 
 std::string cache_folder(const TrainConfig& config, const LatentEncoders& encoders) {
@@ -440,6 +449,7 @@ std::shared_ptr<LatentSet> encode_training_set(const TrainConfig& config,
                                                const EncodingWatches& watches) {
   const at::NoGradGuard no_grad;
   for (const data::TrainingPicture& one : pictures) {
+    check_has_latents(one, encoders.downscale);
     check_latent_crop(config, one.height_px / encoders.downscale,
                       one.width_px / encoders.downscale);
   }

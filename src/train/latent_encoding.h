@@ -56,8 +56,8 @@ struct EncodingWatches {
 std::string cache_folder(const TrainConfig& config, const LatentEncoders& encoders);
 
 // Every picture that can be read, with its captions; the others are in the report. Error kBadInput
-// before anything is computed if config.latent_crop does not fit. Throws Stopped; what is computed
-// by then is kept for the next call.
+// before anything is computed if a picture has no latent pixel, or config.latent_crop does not fit.
+// Throws Stopped; what is computed by then is kept for the next call.
 std::shared_ptr<LatentSet> encode_training_set(const TrainConfig& config,
                                                const std::vector<data::TrainingPicture>& pictures,
                                                const LatentEncoders& encoders,
