@@ -9,6 +9,7 @@
 #include "io/json_file.h"
 #include "nn/unet/unet_from_shapes.h"
 #include "pipeline/convert/convert.h"
+#include "pipeline/families/spec.h"
 #include "pipeline/network_folder.h"
 
 namespace pangu::pipeline {
@@ -74,6 +75,14 @@ void rename_folder(const fs::path& from, const fs::path& to) {
 
 void write_index(const fs::path& folder, const json& index) {
   io::write_file_atomic((folder / kTunedIndex).string(), index.dump(2) + "\n");
+}
+
+// An inpainting model that comes of a model that draws from text is opened by another pipeline of
+// diffusers.
+void name_inpainting(const FolderSpec& folder, json& index_) {
+  if (index_.value("_class_name", std::string()) != folder.pipeline) return;
+  index_["_class_name"] = folder.inpaint_pipeline;
+  if (folder.inpaint_index_keys.is_object()) index_.update(folder.inpaint_index_keys);
 }
 
 // The half joins the other one, or takes the place of what was trained of it before.
@@ -150,7 +159,8 @@ void write_tuned_model(const std::string& folder, const FrozenBase& base,
   options.tokenizers = base.options.tokenizers;
   options.load = base.options;
   options.trained[plan.expert.component] = weights;
-  options.change_index = [&plan](json& index) {
+  options.change_index = [&plan, &base](json& index) {
+    if (base.model.denoising.extra_channels > 0) name_inpainting(base.source->spec->folder, index);
     // A folder that the network was not in does not name it.
     if (!index.contains(kFirst) || index[kFirst] == json({nullptr, nullptr})) {
       index[kFirst] = {"diffusers", "UNet2DConditionModel"};

@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 
@@ -111,9 +112,32 @@ struct AutoencoderLoss {
 
 }  // namespace
 
+void check_autoencoder_sizes(const TrainConfig& config, int64_t downscale, int64_t least_seen_px) {
+  const bool halves = config.equivariance_probability > 0;
+  const int64_t multiple = downscale * (halves ? 2 : 1);
+  const std::string found = std::to_string(config.resolution);
+  if (config.resolution % multiple != 0 || config.resolution < multiple) {
+    throw bad_input("resolution",
+                    "a multiple of " + std::to_string(multiple) + " px, which have whole latents" +
+                        (halves ? ", also halved" : ""),
+                    found, halves ? "equivariance_probability = 0 halves no latents" : "");
+  }
+  const int64_t least = least_seen_px * (halves ? 2 : 1);
+  if (config.resolution >= least) return;
+  throw bad_input("resolution", "at least " + std::to_string(least) + " px for perceptual_weights",
+                  found, "perceptual_weight = 0 asks for no features");
+}
+
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
                               PerceptualFeatures perceptual, std::vector<at::Tensor> pictures) {
   if (pictures.empty()) throw bad_input("training data", "at least one picture", "none");
+  for (const AutoencoderCalls& one : replicas) check_autoencoder_sizes(config, one.downscale, 0);
+  for (const at::Tensor& picture : pictures) {
+    if (std::min(picture.size(0), picture.size(1)) >= config.resolution) continue;
+    throw bad_input("a picture of the training data",
+                    "at least resolution = " + std::to_string(config.resolution) + " px a side",
+                    std::to_string(picture.size(1)) + " x " + std::to_string(picture.size(0)));
+  }
   auto loss = std::make_shared<AutoencoderLoss>(config, std::move(replicas), std::move(perceptual),
                                                 std::move(pictures));
   return [loss](const Slice& slice) { return (*loss)(slice); };

@@ -17,14 +17,21 @@ struct AutoencoderCalls {
   std::function<std::pair<at::Tensor, at::Tensor>(const at::Tensor& image)> encode;
   std::function<at::Tensor(const at::Tensor& latent)> decode;
   double latent_unit = 1;  // 1/scaling_factor: what config.latent_noise is counted in
+  int64_t downscale = 1;   // pixels a latent pixel, each way
 };
 
 // Features of [B,3,H,W] in [-1,1], fine to coarse; gradients flow to the image.
 using PerceptualFeatures = std::function<std::vector<at::Tensor>(const at::Tensor& image)>;
 
-// pictures: [H,W,4] u8 each, any sizes of at least config.resolution a side. A share of
-// config.whole_picture_probability of the samples are whole pictures shrunk to config.resolution,
-// the rest crops of it. `perceptual` may be empty.
+// Error kBadInput if config.resolution has no whole latents of an autoencoder of this downscale, or
+// half of it where config.equivariance_probability halves latents, or is too small for features
+// that look at windows of at least least_seen_px. For callers that know the sizes before they have
+// the pictures; autoencoder_loss asks the first two again.
+void check_autoencoder_sizes(const TrainConfig& config, int64_t downscale, int64_t least_seen_px);
+
+// pictures: [H,W,4] u8 each, any sizes of at least config.resolution a side, else Error kBadInput.
+// A share of config.whole_picture_probability of the samples are whole pictures shrunk to
+// config.resolution, the rest crops of it. `perceptual` may be empty.
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
                               PerceptualFeatures perceptual, std::vector<at::Tensor> pictures);
 

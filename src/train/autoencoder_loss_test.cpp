@@ -5,6 +5,8 @@
 
 #include <cmath>
 
+#include "core/testing.h"
+
 using namespace pangu::train;
 
 namespace {
@@ -57,4 +59,37 @@ TEST_CASE("latent noise does not depend on how a batch is cut into slices") {
   const at::Tensor whole = latents_seen(config, 1, 0, 8);
   CHECK(latents_seen(config, 1, 0, 3).equal(whole.slice(0, 0, 3)));
   CHECK(latents_seen(config, 1, 3, 5).equal(whole.slice(0, 3)));
+}
+
+TEST_CASE("sizes without whole latents, or too small for what looks at them, are refused") {
+  TrainConfig config;
+  const auto refusal = [&](int64_t resolution, double halved, int64_t least_seen_px) {
+    config.resolution = resolution;
+    config.equivariance_probability = halved;
+    return pangu::refusal_of([&] { check_autoencoder_sizes(config, 8, least_seen_px); });
+  };
+  CHECK(refusal(8, 0, 0) == "accepted");
+  CHECK(refusal(16, 0.3, 4) == "accepted");
+  // One latent pixel cannot be halved; half of three is none.
+  CHECK(pangu::contains(refusal(8, 0.3, 0), "a multiple of 16 px"));
+  CHECK(pangu::contains(refusal(24, 0.3, 0), "found 24"));
+  CHECK(pangu::contains(refusal(24, 0.3, 0), "equivariance_probability = 0"));
+  CHECK(pangu::contains(refusal(20, 0, 0), "a multiple of 8 px"));
+  CHECK(pangu::contains(refusal(8, 0, 16), "at least 16 px for perceptual_weights"));
+  CHECK(pangu::contains(refusal(16, 0.3, 16), "at least 32 px"));
+}
+
+TEST_CASE("a picture that is smaller than the crops of it is refused") {
+  TrainConfig config;
+  config.resolution = kSide;
+  config.equivariance_probability = 0;
+  const auto refusal = [&](int64_t height, int64_t width) {
+    return pangu::refusal_of([&] {
+      autoencoder_loss(config, {AutoencoderCalls{}}, {},
+                       {at::zeros({height, width, 4}, at::kByte)});
+    });
+  };
+  CHECK(refusal(kSide, kSide + 3) == "accepted");
+  CHECK(pangu::contains(refusal(kSide, kSide - 1), "found 7 x 8"));
+  CHECK(pangu::contains(refusal(kSide - 2, kSide), "resolution = 8 px"));
 }

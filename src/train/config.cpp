@@ -88,6 +88,14 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
                     "network_module = 'controlnet' with it, and no `control`",
                     "network_module = '" + c.network_module + "', control = '" + c.control + "'");
   }
+  if (c.inpainting) {
+    required(kPretrained, !c.pretrained_model.empty());
+    if (!c.network_module.empty()) {
+      throw bad_input(reader.where("inpainting"), "false with network_module",
+                      "true and '" + c.network_module + "'",
+                      "a LoRA of a model that is an inpainting model needs no key");
+    }
+  }
   c.native_size_histogram().validate(reader.where("native_sizes"));
   if (c.bucket_no_upscale && !c.enable_bucket) {
     throw bad_input(reader.where("bucket_no_upscale"), "enable_bucket = true with it", "false");
@@ -141,6 +149,7 @@ void for_each_path(TrainConfig& c, const Act& act) {
   for (std::string& one : c.conditioning_data_dir) {
     act("conditioning_data_dir", one, PathKind::kInput);
   }
+  for (std::string& one : c.mask_data_dir) act("mask_data_dir", one, PathKind::kInput);
   for (std::string& one : c.drawing) act("drawing", one, PathKind::kInput);
 }
 
@@ -213,7 +222,7 @@ std::string TrainConfig::toml(const std::string& folder) const {
 
 bool is_path_key(const std::string& key) {
   TrainConfig c;
-  c.train_data_dir = c.reg_data_dir = c.conditioning_data_dir = c.drawing = {""};
+  c.train_data_dir = c.reg_data_dir = c.conditioning_data_dir = c.mask_data_dir = c.drawing = {""};
   bool found = false;
   for_each_path(c, [&](const char* path, std::string&, PathKind) { found = found || key == path; });
   return found;

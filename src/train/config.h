@@ -57,6 +57,9 @@ struct TrainConfig {
   std::string control;
   double control_dropout_rate = 0.1;
   std::vector<std::string> conditioning_data_dir;
+  bool inpainting = false;
+  double whole_mask_probability = 0.25;
+  std::vector<std::string> mask_data_dir;
   std::string image_encoder_config;
 
   std::string network_module;
@@ -185,6 +188,17 @@ struct TrainConfig {
     v("conditioning_data_dir", conditioning_data_dir,
       "folders with the control pictures of a ControlNet, under the names of the pictures, where "
       "`control` makes none");
+    v("inpainting", inpainting,
+      "five input channels for a mask and the masked picture are added to the model's denoiser, of "
+      "weights that begin at 0: it becomes an inpainting model; those that are one need not say "
+      "so");
+    v("whole_mask_probability", whole_mask_probability,
+      "share of samples whose whole picture is masked (inpainting models); the others have random "
+      "masks",
+      Limits{0, 1});
+    v("mask_data_dir", mask_data_dir,
+      "folders of masks under the names of the pictures, white where an inpainting model draws, in "
+      "place of random ones");
     v("image_encoder_config", image_encoder_config,
       "JSON of a CLIPVisionModelWithProjection that is trained along; its embedding of the picture "
       "takes the captions' place (pixel models); empty: none");

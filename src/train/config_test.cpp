@@ -100,6 +100,25 @@ pretrained_model_name_or_path = "models/mini"
   CHECK(contains(refusal("expert=colour"), "'structure'"));
 }
 
+TEST_CASE("an inpainting model is made of a whole model, and not beside a LoRA") {
+  const TestFolder folder;
+  const std::string data =
+      "output_dir = \"run\"\ntrain_data_dir = [\"pictures\"]\ninpainting = true\n";
+  const std::string model = "pretrained_model_name_or_path = \"models/mini\"\n";
+  const auto refusal = [&](const std::string& text) {
+    return refusal_of([&] { TrainConfig::open(folder.write("a.toml", text), {}); });
+  };
+  CHECK(refusal(data + model) == "accepted");
+  CHECK(contains(refusal(std::string(kLeast) + "inpainting = true\n"),
+                 "pretrained_model_name_or_path"));
+  CHECK(contains(refusal(data + model + "network_module = \"lora\"\n"), "inpainting"));
+  CHECK(
+      contains(refusal(data + model + "whole_mask_probability = 1.5\n"), "whole_mask_probability"));
+  const std::string masks = data + model + "mask_data_dir = [\"masks\"]\n";
+  CHECK(TrainConfig::open(folder.write("b/b.toml", masks), {}).mask_data_dir ==
+        std::vector<std::string>{folder.file("b/masks")});
+}
+
 TEST_CASE("a configuration without a file needs the same keys") {
   TrainConfig start;
   CHECK(contains(refusal_of([&] { TrainConfig::with(start, {}); }), "output_dir"));

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "train/ahead.h"
+#include "train/masked_pictures.h"
 #include "train/thread_count.h"
 
 namespace pangu::train {
@@ -22,6 +23,7 @@ constexpr uint64_t kNoiseStream = 1ull << 56;
 constexpr uint64_t kChoiceStream = 2ull << 56;
 constexpr uint64_t kTimeStream = 3ull << 56;
 constexpr uint64_t kOffsetStream = 4ull << 56;
+constexpr uint64_t kMaskStream = 5ull << 56;
 
 at::Tensor normals(uint64_t seed, uint64_t stream, at::IntArrayRef shape) {
   at::Tensor t = at::empty(shape);
@@ -111,6 +113,7 @@ struct SliceInputs {
   at::Tensor mask_root;  // [n,1,h,w], the root of the masks, or undefined
   at::Tensor weights;    // [n] of the losses, or undefined where all are 1
   diffusion::Conditions conditions;
+  std::vector<MaskedPicture> masked;  // n of a denoiser that is told of masks, else none
 };
 
 // Batch, first sample and count of a slice, whatever replica computes it.
@@ -133,6 +136,7 @@ class SliceReader {
     std::vector<at::Tensor> latents, masks, noises, offsets;
     std::vector<int64_t> times;
     std::vector<float> weights;
+    std::vector<MaskedPicture> masked_pictures;
     ConditionRows rows;
     bool masked = false, weighted = false;
     for (int64_t i = first; i < first + count; ++i) {
@@ -156,6 +160,7 @@ class SliceReader {
         rows.add_control(black ? at::zeros_like(item.control) : item.control);
       }
       if (item.size_numbers.defined()) rows.add_sizes(item.size_numbers);
+      if (has_masks(*set_)) masked_pictures.push_back(mask_of(item, sample));
       weights.push_back(static_cast<float>(item.loss_weight));
       weighted = weighted || item.loss_weight != 1;
       times.push_back(t_of(batch_number, i));
@@ -175,7 +180,13 @@ class SliceReader {
     if (masked) inputs.mask_root = at::stack(masks).to(at::kFloat).sqrt();
     if (weighted) inputs.weights = at::tensor(weights);
     inputs.conditions = rows.conditions(set_->captions);
+    inputs.masked = std::move(masked_pictures);
     return inputs;
+  }
+
+  // Of a denoiser that is told of masks. Encodes, for which it takes all threads of the caller.
+  at::Tensor mask_channels_of(const SliceInputs& inputs) const {
+    return mask_channels(*set_, inputs.masked);
   }
 
   // The length that captions of a slice are padded to; 1 if the denoiser reads pictures.
@@ -208,6 +219,11 @@ class SliceReader {
     return static_cast<uint64_t>(batch * config_.train_batch_size + position);
   }
   const LatentItem& item_at(int64_t index) const { return set_->items[static_cast<size_t>(index)]; }
+
+  MaskedPicture mask_of(const LatentItem& item, uint64_t sample) const {
+    Rng rng(seed_, kMaskStream + sample);
+    return masked_picture(*set_, item, config_.whole_mask_probability, rng);
+  }
 
   // A crop, or the whole picture at the crop's size.
   View view_of(const LatentItem& item, Rng& rng) const {
@@ -274,7 +290,10 @@ struct DenoiserLoss {
   }
 
   at::Tensor operator()(const Slice& slice) {
-    const SliceInputs inputs = take(slice);
+    SliceInputs inputs = take(slice);
+    if (!inputs.masked.empty()) {
+      inputs.conditions.extra_channels = reader.mask_channels_of(inputs);
+    }
     const at::Device device(config.device);
     const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
     const at::Tensor x0 = inputs.x0.to(device), noise = inputs.noise.to(device);
@@ -395,8 +414,18 @@ std::vector<LossAtT> loss_at(const TrainConfig& config, const diffusion::Schedul
                              const LatentSet& set, const std::vector<int64_t>& t_indices,
                              int64_t count) {
   const at::NoGradGuard no_grad;
-  const LatentBatch batch = batch_of(set, items_of_one_shape(set, count, 1), /*guided=*/false);
+  const std::vector<int64_t> items = items_of_one_shape(set, count, 1);
+  LatentBatch batch = batch_of(set, items, /*guided=*/false);
   const at::Tensor& x0 = batch.latents;
+  if (has_masks(set)) {
+    std::vector<MaskedPicture> masked;
+    for (size_t i = 0; i < items.size(); ++i) {
+      Rng rng(static_cast<uint64_t>(config.seed), kMaskStream + i);
+      masked.push_back(masked_picture(set, set.items[static_cast<size_t>(items[i])],
+                                      config.whole_mask_probability, rng));
+    }
+    batch.conditions.extra_channels = mask_channels(set, masked);
+  }
   std::vector<at::Tensor> noises;
   for (int64_t i = 0; i < x0.size(0); ++i) {
     noises.push_back(normals(static_cast<uint64_t>(config.seed),

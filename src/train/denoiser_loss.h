@@ -16,8 +16,8 @@ namespace pangu::train {
 // One replica's network. x: [B,C,h,w] in the training dtype, channels-last; t_index: [B] f32. Of
 // the conditions a set gives: context, context_mask and pooled of captions; or pictures [B,3,S,S]
 // and context_mask [B,1], false where the embedding is to be 0; extra_channels of a set with
-// control channels; size_numbers of a set with those, in f32. All other numbers are in the training
-// dtype. Returns the prediction [B,C,h,w].
+// control channels or masks; size_numbers of a set with those, in f32. All other numbers are in the
+// training dtype. Returns the prediction [B,C,h,w].
 using DenoiserCall = std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
                                               const diffusion::Conditions& conditions)>;
 
@@ -58,7 +58,7 @@ struct LossAtT {
 };
 
 // Mean unweighted loss of the prediction at these time indices, over the first `count` items of one
-// shape and one fixed noise each. For curves of loss by sigma.
+// shape and one fixed noise, and mask, each. For curves of loss by sigma.
 std::vector<LossAtT> loss_at(const TrainConfig& config, const diffusion::Schedule& schedule,
                              const diffusion::LossConfig& loss_config, const DenoiserCall& net,
                              const LatentSet& set, const std::vector<int64_t>& t_indices,

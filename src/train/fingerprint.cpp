@@ -20,6 +20,7 @@ json settings_of(TrainConfig config) {
                            "train_data_dir",
                            "reg_data_dir",
                            "conditioning_data_dir",
+                           "mask_data_dir",
                            "network_config",
                            "model_dir",
                            "initial_weights",

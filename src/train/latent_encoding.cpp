@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "core/error.h"
 #include "core/hash.h"
 #include "data/dataset.h"
 #include "image/mask.h"
@@ -263,6 +264,51 @@ at::Tensor loss_mask(const image::Image& picture, int width, int height, int64_t
       .to(at::kBFloat16);
 }
 
+// As it is trained on: RGB of the size of `one`.
+image::Image trained_picture(const data::TrainingPicture& one, const image::Image& picture,
+                             int width, int height) {
+  return data::render_picture(one.is_masked ? image::without_alpha(picture) : picture, width,
+                              height);
+}
+
+// LatentItem::pixels
+std::function<at::Tensor()> pixels_reader(const data::TrainingPicture& picture) {
+  data::TrainingPicture one = picture;
+  one.captions.clear();
+  return [one = std::move(one)] {
+    data::Report report;
+    const auto drawn = one.draw(report);
+    if (!drawn) {
+      throw bad_input("a picture of train_data_dir", "one that can be read, as before",
+                      report.text());
+    }
+    return tensors::pixels_of(trained_picture(one, *drawn, one.width_px, one.height_px), -1.0, 1.0);
+  };
+}
+
+std::string grey_key(int64_t width_px, int64_t height_px) {
+  return std::to_string(width_px) + "x" + std::to_string(height_px) + " masked as a whole";
+}
+
+// What a set has beside its items whose pixels are read again. They are few: a size each.
+void add_mask_inputs(const LatentEncoders& encoders, TensorShards& cache_, LatentSet& set_) {
+  set_.downscale = encoders.downscale;
+  set_.encode = encoders.encode;
+  for (const LatentItem& item : set_.items) {
+    const int64_t h = item.latent.size(1), w = item.latent.size(2);
+    KeptTensor& grey = set_.grey[{h, w}];
+    if (grey.defined()) continue;
+    const int64_t height_px = h * encoders.downscale, width_px = w * encoders.downscale;
+    const std::string key = grey_key(width_px, height_px);
+    if (!cache_.has(key)) {
+      const at::Tensor z = encoders.encode(at::zeros({1, 3, height_px, width_px}))[0];
+      cache_.put(key, z.to(encoders.latents_type).clone());
+    }
+    grey = cache_.find(key);
+  }
+  cache_.write();
+}
+
 // A decoded picture, or why there is none.
 struct DecodedPicture {
   std::optional<image::Image> picture;
@@ -337,8 +383,7 @@ struct LatentFiller {
       if (one.is_masked) {
         cache.put(mask_key(key), loss_mask(picture, width, height, encoders.downscale));
       }
-      queue_.add(key, data::render_picture(one.is_masked ? image::without_alpha(picture) : picture,
-                                           width, height));
+      queue_.add(key, trained_picture(one, picture, width, height));
     }
   }
 
@@ -376,6 +421,15 @@ struct LatentFiller {
   }
 };
 
+// Pictures that are smaller than a latent pixel would end in a library's own words.
+void check_has_latents(const data::TrainingPicture& one, int64_t downscale) {
+  if (std::min(one.width_px, one.height_px) >= downscale) return;
+  throw bad_input(
+      "resolution",
+      "pictures of at least " + std::to_string(downscale) + " px a side, a latent pixel",
+      std::to_string(one.width_px) + "x" + std::to_string(one.height_px));
+}
+
 }  // namespace
 
 std::string cache_folder(const TrainConfig& config, const LatentEncoders& encoders) {
@@ -395,6 +449,7 @@ std::shared_ptr<LatentSet> encode_training_set(const TrainConfig& config,
                                                const EncodingWatches& watches) {
   const at::NoGradGuard no_grad;
   for (const data::TrainingPicture& one : pictures) {
+    check_has_latents(one, encoders.downscale);
     check_latent_crop(config, one.height_px / encoders.downscale,
                       one.width_px / encoders.downscale);
   }
@@ -432,11 +487,14 @@ std::shared_ptr<LatentSet> encode_training_set(const TrainConfig& config,
     if (encoders.size_numbers) item.size_numbers = at::tensor(encoders.size_numbers(one));
     if (encoders.loss_weight) item.loss_weight = encoders.loss_weight(one);
     if (encoders.hint) item.control = encoders.hint(one);
+    if (encoders.tells_masks) item.pixels = pixels_reader(one);
+    if (encoders.own_mask) item.own_mask = encoders.own_mask(one);
     if (!encoders.control && !encoders.picture) continue;
     const at::Tensor z = latent.load().to(at::kFloat);
     if (encoders.control) item.control = encoders.control(z).to(at::kBFloat16);
     if (encoders.picture) item.picture = encoders.picture(z).to(at::kBFloat16);
   }
+  if (encoders.tells_masks) add_mask_inputs(encoders, cache, *set);
   return set;
 }
 

@@ -34,6 +34,11 @@ struct LatentEncoders {
   std::function<at::Tensor(const data::TrainingPicture& picture)> hint = {};
   // LatentItem::loss_weight; empty: 1.
   std::function<double(const data::TrainingPicture& picture)> loss_weight = {};
+  // Of a denoiser that is told of masks: items get LatentItem::pixels, and the set what belongs to
+  // them. The pictures that are drawn from have to outlive the set, which can hold them.
+  bool tells_masks = false;
+  // LatentItem::own_mask; empty: none.
+  std::function<at::Tensor(const data::TrainingPicture& picture)> own_mask = {};
   bool fills_captions_up = false;  // CaptionStates::are_filled_up
   // Of what is kept: bf16 or f32.
   at::ScalarType latents_type = at::kBFloat16, states_type = at::kBFloat16;
@@ -51,8 +56,8 @@ struct EncodingWatches {
 std::string cache_folder(const TrainConfig& config, const LatentEncoders& encoders);
 
 // Every picture that can be read, with its captions; the others are in the report. Error kBadInput
-// before anything is computed if config.latent_crop does not fit. Throws Stopped; what is computed
-// by then is kept for the next call.
+// before anything is computed if a picture has no latent pixel, or config.latent_crop does not fit.
+// Throws Stopped; what is computed by then is kept for the next call.
 std::shared_ptr<LatentSet> encode_training_set(const TrainConfig& config,
                                                const std::vector<data::TrainingPicture>& pictures,
                                                const LatentEncoders& encoders,

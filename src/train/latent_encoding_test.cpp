@@ -67,6 +67,15 @@ struct Encoding {
   }
 };
 
+TEST_CASE("pictures that are smaller than a latent pixel are refused before one is encoded") {
+  Encoding e;
+  e.pictures[1].height_px = 7;
+  const std::string refusal = refusal_of([&] { e.run(); });
+  CHECK(contains(refusal, "at least 8 px a side"));
+  CHECK(contains(refusal, "16x7"));
+  CHECK(e.encoded == 0);
+}
+
 TEST_CASE("a training set has the latents of every picture and the states of every caption once") {
   Encoding e;
   const auto set = e.run();

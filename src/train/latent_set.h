@@ -5,6 +5,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "data/batch_order.h"
@@ -36,11 +40,22 @@ struct LatentItem {
   int repeats = 1;               // how often an epoch shows it
   at::Tensor size_numbers = {};  // [K] f32, Conditions::size_numbers, or undefined
   double loss_weight = 1;        // how much its loss counts
+  // Of a denoiser that is told of masks. Reads the picture again, [1,3,H,W] f32 in [-1,1], cut and
+  // of the size as its latent; or empty.
+  std::function<at::Tensor()> pixels = {};
+  at::Tensor own_mask = {};  // [H,W] u8, 1 is drawn anew; undefined: a random one for each sample
 };
 
 struct LatentSet {
   std::vector<LatentItem> items;
   CaptionStates captions;
+  // Of a denoiser that is told of masks (train/masked_pictures.h), else as they are here.
+  int64_t downscale = 1;  // pixels a latent pixel, each way
+  // [1,3,H,W] f32 in [-1,1] -> [1,C,h,w], scaled as a denoiser sees them. Thread-safe.
+  std::function<at::Tensor(const at::Tensor& pixels)> encode = {};
+  // Latents [C,h,w] of pictures that are masked as a whole, by their height and width.
+  std::map<std::pair<int64_t, int64_t>, KeptTensor> grey = {};
+  std::shared_ptr<const void> holds = {};  // what the items' pixels are read from
 };
 
 // Batches of items whose latents have one shape (data/batch_order.h), each item as often as it

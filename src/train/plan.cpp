@@ -46,6 +46,15 @@ void check_plan(const PlanConfig& plan, const TomlReader& reader) {
                       std::to_string(speed));
     }
   }
+  for (const int64_t devices : plan.devices) {
+    if (devices < 1)
+      throw bad_input(reader.where("devices"), "at least 1", std::to_string(devices));
+  }
+  for (const int64_t stage : plan.zero_stages) {
+    if (stage < 0 || stage > 2) {
+      throw bad_input(reader.where("zero_stages"), "0, 1 or 2", std::to_string(stage));
+    }
+  }
   if (!plan.claimed_percent.empty() && plan.claimed_percent.size() != kClaims) {
     throw bad_input(reader.where("claimed_percent"), "three numbers: pictures, training, drawing",
                     std::to_string(plan.claimed_percent.size()));
@@ -124,6 +133,36 @@ Recommendation recommendation(const PlanConfig& plan, const std::vector<Strategy
         "bring nothing yet";
   }
   return best;
+}
+
+std::vector<DeviceCost> device_costs(const PlanConfig& plan, const Strategy& strategy,
+                                     const StrategyCost& cost, const CostSources& sources) {
+  std::vector<DeviceCost> costs;
+  for (size_t i = 0; i < strategy.stages.size(); ++i) {
+    const Stage& stage = strategy.stages[i];
+    const double parameters = sources.parameters(stage);
+    const double activations =
+        static_cast<double>(plan.samples_a_device) *
+        sources.activations(stage, latent_side(stage.config, sources.downscale)) *
+        parameter_bytes(stage.config, {}).weight;
+    for (const int64_t devices : plan.devices) {
+      for (const int64_t zero : plan.zero_stages) {
+        const Sharing sharing{devices, static_cast<int>(zero)};
+        if (!can_share(stage.config, sharing)) continue;
+        DeviceCost& one = costs.emplace_back();
+        one.stage = stage.name;
+        one.sharing = sharing;
+        one.state_bytes = state_bytes(stage.config, parameters, sharing);
+        one.activation_bytes = activations;
+        one.sent_bytes = sent_bytes(stage.config, parameters, sharing);
+        for (const int64_t speed : plan.hardware_gflop_per_second) {
+          one.hours.push_back(hours_of(cost.stages[i].gflop, static_cast<double>(speed), sharing,
+                                       plan.many_devices_overhead));
+        }
+      }
+    }
+  }
+  return costs;
 }
 
 std::string percent_against(double value, double reference) {

@@ -7,6 +7,7 @@
 
 #include "core/fields.h"
 #include "data/native_size.h"
+#include "train/device_cost.h"
 #include "train/strategy_cost.h"
 
 namespace pangu::train {
@@ -25,6 +26,10 @@ struct PlanConfig {
   double budget_gflop = 0, budget_samples = 0, budget_epochs = 0;
   std::vector<std::string> hardware;
   std::vector<int64_t> hardware_gflop_per_second, hardware_memory_gb;
+  std::vector<int64_t> devices;
+  std::vector<int64_t> zero_stages = {0, 1, 2};
+  int64_t samples_a_device = 1;
+  double many_devices_overhead = 0;
   std::vector<int64_t> claimed_percent;
 
   template <class V>
@@ -48,6 +53,14 @@ struct PlanConfig {
     v("hardware_gflop_per_second", hardware_gflop_per_second,
       "what each of them reaches in training, 10^9 operations a second");
     v("hardware_memory_gb", hardware_memory_gb, "memory of one device of each");
+    v("devices", devices,
+      "numbers of devices that share a stage, for a table of memory, traffic and hours; empty: "
+      "none");
+    v("zero_stages", zero_stages, "zero_stage in that table");
+    v("samples_a_device", samples_a_device, "of a micro-batch in that table", Limits{1, 65536});
+    v("many_devices_overhead", many_devices_overhead,
+      "assumed: by what share several devices take longer than one device's time by their number",
+      Limits{0, 100});
     v("claimed_percent", claimed_percent,
       "what a publication says of the first strategy against the reference: pictures, cost of "
       "training, cost of drawing, in percent more or less");
@@ -58,9 +71,26 @@ struct PlanConfig {
   static PlanConfig open(const std::string& path);
 };
 
-// Bytes of training memory a parameter: its bf16 value and gradient, and in f32 the master, two
-// moments and the average. Activations come on top.
-inline constexpr double kTrainingBytesAParameter = 2 + 2 + 4 * 4;
+// Bytes of training memory a parameter (docs/training.md): its bf16 value and gradient, the other
+// half of its master, two moments and the average in f32. Activations come on top.
+inline constexpr double kTrainingBytesAParameter = 2 + 2 + 2 + 8 + 4;
+
+// A stage on several devices, each with the whole network's weights and its own samples.
+struct DeviceCost {
+  std::string stage;
+  Sharing sharing;
+  double state_bytes = 0;       // of one device: weights, gradients, optimiser, average
+  double activation_bytes = 0;  // of one device's samples
+  double sent_bytes = 0;        // by one device in a step
+  std::vector<double> hours;    // on each of the plan's hardware
+
+  double bytes() const { return state_bytes + activation_bytes; }
+};
+
+// Of every stage at every number of devices and zero_stage that its optimiser goes with. cost: of
+// the strategy, with its stages in their order.
+std::vector<DeviceCost> device_costs(const PlanConfig& plan, const Strategy& strategy,
+                                     const StrategyCost& cost, const CostSources& sources);
 
 // The strategy that a plan recommends, as an index, and why. Of those that fit into the memory of
 // one device of at least one machine: the one that uses most pictures, of equals the one whose

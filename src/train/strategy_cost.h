@@ -16,6 +16,8 @@ struct CostSources {
   // and forward and backward.
   std::function<double(const Stage& stage, int64_t side)> forward_gflop, training_gflop;
   std::function<double(const Stage& stage)> parameters;
+  // Numbers that a row of the stage's network keeps at most in training, on latents of side x side.
+  std::function<double(const Stage& stage, int64_t side)> activations = {};
   // How many pictures a stage's filters admit.
   std::function<double(const Stage& stage)> pictures;
   int64_t downscale = 16;      // pixels a latent pixel, each way

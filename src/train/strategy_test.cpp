@@ -139,6 +139,51 @@ TEST_CASE("stages that cannot draw together are refused") {
   CHECK(contains(refusal("[[stage]]\nname = \"a\"\n[[stage]]\nname = \"a\"\n"), "two 'a'"));
 }
 
+TEST_CASE("a plan has every stage on every number of devices, in what its settings take") {
+  PlanConfig plan = plan_like_the_paper();
+  plan.devices = {1, 8};
+  plan.zero_stages = {0, 2};
+  plan.samples_a_device = 4;
+  plan.many_devices_overhead = 0.5;
+  plan.hardware = {"slow", "fast"};
+  plan.hardware_gflop_per_second = {10, 20};
+  plan.hardware_memory_gb = {16, 16};
+  CostSources sources = even_sources(plan);
+  sources.activations = [](const Stage& stage, int64_t side) {
+    return double(side) * (stage.config.gradient_checkpointing ? 100 : 1000);
+  };
+  Strategy strategy;
+  for (const char* name : {"a", "b"}) {
+    Stage& stage = strategy.stages.emplace_back();
+    stage.name = name;
+    stage.config.resolution = 256;
+    stage.config.gradient_checkpointing = stage.name == "b";
+  }
+  strategy.stages[1].config.optimizer = "muon";  // which zero_stage 2 is not for
+  StrategyCost cost;
+  cost.stages.resize(2);
+  cost.stages[0].gflop = 3600 * 10 * 8;  // 8 hours of one slow device
+  cost.stages[1].gflop = 3600 * 10 * 16;
+  const auto costs = device_costs(plan, strategy, cost, sources);
+  REQUIRE(costs.size() == 4 + 2);
+  const double side = double(latent_side(strategy.stages[0].config, sources.downscale));
+  for (const DeviceCost& one : costs) {
+    CHECK(one.activation_bytes == doctest::Approx(4 * side * (one.stage == "a" ? 1000 : 100) * 2));
+    CHECK(one.bytes() == one.state_bytes + one.activation_bytes);
+  }
+  const DeviceCost& shared = costs[3];
+  CHECK(shared.stage == "a");
+  CHECK(shared.sharing.devices == 8);
+  CHECK(shared.sharing.zero_stage == 2);
+  const double parameters = sources.parameters(strategy.stages[0]);
+  CHECK(shared.state_bytes == doctest::Approx(parameters * (2 + 18.0 / 8)));
+  CHECK(shared.sent_bytes == doctest::Approx(parameters * 6 * 7 / 8));
+  CHECK(shared.hours == std::vector<double>{1.5, 0.75});
+  CHECK(costs[5].hours == std::vector<double>{3, 1.5});
+  plan.devices.clear();
+  CHECK(device_costs(plan, strategy, cost, sources).empty());
+}
+
 TEST_CASE("a plan recommends what fits, then more pictures, then cheaper drawing") {
   PlanConfig plan = plan_like_the_paper();
   StrategyCost small, large;

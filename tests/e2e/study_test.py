@@ -47,7 +47,30 @@ class Study(unittest.TestCase):
         self.assertAlmostEqual(decoupled["gflop_a_picture"] / boost["gflop_a_picture"], 0.5, delta=0.01)
         self.assertAlmostEqual(decoupled["gflop_at_one_sample_a_stage"] / boost["gflop_at_one_sample_a_stage"], 0.5,
                                delta=0.01)
-        self.assertIn("published", self.run_program("plan-training", CONFIGS / "paper/plan.toml").stdout)
+        said = self.run_program("plan-training", CONFIGS / "paper/plan.toml").stdout
+        self.assertIn("published", said)
+        self.assertIn("20 % longer than their number says", said)
+
+    def test_a_plan_says_what_many_devices_hold_send_and_take(self):
+        plan = json.loads(self.run_program("plan-training", CONFIGS / "paper/plan.toml", "--json").stdout)
+        counts = {"tdts": 2565825284, "resolution_boost": 5169952964}  # parameters, of diffusers' modules
+        for strategy in plan["strategies"]:
+            rows = {(row["stage"], row["devices"], row["zero_stage"]): row for row in strategy["shared"]}
+            stages = [stage["name"] for stage in strategy["stages"]]
+            self.assertEqual(sorted(rows), sorted((s, n, z) for s in stages for n in (8, 64, 512) for z in (0, 1, 2)))
+            parameters = counts[strategy["strategy"]]
+            for (stage, devices, zero), row in rows.items():
+                held = 2 + (4 / devices if zero == 2 else 4) + (14 / devices if zero else 14)
+                sent = (8, 10, 6)[zero] * (devices - 1) / devices
+                self.assertAlmostEqual(row["state_bytes"] / (held * parameters), 1, places=9)
+                self.assertAlmostEqual(row["bytes_sent_a_step"] / (sent * parameters), 1, places=9)
+                gflop = next(one["gflop"] for one in strategy["stages"] if one["name"] == stage)
+                for machine, speed in (("A100, 40 % of 312 TFLOP/s", 125000), ("H100, 40 % of 990 TFLOP/s", 396000)):
+                    self.assertAlmostEqual(row["hours"][machine] / (gflop / speed / 3600 / devices * 1.2), 1, places=9)
+        # Of one sample, blocks computed twice: at 1024 px four times the pixels of 512 px.
+        small, large = (plan["strategies"][0]["shared"][i]["activation_bytes"] for i in (-1, 0))
+        self.assertAlmostEqual(large, 0.8157e9, delta=1e6)
+        self.assertAlmostEqual(small, 0.2042e9, delta=1e6)
 
     def test_a_plan_counts_the_pictures_of_a_dataset(self):
         write_bars(self.path / "data")

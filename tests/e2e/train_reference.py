@@ -1,5 +1,5 @@
-"""The usual trainings in PyTorch and diffusers (a LoRA, all weights, a ControlNet), with the pictures, order, times and
-noise of `pangu-draw train`: what the program's losses, gradients and weights are compared with.
+"""The usual trainings in PyTorch and diffusers (a LoRA, all weights, a ControlNet, inpainting models), with the pictures,
+order, times, noise and masks of `pangu-draw train`: what the program's losses, gradients and weights are compared with.
 
 Randomness is the program's: counter-based numbers (Philox4x32-10, Salmon et al. 2011) by streams, as src/core/rng.h and
 src/train say.
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 WORD = 0xFFFFFFFF
-NOISE, TIME, ORDER = 1 << 56, 3 << 56, 0x626F7264
+NOISE, TIME, MASK, ORDER = 1 << 56, 3 << 56, 5 << 56, 0x626F7264
 EPOCH = 0x9E3779B97F4A7C15
 
 
@@ -71,6 +71,45 @@ def permuted(place, size, seed, stream):
     return 0
 
 
+def size_in(least, most, shorter, rng):
+    least = max(1, shorter * least // 256)
+    return least + rng.below(max(least, shorter * most // 256) - least + 1)
+
+
+def draw_segment(mask, start, end, brush):
+    """Pixels whose distance from the line is at most half of the brush, as src/image/random_mask.h says."""
+    y, x = np.mgrid[:mask.shape[0], :mask.shape[1]].astype(np.int64)
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    px, py = x - start[0], y - start[1]
+    along, length2 = px * dx + py * dy, dx * dx + dy * dy
+    at_start = 4 * (px**2 + py**2) <= brush**2
+    at_end = 4 * ((x - end[0])**2 + (y - end[1])**2) <= brush**2
+    beside = 4 * (px * dy - py * dx)**2 <= brush**2 * length2
+    mask[np.where(along <= 0, at_start, np.where(along >= length2, at_end, beside))] = 1
+
+
+def random_mask(width, height, rng):
+    """[height,width], 1 where a network draws: rectangles or strokes (src/image/random_mask.h)."""
+    mask = np.zeros((height, width), dtype=np.uint8)
+    shorter = min(width, height)
+    if rng.below(2) == 0:
+        for _ in range(1 + rng.below(4)):
+            w, h = size_in(30, 150, shorter, rng), size_in(30, 150, shorter, rng)
+            x, y = rng.below(width - w + 1), rng.below(height - h + 1)
+            mask[y:y + h, x:x + w] = 1
+        return mask
+    for _ in range(1 + rng.below(5)):
+        at = rng.below(width), rng.below(height)
+        for _ in range(1 + rng.below(5)):
+            angle = 2 * math.pi * rng.uniform()
+            length, brush = size_in(10, 209, shorter, rng), size_in(5, 104, shorter, rng)
+            end = (min(max(math.floor(at[0] + length * math.cos(angle) + 0.5), 0), width - 1),
+                   min(max(math.floor(at[1] + length * math.sin(angle) + 0.5), 0), height - 1))
+            draw_segment(mask, at, end, brush)
+            at = end
+    return mask
+
+
 class Change(torch.nn.Module):
     """scale * up(down(x)) beside a frozen layer."""
 
@@ -99,6 +138,10 @@ class Training:
     def predicted(self, x, t, told):
         return self.unet(x, t, **told).sample
 
+    def told(self, item, sample):
+        """What the UNet is told of a picture in the run's sample of this number."""
+        return self.data[item][1]
+
     def items(self, batch):
         """As src/data/batch_order.h says, of pictures of one shape."""
         count = len(self.data)
@@ -116,7 +159,7 @@ class Training:
         noise = torch.stack([normals(self.seed, NOISE + batch * self.batch + k, x0[k].shape) for k in range(self.batch)])
         keep = self.bars[t].sqrt().float().view(-1, 1, 1, 1)
         add = (1 - self.bars[t]).sqrt().float().view(-1, 1, 1, 1)
-        told = [self.data[i][1] for i in items]
+        told = [self.told(item, batch * self.batch + k) for k, item in enumerate(items)]
         join = {key: torch.cat([one[key] for one in told]) for key in told[0] if key != "added_cond_kwargs"}
         if "added_cond_kwargs" in told[0]:
             join["added_cond_kwargs"] = {key: torch.cat([one["added_cond_kwargs"][key] for one in told])
@@ -194,3 +237,39 @@ class ControlTraining(Training):
         seen = told.pop("controlnet_cond")
         down, middle = self.control(x, t, controlnet_cond=seen, return_dict=False, **told)
         return self.unet(x, t, down_block_additional_residuals=down, mid_block_additional_residual=middle, **told).sample
+
+
+class Masked:
+    """In front of a training of a UNet of nine input channels: what it is told beside the noisy latent is a random mask
+    and the latent of the picture whose masked part is grey, as in diffusers' inpainting pipelines."""
+
+    def tell_masks(self, pixels, encode, whole=0.25, own=None):
+        """pixels: [1,3,H,W] in [-1,1] of every picture. encode: pixels -> latents as the UNet sees them. whole: the share
+        of samples that are masked as a whole. own: a mask [H,W] of every picture, in place of random ones."""
+        self.pixels, self.encode, self.whole, self.own = pixels, encode, whole, own
+        return self
+
+    def told(self, item, sample):
+        pixels, rng = self.pixels[item], Rng(self.seed, MASK + sample)
+        height, width = pixels.shape[2:]
+        if rng.uniform() < self.whole:
+            mask = np.ones((height, width), dtype=np.uint8)
+        else:
+            mask = self.own[item] if self.own else random_mask(width, height, rng)
+        mask = torch.from_numpy(mask).float()[None, None]
+        with torch.no_grad():
+            seen = self.encode(pixels * (1 - mask))
+        corners = torch.nn.functional.interpolate(mask, seen.shape[2:], mode="nearest")
+        return super().told(item, sample) | {"behind": torch.cat([corners, seen], 1)}
+
+    def predicted(self, x, t, told):
+        told = dict(told)
+        return super().predicted(torch.cat([x, told.pop("behind")], 1), t, told)
+
+
+class MaskedFullTraining(Masked, FullTraining):
+    """All weights of an inpainting model's UNet."""
+
+
+class MaskedLoraTraining(Masked, LoraTraining):
+    """A LoRA of an inpainting model."""

@@ -53,8 +53,8 @@ class Train(unittest.TestCase):
 
     def autoencoder(self, output, data, **keys):
         return self.config(f"{output}.toml", output, task="autoencoder", train_data_dir=[str(data)],
-                           network_config=str(self.folder / "vae.json"), resolution=8,
-                           train_batch_size=4, max_train_steps=STEPS, save_every_n_steps=3, **keys)
+                           network_config=str(self.folder / "vae.json"),
+                           **{"resolution": 8, "train_batch_size": 4, "max_train_steps": STEPS, "save_every_n_steps": 3, **keys})
 
     def denoiser(self, output, data, **keys):
         return self.config(f"{output}.toml", output, task="denoiser", train_data_dir=[str(data)],
@@ -77,6 +77,18 @@ class Train(unittest.TestCase):
     def wait(self, process, condition):
         while process.poll() is None and not condition():
             time.sleep(0.005)
+
+    def test_sizes_that_the_autoencoder_cannot_have_are_refused_in_our_own_words(self):
+        data = self.pictures(2, 24)
+        for resolution, halved, words in ((9, 0, "a multiple of 2 px"), (10, 0.3, "a multiple of 4 px")):
+            said = self.train(self.autoencoder(f"odd_{resolution}", data, resolution=resolution, equivariance_probability=halved),
+                              code=2)
+            self.assertIn("resolution", said)
+            self.assertIn(words, said)
+            self.assertNotIn("libtorch", said)
+        said = self.train(self.denoiser("tiny", data, resolution=8, max_train_steps=1), code=2)
+        self.assertIn("a latent pixel", said)
+        self.assertNotIn("libtorch", said)
 
     def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(self):
         data = self.pictures(6, 24)

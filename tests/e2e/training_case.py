@@ -80,15 +80,18 @@ class TrainingCase(unittest.TestCase):
         tensors = load_file(self.folder / name / "checkpoint.safetensors")
         return {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
 
+    def pixels(self, i):
+        """Of a picture as it is trained on, [1,3,SIDE,SIDE] in [-1,1]."""
+        picture = np.asarray(Image.open(self.folder / f"pictures/{i}.png"), dtype=np.float32)
+        left = (WIDTH - SIDE) // 2
+        return torch.from_numpy(picture[:, left:left + SIDE] / 127.5 - 1).permute(2, 0, 1)[None]
+
+    @staticmethod
+    def encoded(pipe, pixels):
+        return pipe.vae.encode(pixels).latent_dist.mean * pipe.vae.config.scaling_factor
+
     def data(self, pipe, told):
-        items = []
-        for i, caption in enumerate(CAPTIONS):
-            picture = np.asarray(Image.open(self.folder / f"pictures/{i}.png"), dtype=np.float32)
-            left = (WIDTH - SIDE) // 2
-            pixels = torch.from_numpy(picture[:, left:left + SIDE] / 127.5 - 1).permute(2, 0, 1)[None]
-            latent = pipe.vae.encode(pixels).latent_dist.mean[0] * pipe.vae.config.scaling_factor
-            items.append((latent, told(pipe, caption)))
-        return items
+        return [(self.encoded(pipe, self.pixels(i))[0], told(pipe, caption)) for i, caption in enumerate(CAPTIONS)]
 
     @staticmethod
     def ids(tokenizer, caption):

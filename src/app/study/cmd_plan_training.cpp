@@ -66,8 +66,9 @@ StrategyCost cost_in_budget(const train::Strategy& strategy, const train::CostSo
 // Everything that is printed, as tables or as JSON.
 struct PlanReport {
   train::PlanConfig plan;
-  std::vector<StrategyCost> costs;            // within the budget
-  std::vector<StrategyCost> samples, epochs;  // one of each for every stage
+  std::vector<StrategyCost> costs;                         // within the budget
+  std::vector<StrategyCost> samples, epochs;               // one of each for every stage
+  std::vector<std::vector<train::DeviceCost>> on_devices;  // of each strategy
   size_t reference = 0;
   train::Recommendation advice;
 };
@@ -80,6 +81,7 @@ PlanReport report_of(const std::string& config) {
     const train::Strategy strategy = train::open_strategy(file);
     if (strategy.id == r.plan.reference) r.reference = r.costs.size();
     r.costs.push_back(cost_in_budget(strategy, sources, r.plan));
+    r.on_devices.push_back(train::device_costs(r.plan, strategy, r.costs.back(), sources));
     r.samples.push_back(cost_of_samples(strategy, sources, 1));
     r.epochs.push_back(cost_of_epochs(strategy, sources, 1));
   }
@@ -132,6 +134,39 @@ void print_totals(const PlanReport& r) {
                "come on top.\n\n";
 }
 
+// A device of the machine holds it, or it says so.
+std::string hours_if_it_fits(const PlanReport& r, size_t machine, const train::DeviceCost& cost) {
+  if (cost.bytes() / kGiga > double(r.plan.hardware_memory_gb[machine])) return "too large";
+  return short_number(cost.hours[machine]);
+}
+
+void print_devices(const PlanReport& r) {
+  if (r.plan.devices.empty()) return;
+  Row head = {"strategy",          "stage",         "devices", "zero_stage", "GB a device",
+              "GB of activations", "GB sent a step"};
+  for (const std::string& machine : r.plan.hardware) head.push_back("hours, " + machine);
+  std::vector<Row> rows = {head};
+  for (size_t s = 0; s < r.costs.size(); ++s) {
+    for (const train::DeviceCost& cost : r.on_devices[s]) {
+      Row row = {r.costs[s].title,
+                 cost.stage,
+                 std::to_string(cost.sharing.devices),
+                 std::to_string(cost.sharing.zero_stage),
+                 short_number(cost.bytes() / kGiga),
+                 short_number(cost.activation_bytes / kGiga),
+                 short_number(cost.sent_bytes / kGiga)};
+      for (size_t m = 0; m < r.plan.hardware.size(); ++m) {
+        row.push_back(hours_if_it_fits(r, m, cost));
+      }
+      rows.push_back(row);
+    }
+  }
+  std::cout << table(rows) << "GB a device: with activations of " << r.plan.samples_a_device
+            << " samples, from shapes. Sent: by one device. Hours assume that several devices take "
+            << short_number(100 * r.plan.many_devices_overhead)
+            << " % longer than their number says (many_devices_overhead).\n\n";
+}
+
 std::string claim_text(int64_t percent) {
   char text[32];
   std::snprintf(text, sizeof text, "%+lld %%", static_cast<long long>(percent));
@@ -182,6 +217,18 @@ nlohmann::json to_json(const PlanReport& r) {
     for (size_t m = 0; m < r.plan.hardware.size(); ++m) {
       one["hours"][r.plan.hardware[m]] = hours_on(r, m, cost);
     }
+    for (const train::DeviceCost& shared : r.on_devices[i]) {
+      nlohmann::json row = {{"stage", shared.stage},
+                            {"devices", shared.sharing.devices},
+                            {"zero_stage", shared.sharing.zero_stage},
+                            {"state_bytes", shared.state_bytes},
+                            {"activation_bytes", shared.activation_bytes},
+                            {"bytes_sent_a_step", shared.sent_bytes}};
+      for (size_t m = 0; m < r.plan.hardware.size(); ++m) {
+        row["hours"][r.plan.hardware[m]] = shared.hours[m];
+      }
+      one["shared"].push_back(row);
+    }
     all["strategies"].push_back(one);
   }
   return all;
@@ -197,6 +244,7 @@ int run_plan_training(const PlanTrainingArgs& args) {
   }
   print_stages(report);
   print_totals(report);
+  print_devices(report);
   print_comparison(report);
   std::cout << "Recommended: " << report.costs[report.advice.strategy].title << ", which "
             << report.advice.why << ".\nThis is accounting: it says nothing of quality.\n";

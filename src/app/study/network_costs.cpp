@@ -50,6 +50,10 @@ void add_network_costs(int64_t context_length, train::CostSources& sources_) {
   sources_.training_gflop = [=](const train::Stage& stage, int64_t side) {
     return nn::unet_training_gflop(shapes->of(stage), side, side, context_length);
   };
+  sources_.activations = [=](const train::Stage& stage, int64_t side) {
+    return nn::unet_activations(shapes->of(stage), side, side, context_length)
+        .most(stage.config.gradient_checkpointing);
+  };
   sources_.parameters = [=](const train::Stage& stage) { return element_count(shapes->of(stage)); };
 }
 

@@ -1,5 +1,6 @@
-// The control pictures of a ControlNet's training: made of the pictures themselves, or read from
-// folders beside them.
+// What belongs to each picture of a dataset: the control pictures of a ControlNet's training, made
+// of the pictures themselves or read from folders beside them; and the masks of an inpainting
+// model's, out of such folders.
 #pragma once
 #include <ATen/core/Tensor.h>
 
@@ -15,6 +16,12 @@ namespace pangu::app {
 // config.conditioning_data_dir, which is RGB. A name is that inside of the dataset, with its
 // folders or without. What it returns throws kBadInput for a picture that has none.
 std::function<at::Tensor(const data::TrainingPicture& picture)> control_pictures(
+    const train::TrainConfig& config);
+
+// The same of masks: [H,W] u8, 1 where the file in config.mask_data_dir is white, or transparent
+// (image/mask.h), and 0 elsewhere. A mask is scaled and cut as its picture is; what lies outside of
+// a cut-out stays.
+std::function<at::Tensor(const data::TrainingPicture& picture)> mask_pictures(
     const train::TrainConfig& config);
 
 }  // namespace pangu::app

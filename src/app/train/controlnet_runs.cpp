@@ -15,6 +15,10 @@ train::TrainConfig controlnet_config(const std::string& model, const std::string
 
 std::vector<TrainingRun> controlnet_runs_of(const train::TrainConfig& config) {
   const auto base = frozen_base_of(config.pretrained_model);
+  if (base->model.denoising.extra_channels > 0) {
+    throw bad_input("model '" + config.pretrained_model + "'",
+                    "one that draws from text alone, for a ControlNet", "an inpainting model");
+  }
   if (config.latent_crop > 0) {
     throw bad_input("latent_crop", "0 for a ControlNet, whose pictures are not cut",
                     std::to_string(config.latent_crop));

@@ -45,6 +45,16 @@ TrainingRun run_of(train::TrainConfig config,
   return run;
 }
 
+// Of trainings whose networks read no masks.
+void refuse_masks(const train::TrainConfig& config) {
+  const auto refuse = [](const char* key) {
+    throw bad_input(key, "a model of another family than our own, for an inpainting model",
+                    "a training without masks");
+  };
+  if (config.inpainting) refuse("inpainting");
+  if (!config.mask_data_dir.empty()) refuse("mask_data_dir");
+}
+
 }  // namespace
 
 train::TrainConfig finetuning_config(const std::string& model, const std::string& device) {
@@ -81,6 +91,7 @@ std::vector<TrainingRun> runs_of(const train::TrainConfig& config, bool is_dry) 
       (!config.pretrained_model.empty() && !is_own_model(config.pretrained_model))) {
     return full_runs_of(config, is_dry);
   }
+  refuse_masks(config);
   if (config.pretrained_model.empty()) {
     TrainingRun run;
     run.config = config;

@@ -70,6 +70,8 @@ CacheSources frozen_sources(const TrainingRun& run, const pipeline::FrozenBase& 
     };
   }
   if (config.network_module == "controlnet") e.hint = control_pictures(config);
+  e.tells_masks = base.model.denoising.extra_channels > 0;
+  if (e.tells_masks && !config.mask_data_dir.empty()) e.own_mask = mask_pictures(config);
   sources.data = std::move(data);
   data::vary_captions(sources.data.items,
                       {.shuffle_caption = config.shuffle_caption,
@@ -109,15 +111,28 @@ TrainingData with_regularisation(TrainingData data, const TrainingData& more) {
   return data;
 }
 
-// Of the control pictures, which no other hash knows.
+// Of the control pictures or masks, which no other hash knows.
 std::string hash_of_controls(const train::LatentSet& set) {
   Sha256 hash;
   for (const train::LatentItem& item : set.items) {
-    if (!item.control.defined()) return "";
-    const at::Tensor bytes = item.control.contiguous();
+    const at::Tensor& one = item.control.defined() ? item.control : item.own_mask;
+    if (!one.defined()) return "";
+    const at::Tensor bytes = one.contiguous();
     hash.update(std::span(static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()));
   }
   return hex_of(hash.digest());
+}
+
+// The set of all pictures of `sources`. One that tells masks reads them again while it trains, so
+// that their list outlives the text encoders, which it lets go of.
+std::shared_ptr<train::LatentSet> set_of(const TrainingRun& run,
+                                         const std::shared_ptr<CacheSources>& sources) {
+  auto set = first_alone(
+      run, [&] { return latent_set_for(run.config, *sources, run.quiet, run.wants_stop); });
+  if (!sources->encoders.tells_masks) return set;
+  sources->encoders = {};
+  set->holds = sources;
+  return set;
 }
 
 }  // namespace
@@ -126,27 +141,26 @@ FrozenData frozen_data(const TrainingRun& run, const TrainingData& data) {
   const pipeline::FrozenBase base = pipeline::reopened(*run.frozen);
   const auto [trained, kept] = split_for_validation(run.config, data);
   const TrainingData more = regularisation_of(run);
-  CacheSources sources = frozen_sources(run, base, with_regularisation(trained, more));
+  const auto sources =
+      std::make_shared<CacheSources>(frozen_sources(run, base, with_regularisation(trained, more)));
   FrozenData all;
-  all.conditioning = conditioning_hash(sources);
+  all.conditioning = conditioning_hash(*sources);
   if (!more.items.empty()) {
     all.conditioning = sha256_hex(all.conditioning + " " + more.index_hash);
-    const data::Item* first = sources.data.items.data() + trained.items.size();
-    sources.encoders.loss_weight =
+    const data::Item* first = sources->data.items.data() + trained.items.size();
+    sources->encoders.loss_weight =
         [first, prior = run.config.prior_loss_weight](const data::TrainingPicture& picture) {
           return picture.item >= first ? prior : 1.0;
         };
   }
   if (run.dry_run) {
-    all.set = latent_set_of_one(run.config, sources, check_pictures(sources.data));
+    all.set = latent_set_of_one(run.config, *sources, check_pictures(sources->data));
     return all;
   }
-  const auto set_of = [&](const CacheSources& from) {
-    return first_alone(run,
-                       [&] { return latent_set_for(run.config, from, run.quiet, run.wants_stop); });
-  };
-  all.set = set_of(sources);
-  if (!kept.items.empty()) all.validation = set_of(frozen_sources(run, base, kept));
+  all.set = set_of(run, sources);
+  if (!kept.items.empty()) {
+    all.validation = set_of(run, std::make_shared<CacheSources>(frozen_sources(run, base, kept)));
+  }
   const std::string controls = hash_of_controls(*all.set);
   if (!controls.empty()) all.conditioning = sha256_hex(all.conditioning + " " + controls);
   return all;

@@ -16,8 +16,9 @@ struct FrozenData {
   std::string conditioning;
 };
 
-// Text encoders and autoencoder are in memory no longer than this takes. Of a dry run one picture,
-// and nothing is kept. Error kBadInput if a picture is of no use or the model knows no such size.
+// Text encoders and autoencoder are in memory no longer than this takes, but for the autoencoder of
+// an inpainting model, which encodes masked pictures all along. Of a dry run one picture, and
+// nothing is kept. Error kBadInput if a picture is of no use or the model knows no such size.
 FrozenData frozen_data(const TrainingRun& run, const TrainingData& data);
 
 }  // namespace pangu::app

@@ -15,6 +15,29 @@ namespace fs = std::filesystem;
 constexpr int64_t kUsualBucketStep = 64;  // px, kohya's
 constexpr int64_t kThreeChunks = 225;     // tokens, as kohya's largest max_token_length
 
+void check_sizes(const train::TrainConfig& config, const pipeline::RequestRules& rules) {
+  if (!rules.sizes.empty()) return;  // pictures go to these
+  const auto check = [&](const char* key, int64_t px) {
+    if (px % rules.size_multiple == 0) return;
+    throw bad_input(key, "a multiple of " + std::to_string(rules.size_multiple) + " px",
+                    std::to_string(px), "the model has no latents of other sizes");
+  };
+  if (config.enable_bucket) return check("bucket_reso_steps", config.bucket_reso_steps);
+  check("resolution", config.resolution);
+}
+
+void check_masks(const train::TrainConfig& config, const pipeline::FrozenBase& base) {
+  if (base.model.denoising.extra_channels == 0) {
+    if (config.mask_data_dir.empty()) return;
+    throw bad_input("mask_data_dir", "an inpainting model, or inpainting = true",
+                    "'" + base.source->name + "', which draws from text alone");
+  }
+  if (config.latent_crop > 0) {
+    throw bad_input("latent_crop", "0 for an inpainting model, whose pictures are not cut",
+                    std::to_string(config.latent_crop));
+  }
+}
+
 }  // namespace
 
 std::shared_ptr<const pipeline::FrozenBase> frozen_base_of(const std::string& model,
@@ -54,6 +77,8 @@ train::TrainConfig frozen_config(const pipeline::FrozenBase& base, const std::st
 std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
                                         const std::shared_ptr<const pipeline::FrozenBase>& base,
                                         const std::vector<pipeline::TrainedExpert>& experts) {
+  check_sizes(config, base->model.rules);
+  check_masks(config, *base);
   std::vector<TrainingRun> runs;
   std::string names;
   for (const pipeline::TrainedExpert& expert : experts) {
@@ -75,6 +100,14 @@ std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
   return runs;
 }
 
+void check_output_folder(const train::TrainConfig& config) {
+  const std::string& out = config.output_dir;
+  const bool is_written = config.model_output.empty() || config.model_output == out;
+  if (!is_written || !fs::exists(out) || fs::is_empty(out) || fs::exists(out + "/training")) return;
+  throw bad_input("output_dir '" + out + "'", "an empty folder, or one that this training began",
+                  "one with other files");
+}
+
 void place_run(TrainingRun& run) {
   train::TrainConfig& config = run.config;
   if (config.model_output.empty()) config.model_output = config.output_dir;
@@ -82,12 +115,8 @@ void place_run(TrainingRun& run) {
     throw bad_input("output_dir '" + config.model_output + "'", "another folder than the model's",
                     "that of the model to train");
   }
+  check_output_folder(config);
   const std::string training = config.output_dir + "/training";
-  if (config.model_output == config.output_dir && fs::exists(config.output_dir) &&
-      !fs::is_empty(config.output_dir) && !fs::exists(training)) {
-    throw bad_input("output_dir '" + config.output_dir + "'",
-                    "an empty folder, or one that this training began", "one with other files");
-  }
   if (config.cache_dir == config.output_dir + "/cache") config.cache_dir = training + "/cache";
   config.output_dir = training + "/" + run.expert.name;
 }

@@ -12,7 +12,7 @@
 namespace pangu::app {
 
 // model: a path or a name. unet: a folder whose network takes the model's own one's place; empty:
-// none does. Error kBadInput if the model draws from more than text.
+// none does. Error kBadInput if the model draws from more than text and masks.
 std::shared_ptr<const pipeline::FrozenBase> frozen_base_of(const std::string& model,
                                                            const std::string& unet = "");
 
@@ -22,10 +22,15 @@ train::TrainConfig frozen_config(const pipeline::FrozenBase& base, const std::st
                                  const std::string& device);
 
 // One run for each of `experts` that config.expert chooses, with the model's prediction type and
-// the expert's timesteps. Error kBadInput if it chooses none.
+// the expert's timesteps. Error kBadInput if it chooses none, for sizes that the model's latents do
+// not have, and for settings of masks that do not fit the model.
 std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
                                         const std::shared_ptr<const pipeline::FrozenBase>& base,
                                         const std::vector<pipeline::TrainedExpert>& experts);
+
+// Error kBadInput if the folder that the model is written to holds other files than this
+// training's.
+void check_output_folder(const train::TrainConfig& config);
 
 // The run writes config.model_output (where that is empty, output_dir) and works in
 // OUTPUT_DIR/training/EXPERT. Error kBadInput if the folder is the model's own, or holds other

@@ -37,6 +37,17 @@ int sample_side(const train::TrainConfig& config, const pipeline::RequestRules& 
   return nearest;
 }
 
+// An inpainting model draws from text alone where the whole picture is masked.
+pipeline::Pictures mask_everything(pipeline::Request& request_) {
+  const int width = *request_.width, height = *request_.height;
+  request_.init_image = request_.mask_image = "all";  // are there: the pictures below
+  request_.strength = 1.0;
+  pipeline::Pictures pictures;
+  pictures.init = image::filled(width, height, {127, 127, 127});
+  pictures.mask = image::filled(width, height, {});
+  return pictures;
+}
+
 // Nothing of its own is in memory.
 pipeline::Expert trained_expert(const train::TrainConfig& config, pipeline::Expert expert,
                                 const train::DenoiserCall& call) {
@@ -72,9 +83,11 @@ void write_frozen_samples(const TrainingRun& run, int64_t step, const train::Den
     request.prompt = config.sample_prompts[i];
     request.width = side;
     request.height = side;
+    pipeline::Pictures pictures;
+    if (model.denoising.extra_channels > 0) pictures = mask_everything(request);
     const pipeline::Request asked = pipeline::resolved(
         request, model.rules, static_cast<uint64_t>(config.seed) + static_cast<uint64_t>(i));
-    for (const image::Image& picture : pipeline::draw(model, asked).pictures) {
+    for (const image::Image& picture : pipeline::draw(model, asked, {}, pictures).pictures) {
       drawn.push_back(tensors::pixels_of(picture, -1.0, 1.0));
     }
   }

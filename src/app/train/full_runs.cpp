@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "app/home.h"
@@ -60,28 +61,53 @@ std::vector<pipeline::TrainedExpert> experts_of(const train::TrainConfig& config
   return {one};
 }
 
-// Random weights, or those of config.initial_weights, as a folder of a network.
-void write_initial_network(const train::TrainConfig& config, const fs::path& folder) {
-  const json network = io::read_json_file(config.network_config, "network_config");
-  const json made_of = {
-      {"network", network}, {"seed", config.seed}, {"initial_weights", config.initial_weights}};
+// A network's folder that a training begins with, written by `write` unless it is there already;
+// made_of tells it from others.
+void write_once(const fs::path& folder, const json& made_of, const std::function<void()>& write) {
   const fs::path note = folder / "made_of.json";
   if (fs::exists(note) && io::read_json_file(note.string()) == made_of) return;
-  std::map<std::string, at::Tensor> given;
-  if (!config.initial_weights.empty()) given = read_initial_weights(config.initial_weights);
-  pipeline::write_initial_network(folder.string(), network, static_cast<uint64_t>(config.seed),
-                                  given);
+  write();
   io::write_file_atomic(note.string(), made_of.dump(2) + "\n");
 }
 
-std::shared_ptr<const pipeline::FrozenBase> base_from_nothing(const train::TrainConfig& config,
-                                                              bool is_dry) {
+// Random weights, or those of config.initial_weights.
+void write_random(const train::TrainConfig& config, const fs::path& folder) {
+  const json network = io::read_json_file(config.network_config, "network_config");
+  const json made_of = {
+      {"network", network}, {"seed", config.seed}, {"initial_weights", config.initial_weights}};
+  write_once(folder, made_of, [&] {
+    std::map<std::string, at::Tensor> given;
+    if (!config.initial_weights.empty()) given = read_initial_weights(config.initial_weights);
+    pipeline::write_initial_network(folder.string(), network, static_cast<uint64_t>(config.seed),
+                                    given);
+  });
+}
+
+// The one denoiser of a model that draws from text, with input channels for masks.
+void write_inpainting(const pipeline::FrozenBase& base, const fs::path& folder) {
+  const pipeline::FolderSpec& names = base.source->spec->folder;
+  if (base.experts.size() > 1 || names.inpaint_pipeline == names.pipeline) {
+    throw bad_input("inpainting",
+                    "a model with one denoiser, of a family that has inpainting models",
+                    base.source->what.human_name);
+  }
+  const pipeline::Component& component = base.source->need(base.experts.front().component);
+  const json made_of = {{"inpainting", true}, {"network", pipeline::fingerprint_of(component)}};
+  write_once(folder, made_of, [&] {
+    pipeline::write_inpainting_network(folder.string(), component, base.model.latents.channels);
+  });
+}
+
+// The model on another network, which `write` writes to a folder.
+std::shared_ptr<const pipeline::FrozenBase> base_with(
+    const std::string& model, const train::TrainConfig& config, bool is_dry,
+    const std::function<void(const fs::path& folder)>& write) {
   fs::path folder = fs::path(config.output_dir) / "training" / "initial_unet";
   if (is_dry) {
     folder = fs::temp_directory_path() / ("pangu-draw-initial-" + std::to_string(::getpid()));
   }
-  write_initial_network(config, folder);
-  auto base = frozen_base_of(config.model_dir, folder.string());
+  write(folder);
+  auto base = frozen_base_of(model, folder.string());
   if (!is_dry) return base;
   // The folder goes with the base.
   return {base.get(), [base, folder](const auto*) mutable {
@@ -89,6 +115,18 @@ std::shared_ptr<const pipeline::FrozenBase> base_from_nothing(const train::Train
             std::error_code ignored;
             fs::remove_all(folder, ignored);
           }};
+}
+
+std::shared_ptr<const pipeline::FrozenBase> base_of(const train::TrainConfig& config, bool is_dry) {
+  if (config.pretrained_model.empty()) {
+    return base_with(config.model_dir, config, is_dry,
+                     [&](const fs::path& folder) { write_random(config, folder); });
+  }
+  auto base = frozen_base_of(config.pretrained_model);
+  if (!config.inpainting || base->model.denoising.extra_channels > 0) return base;
+  check_output_folder(config);  // before there is something of this training in it
+  return base_with(config.pretrained_model, config, is_dry,
+                   [&](const fs::path& folder) { write_inpainting(*base, folder); });
 }
 
 }  // namespace
@@ -119,9 +157,7 @@ train::TrainConfig full_config(const std::string& model, const std::string& devi
 }
 
 std::vector<TrainingRun> full_runs_of(const train::TrainConfig& config, bool is_dry) {
-  const bool is_new = config.pretrained_model.empty();
-  const auto base =
-      is_new ? base_from_nothing(config, is_dry) : frozen_base_of(config.pretrained_model);
+  const auto base = base_of(config, is_dry);
   std::vector<TrainingRun> runs = frozen_runs_of(config, base, experts_of(config, *base));
   for (TrainingRun& run : runs) place_run(run);
   return runs;

@@ -23,8 +23,9 @@ train::TrainConfig full_config(const std::string& model, const std::string& devi
 
 // One run for each expert that config.expert chooses, into OUTPUT_DIR/training/EXPERT and
 // OUTPUT_DIR; of a model with one denoiser "structure" and "texture" are the halves of its
-// timesteps, which part at config.min_timestep or max_timestep, or in the middle. Random weights
-// are written to OUTPUT_DIR/training/ first, or with `is_dry` to a folder that vanishes.
+// timesteps, which part at config.min_timestep or max_timestep, or in the middle. Random weights,
+// or with config.inpainting the model's with input channels for masks, are written to
+// OUTPUT_DIR/training/ first, or with `is_dry` to a folder that vanishes.
 std::vector<TrainingRun> full_runs_of(const train::TrainConfig& config, bool is_dry);
 
 // What the model is told that comes of the run.

@@ -124,11 +124,13 @@ std::shared_ptr<train::LatentSet> latent_set_of_one(const train::TrainConfig& co
   train::TrainConfig alone = config;
   alone.cache_dir.clear();
   alone.scene_count = 0;
-  const std::vector<data::Item> items = {item};
+  const auto items = std::make_shared<const std::vector<data::Item>>(1, item);
   const auto pictures =
-      data::training_list(items, {"one"}, "one", list_options(alone, sources.buckets));
+      data::training_list(*items, {"one"}, "one", list_options(alone, sources.buckets));
   data::Report report;
-  return train::encode_training_set(alone, pictures, sources.encoders, report, {});
+  auto set = train::encode_training_set(alone, pictures, sources.encoders, report, {});
+  set->holds = items;
+  return set;
 }
 
 }  // namespace pangu::app

@@ -29,6 +29,8 @@ namespace pangu::app {
 namespace {
 
 constexpr int kVggBlocks = 3;  // up to relu3_3
+// What these halve to one pixel at least, once behind each block but the last.
+constexpr int64_t kLeastSeenPx = 1 << (kVggBlocks - 1);
 constexpr int64_t kAutoencoderSamples = 12;
 constexpr int kSheetRow = 6, kReconstructionPx = 192;  // pictures a row, and their side
 constexpr int64_t kStatisticsPictures = 256;
@@ -82,9 +84,11 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
     auto network = make_autoencoder(config);
     calls.push_back({[network](const at::Tensor& x) { return network->encode(x); },
                      [network](const at::Tensor& z) { return network->decode(z); },
-                     1 / network->config().scaling_factor});
+                     1 / network->config().scaling_factor, network->config().downscale()});
     modules.push_back(network);
   }
+  const bool has_features = !config.perceptual_weights.empty() && config.perceptual_weight > 0;
+  train::check_autoencoder_sizes(config, calls.front().downscale, has_features ? kLeastSeenPx : 0);
   // Pictures take minutes to read: what else can be wrong was found before.
   // Room for crops, where there are any.
   const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);

@@ -130,6 +130,20 @@ double flop_of(const TensorShapes& shapes, double h, double w, int64_t levels, d
   return flop;
 }
 
+// Multiples of a transformer block's channels and tokens inside of it: three norms, queries, keys
+// and values of one attention and queries of the other, two results of attention, two sums, and of
+// the feed-forward layer 8 before its gate and 4 behind it.
+constexpr double kTransformerInsides = 3 + 3 + 1 + 2 + 2 + 8 + 4;
+// What the spatial transformer around the blocks keeps: its input, and that of each projection.
+constexpr double kTransformerEnds = 3;
+// What the last convolution keeps: its input before the norm, behind it, and activated.
+constexpr double kOutputStates = 3;
+// Of a residual block: its input behind the norm and activated; its hidden state, which the norm
+// reads, behind the norm, and activated.
+constexpr double kResidualInputs = 2, kResidualHidden = 3;
+// A convolution that halves the grid keeps four pixels for each of its own.
+constexpr double kPixelsOfHalved = 4;
+
 TensorShapes part_of(const TensorShapes& shapes, const std::string& prefix) {
   TensorShapes part;
   for (const auto& [name, shape] : shapes) {
@@ -165,6 +179,43 @@ double unet_training_gflop(const TensorShapes& shapes, int64_t h, int64_t w,
   return kGiga * flop_of(shapes, static_cast<double>(h), static_cast<double>(w),
                          count_blocks(shapes, "down_blocks"), static_cast<double>(context_length),
                          Passes::kForwardAndBackward);
+}
+
+double UnetActivations::most(bool recomputes) const {
+  return recomputes ? kept + 2 * largest : kept + insides + largest;
+}
+
+UnetActivations unet_activations(const TensorShapes& shapes, int64_t h, int64_t w,
+                                 int64_t context_length) {
+  const int64_t levels = count_blocks(shapes, "down_blocks");
+  UnetActivations sum;
+  for (const auto& [name, shape] : shapes) {
+    if (!name.ends_with("weight") || shape.size() < 2) continue;
+    const double shrink = std::pow(2.0, static_cast<double>(level_of(name, levels)));
+    const double positions =
+        std::max(1.0, (static_cast<double>(h) / shrink) * (static_cast<double>(w) / shrink));
+    const auto out = static_cast<double>(shape[0]), in = static_cast<double>(shape[1]);
+    double insides = 0;
+    if (has(name, ".resnets.") && name.ends_with(".conv1.weight")) {
+      sum.kept += in * positions;
+      insides = (kResidualInputs * in + kResidualHidden * out) * positions;
+    } else if (name.ends_with(".proj_in.weight")) {
+      sum.kept += kTransformerEnds * out * positions;
+    } else if (name.ends_with(".attn1.to_q.weight")) {
+      sum.kept += out * positions;
+      // Keys and values of the text.
+      insides = out * (kTransformerInsides * positions + 2 * static_cast<double>(context_length));
+    } else if (has(name, "downsamplers.")) {
+      sum.kept += kPixelsOfHalved * in * positions;
+    } else if (has(name, "upsamplers.")) {
+      sum.kept += in * positions;
+    } else if (name == "conv_out.weight") {
+      sum.kept += kOutputStates * in * positions;
+    }
+    sum.insides += insides;
+    sum.largest = std::max(sum.largest, insides);
+  }
+  return sum;
 }
 
 double encoder_gflop(const TensorShapes& shapes, int64_t height, int64_t width) {

@@ -23,6 +23,21 @@ double unet_shallow_gflop(const TensorShapes& shapes, int64_t depth, int64_t h, 
 double unet_training_gflop(const TensorShapes& shapes, int64_t h, int64_t w,
                            int64_t context_length = 77);
 
+// How many numbers one row of a UNet keeps in training until its backward pass is through, from
+// shapes: what the gradients of products, norms and activations are computed from, each once. The
+// scores of attention are never held. What depends on the text or the time alone is left out, and
+// so is what an allocator or a kernel needs beside.
+struct UnetActivations {
+  double kept = 0;     // what lies between residual and transformer blocks, and their inputs
+  double insides = 0;  // of all these blocks
+  double largest = 0;  // of the block with the largest insides
+  // The most at one time. A block that is computed twice (UNetStepExtras::recomputes) has its
+  // insides in memory only while its gradients are computed, which are as many numbers again.
+  double most(bool recomputes) const;
+};
+UnetActivations unet_activations(const TensorShapes& shapes, int64_t h, int64_t w,
+                                 int64_t context_length = 77);
+
 // The cost in 10^9 operations of an AutoencoderKL's encoder or decoder, for a picture of height x
 // width; its outermost convolution in latent space counts as if it were in pixels. 0 for other
 // autoencoders.

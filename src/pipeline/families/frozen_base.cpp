@@ -18,9 +18,9 @@ constexpr int64_t kRunTokens = 77, kRunWords = 75;
 
 void refuse_other_inputs(const std::string& path, const Model& model) {
   const auto refuse = [&](bool is_so, const char* what) {
-    if (is_so) throw bad_input("model '" + path + "'", "one that draws from text alone", what);
+    if (is_so)
+      throw bad_input("model '" + path + "'", "one that draws from text, or fills masks", what);
   };
-  refuse(model.denoising.extra_channels != 0, "an inpainting model");
   refuse(model.denoising.control_channels != 0, "one that draws from a control picture");
   refuse(model.quirks.reads_picture, "one that draws from a picture");
   refuse(model.denoising.experts.front().reads_guidance, "a distilled one that reads the guidance");

@@ -27,7 +27,7 @@ struct FrozenBase {
 };
 
 // Opens headers and configurations of a model. Error kBadInput as load_model, and for a model whose
-// denoiser reads more than text: a mask, a control picture, a picture in the prompt's place.
+// denoiser reads more than text and a mask: a control picture, a picture in the prompt's place.
 FrozenBase open_frozen_base(const std::string& path, const LoadOptions& options);
 
 // The same model again, without the networks that have come into memory.
@@ -46,6 +46,9 @@ struct FrozenPlace {
   std::string device = "cpu", dtype = "f32";
   bool recomputes = false;  // nn::UNetStepExtras::recomputes
 };
+
+// Of the denoisers below: an inpainting model's is told its five further input channels, the mask
+// and the masked picture's latent, as Conditions::extra_channels.
 
 // A denoiser whose changes are trained.
 struct ChangedDenoiser {
@@ -70,10 +73,10 @@ TrainableDenoiser tuned_denoiser(const FrozenBase& base, const TrainedExpert& ex
                                  const TrainableDenoiser* other = nullptr);
 
 // A frozen denoiser, and the ControlNet beside it that is trained. Conditions::extra_channels are
-// the control pictures, [B,3,H,W] of 0..255 in the weights' type. The ControlNet begins as a copy
-// of the denoiser's downward half whose residuals are 0; what reads the picture is drawn from
-// torch's generator. Its one part is "controlnet". `other` as above: frozen weights are in memory
-// once.
+// the control pictures (so the model may be no inpainting model), [B,3,H,W] of 0..255 in the
+// weights' type. The ControlNet begins as a copy of the denoiser's downward half whose residuals
+// are 0; what reads the picture is drawn from torch's generator. Its one part is "controlnet".
+// `other` as above: frozen weights are in memory once.
 struct ControlledDenoiser {
   TrainableDenoiser control;                   // predict is that of both together
   std::shared_ptr<torch::nn::Module> network;  // frozen

@@ -54,7 +54,8 @@ nn::UNetExtras extras_for(const nn::UNet2DConditionModel& unet, const Conditions
 auto prediction_of(const Unet& unet, bool recomputes) {
   return [unet, recomputes](const at::Tensor& x, const at::Tensor& t_index,
                             const Conditions& conditions) {
-    return unet->forward(x, t_index, conditions.context, extras_for(*unet, conditions, recomputes));
+    return unet->forward(with_extra_channels(x, conditions), t_index, conditions.context,
+                         extras_for(*unet, conditions, recomputes));
   };
 }
 

@@ -12,6 +12,7 @@
 #include "nn/unet/unet.h"
 #include "pipeline/families/autoencoders.h"
 #include "pipeline/families/text_sides.h"
+#include "pipeline/families/unet_extras.h"
 
 namespace pangu::pipeline {
 namespace {
@@ -34,11 +35,6 @@ std::shared_ptr<nn::UNet2DConditionModel> fresh_unet(const NetworkConfigs& confi
   nn::zero_init_output(*unet);
   nn::weights_to_channels_last(*unet);
   return unet;
-}
-
-at::Tensor with_extra_channels(const at::Tensor& x, const Conditions& c) {
-  if (!c.extra_channels.defined()) return x;
-  return at::cat({x, c.extra_channels}, 1).contiguous(at::MemoryFormat::ChannelsLast);
 }
 
 TrainableDenoiser captioned_unet(const NetworkConfigs& configs) {
