@@ -125,7 +125,9 @@ struct TrainConfig {
       "latents and caption states, in a folder for each first dataset and its encoders; empty: "
       "output_dir/cache");
     v("model_output", model_output,
-      "folder of the model to draw with (task denoiser); empty: output_dir/model");
+      "folder of the model to draw with (task denoiser), or of a fine-tuned model of other "
+      "families "
+      "a .safetensors file of the whole; of a LoRA its file; empty: in output_dir");
     v("save_precision", save_precision,
       "`bf16`, `fp16` or `float`: of the trained weights in a model of another family than our "
       "own, and in a ControlNet");

@@ -2,6 +2,7 @@
 
 #include "app/train/frozen_runs.h"
 #include "core/error.h"
+#include "pipeline/convert/convert.h"
 
 namespace pangu::app {
 
@@ -15,6 +16,9 @@ train::TrainConfig controlnet_config(const std::string& model, const std::string
 
 std::vector<TrainingRun> controlnet_runs_of(const train::TrainConfig& config) {
   const auto base = frozen_base_of(config.pretrained_model);
+  if (pipeline::is_single_file_name(config.model_output)) {
+    throw bad_input("model_output of a ControlNet", "a folder", "'" + config.model_output + "'");
+  }
   if (config.latent_crop > 0) {
     throw bad_input("latent_crop", "0 for a ControlNet, whose pictures are not cut",
                     std::to_string(config.latent_crop));

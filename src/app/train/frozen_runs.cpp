@@ -5,6 +5,7 @@
 
 #include "app/home.h"
 #include "core/error.h"
+#include "pipeline/convert/convert.h"
 #include "train/mixed_precision.h"
 
 namespace pangu::app {
@@ -83,6 +84,15 @@ void place_run(TrainingRun& run) {
                     "that of the model to train");
   }
   const std::string training = config.output_dir + "/training";
+  if (pipeline::is_single_file_name(config.output_dir)) {
+    throw bad_input("output_dir '" + config.output_dir + "'", "a folder", "the name of a file",
+                    "model_output names the file to write");
+  }
+  if (pipeline::is_single_file_name(config.model_output) && fs::exists(config.model_output) &&
+      !fs::exists(training)) {
+    throw bad_input("model_output '" + config.model_output + "'",
+                    "a new file, or one that this training began", "another that is there");
+  }
   if (config.model_output == config.output_dir && fs::exists(config.output_dir) &&
       !fs::is_empty(config.output_dir) && !fs::exists(training)) {
     throw bad_input("output_dir '" + config.output_dir + "'",

@@ -27,9 +27,9 @@ std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
                                         const std::shared_ptr<const pipeline::FrozenBase>& base,
                                         const std::vector<pipeline::TrainedExpert>& experts);
 
-// The run writes config.model_output (where that is empty, output_dir) and works in
-// OUTPUT_DIR/training/EXPERT. Error kBadInput if the folder is the model's own, or holds other
-// files.
+// The run writes config.model_output, a folder or a single file (where it is empty, output_dir),
+// and works in OUTPUT_DIR/training/EXPERT. Error kBadInput if that is the model's own, or something
+// else's, or if output_dir has the name of a single file.
 void place_run(TrainingRun& run);
 
 }  // namespace pangu::app
