@@ -126,6 +126,36 @@ TEST_CASE("a part that is computed twice keeps nothing of its inside") {
   CHECK(calls == 3);
 }
 
+TEST_CASE("changes of two networks are one module, and each layer says whose it is") {
+  torch::manual_seed(3);
+  UNet2DConditionModel first(two_levels()), second(two_levels());
+  LowRankChanges both;
+  CHECK(both.layers().empty());
+  both.add(first, all_kinds(), "lora_unet_", "unet");
+  const size_t own = both.layers().size();
+  both.add(second, all_kinds(), "lora_other_", "other");
+  REQUIRE(both.layers().size() == 2 * own);
+  LowRankOptions fewer = all_kinds();
+  fewer.left_out = {"down_blocks."};
+  UNet2DConditionModel third(two_levels());
+  LowRankChanges some;
+  some.add(third, fewer, "lora_unet_", "unet");
+  CHECK(some.layers().size() > 0);
+  CHECK(some.layers().size() < own);
+  for (const LowRankChanges::Layer& one : some.layers()) {
+    CHECK_FALSE(one.path.starts_with("down_blocks."));
+  }
+  CHECK(both.named_parameters().size() == 4 * own);
+  for (size_t i = 0; i < own; ++i) {
+    const LowRankChanges::Layer &a = both.layers()[i], &b = both.layers()[own + i];
+    CHECK(a.part == "unet");
+    CHECK(b.part == "other");
+    CHECK(a.path == b.path);
+    CHECK(a.name.starts_with("lora_unet_"));
+    CHECK(b.name.starts_with("lora_other_"));
+  }
+}
+
 TEST_CASE("a target that no layer has is refused by its name") {
   UNet2DConditionModel unet(two_levels());
   LowRankOptions options = all_kinds();

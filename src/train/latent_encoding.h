@@ -35,6 +35,7 @@ struct LatentEncoders {
   // LatentItem::loss_weight; empty: 1.
   std::function<double(const data::TrainingPicture& picture)> loss_weight = {};
   bool fills_captions_up = false;  // CaptionStates::are_filled_up
+  bool reads_ids = false;          // `read` gives ids as context: CaptionStates::are_ids
   // Of what is kept: bf16 or f32.
   at::ScalarType latents_type = at::kBFloat16, states_type = at::kBFloat16;
 };
