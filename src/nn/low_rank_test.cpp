@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "nn/lora.h"
 #include "nn/recompute.h"
+#include "nn/text/clip_text.h"
 #include "nn/unet/unet.h"
 
 namespace pangu::nn {
@@ -107,6 +108,60 @@ TEST_CASE("only the changes get gradients, and the same ones where blocks are co
     CHECK(at::allclose(gradient, twice.at(name), 1e-4, 1e-4 * gradient.abs().max().item<double>()));
   }
   for (const auto& item : unet.named_parameters()) CHECK(!item.value().grad().defined());
+}
+
+TEST_CASE("changes of a text encoder have the gradients that differences give") {
+  torch::manual_seed(1);
+  ClipTextConfig config;
+  config.vocab_size = 16;
+  config.hidden_size = 64;
+  config.intermediate_size = 128;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 1;
+  config.max_position_embeddings = 8;
+  config.has_projection = true;
+  config.projection_dim = 32;
+  config.eos_token_id = 15;
+  ClipTextModel text(config);
+  text.to(at::kDouble);
+  LowRankOptions options;
+  options.rank = 4;
+  options.alpha = 2;
+  options.targets = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"};
+  LowRankChanges changes;
+  changes.add(text, options, "lora_te_", "text_encoder");
+  changes.to(at::kDouble);
+  REQUIRE(changes.layers().size() == 18);
+  {
+    const at::NoGradGuard no_grad;
+    for (at::Tensor& p : changes.parameters()) p.copy_(at::randn(p.sizes(), at::kDouble) * 0.1);
+  }
+  const at::Tensor ids = at::randint(1, 15, {2, 8}, at::kLong);
+  ids.select(1, 7).fill_(15);
+  const auto loss = [&] {
+    ClipTextRequest request;
+    request.hidden_states = true;
+    const ClipTextOutput out = text.forward(ids, request);
+    return out.hidden_states[2].square().sum() + out.text_embeds.sin().sum() +
+           out.last_hidden.cos().sum();
+  };
+  loss().backward();
+  constexpr double kStep = 1e-5;
+  const at::NoGradGuard no_grad;
+  for (const auto& item : changes.named_parameters()) {
+    CAPTURE(item.key());
+    at::Tensor parameter = item.value();
+    REQUIRE(parameter.grad().defined());
+    const at::Tensor direction = at::randn(parameter.sizes(), at::kDouble);
+    parameter.add_(direction * kStep);
+    const double above = loss().item<double>();
+    parameter.sub_(direction * (2 * kStep));
+    const double below = loss().item<double>();
+    parameter.add_(direction * kStep);
+    CHECK((parameter.grad() * direction).sum().item<double>() ==
+          doctest::Approx((above - below) / (2 * kStep)).epsilon(1e-4));
+  }
+  for (const at::Tensor& parameter : text.parameters()) CHECK(!parameter.grad().defined());
 }
 
 TEST_CASE("a part that is computed twice keeps nothing of its inside") {
