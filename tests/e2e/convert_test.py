@@ -323,7 +323,7 @@ class Convert(unittest.TestCase):
         self.assertLessEqual(difference.max(), 2)
 
     def test_what_a_single_file_cannot_say_is_refused(self):
-        pair = self.source("pangu_draw_3")[1]
+        pair = self.source("pangu_draw_3")[0]
         cases = [(pair, ["one denoiser", "two experts"]), (ROOT / "models/low", ["Stable Diffusion 1.x or 2.x"])]
         scheduler = "scheduler/scheduler_config.json"
         for name, file, keys, words in (
@@ -401,7 +401,7 @@ class Convert(unittest.TestCase):
         self.assertEqual(taken.read_bytes(), before)
         self.assertIn("both halves", train("half.safetensors", 1, code=2, expert='"texture"', min_image_size=0))
         self.assertIn("a folder", train("own.safetensors", 1, code=2, model=ROOT / "models/low"))
-        two = train("two.safetensors", 1, code=2, model=self.source("pangu_draw_3")[1], resolution=512, min_image_size=0)
+        two = train("two.safetensors", 1, code=2, model=self.source("pangu_draw_3")[0], resolution=512, min_image_size=0)
         self.assertIn("two experts", two)
 
     def test_what_is_no_model_is_refused_and_leaves_nothing(self):
