@@ -10,14 +10,18 @@ void add_inspect(CLI::App& app, InspectArgs& args) {
 }
 
 void add_convert(CLI::App& app, ConvertArgs& args) {
-  CLI::App* cmd = app.add_subcommand("convert", "Write any model as a folder that diffusers reads");
+  CLI::App* cmd = app.add_subcommand(
+      "convert", "Write any model as a folder of diffusers or as one .safetensors");
   cmd->add_option("source", args.source,
                   "Single file, folder, or folder with PanGu-Draw 3's two .ckpt, low and high in "
                   "their names")
       ->required();
-  cmd->add_option("out", args.out, "Folder to write")->required();
+  cmd->add_option("out", args.out,
+                  "Folder to write, or a name that ends in .safetensors for one file in the names "
+                  "that A1111, ComfyUI and kohya's trainers read")
+      ->required();
   cmd->add_option("--dtype", args.dtype, "bf16, f16 or f32")->capture_default_str();
-  cmd->add_flag("--force", args.force, "Remove the model that is in the folder");
+  cmd->add_flag("--force", args.force, "Remove the model that is in the folder, or the file");
   cmd->add_flag("--json", args.json, "Print JSON");
   cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
 }

@@ -48,7 +48,8 @@ void add_train(CLI::App& app, TrainArgs& args, void (*add_threads)(CLI::App* com
       ->allow_extra_args(false);
   cmd->add_option(
       "--out", args.out,
-      "Folder for the model, which `draw --model` opens; with --lora a .safetensors file");
+      "Folder for the model, which `draw --model` opens, or a .safetensors file for it, which "
+      "other programs open too; with --lora a .safetensors file");
   cmd->add_option("--steps", args.steps,
                   "Steps of each expert (default: the file's, or 400 of our own models, or 1000)")
       ->check(CLI::PositiveNumber);

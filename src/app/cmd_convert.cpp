@@ -1,4 +1,5 @@
-// `pangu-draw convert`: a model in whatever files it came in -> one folder in diffusers' layout.
+// `pangu-draw convert`: a model in whatever files it came in -> one folder in diffusers' layout, or
+// one .safetensors in the names that it was released in.
 #include <unistd.h>
 
 #include <iostream>

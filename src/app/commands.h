@@ -85,7 +85,7 @@ struct TrainArgs {
   bool lora = false;              // its weights stay, low-rank changes of them are trained
   std::optional<int> rank;        // of these
   std::vector<std::string> data;  // folders of pictures and captions, or shards
-  std::string out;                // folder for the model and its training; with `lora` a file
+  std::string out;                // folder for model and training, or a file; with `lora` a file
   std::optional<int> steps;
   std::string write_config;       // write all this as a TOML file here, train nothing
   std::string device;             // empty: the file's
@@ -257,9 +257,9 @@ struct InspectArgs {
 
 struct ConvertArgs {
   std::string source;  // file or folder
-  std::string out;     // folder to write
+  std::string out;     // folder or .safetensors to write
   std::string dtype = "bf16";
-  bool force = false;  // remove the model that is in `out`
+  bool force = false;  // remove the model that is in `out`, or the file
   bool json = false;
   bool quiet = false;
 };

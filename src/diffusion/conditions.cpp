@@ -8,7 +8,7 @@ namespace {
 constexpr at::Tensor Conditions::* kFields[] = {&Conditions::context,  &Conditions::context_mask,
                                                 &Conditions::pooled,   &Conditions::size_numbers,
                                                 &Conditions::guidance, &Conditions::extra_channels,
-                                                &Conditions::pictures};
+                                                &Conditions::pictures, &Conditions::token_ids};
 
 // Applies one function to every defined tensor.
 template <class Change>
@@ -33,6 +33,7 @@ Conditions Conditions::to(const at::Device& device, at::ScalarType dtype) const 
   if (context_mask.defined()) moved.context_mask = context_mask.to(device);
   if (size_numbers.defined()) moved.size_numbers = size_numbers.to(device);
   if (guidance.defined()) moved.guidance = guidance.to(device);
+  if (token_ids.defined()) moved.token_ids = token_ids.to(device);
   return moved;
 }
 

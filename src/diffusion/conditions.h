@@ -18,12 +18,14 @@ struct Conditions {
   at::Tensor guidance;        // [R] f32, scale of guidance that the network imitates (LCM)
   at::Tensor extra_channels;  // [R,E,h,w], input channels behind the latent's (inpainting, control)
   at::Tensor pictures;        // [R,3,S,S], for networks that embed a picture themselves
+  // [R,L,E] i64, ids for E text encoders that are trained along, in place of context and pooled
+  at::Tensor token_ids;
 
   // Returns the rows of these numbers, in this order; a row may come several times.
   Conditions rows(const std::vector<int64_t>& numbers) const;
-  // Returns the tensors on a device, in `dtype` but for three: the mask stays bool, and the size
-  // numbers and guidance stay f32, because a half-precision type cannot hold a width of 1025
-  // pixels.
+  // Returns the tensors on a device, in `dtype` but for four: the mask stays bool, ids stay whole
+  // numbers, and the size numbers and guidance stay f32, because a half-precision type cannot hold
+  // a width of 1025 pixels.
   Conditions to(const at::Device& device, at::ScalarType dtype) const;
 };
 

@@ -17,16 +17,18 @@ TEST_CASE("rows of conditions are picked from every tensor that is there, from n
   CHECK(!picked.extra_channels.defined());
 }
 
-TEST_CASE("conditions in another type keep their mask and their size numbers") {
+TEST_CASE("conditions in another type keep their mask, their ids and their size numbers") {
   Conditions c;
   c.context = c.pooled = at::ones({1, 2});
   c.context_mask = at::ones({1, 2}, at::kBool);
   c.size_numbers = at::full({1, 1}, 1025.0F);
+  c.token_ids = at::full({1, 1, 1}, 49407, at::kLong);
   const Conditions half = c.to(at::kCPU, at::kBFloat16);
   CHECK((half.context.scalar_type() == at::kBFloat16));
   CHECK((half.pooled.scalar_type() == at::kBFloat16));
   CHECK((half.context_mask.scalar_type() == at::kBool));
   CHECK(half.size_numbers.item<float>() == 1025.0F);
+  CHECK(half.token_ids.item<int64_t>() == 49407);
 }
 
 TEST_CASE("several conditions are interleaved row by row") {

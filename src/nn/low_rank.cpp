@@ -52,8 +52,8 @@ at::Tensor low_rank_conv2d(const at::Tensor& x, const LowRank& change, const Con
   return nn::conv2d(inner, change.up, no_bias, ConvShape{}) * change.scale;
 }
 
-LowRankChanges::LowRankChanges(torch::nn::Module& network, const LowRankOptions& options,
-                               const std::string& prefix) {
+void LowRankChanges::add(torch::nn::Module& network, const LowRankOptions& options,
+                         const std::string& prefix, const std::string& part) {
   for (at::Tensor& parameter : network.parameters()) parameter.set_requires_grad(false);
   std::set<std::string> met;
   for (const auto& item : network.named_modules("", /*include_self=*/false)) {
@@ -63,9 +63,12 @@ LowRankChanges::LowRankChanges(torch::nn::Module& network, const LowRankOptions&
     const std::string* target = target_of(item.key(), options.targets);
     if (!target) continue;
     met.insert(*target);
+    const auto begins = [&](const std::string& one) { return item.key().starts_with(one); };
+    if (std::any_of(options.left_out.begin(), options.left_out.end(), begins)) continue;
     const at::Tensor& weight = linear ? linear->weight : conv->weight;
     const bool has_kernel = weight.dim() == 4 && weight.size(2) * weight.size(3) > 1;
     Layer layer;
+    layer.part = part;
     layer.path = item.key();
     layer.rank = has_kernel ? options.kernel_rank : options.rank;
     layer.alpha = has_kernel ? options.kernel_alpha : options.alpha;

@@ -36,24 +36,34 @@ struct LowRankOptions {
   // A layer is meant if its path is one of these, or ends with one behind a point, as PEFT's
   // target_modules.
   std::vector<std::string> targets;
+  std::vector<std::string> left_out;  // layers whose paths begin so get none all the same
 };
 
-// The changes of one network's layers, as a module whose parameters are what is trained.
+// The changes of the layers of one or several networks, as a module whose parameters are what is
+// trained.
 class LowRankChanges : public torch::nn::Module {
  public:
   struct Layer {
+    std::string part;  // what add() was told
     std::string path;  // "down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q"
     std::string name;  // of its parameters here, "NAME.lora_down" and "NAME.lora_up"
     int64_t rank = 0;
     double alpha = 0;
   };
 
+  LowRankChanges() = default;  // of no network yet
+  LowRankChanges(torch::nn::Module& network, const LowRankOptions& options,
+                 const std::string& prefix) {
+    add(network, options, prefix, "unet");
+  }
+
   // Puts a change beside every layer that is meant, and freezes the network's own parameters. The
   // changes begin as nothing: up is 0, down is uniform as torch's layers begin (kohya's trainer),
-  // out of torch's generator. prefix: of the names. Throws kBadInput if a target is the end of no
+  // out of torch's generator. prefix: of the names; another one for each network. part: what the
+  // network is in its model ("unet", "text_encoder"). Throws kBadInput if a target is the end of no
   // layer's path. The layers keep the changes alive.
-  LowRankChanges(torch::nn::Module& network, const LowRankOptions& options,
-                 const std::string& prefix);
+  void add(torch::nn::Module& network, const LowRankOptions& options, const std::string& prefix,
+           const std::string& part);
 
   const std::vector<Layer>& layers() const { return layers_; }
 

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "nn/lora.h"
 #include "nn/recompute.h"
+#include "nn/text/clip_text.h"
 #include "nn/unet/unet.h"
 
 namespace pangu::nn {
@@ -109,6 +110,60 @@ TEST_CASE("only the changes get gradients, and the same ones where blocks are co
   for (const auto& item : unet.named_parameters()) CHECK(!item.value().grad().defined());
 }
 
+TEST_CASE("changes of a text encoder have the gradients that differences give") {
+  torch::manual_seed(1);
+  ClipTextConfig config;
+  config.vocab_size = 16;
+  config.hidden_size = 64;
+  config.intermediate_size = 128;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 1;
+  config.max_position_embeddings = 8;
+  config.has_projection = true;
+  config.projection_dim = 32;
+  config.eos_token_id = 15;
+  ClipTextModel text(config);
+  text.to(at::kDouble);
+  LowRankOptions options;
+  options.rank = 4;
+  options.alpha = 2;
+  options.targets = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"};
+  LowRankChanges changes;
+  changes.add(text, options, "lora_te_", "text_encoder");
+  changes.to(at::kDouble);
+  REQUIRE(changes.layers().size() == 18);
+  {
+    const at::NoGradGuard no_grad;
+    for (at::Tensor& p : changes.parameters()) p.copy_(at::randn(p.sizes(), at::kDouble) * 0.1);
+  }
+  const at::Tensor ids = at::randint(1, 15, {2, 8}, at::kLong);
+  ids.select(1, 7).fill_(15);
+  const auto loss = [&] {
+    ClipTextRequest request;
+    request.hidden_states = true;
+    const ClipTextOutput out = text.forward(ids, request);
+    return out.hidden_states[2].square().sum() + out.text_embeds.sin().sum() +
+           out.last_hidden.cos().sum();
+  };
+  loss().backward();
+  constexpr double kStep = 1e-5;
+  const at::NoGradGuard no_grad;
+  for (const auto& item : changes.named_parameters()) {
+    CAPTURE(item.key());
+    at::Tensor parameter = item.value();
+    REQUIRE(parameter.grad().defined());
+    const at::Tensor direction = at::randn(parameter.sizes(), at::kDouble);
+    parameter.add_(direction * kStep);
+    const double above = loss().item<double>();
+    parameter.sub_(direction * (2 * kStep));
+    const double below = loss().item<double>();
+    parameter.add_(direction * kStep);
+    CHECK((parameter.grad() * direction).sum().item<double>() ==
+          doctest::Approx((above - below) / (2 * kStep)).epsilon(1e-4));
+  }
+  for (const at::Tensor& parameter : text.parameters()) CHECK(!parameter.grad().defined());
+}
+
 TEST_CASE("a part that is computed twice keeps nothing of its inside") {
   const at::Tensor x = at::randn({8, 8}).set_requires_grad(true);
   int calls = 0;
@@ -124,6 +179,36 @@ TEST_CASE("a part that is computed twice keeps nothing of its inside") {
   const at::NoGradGuard no_grad;
   recomputed(part, {x});
   CHECK(calls == 3);
+}
+
+TEST_CASE("changes of two networks are one module, and each layer says whose it is") {
+  torch::manual_seed(3);
+  UNet2DConditionModel first(two_levels()), second(two_levels());
+  LowRankChanges both;
+  CHECK(both.layers().empty());
+  both.add(first, all_kinds(), "lora_unet_", "unet");
+  const size_t own = both.layers().size();
+  both.add(second, all_kinds(), "lora_other_", "other");
+  REQUIRE(both.layers().size() == 2 * own);
+  LowRankOptions fewer = all_kinds();
+  fewer.left_out = {"down_blocks."};
+  UNet2DConditionModel third(two_levels());
+  LowRankChanges some;
+  some.add(third, fewer, "lora_unet_", "unet");
+  CHECK(some.layers().size() > 0);
+  CHECK(some.layers().size() < own);
+  for (const LowRankChanges::Layer& one : some.layers()) {
+    CHECK_FALSE(one.path.starts_with("down_blocks."));
+  }
+  CHECK(both.named_parameters().size() == 4 * own);
+  for (size_t i = 0; i < own; ++i) {
+    const LowRankChanges::Layer &a = both.layers()[i], &b = both.layers()[own + i];
+    CHECK(a.part == "unet");
+    CHECK(b.part == "other");
+    CHECK(a.path == b.path);
+    CHECK(a.name.starts_with("lora_unet_"));
+    CHECK(b.name.starts_with("lora_other_"));
+  }
 }
 
 TEST_CASE("a target that no layer has is refused by its name") {

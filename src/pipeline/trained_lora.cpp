@@ -24,7 +24,7 @@ std::map<std::string, at::Tensor> lora_tensors(const std::vector<nn::LowRankChan
       tensors[layer.name + ".lora_up.weight"] = up;
       tensors[layer.name + ".alpha"] = at::scalar_tensor(layer.alpha, at::kFloat);
     } else {
-      const std::string path = "unet." + layer.path;
+      const std::string path = layer.part + "." + layer.path;
       tensors[path + ".lora_A.weight"] = down;
       tensors[path + ".lora_B.weight"] = up * (layer.alpha / double(layer.rank));
     }

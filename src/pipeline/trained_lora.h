@@ -13,9 +13,10 @@ namespace pangu::pipeline {
 
 enum class LoraLayout {
   // kohya's sd-scripts: lora_unet_PATH.lora_down.weight, .lora_up.weight, .alpha, where '_' stands
-  // for every '.' of the path.
+  // for every '.' of the path; lora_te_, lora_te1_ and lora_te2_ of text encoders.
   kKohya,
-  // diffusers and PEFT: unet.PATH.lora_A.weight, .lora_B.weight. The factor alpha / rank is
+  // diffusers and PEFT: unet.PATH.lora_A.weight, .lora_B.weight; text_encoder., text_encoder_2. The
+  // factor alpha / rank is
   // multiplied into lora_B, because old versions take it for 1.
   kDiffusers,
 };

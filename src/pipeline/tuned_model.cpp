@@ -9,6 +9,7 @@
 #include "io/json_file.h"
 #include "nn/unet/unet_from_shapes.h"
 #include "pipeline/convert/convert.h"
+#include "pipeline/convert/convert_single_file.h"
 #include "pipeline/families/spec.h"
 #include "pipeline/network_folder.h"
 
@@ -122,9 +123,16 @@ TrainedExpert half_expert(const std::string& name, int64_t boundary, int64_t tra
   return {name, kFirst, boundary, train_timesteps};
 }
 
-void check_tuned_model(const std::string& folder, const TunedModelPlan& plan) {
+void check_tuned_model(const std::string& out, const FrozenBase& base, const TunedModelPlan& plan) {
   save_type_from(plan.save_precision);
-  const auto found = model_in(folder, plan.train_timesteps);
+  if (is_single_file_name(out)) {
+    if (plan.is_half) {
+      throw bad_input("model to write", "a folder, which can hold both halves of the timesteps",
+                      "the single file '" + out + "'");
+    }
+    return check_single_file(*base.source);
+  }
+  const auto found = model_in(out, plan.train_timesteps);
   if (!found) return;
   std::string ranges;
   for (const TrainedExpert& one : found->experts) {
@@ -136,19 +144,17 @@ void check_tuned_model(const std::string& folder, const TunedModelPlan& plan) {
     return;
   }
   throw bad_input("expert '" + plan.expert.name + "', timesteps " + range_of(plan.expert),
-                  "a range that meets the other expert's in '" + folder + "'", ranges,
+                  "a range that meets the other expert's in '" + out + "'", ranges,
                   "min_timestep of the structure expert is max_timestep of the texture expert");
 }
 
-void write_tuned_model(const std::string& folder, const FrozenBase& base,
-                       const TunedModelPlan& plan,
+void write_tuned_model(const std::string& out, const FrozenBase& base, const TunedModelPlan& plan,
                        const std::map<std::string, at::Tensor>& weights) {
-  check_tuned_model(folder, plan);
-  const fs::path out = folder;
-  auto found = model_in(out, plan.train_timesteps);
+  check_tuned_model(out, base, plan);
+  auto found = is_single_file_name(out) ? std::nullopt : model_in(out, plan.train_timesteps);
   if (found && plan.is_half) return write_half(out, *std::move(found), base, plan, weights);
   if (found) {
-    const fs::path place = out / plan.expert.component;
+    const fs::path place = fs::path(out) / plan.expert.component;
     write_network_folder(place.string(), network_config_of(base, plan.expert, place), weights,
                          save_type_from(plan.save_precision));
     return;
@@ -171,7 +177,7 @@ void write_tuned_model(const std::string& folder, const FrozenBase& base,
     index.erase(kSecond);
     index[kHalfRange] = {plan.expert.min_timestep, plan.expert.max_timestep};
   };
-  convert_model(base.path, folder, options);
+  convert_model(base.path, out, options);
 }
 
 }  // namespace pangu::pipeline

@@ -44,6 +44,29 @@ json json_of(TrainConfig config) {
   return writer.json;
 }
 
+// The keys that say what of a model a LoRA changes, and how fast.
+void validate_what_learns(const TrainConfig& c, const TomlReader& reader) {
+  const TrainConfig standard;
+  const bool is_lora = c.network_module == "lora";
+  const auto needs = [&](const char* key, bool is_standard, bool is_met, const char* what) {
+    if (is_standard || is_met) return;
+    throw bad_input(reader.where(key), what, json_of(c)[key].dump());
+  };
+  constexpr const char* kOfLora = "nothing without network_module = \"lora\"";
+  needs("network_train_unet_only", c.network_train_unet_only == standard.network_train_unet_only,
+        is_lora, kOfLora);
+  needs("network_train_text_encoder_only",
+        c.network_train_text_encoder_only == standard.network_train_text_encoder_only, is_lora,
+        kOfLora);
+  needs("unet_lr", c.unet_lr == 0, changes_denoiser(c),
+        "nothing where a LoRA does not change the denoiser");
+  needs("text_encoder_lr", c.text_encoder_lr == 0, changes_text(c),
+        "nothing where a LoRA does not change the text encoders "
+        "(network_train_unet_only = false)");
+  needs("learning_rate", c.unet_lr == 0 && c.text_encoder_lr == 0, c.learning_rate > 0,
+        "a rate above 0, of which unet_lr and text_encoder_lr are shares");
+}
+
 void validate(const TrainConfig& c, const TomlReader& reader) {
   one_of(reader, "task", c.task, {"autoencoder", "denoiser"});
   one_of(reader, "expert", c.expert, {"all", "structure", "texture"});
@@ -79,6 +102,7 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
     required(kPretrained, !c.pretrained_model.empty());
     required("target_modules", !c.target_modules.empty());
   }
+  validate_what_learns(c, reader);
   if (c.network_module == kControlNet) {
     required("conditioning_data_dir (or control)",
              !c.control.empty() || !c.conditioning_data_dir.empty());
@@ -177,6 +201,15 @@ struct TomlWriter {
 };
 
 }  // namespace
+
+bool changes_denoiser(const TrainConfig& config) {
+  return config.network_module == "lora" && !config.network_train_text_encoder_only;
+}
+
+bool changes_text(const TrainConfig& config) {
+  return config.network_module == "lora" &&
+         (config.network_train_text_encoder_only || !config.network_train_unet_only);
+}
 
 TrainConfig TrainConfig::open(const std::string& path,
                               const std::vector<std::string>& assignments) {

@@ -65,6 +65,8 @@ struct TrainConfig {
   std::string network_module;
   int64_t network_dim = 16;
   double network_alpha = 0;
+  bool network_train_unet_only = true;
+  bool network_train_text_encoder_only = false;
   int64_t conv_dim = 0;
   double conv_alpha = 0;
   std::vector<std::string> target_modules = {"to_q",    "to_k",     "to_v",          "to_out.0",
@@ -86,6 +88,8 @@ struct TrainConfig {
   double time_budget_minutes = 0;
   std::string optimizer = "adamw";
   double learning_rate = 5e-4;
+  double unet_lr = 0;
+  double text_encoder_lr = 0;
   std::string lr_scheduler = "cosine";
   int64_t lr_warmup_steps = 200;
   double adam_beta1 = 0.9;
@@ -128,7 +132,9 @@ struct TrainConfig {
       "latents and caption states, in a folder for each first dataset and its encoders; empty: "
       "output_dir/cache");
     v("model_output", model_output,
-      "folder of the model to draw with (task denoiser); empty: output_dir/model");
+      "folder of the model to draw with (task denoiser), or of a fine-tuned model of other "
+      "families "
+      "a .safetensors file of the whole; of a LoRA its file; empty: in output_dir");
     v("save_precision", save_precision,
       "`bf16`, `fp16` or `float`: of the trained weights in a model of another family than our "
       "own, and in a ControlNet");
@@ -209,6 +215,11 @@ struct TrainConfig {
     v("network_dim", network_dim, "rank of a LoRA", Limits{1, 1024});
     v("network_alpha", network_alpha, "the change is alpha / rank of the product; 0: the rank",
       Limits{0, 1e4});
+    v("network_train_unet_only", network_train_unet_only,
+      "false: a LoRA changes the text encoders too, whose states are then computed in every step "
+      "instead of once (kohya's trainer does so by default)");
+    v("network_train_text_encoder_only", network_train_text_encoder_only,
+      "true: a LoRA changes the text encoders alone");
     v("conv_dim", conv_dim,
       "rank in the 3x3 convolutions of residual blocks and resampling; 0: they stay",
       Limits{0, 1024});
@@ -246,6 +257,10 @@ struct TrainConfig {
       "`adamw`; `adamw8bit`: its moments in 8 bits by blocks of 256; `muon`: matrices by Muon at "
       "AdamW's learning rate, the rest by AdamW");
     v("learning_rate", learning_rate, "peak", Limits{0, 1});
+    v("unet_lr", unet_lr, "peak of a LoRA's changes of the denoiser; 0: learning_rate",
+      Limits{0, 1});
+    v("text_encoder_lr", text_encoder_lr,
+      "peak of a LoRA's changes of the text encoders; 0: learning_rate", Limits{0, 1});
     v("lr_scheduler", lr_scheduler, "`cosine` or `constant`");
     v("lr_warmup_steps", lr_warmup_steps, "linear warm-up", Limits{0, 1e9});
     v("adam_beta1", adam_beta1, "first moment", Limits{0, 0.9999999});
@@ -294,6 +309,10 @@ struct TrainConfig {
   // What differs from the defaults, as a file in `folder` that open() reads as the same.
   std::string toml(const std::string& folder) const;
 };
+
+// What of a model a LoRA changes: one of the two at least. Neither without one.
+bool changes_denoiser(const TrainConfig& config);
+bool changes_text(const TrainConfig& config);
 
 // Whether the value of a key is a path or a list of paths.
 bool is_path_key(const std::string& key);

@@ -119,6 +119,32 @@ TEST_CASE("an inpainting model is made of a whole model, and not beside a LoRA")
         std::vector<std::string>{folder.file("b/masks")});
 }
 
+TEST_CASE("a LoRA changes the denoiser unless it is told to change the text encoders") {
+  TrainConfig start;
+  start.output_dir = "out";
+  start.train_data_dir = {"pictures"};
+  start.pretrained_model = "model";
+  const auto with = [&](std::vector<std::string> more) { return TrainConfig::with(start, more); };
+  CHECK_FALSE(changes_denoiser(with({})));
+  CHECK_FALSE(changes_text(with({})));
+  start.network_module = "lora";
+  CHECK(changes_denoiser(with({})));
+  CHECK_FALSE(changes_text(with({})));
+  CHECK(changes_denoiser(with({"network_train_unet_only=false", "text_encoder_lr=5e-5"})));
+  CHECK(changes_text(with({"network_train_unet_only=false"})));
+  const TrainConfig alone = with({"network_train_text_encoder_only=true"});
+  CHECK_FALSE(changes_denoiser(alone));
+  CHECK(changes_text(alone));
+  const auto refusal = [&](std::vector<std::string> more) {
+    return refusal_of([&] { with(more); });
+  };
+  CHECK(contains(refusal({"text_encoder_lr=1e-4"}), "network_train_unet_only = false"));
+  CHECK(contains(refusal({"unet_lr=1e-4", "network_train_text_encoder_only=true"}), "unet_lr"));
+  CHECK(contains(refusal({"unet_lr=1e-4", "learning_rate=0"}), "above 0"));
+  start.network_module = "";
+  CHECK(contains(refusal({"network_train_unet_only=false"}), "lora"));
+}
+
 TEST_CASE("a configuration without a file needs the same keys") {
   TrainConfig start;
   CHECK(contains(refusal_of([&] { TrainConfig::with(start, {}); }), "output_dir"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <tuple>
+#include <utility>
 
 #include "core/error.h"
 #include "core/rng.h"
@@ -83,6 +84,7 @@ class ConditionRows {
     if (pictures_.empty()) {
       std::tie(c.context, c.context_mask) = gather_captions(captions, captions_);
       if (!captions.pooled.empty()) c.pooled = gather_pooled(captions, captions_);
+      if (captions.are_ids) c.token_ids = std::exchange(c.context, {}).to(at::kLong);
     } else {
       c.pictures = at::stack(pictures_);
       c.context_mask = at::tensor(seen_, at::kByte).to(at::kBool).unsqueeze(1);

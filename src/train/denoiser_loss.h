@@ -14,7 +14,8 @@
 namespace pangu::train {
 
 // One replica's network. x: [B,C,h,w] in the training dtype, channels-last; t_index: [B] f32. Of
-// the conditions a set gives: context, context_mask and pooled of captions; or pictures [B,3,S,S]
+// the conditions a set gives: context, context_mask and pooled of captions, or token_ids and
+// context_mask; or pictures [B,3,S,S]
 // and context_mask [B,1], false where the embedding is to be 0; extra_channels of a set with
 // control channels or masks; size_numbers of a set with those, in f32. All other numbers are in the
 // training dtype. Returns the prediction [B,C,h,w].

@@ -42,6 +42,8 @@ json settings_of(TrainConfig config) {
                            "sample_prompts",
                            "max_train_steps",
                            "learning_rate",
+                           "unet_lr",
+                           "text_encoder_lr",
                            "lr_scheduler"}) {
     writer.json.erase(free);
   }

@@ -201,6 +201,7 @@ CaptionStates caption_states(const std::vector<std::string>& texts, int64_t max_
   filler.fill(parts);
   CaptionStates captions;
   captions.are_filled_up = encoders.fills_captions_up;
+  captions.are_ids = encoders.reads_ids;
   for (const std::string& text : texts) {
     const std::string key = filler.key_of(text);
     captions.states.push_back(cache.find(key));

@@ -40,6 +40,7 @@ struct LatentEncoders {
   // LatentItem::own_mask; empty: none.
   std::function<at::Tensor(const data::TrainingPicture& picture)> own_mask = {};
   bool fills_captions_up = false;  // CaptionStates::are_filled_up
+  bool reads_ids = false;          // `read` gives ids as context: CaptionStates::are_ids
   // Of what is kept: bf16 or f32.
   at::ScalarType latents_type = at::kBFloat16, states_type = at::kBFloat16;
 };

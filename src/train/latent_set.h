@@ -18,11 +18,14 @@ namespace pangu::train {
 
 // Token states of captions. Caption 0 is the empty one.
 struct CaptionStates {
-  std::vector<KeptTensor> states;       // [n,D] each, n its number of tokens, bf16 or f32
+  // [n,D] each, n its number of tokens, bf16 or f32; or, where are_ids, [n,E] f32, the ids for E
+  // text encoders that are trained along
+  std::vector<KeptTensor> states;
   std::vector<KeptTensor> pooled = {};  // [P] each, the text as a whole; or none
   // Whether captions have tokens that fill them up to one length, as CLIP's do: a batch of equal
   // lengths then has no mask.
   bool are_filled_up = false;
+  bool are_ids = false;  // Conditions::token_ids
   int64_t count() const { return static_cast<int64_t>(states.size()); }
   int64_t length(int64_t caption) const { return states[static_cast<size_t>(caption)].size(0); }
 };

@@ -25,7 +25,8 @@ struct Optimizer::Slot {
   ParameterState state;
   at::Tensor gradient = {};  // undefined: none yet
   at::Tensor sum = {};       // f32 of the parameter's strides, kept once it was needed
-  double squares = 0;        // of the gradient, in a step that goes on
+  double rate_factor = 1;
+  double squares = 0;  // of the gradient, in a step that goes on
   bool is_stepped = false;
 
   at::Tensor& room() {
@@ -79,6 +80,7 @@ Optimizer::Optimizer(const NamedTensors& params, const OptimizerOptions& options
         .ema_file = averages_ ? averages_->floats(slots_.size()) : at::Tensor(),
         .weight_decay = decays ? options_.weight_decay : 0};
     slots_.push_back({ParameterState(name, tensor, form)});
+    if (options_.rate_factor) slots_.back().rate_factor = options_.rate_factor(name);
   }
   order_.resize(slots_.size());
   std::iota(order_.begin(), order_.end(), size_t{0});
@@ -130,6 +132,12 @@ void Optimizer::set_constants(double learning_rate, double ema_decay, int64_t st
   constants_->momentum = static_cast<float>(options_.muon_momentum);
 }
 
+Optimizer::Constants Optimizer::constants_of(const Slot& slot) const {
+  Constants own = *constants_;
+  if (slot.rate_factor != 1) own.adamw.lr = static_cast<float>(own.adamw.lr * slot.rate_factor);
+  return own;
+}
+
 double Optimizer::step(double learning_rate, double ema_decay, int64_t step_index) {
   for_each_slot([&](size_t i) {
     Slot& s = slots_[i];
@@ -144,7 +152,7 @@ double Optimizer::step(double learning_rate, double ema_decay, int64_t step_inde
     set_constants(learning_rate, ema_decay, step_index,
                   limit > 0 && norm > limit ? limit / norm : 1.0);
     for_each_slot([&](size_t i) {
-      slots_[i].state.step(slots_[i].gradient, *constants_, 1);
+      slots_[i].state.step(slots_[i].gradient, constants_of(slots_[i]), 1);
       slots_[i].gradient = at::Tensor();
     });
   }
@@ -169,7 +177,7 @@ void Optimizer::step_parameter(size_t i, const at::Tensor& gradient) {
   }
   s.add(gradient);
   s.squares = s.state.squares(s.gradient);
-  if (std::isfinite(s.squares)) s.state.step(s.gradient, *constants_, options_.threads);
+  if (std::isfinite(s.squares)) s.state.step(s.gradient, constants_of(s), options_.threads);
   s.gradient = at::Tensor();
   s.sum = at::Tensor();
 }

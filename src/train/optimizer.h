@@ -36,6 +36,8 @@ struct OptimizerOptions {
   bool use_ema = true;
   std::string ema_folder;  // the average is in a file there; empty: in memory. On the CPU only
   int threads = 1;         // that share the parameters of a step on the CPU; changes no result
+  // What the learning rate is multiplied by for a parameter of this name; empty: 1.
+  std::function<double(const std::string& name)> rate_factor;
   // Where each process has a part of every parameter: the sum of a number over all processes.
   std::function<double(double)> sum_over_processes;
 };
@@ -87,6 +89,8 @@ class Optimizer {
   struct Slot;
   template <class Work>
   void for_each_slot(const Work& work);
+  struct Constants;
+  Constants constants_of(const Slot& slot) const;
   void set_constants(double learning_rate, double ema_decay, int64_t step_index, double scale);
 
   OptimizerOptions options_;
@@ -94,7 +98,6 @@ class Optimizer {
   std::vector<Slot> slots_;
   std::vector<size_t> order_;     // the dearest first
   std::vector<at::Tensor> sums_;  // of use_gradients, or none
-  struct Constants;
   std::unique_ptr<Constants> constants_;
 };
 

@@ -314,6 +314,30 @@ TEST_CASE("clipping scales the gradient to the limit and a NaN changes nothing")
   CHECK(at::equal(before, part(optimizer, "master/w")));
 }
 
+TEST_CASE("a parameter with a factor of the rate moves as one with that rate") {
+  for (const OptimizerKind kind : {OptimizerKind::kAdamW, OptimizerKind::kAdamW8Bit}) {
+    torch::manual_seed(4);
+    const at::Tensor start = torch::randn({16, 32});
+    at::Tensor slow = start.clone(), fast = start.clone(), alone = start.clone();
+    OptimizerOptions options;
+    options.kind = kind;
+    options.max_grad_norm = 0;
+    options.weight_decay = 0.1;
+    Optimizer half({{"alone", alone}}, options);
+    options.rate_factor = [](const std::string& name) { return name == "slow" ? 0.5 : 1.0; };
+    Optimizer both({{"slow", slow}, {"fast", fast}}, options);
+    for (int step = 1; step <= 3; ++step) {
+      const at::Tensor g = torch::randn_like(start);
+      both.add_gradients({{g, g}});
+      both.step(1e-2, 0.9, step);
+      half.add_gradients({{g}});
+      half.step(0.5e-2, 0.9, step);
+    }
+    CHECK(at::equal(part(both, "master/slow"), part(half, "master/alone")));
+    CHECK_FALSE(at::equal(part(both, "master/fast"), part(half, "master/alone")));
+  }
+}
+
 TEST_CASE("a state of another model is refused by name") {
   at::Tensor w = torch::zeros({4, 4}), v = torch::zeros({4, 5});
   Optimizer a({{"w", w}}, {}), b({{"w", v}}, {}), c({{"x", w}}, {});

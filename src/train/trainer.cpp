@@ -121,6 +121,7 @@ class Run {
                   threads_of_replica(static_cast<int64_t>(modules.size()), *world_)) {
     report_.max_steps = config.max_train_steps;
     OptimizerOptions options = optimizer_options(config);
+    options.rate_factor = hooks.rate_factor;
     if (world_->is_alone()) {
       optimizer_.emplace(replicas_.parameters(), options);
       if (config.fused_backward_pass) fused_.emplace(*optimizer_, replicas_.parameters());

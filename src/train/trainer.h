@@ -80,6 +80,8 @@ struct TrainHooks {
   // The processes that train together, each on its part of every batch; null: this one trains
   // alone. All have the same configuration and see the same output_dir.
   std::shared_ptr<dist::World> world;
+  // OptimizerOptions::rate_factor; empty: 1 for every parameter.
+  std::function<double(const std::string& parameter)> rate_factor;
   std::shared_ptr<const DataWait> data_wait;  // of the loss, for the reports; or null
 };
 

@@ -1,4 +1,5 @@
-"""Converts tiny single files of every family; diffusers and the program must take the result for the source.
+"""Converts tiny single files of every family to folders, and folders to single files; diffusers and the program must
+take the result for the source.
 
 Usage: convert_test.py PROGRAM. Skipped (77) without diffusers.
 """
@@ -23,6 +24,8 @@ with reference_imports("tools/parity", "tests"):
     import dump_checkpoints
     import sparse_files
     from PIL import Image
+    from safetensors import safe_open
+    from safetensors.torch import load_file
 
 diffusers.utils.logging.set_verbosity_error()
 transformers.utils.logging.set_verbosity_error()
@@ -219,6 +222,187 @@ class Convert(unittest.TestCase):
         done = run("convert", published, published, "--force")
         self.assertEqual(done.returncode, 2)
         self.assertTrue((published / "model_index.json").exists())
+
+    def check_same_tensors(self, got, want, what):
+        self.assertEqual(sorted(got), sorted(want), what)
+        for name, value in want.items():
+            self.assertEqual((got[name].dtype, got[name].shape), (value.dtype, value.shape), f"{what}: {name}")
+            self.assertTrue(torch.equal(got[name], value), f"{what}: {name}")
+
+    def folder_tensors(self, folder):
+        return {f"{path.parent.name}.{name}": value for path in sorted(folder.rglob("*.safetensors"))
+                for name, value in load_file(path).items()}
+
+    def single_tensors(self, path):
+        """The components' tensors, and what stands in the file beside them."""
+        tensors = load_file(path)
+        extra = {name: value for name, value in tensors.items()
+                 if name in ("v_pred", "ztsnr") or name.endswith("position_ids")}
+        return {name: value for name, value in tensors.items() if name not in extra}, extra
+
+    def check_single(self, name, pipeline, dtype, architecture, prediction="epsilon", arguments=SMALL, spare=None):
+        """Folder -> file is compared with the file that ldm_inverse.py wrote, file -> folder with the folder, byte for
+        byte. spare: the prefix of a layer that the folder does not have, and that of the one that it is a copy of."""
+        reference, published = self.source(name)
+        out = self.convert(published, self.folder / f"{name}.single.safetensors", "--dtype", dtype)
+        got, extra = self.single_tensors(out)
+        want = {key: value for key, value in load_file(reference).items()
+                if not key.startswith(("model_ema.", "alphas_")) and not key.endswith(("logit_scale", "position_ids"))}
+        if spare:
+            made, copied = spare
+            want.pop(made.split("transformer.")[0] + "text_projection")
+            for key in [key for key in want if key.startswith(made)]:
+                want[key] = want[copied + key.removeprefix(made)]
+        self.check_same_tensors(got, want, name)
+
+        ids = {key: value for key, value in extra.items() if key.endswith("position_ids")}
+        towers = [key for key in got if key.endswith("position_embedding.weight")]
+        self.assertEqual(sorted(ids), sorted(key.replace("embedding.weight", "ids") for key in towers))
+        for value in ids.values():
+            self.assertTrue(torch.equal(value, torch.arange(77)[None]))
+        self.assertEqual("v_pred" in extra, prediction == "v")
+        with safe_open(out, "pt") as file:
+            metadata = file.metadata()
+        self.assertEqual((metadata["modelspec.architecture"], metadata["modelspec.prediction_type"]),
+                         (architecture, prediction))
+
+        kind = getattr(diffusers, pipeline)
+        ours = kind.from_single_file(str(out), config=str(published), local_files_only=True)
+        theirs = kind.from_pretrained(published)
+        compared = 0
+        for part in ("unet", "vae", "text_encoder", "text_encoder_2"):
+            if getattr(theirs, part, None) is None:
+                continue
+            states = [getattr(pipe, part).float().state_dict() for pipe in (ours, theirs)]
+            self.check_same_tensors(*states, f"{name} in diffusers: {part}")
+            compared += 1
+        self.assertGreaterEqual(compared, 3)
+
+        again = self.convert(out, self.folder / f"{name}.again", "--dtype", dtype)
+        self.check_same_tensors(self.folder_tensors(again), self.folder_tensors(published), f"{name} as a folder again")
+        # Equal weights at other addresses: matrix libraries may round differently on unaligned ones.
+        difference = np.abs(self.draw(published, "folder", arguments) - self.draw(out, "single", arguments))
+        self.assertLess(difference.mean(), 0.02)
+        self.assertLessEqual(difference.max(), 2)
+
+    def test_a_folder_of_stable_diffusion_1_as_one_file(self):
+        self.check_single("sd1", "StableDiffusionPipeline", "f32", "stable-diffusion-v1")
+
+    def test_a_folder_of_an_inpainting_model_as_one_file(self):
+        self.check_single("sd1_inpaint", "StableDiffusionInpaintPipeline", "f32", "stable-diffusion-v1",
+                          arguments=[*SMALL, "--init-image", self.picture(), "--mask", self.picture()])
+
+    def test_folders_of_stable_diffusion_2_as_one_file(self):
+        layers = "cond_stage_model.model.transformer.resblocks."
+        for name, architecture, prediction in (("sd2", "stable-diffusion-v2-512", "epsilon"),
+                                               ("sd2_v", "stable-diffusion-v2-768-v", "v")):
+            with self.subTest(name):
+                self.check_single(name, "StableDiffusionPipeline", "f16", architecture, prediction,
+                                  spare=(layers + "3.", layers + "2."))
+
+    def test_folders_of_sdxl_and_its_refiner_as_one_file(self):
+        self.check_single("sdxl", "StableDiffusionXLPipeline", "f16", "stable-diffusion-xl-v1-base")
+        self.check_single("sdxl_refiner", "StableDiffusionXLImg2ImgPipeline", "bf16", "stable-diffusion-xl-v1-refiner")
+
+    def changed_folder(self, name, file, **keys):
+        """A copy of Stable Diffusion 1's folder whose configuration says other things."""
+        folder = self.folder / name
+        shutil.copytree(self.source("sd1")[1], folder)
+        path = folder / file
+        path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | keys), encoding="utf-8")
+        return folder
+
+    def test_a_single_file_says_what_its_network_predicts_and_of_zero_terminal_snr(self):
+        folder = self.changed_folder("v_of_sd1", "scheduler/scheduler_config.json", prediction_type="v_prediction",
+                                     rescale_betas_zero_snr=True, timestep_spacing="trailing")
+        out = self.convert(folder, self.folder / "v_of_sd1.safetensors", "--dtype", "f32")
+        extra = self.single_tensors(out)[1]
+        self.assertEqual((extra["v_pred"].numel(), extra["ztsnr"].numel()), (0, 0))
+        difference = np.abs(self.draw(folder, "folder", SMALL) - self.draw(out, "single", SMALL))
+        self.assertLess(difference.mean(), 0.02)
+        self.assertLessEqual(difference.max(), 2)
+
+    def test_what_a_single_file_cannot_say_is_refused(self):
+        pair = self.source("pangu_draw_3")[0]
+        cases = [(pair, ["one denoiser", "two experts"]), (ROOT / "models/low", ["Stable Diffusion 1.x or 2.x"])]
+        scheduler = "scheduler/scheduler_config.json"
+        for name, file, keys, words in (
+                ("predicts_x0", scheduler, {"prediction_type": "sample"}, ["epsilon or v", "sample"]),
+                ("other_betas", scheduler, {"beta_end": 0.02}, ["betas"]),
+                ("other_heads", "unet/config.json", {"attention_head_dim": 4}, ["attention_head_dim", "8", "4"]),
+                ("other_scale", "vae/config.json", {"scaling_factor": 0.5}, ["scaling_factor", "0.18215", "0.5"]),
+                ("other_act", "text_encoder/config.json", {"hidden_act": "gelu"}, ["hidden_act", "quick_gelu"])):
+            cases.append((self.changed_folder(name, file, **keys), words))
+        for folder, words in cases:
+            with self.subTest(folder.name):
+                out = self.folder / f"refused_{folder.name}.safetensors"
+                done = run("convert", folder, out)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                for word in [*words, "folder"]:
+                    self.assertIn(word, done.stderr)
+                self.assertFalse(out.exists())
+
+    def test_a_file_that_is_there_is_replaced_only_by_force(self):
+        single, published = self.source("sd1")
+        out = self.folder / "there.safetensors"
+        out.write_text("mine", encoding="utf-8")
+        done = run("convert", published, out)
+        self.assertEqual((done.returncode, out.read_text(encoding="utf-8")), (2, "mine"))
+        self.assertIn("--force", done.stderr)
+        self.convert(published, out, "--force", "--dtype", "f16")
+        self.assertEqual({value.dtype for value in self.single_tensors(out)[0].values()}, {torch.float16})
+        before = single.read_bytes()
+        done = run("convert", single, single, "--force")
+        self.assertEqual((done.returncode, single.read_bytes() == before), (2, True))
+        # One file of another.
+        again = self.convert(single, self.folder / "again.safetensors", "--dtype", "f16")
+        self.check_same_tensors(self.single_tensors(again)[0], self.single_tensors(out)[0], "file of a file")
+
+    def test_training_writes_the_file_that_other_programs_open(self):
+        published = self.source("sd1")[1]
+        pictures = self.folder / "pictures"
+        pictures.mkdir()
+        rng = np.random.default_rng(4)
+        for i, caption in enumerate(("a red fox", "a blue house")):
+            small = Image.fromarray(rng.integers(0, 255, (4, 4, 3), dtype=np.uint8))
+            small.resize((64, 64), Image.BICUBIC).save(pictures / f"{i}.png")
+            (pictures / f"{i}.txt").write_text(caption, encoding="utf-8")
+
+        def train(out, steps, code=0, model=published, **more):
+            keys = {"resolution": 64, "enable_bucket": "false", "mixed_precision": '"no"', "learning_rate": 0.01,
+                    "lr_warmup_steps": 0, "save_precision": '"float"', "train_batch_size": 2, **more}
+            sets = [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+            done = run("train", "--finetune", model, "--data", pictures, "--out", self.folder / out, "--steps", steps, "-q",
+                       *sets)
+            self.assertEqual(done.returncode, code, (done.stdout, done.stderr))
+            return done.stderr
+
+        train("trained", 1)
+        train("trained.again.safetensors", 1)
+        single = self.folder / "trained.again.safetensors"
+        self.convert(single, self.folder / "trained_as_folder", "--dtype", "f32")
+        trained = self.folder_tensors(self.folder / "trained")
+        got = self.folder_tensors(self.folder / "trained_as_folder")
+        for tensors in (trained, got):  # checkpoints and caches
+            for key in [key for key in tensors if not key.startswith(("unet.", "vae.", "text_encoder."))]:
+                tensors.pop(key)
+        self.check_same_tensors(got, trained, "a training into a file and into a folder")
+        untrained = self.folder_tensors(published)
+        self.assertGreater((got["unet.conv_in.weight"] - untrained["unet.conv_in.weight"]).abs().max(), 1e-3)
+        difference = np.abs(self.draw(self.folder / "trained", "folder", SMALL) - self.draw(single, "single", SMALL))
+        self.assertLess(difference.mean(), 0.02)
+        # The same command goes on.
+        before = single.read_bytes()
+        train("trained.again.safetensors", 2)
+        self.assertNotEqual(single.read_bytes(), before)
+        taken = self.folder / "taken.safetensors"
+        taken.write_bytes(before)
+        self.assertIn("model_output", train("taken.safetensors", 1, code=2))
+        self.assertEqual(taken.read_bytes(), before)
+        self.assertIn("both halves", train("half.safetensors", 1, code=2, expert='"texture"', min_image_size=0))
+        self.assertIn("a folder", train("own.safetensors", 1, code=2, model=ROOT / "models/low"))
+        two = train("two.safetensors", 1, code=2, model=self.source("pangu_draw_3")[0], resolution=512, min_image_size=0)
+        self.assertIn("two experts", two)
 
     def test_what_is_no_model_is_refused_and_leaves_nothing(self):
         for source in (self.folder / "none.safetensors",

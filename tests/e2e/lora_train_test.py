@@ -16,12 +16,16 @@ with reference_imports("tools/parity", "tools", "tests/e2e"):
     import peft  # noqa: F401, by which diffusers loads LoRAs
     import torch
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
+    from PIL import Image
     from safetensors import safe_open
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
     import dump_coop
     import train_reference
     from pangu_reference import pair
-    from training_case import PANGU_BLOCKS, PANGU_STEPS, SIDE, STEPS, Parts, TrainingCase
+    from training_case import CAPTIONS, PANGU_BLOCKS, PANGU_STEPS, SIDE, STEPS, Parts, TrainingCase
+
+# kohya's prefixes, and the parts of a pipeline that they are for.
+TEXT = {"sd15": {"lora_te_": "text_encoder"}, "sdxl": {"lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2"}}
 
 # f32 products in another order move a byte by one here and there; the changes move the picture by more than 1.
 SAME, OTHER = 0.02, 1.0
@@ -70,6 +74,107 @@ class LoraTraining(TrainingCase):
                    data=lambda: self.cached_pangu(self.folder / "pangu_files_cache"),
                    batch=1, steps=PANGU_STEPS, resolution=512, expert='"structure"', gradient_checkpointing="false",
                    cache_dir=f'"{self.folder / "pangu_files_cache"}"')
+
+    def check_text(self, model, kind, told, alone=False, factor=1, **settings):
+        pipe = kind.from_pretrained(self.folder / model)
+        run = f"{model}_text{'_alone' if alone else ''}"
+        settings |= {"network_train_text_encoder_only": "true"} if alone else {"network_train_unet_only": "false"}
+
+        def reference_of(first):
+            with torch.no_grad():
+                latents = [latent for latent, _ in self.data(pipe, told)]
+            data = [(latent, lambda caption=caption: told(pipe, caption)) for latent, caption in zip(latents, CAPTIONS)]
+            encoders = {prefix: getattr(pipe, part) for prefix, part in TEXT[model].items()}
+            initial = self.state(f"{run}_{first}", "master/")
+            self.assertEqual(any(name.startswith("lora_unet_") for name in initial), not alone)
+            for prefix in encoders:
+                # Query, key, value, output and both halves of the perceptron of three layers.
+                self.assertEqual(sum(name.startswith(prefix) for name in initial), 2 * 6 * 3, prefix)
+            return train_reference.TextLoraTraining(pipe.unet, encoders, pipe.scheduler.alphas_cumprod, data, initial, 4,
+                                                    text_factor=factor, batch=2)
+
+        def train(name, steps, rate):
+            rates = {"text_encoder_lr": factor * rate} if rate and factor != 1 else {}
+            self.train(model, f"{run}_{name}", "--steps", str(steps), train_batch_size=2, learning_rate=rate, **rates, **settings)
+
+        self.check_against_pytorch(train, lambda name: f"{run}_{name}", reference_of)
+
+    def test_the_text_encoder_of_sd15_trains_along_as_in_pytorch_at_a_rate_of_its_own(self):
+        self.check_text("sd15", StableDiffusionPipeline, self.told_sd, factor=0.5)
+
+    def test_the_text_encoder_of_sd15_trains_alone_as_in_pytorch(self):
+        self.check_text("sd15", StableDiffusionPipeline, self.told_sd, alone=True, gradient_checkpointing="false")
+
+    def test_both_text_encoders_of_sdxl_train_along_as_in_pytorch(self):
+        self.check_text("sdxl", StableDiffusionXLPipeline, self.told_xl)
+
+    def for_diffusers(self, model, file, pipe):
+        """The file in the names that diffusers finds: with transformers 5, where some encoders have no "text_model." inside,
+        it does not find those that every trainer writes."""
+        tensors = load_file(file)
+        for prefix, part in TEXT[model].items():
+            if any(name.startswith("text_model.") for name, _ in getattr(pipe, part).named_modules()):
+                continue
+            for long, short in ((f"{prefix}text_model_", prefix), (f"{part}.text_model.", f"{part}.")):
+                tensors = {short + name.removeprefix(long) if name.startswith(long) else name: value
+                           for name, value in tensors.items()}
+        save_file(tensors, self.folder / "for_diffusers.safetensors")
+        return self.folder / "for_diffusers.safetensors"
+
+    def test_a_file_with_text_encoders_is_one_change_for_draw_and_for_diffusers(self):
+        for model, kind in (("sd15", StableDiffusionPipeline), ("sdxl", StableDiffusionXLPipeline)):
+            alone = self.draw(model)
+            for layout in ("kohya", "diffusers"):
+                with self.subTest(model=model, layout=layout):
+                    name = f"{model}_text_{layout}"
+                    self.train(model, name, "--steps", "3", learning_rate=0.02, lora_format=f'"{layout}"',
+                               network_train_text_encoder_only="true", text_encoder_lr=0.04)
+                    file = self.folder / f"{name}.safetensors"
+                    begins = tuple(TEXT[model] if layout == "kohya" else (f"{part}." for part in TEXT[model].values()))
+                    names = list(load_file(file))
+                    self.assertTrue(all(key.startswith(begins) for key in names), names[:3])
+                    for one in begins:
+                        self.assertTrue(any(key.startswith(one) for key in names), one)
+                    drawn = self.draw(model, "--lora", file)
+                    pipe = kind.from_pretrained(self.folder / model)
+                    pipe.load_lora_weights(self.for_diffusers(model, file, pipe))
+                    pipe.fuse_lora()
+                    pipe.unload_lora_weights()
+                    pipe.save_pretrained(self.folder / "merged")
+                    self.assertLess(np.abs(drawn - self.draw("merged")).mean(), SAME)
+                    self.assertGreater(np.abs(drawn - alone).max(), OTHER)
+                    shutil.rmtree(self.folder / "merged")
+                    with safe_open(file, "pt") as opened:
+                        said = opened.metadata()
+                    self.assertEqual((said["ss_unet_lr"], said["ss_text_encoder_lr"]), ("None", "0.04"))
+
+    def test_samples_are_drawn_by_the_text_encoder_that_is_trained(self):
+        self.train("sd15", "sampled", "--steps", "2", learning_rate=0.05, network_train_text_encoder_only="true",
+                   sample_every_n_steps=1, seed=7, sample_prompts=json.dumps([CAPTIONS[1]]), validation_split=0)
+        first, last = (np.asarray(Image.open(self.folder / f"sampled/samples/step{step}.png").convert("RGB"),
+                                  dtype=np.int32)[4:-4, 4:-4] for step in (1, 2))  # without the sheet's margin
+        done = run_as_user("draw", CAPTIONS[1], "--model", self.folder / "sd15", "--lora", self.folder / "sampled.safetensors",
+                           "--size", SIDE, "--seed", 7, "--dtype", "f32", "-q", "--out", self.folder / "drawn.png")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        drawn = np.asarray(Image.open(self.folder / "drawn.png").convert("RGB"), dtype=np.int32)
+        # The change is merged here and beside the product there, through 25 steps.
+        self.assertLess(np.abs(drawn - last).mean(), 0.3)
+        self.assertGreater(np.abs(first - last).max(), OTHER)
+
+    def test_captions_that_are_left_out_and_a_stopped_run_are_those_of_other_loras(self):
+        options = {"network_train_unet_only": "false", "caption_dropout_rate": 0.5}
+        self.train("sdxl", "text_whole", "--steps", "4", **options)
+        self.train("sdxl", "text_parts", "--steps", "2", **options)
+        self.train("sdxl", "text_parts", "--steps", "4", **options)
+        whole, parts = (load_file(self.folder / f"text_{name}.safetensors") for name in ("whole", "parts"))
+        for key, value in whole.items():
+            self.assertTrue(torch.equal(value, parts[key]), key)
+        # Nothing is learnt from no words: SDXL gets zeros, whatever its encoders are.
+        self.train("sdxl", "no_words", "--steps", "1", caption_dropout_rate=1, network_train_text_encoder_only="true",
+                   learning_rate=0.02, adam_weight_decay=0)
+        for key, value in load_file(self.folder / "no_words.safetensors").items():
+            if key.endswith("lora_up.weight"):
+                self.assertEqual(float(value.abs().max()), 0, key)
 
     def test_the_file_is_one_change_for_draw_and_for_diffusers(self):
         for model, kind, base in (("sd15", StableDiffusionPipeline, "sd_v1"), ("sdxl", StableDiffusionXLPipeline, "sdxl_base_v1-0")):
@@ -140,6 +245,13 @@ class LoraTraining(TrainingCase):
         self.assertTrue((self.folder / "validated-00000002.safetensors").exists())
         said = self.train("sd15", "unvalidated", validation_split=1e-9, code=2)
         self.assertIn("validation_split", said.stderr)
+
+    def test_text_encoders_that_experts_share_or_that_are_not_clips_are_refused(self):
+        for model, words in ((ROOT / "models/mini", "two experts"), (ROOT / "models/low", "Stable Diffusion 1.x or 2.x")):
+            said = self.train(model, "refused_text", resolution=128, network_train_unet_only="false", code=2)
+            self.assertIn(words, said.stderr)
+        said = self.train("sd15", "refused_rate", text_encoder_lr=1e-4, code=2)
+        self.assertIn("network_train_unet_only", said.stderr)
 
     def test_what_cannot_be_trained_is_refused(self):
         said = self.train("sd15", "bad", target_modules='["to_z"]', code=2)

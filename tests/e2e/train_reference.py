@@ -142,6 +142,10 @@ class Training:
         """What the UNet is told of a picture in the run's sample of this number."""
         return self.data[item][1]
 
+    def rate_factor(self, _):
+        """Of the learning rate, by a parameter's name."""
+        return 1
+
     def items(self, batch):
         """As src/data/batch_order.h says, of pictures of one shape."""
         count = len(self.data)
@@ -175,9 +179,8 @@ class Training:
     def train(self, steps, rate):
         """The losses; what learns is trained afterwards."""
         # As the program: tensors of one dimension do not decay.
-        all_of = [p for _, p in self.parameters()]
-        groups = [{"params": [p for p in all_of if p.dim() > 1], "weight_decay": 0.01},
-                  {"params": [p for p in all_of if p.dim() <= 1], "weight_decay": 0.0}]
+        groups = [{"params": [p], "weight_decay": 0.01 if p.dim() > 1 else 0.0, "lr": rate * self.rate_factor(name)}
+                  for name, p in self.parameters()]
         optimiser = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.999), eps=1e-8)
         losses = []
         for step in range(steps):
@@ -207,6 +210,33 @@ class LoraTraining(Training):
         for name, change in self.changes.items():
             yield f"{name}.lora_down", change.down
             yield f"{name}.lora_up", change.up
+
+
+class TextLoraTraining(LoraTraining):
+    """The same of text encoders, with or without changes of the UNet. encoders: the encoder of transformers by the prefix
+    of its names. What the data hold beside a latent is a function that gives the UNet's keyword arguments: it is called in
+    every step. text_factor: of the learning rate."""
+
+    def __init__(self, unet, encoders, alphas_cumprod, data, initial, alpha, text_factor=1, **options):
+        super().__init__(unet, alphas_cumprod, data, {name: value for name, value in initial.items()
+                                                      if name.startswith("lora_unet_")}, alpha, **options)
+        self.text_factor = text_factor
+        for prefix, encoder in encoders.items():
+            encoder.requires_grad_(False)
+            for path, layer in encoder.named_modules():
+                # Newer versions of transformers leave out "text_model.".
+                whole = path if path.startswith("text_model.") else "text_model." + path
+                name = prefix + whole.replace(".", "_")
+                if f"{name}.lora_down" in initial:
+                    down, up = initial[f"{name}.lora_down"], initial[f"{name}.lora_up"]
+                    self.changes[name] = Change(layer, down, up, alpha / down.shape[0])
+        assert len(self.changes) * 2 == len(initial), "every change has its layer"
+
+    def told(self, item, _):
+        return self.data[item][1]()
+
+    def rate_factor(self, name):
+        return self.text_factor if name.startswith("lora_te") else 1
 
 
 class FullTraining(Training):

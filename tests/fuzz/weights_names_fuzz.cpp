@@ -1,14 +1,32 @@
-// Whatever a file's tensors are called and shaped like: recognising, splitting and renaming either
-// end with an Error or account for every tensor, and hand out views that lie inside the file's.
+// Whatever a file's tensors are called and shaped like: recognising, splitting, renaming and naming
+// back either end with an Error or account for every tensor, and hand out views that lie inside the
+// file's.
 #include <cstdint>
 
 #include "core/error.h"
 #include "io/ldm/ldm_names.h"
+#include "io/ldm/single_file.h"
 #include "io/lora/textual_inversion.h"
 #include "tensor_lines.h"
 
 using namespace pangu::io;
 using pangu::fuzz::require;
+
+namespace {
+
+void name_back(Family family, const Components& found) {
+  try {
+    size_t named = 0, given = 0;
+    for (const auto& tensor : single_file_tensors(family, found.parts))
+      named += tensor.parts.size();
+    for (const auto& [component, part] : found.parts) given += part.size();
+    require(named == given);
+  } catch (const pangu::Error& error) {
+    require(error.code() == pangu::ErrorCode::kBadInput);
+  }
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const TensorViews tensors = pangu::fuzz::tensors_of({reinterpret_cast<const char*>(data), size});
@@ -35,6 +53,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       ldm_modules_of(modules);
     }
     require(named >= tensors.size());  // a fused projection becomes three
+    name_back(what.family, found);
   } catch (const pangu::Error& error) {
     require(error.code() == pangu::ErrorCode::kBadInput);
   }

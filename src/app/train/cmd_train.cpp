@@ -32,7 +32,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::string_view kLoraFile = ".safetensors";
+constexpr std::string_view kOutputFile = ".safetensors";
 constexpr int kStoppedElsewhere = 130;  // exit code where another process got Ctrl-C
 
 std::string quoted_list(const std::vector<std::string>& words) {
@@ -48,14 +48,16 @@ std::vector<std::string> assignments_of(const TrainArgs& args) {
   const auto quoted = [](const std::string& text) { return nlohmann::json(text).dump(); };
   if (!args.finetune.empty()) set("pretrained_model_name_or_path", quoted(args.finetune));
   if (!args.data.empty()) set("train_data_dir", quoted_list(args.data));
-  if (!args.out.empty() && !args.lora) set("output_dir", quoted(args.out));
-  if (args.lora && !args.out.empty()) {
+  const bool is_file = args.out.ends_with(kOutputFile);
+  if (args.lora && !args.out.empty() && !is_file) {
+    throw bad_input("--out", "a .safetensors file for the LoRA", "'" + args.out + "'");
+  }
+  if (is_file) {
     // The file, and beside it a folder of its name for checkpoints, cache and metrics.
-    if (!args.out.ends_with(kLoraFile)) {
-      throw bad_input("--out", "a .safetensors file for the LoRA", "'" + args.out + "'");
-    }
     set("model_output", quoted(args.out));
-    set("output_dir", quoted(args.out.substr(0, args.out.size() - kLoraFile.size())));
+    set("output_dir", quoted(args.out.substr(0, args.out.size() - kOutputFile.size())));
+  } else if (!args.out.empty()) {
+    set("output_dir", quoted(args.out));
   }
   if (args.lora) set("network_module", quoted("lora"));
   if (args.rank) set("network_dim", std::to_string(*args.rank));
@@ -71,14 +73,16 @@ train::TrainConfig training_config_of(const TrainArgs& args) {
   if (args.finetune.empty()) {
     throw bad_input(
         "train",
-        "a TOML file, or --finetune MODEL --data FOLDER --out FOLDER, or --lora --model "
-        "MODEL --data FOLDER --out FILE.safetensors, or --controlnet --model MODEL --data FOLDER "
-        "--control canny --out FOLDER",
+        "a TOML file, or --finetune MODEL --data FOLDER --out FOLDER (or FILE.safetensors), or "
+        "--lora --model MODEL --data FOLDER --out FILE.safetensors, or --controlnet --model MODEL "
+        "--data FOLDER --control canny --out FOLDER",
         "none");
   }
   if (args.data.empty()) throw bad_input("--data", "a folder of pictures and captions", "none");
   if (args.out.empty())
-    throw bad_input("--out", args.lora ? "a .safetensors file" : "a folder for the model", "none");
+    throw bad_input("--out",
+                    args.lora ? "a .safetensors file" : "a folder or .safetensors for the model",
+                    "none");
   // Which settings are usual depends on what is asked for.
   train::TrainConfig start;
   start.enable_bucket = true;

@@ -2,6 +2,7 @@
 
 #include "app/train/frozen_runs.h"
 #include "core/error.h"
+#include "pipeline/convert/convert.h"
 
 namespace pangu::app {
 
@@ -18,6 +19,9 @@ std::vector<TrainingRun> controlnet_runs_of(const train::TrainConfig& config) {
   if (base->model.denoising.extra_channels > 0) {
     throw bad_input("model '" + config.pretrained_model + "'",
                     "one that draws from text alone, for a ControlNet", "an inpainting model");
+  }
+  if (pipeline::is_single_file_name(config.model_output)) {
+    throw bad_input("model_output of a ControlNet", "a folder", "'" + config.model_output + "'");
   }
   if (config.latent_crop > 0) {
     throw bad_input("latent_crop", "0 for a ControlNet, whose pictures are not cut",

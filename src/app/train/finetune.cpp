@@ -8,6 +8,7 @@
 #include "app/train/lora_runs.h"
 #include "core/error.h"
 #include "io/atomic_file.h"
+#include "pipeline/convert/convert.h"
 #include "pipeline/model.h"
 #include "train/mixed_precision.h"
 
@@ -16,11 +17,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+void refuse_single_file(const train::TrainConfig& config) {
+  if (!pipeline::is_single_file_name(config.model_output)) return;
+  throw bad_input("model_output", "a folder, as models of this program's own families are",
+                  "the single file '" + config.model_output + "'");
+}
+
 // One expert of the model that `config` names.
 TrainingRun run_of(train::TrainConfig config,
                    const std::shared_ptr<const pipeline::TrainingBase>& base,
                    const pipeline::TrainedExpert& expert) {
   if (config.model_output.empty()) config.model_output = config.output_dir;
+  refuse_single_file(config);
   if (fs::weakly_canonical(config.model_output) == fs::weakly_canonical(base->source->folder)) {
     throw bad_input("output_dir '" + config.model_output + "'", "another folder than the model's",
                     "that of the model to fine-tune");
@@ -93,6 +101,7 @@ std::vector<TrainingRun> runs_of(const train::TrainConfig& config, bool is_dry) 
   }
   refuse_masks(config);
   if (config.pretrained_model.empty()) {
+    refuse_single_file(config);
     TrainingRun run;
     run.config = config;
     return {run};

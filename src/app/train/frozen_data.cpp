@@ -48,7 +48,10 @@ CacheSources frozen_sources(const TrainingRun& run, const pipeline::FrozenBase& 
   e.encode = [codec = sources.codec](const at::Tensor& pixels) {
     return codec.encode(pixels, {}).mean;
   };
-  const pipeline::CaptionReader reader = pipeline::frozen_captions(base);
+  e.reads_ids = train::changes_text(config);
+  if (e.reads_ids) e.states_type = at::kFloat;  // which holds every id
+  const pipeline::CaptionReader reader =
+      e.reads_ids ? pipeline::frozen_caption_ids(base) : pipeline::frozen_captions(base);
   e.captions_maker = reader.identity + (e.states_type == at::kFloat ? ", f32" : ", bf16");
   e.fills_captions_up = base.fills_captions_up;
   e.read = [reader, most = config.max_token_length](const auto& captions) {

@@ -5,6 +5,7 @@
 
 #include "app/home.h"
 #include "core/error.h"
+#include "pipeline/convert/convert.h"
 #include "train/mixed_precision.h"
 
 namespace pangu::app {
@@ -100,10 +101,19 @@ std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
   return runs;
 }
 
-void check_output_folder(const train::TrainConfig& config) {
+void check_output(const train::TrainConfig& config) {
+  if (pipeline::is_single_file_name(config.output_dir)) {
+    throw bad_input("output_dir '" + config.output_dir + "'", "a folder", "the name of a file",
+                    "model_output names the file to write");
+  }
+  if (fs::exists(config.output_dir + "/training")) return;
+  if (pipeline::is_single_file_name(config.model_output) && fs::exists(config.model_output)) {
+    throw bad_input("model_output '" + config.model_output + "'",
+                    "a new file, or one that this training began", "another that is there");
+  }
   const std::string& out = config.output_dir;
   const bool is_written = config.model_output.empty() || config.model_output == out;
-  if (!is_written || !fs::exists(out) || fs::is_empty(out) || fs::exists(out + "/training")) return;
+  if (!is_written || !fs::exists(out) || fs::is_empty(out)) return;
   throw bad_input("output_dir '" + out + "'", "an empty folder, or one that this training began",
                   "one with other files");
 }
@@ -115,7 +125,7 @@ void place_run(TrainingRun& run) {
     throw bad_input("output_dir '" + config.model_output + "'", "another folder than the model's",
                     "that of the model to train");
   }
-  check_output_folder(config);
+  check_output(config);
   const std::string training = config.output_dir + "/training";
   if (config.cache_dir == config.output_dir + "/cache") config.cache_dir = training + "/cache";
   config.output_dir = training + "/" + run.expert.name;

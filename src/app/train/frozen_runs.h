@@ -28,13 +28,13 @@ std::vector<TrainingRun> frozen_runs_of(const train::TrainConfig& config,
                                         const std::shared_ptr<const pipeline::FrozenBase>& base,
                                         const std::vector<pipeline::TrainedExpert>& experts);
 
-// Error kBadInput if the folder that the model is written to holds other files than this
-// training's.
-void check_output_folder(const train::TrainConfig& config);
+// Error kBadInput if the folder or single file that the model is written to is something else's, or
+// if output_dir has the name of a single file.
+void check_output(const train::TrainConfig& config);
 
-// The run writes config.model_output (where that is empty, output_dir) and works in
-// OUTPUT_DIR/training/EXPERT. Error kBadInput if the folder is the model's own, or holds other
-// files.
+// The run writes config.model_output, a folder or a single file (where it is empty, output_dir),
+// and works in OUTPUT_DIR/training/EXPERT. Error kBadInput as of check_output, or if that is the
+// model's own.
 void place_run(TrainingRun& run);
 
 }  // namespace pangu::app

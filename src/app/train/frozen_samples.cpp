@@ -68,12 +68,14 @@ pipeline::Expert trained_expert(const train::TrainConfig& config, pipeline::Expe
 
 }  // namespace
 
-void write_frozen_samples(const TrainingRun& run, int64_t step, const train::DenoiserCall& call) {
+void write_frozen_samples(const TrainingRun& run, int64_t step, const train::DenoiserCall& call,
+                          const pipeline::TextSide& text) {
   const train::TrainConfig& config = run.config;
   if (config.sample_prompts.empty()) return;
   pipeline::Model model = pipeline::reopened(*run.frozen).model;
   pipeline::Expert& expert = model.denoising.experts[place_among_experts(run)];
   expert = trained_expert(config, expert, call);
+  if (text.encode) model.denoising.text_sides.front() = text;
   // Networks that are used through callables cannot give their deep features.
   model.rules.most_reuse_depth = 0;
   const int side = sample_side(config, model.rules);

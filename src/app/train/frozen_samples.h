@@ -13,6 +13,7 @@ namespace pangu::app {
 // them. `call` is on the device of the training; it takes the place of the expert that the run
 // trains, at every noise level where the model has no other. Text encoders and autoencoder are in
 // memory only for this. run.frozen is set.
-void write_frozen_samples(const TrainingRun& run, int64_t step, const train::DenoiserCall& call);
+void write_frozen_samples(const TrainingRun& run, int64_t step, const train::DenoiserCall& call,
+                          const pipeline::TextSide& text);
 
 }  // namespace pangu::app

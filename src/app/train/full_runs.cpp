@@ -124,7 +124,7 @@ std::shared_ptr<const pipeline::FrozenBase> base_of(const train::TrainConfig& co
   }
   auto base = frozen_base_of(config.pretrained_model);
   if (!config.inpainting || base->model.denoising.extra_channels > 0) return base;
-  check_output_folder(config);  // before there is something of this training in it
+  check_output(config);  // before there is something of this training in it
   return base_with(config.pretrained_model, config, is_dry,
                    [&](const fs::path& folder) { write_inpainting(*base, folder); });
 }

@@ -17,6 +17,11 @@ const char* python(bool value) { return value ? "True" : "False"; }
 
 double or_rank(double alpha, int64_t rank) { return alpha > 0 ? alpha : double(rank); }
 
+// Of what is trained, else Python's None.
+std::string rate_text(bool is_trained, double own, const train::TrainConfig& c) {
+  return is_trained ? number_text(own > 0 ? own : c.learning_rate) : "None";
+}
+
 // How often each tag occurs, {"FOLDER": {"TAG": 3}}: what web UIs offer beside a LoRA.
 std::string tag_frequency(const std::string& folder, const std::vector<data::Item>& items) {
   nlohmann::json counts = nlohmann::json::object();
@@ -58,7 +63,8 @@ io::Metadata lora_metadata_of(const TrainingRun& run, const TrainingData& data, 
       {"ss_sd_model_name", base.source->name},
       {"ss_output_name", name},
       {"ss_learning_rate", number_text(c.learning_rate)},
-      {"ss_unet_lr", number_text(c.learning_rate)},
+      {"ss_unet_lr", rate_text(train::changes_denoiser(c), c.unet_lr, c)},
+      {"ss_text_encoder_lr", rate_text(train::changes_text(c), c.text_encoder_lr, c)},
       {"ss_lr_scheduler", c.lr_scheduler},
       {"ss_lr_warmup_steps", std::to_string(c.lr_warmup_steps)},
       {"ss_optimizer", c.optimizer},
@@ -79,7 +85,8 @@ io::Metadata lora_metadata_of(const TrainingRun& run, const TrainingData& data, 
       {"ss_keep_tokens", std::to_string(c.keep_tokens)},
       {"ss_tag_frequency", tag_frequency(c.train_data_dir.front(), data.items)},
       {"modelspec.sai_model_spec", "1.0.0"},
-      {"modelspec.architecture", names.modelspec + (is_v2 && predicts_v ? "-768-v" : "") + "/lora"},
+      {"modelspec.architecture",
+       pipeline::modelspec_architecture_of(*base.source->spec, predicts_v) + "/lora"},
       {"modelspec.title", name},
       {"modelspec.resolution", side + "x" + side},
       {"modelspec.prediction_type", predicts_v ? "v" : c.prediction_type},

@@ -93,10 +93,11 @@ TrainingOutcome train_frozen(const TrainingRun& run, const FrozenKind& kind) {
   };
   train::TrainHooks hooks = run.hooks;
   hooks.weights_type = kind.weights_type;
+  hooks.rate_factor = kind.rate_factor;
   hooks.on_sample = [&](int64_t step, const tensors::TensorMap& weights) {
     validate(step);
     if (!config.sample_prompts.empty()) {
-      write_frozen_samples(run, step, learners.calls.front());
+      write_frozen_samples(run, step, learners.calls.front(), learners.text);
     }
     if (step < config.max_train_steps && kind.write_so_far) kind.write_so_far(weights, step, data);
   };

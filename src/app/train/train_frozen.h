@@ -18,6 +18,7 @@ namespace pangu::app {
 struct Learners {
   std::vector<std::shared_ptr<torch::nn::Module>> modules;
   std::vector<train::DenoiserCall> calls;
+  pipeline::TextSide text = {};  // of the first, if it learns to read prompts too; else empty
 };
 
 struct FrozenKind {
@@ -25,6 +26,7 @@ struct FrozenKind {
   std::function<Learners(const pipeline::FrozenPlace& place, int64_t count)> learners;
   // Of the weights that are written.
   at::ScalarType weights_type = at::kFloat;
+  std::function<double(const std::string& parameter)> rate_factor = {};  // TrainHooks::rate_factor
   // Writes what was trained, after `step` steps. weights: averaged.
   std::function<void(const tensors::TensorMap& weights, int64_t step, const TrainingData& data)>
       write;

@@ -1,4 +1,5 @@
-// `pangu-draw train` for network_module = "lora": changes of one denoiser of a model of any family.
+// `pangu-draw train` for network_module = "lora": changes of one denoiser of a model of any family,
+// and of its text encoders.
 #include <torch/nn.h>
 #include <torch/types.h>
 
@@ -18,6 +19,10 @@ namespace {
 constexpr const char* kConvTargets[] = {
     "conv1", "conv2", "conv_shortcut", "time_emb_proj", "downsamplers.0.conv", "upsamplers.0.conv"};
 
+// Of CLIP's layers, kohya's: attention and perceptron.
+constexpr const char* kTextTargets[] = {"q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2"};
+constexpr const char* kTextNames = "lora_te";  // begin so; those of the denoiser do not
+
 nn::LowRankOptions low_rank_options(const train::TrainConfig& config) {
   nn::LowRankOptions o;
   o.rank = config.network_dim;
@@ -27,6 +32,23 @@ nn::LowRankOptions low_rank_options(const train::TrainConfig& config) {
   o.targets = config.target_modules;
   if (o.kernel_rank > 0) o.targets.insert(o.targets.end(), kConvTargets, std::end(kConvTargets));
   return o;
+}
+
+pipeline::ChangePlan change_plan(const train::TrainConfig& config) {
+  pipeline::ChangePlan plan;
+  const nn::LowRankOptions options = low_rank_options(config);
+  if (train::changes_denoiser(config)) plan.denoiser = options;
+  if (!train::changes_text(config)) return plan;
+  plan.text = options;
+  plan.text->targets.assign(std::begin(kTextTargets), std::end(kTextTargets));
+  return plan;
+}
+
+// TrainHooks::rate_factor
+double rate_factor_of(const train::TrainConfig& config, const std::string& parameter) {
+  const bool is_text = parameter.starts_with(kTextNames);
+  const double own = is_text ? config.text_encoder_lr : config.unet_lr;
+  return own > 0 ? own / config.learning_rate : 1;
 }
 
 std::string file_of_step(const std::string& file, int64_t step) {
@@ -55,13 +77,17 @@ TrainingOutcome train_lora(const TrainingRun& run) {
     std::vector<pipeline::ChangedDenoiser> all;
     for (int64_t r = 0; r < count; ++r) {
       seed_weights(config);
-      all.push_back(pipeline::changed_denoiser(*run.frozen, run.expert, low_rank_options(config),
-                                               place, all.empty() ? nullptr : &all.front()));
+      all.push_back(pipeline::changed_denoiser(*run.frozen, run.expert, change_plan(config), place,
+                                               all.empty() ? nullptr : &all.front()));
       learners.modules.push_back(all.back().changes);
       learners.calls.push_back(all.back().predict);
     }
     first = all.front().changes;
+    learners.text = all.front().text;
     return learners;
+  };
+  kind.rate_factor = [&](const std::string& parameter) {
+    return rate_factor_of(config, parameter);
   };
   kind.write = [&](const tensors::TensorMap& weights, int64_t step, const TrainingData& data) {
     write(config.model_output, weights, step, data);

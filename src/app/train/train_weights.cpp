@@ -11,7 +11,7 @@ namespace pangu::app {
 TrainingOutcome train_weights(const TrainingRun& run) {
   const train::TrainConfig& config = run.config;
   const pipeline::TunedModelPlan plan = tuned_plan_of(run);
-  pipeline::check_tuned_model(config.model_output, plan);
+  pipeline::check_tuned_model(config.model_output, *run.frozen, plan);
   FrozenKind kind;
   // No copies in f32 of what is written in bf16 anyway.
   if (config.save_precision == "bf16") kind.weights_type = at::kBFloat16;

@@ -39,16 +39,23 @@ bool is_sdxl(const Recognised&, const NetworkSigns& s, const Surroundings&) { re
 }  // namespace
 
 const std::vector<FamilyRow>& family_table() {
+  constexpr std::string_view kNone;
+  constexpr std::string_view kSgmFirst = "conditioner.embedders.0.transformer.",
+                             kSgmSecond = "conditioner.embedders.1.model.";
   static const std::vector<FamilyRow> table = {
       {Family::kImageVariations, "Stable Diffusion image variations", 0, 0, false, false, false,
-       is_image_variations},
-      {Family::kStableDiffusion1, "Stable Diffusion 1.x", 768, 768, false, false, false, is_sd1},
+       kNone, kNone, is_image_variations},
+      {Family::kStableDiffusion1, "Stable Diffusion 1.x", 768, 768, false, false, false,
+       "cond_stage_model.transformer.", kNone, is_sd1},
       // Stable Diffusion 2 unCLIP: its classes are noised image embeddings.
-      {Family::kStableDiffusion2, "Stable Diffusion 2.x", 1024, 1024, false, true, true, is_sd2},
-      {Family::kPanguDraw3, "PanGu-Draw 3", 0, 0, false, false, false, is_pangu_draw_3},
-      {Family::kSdxlRefiner, "SDXL refiner", 1280, 0, false, false, false, is_sdxl_refiner},
-      {Family::kSsd1b, "SSD-1B", 0, 0, false, false, false, is_ssd_1b},
-      {Family::kSdxl, "SDXL base", 2048, 0, true, false, false, is_sdxl},
+      {Family::kStableDiffusion2, "Stable Diffusion 2.x", 1024, 1024, false, true, true,
+       "cond_stage_model.model.", kNone, is_sd2},
+      {Family::kPanguDraw3, "PanGu-Draw 3", 0, 0, false, false, false, kNone, kNone,
+       is_pangu_draw_3},
+      {Family::kSdxlRefiner, "SDXL refiner", 1280, 0, false, false, false, kNone,
+       "conditioner.embedders.0.model.", is_sdxl_refiner},
+      {Family::kSsd1b, "SSD-1B", 0, 0, false, false, false, kSgmFirst, kSgmSecond, is_ssd_1b},
+      {Family::kSdxl, "SDXL base", 2048, 0, true, false, false, kSgmFirst, kSgmSecond, is_sdxl},
   };
   return table;
 }

@@ -1,6 +1,7 @@
 // The families as a table: their names, and what tells each from the others. This is no public
 // contract of the room (io/families/families.h is).
 #pragma once
+#include <string_view>
 #include <vector>
 
 #include "io/families/family_signs.h"
@@ -21,6 +22,9 @@ struct FamilyRow {
   bool labels_are_classes;
   // Whether models that predict eps and models that predict v have equal names and shapes.
   bool predicts_eps_or_v;
+  // The prefixes of a single file under which its text encoders are written (io/ldm/single_file.h);
+  // none: models of the family are not written as one file.
+  std::string_view text_section, second_text_section;
   // Whether a denoiser or ControlNet is of this family. addition_numbers of `found` is set before.
   bool (*fits)(const Recognised& found, const NetworkSigns& signs,
                const Surroundings& surroundings);

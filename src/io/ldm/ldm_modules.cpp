@@ -1,6 +1,7 @@
 // The inverse of ldm_unet.cpp: LDM's names of modules by their names in diffusers, which LoRA files
-// for SDXL need.
+// for SDXL and single files that are written need.
 #include "io/ldm/ldm_names.h"
+#include "io/ldm/ldm_parts.h"
 #include "io/ldm/ldm_unet_names.h"
 #include "io/tensor_names.h"
 
@@ -83,6 +84,22 @@ std::map<std::string, std::string> ldm_modules_of(const std::vector<std::string>
     }
   }
   return names;
+}
+
+void restore_ldm_unet(const NamedTensors& given, Restored& out) {
+  const auto module_of = [](const std::string& name) { return name.substr(0, name.rfind('.')); };
+  std::vector<std::string> modules;
+  for (const auto& [name, tensor] : given) modules.push_back(module_of(name));
+  const std::map<std::string, std::string> ldm = ldm_modules_of(modules);
+  for (const auto& [name, tensor] : given) {
+    const std::string module = module_of(name);
+    const auto found = ldm.find(module);
+    if (found == ldm.end()) {
+      out.nameless.push_back(name);
+    } else {
+      out.put(found->second + name.substr(module.size()), name, tensor);
+    }
+  }
 }
 
 }  // namespace pangu::io

@@ -1,6 +1,6 @@
 // Splits a single file by prefix and renames what it finds. The rules of a network's inside are in
 // ldm_unet.cpp, ldm_vae.cpp and clip_names.cpp; here it is only decided which component gets which
-// tensor.
+// tensor. single_file.cpp reads the same table of sections the other way.
 #include "io/ldm/ldm_names.h"
 
 #include <algorithm>
@@ -60,11 +60,21 @@ std::optional<std::string> leftover_of(std::string_view name) {
   return std::nullopt;
 }
 
-// The rule for the tensors under a prefix, and the component that they become.
-struct Section {
-  std::string_view prefix, component;
-  RenameRule rule;
-};
+// Of a file with OpenCLIP's image tower, the text tower below this prefix is not read.
+constexpr std::string_view kOpenClipText = "cond_stage_model.model.";
+constexpr std::array kSections = {
+    Section{"model.diffusion_model.", "unet", rename_ldm_unet, restore_ldm_unet},
+    Section{"control_model.", "controlnet", rename_ldm_controlnet},
+    Section{"first_stage_model.", "vae", rename_ldm_vae, restore_ldm_vae},
+    Section{"cond_stage_model.transformer.vision_model.", "image_encoder", rename_clip_vision},
+    Section{"cond_stage_model.vision_model.", "image_encoder", rename_clip_vision},
+    Section{"cond_stage_model.transformer.", "text_encoder", rename_clip_text, restore_clip_text},
+    Section{"cond_stage_model.model.visual.", "image_encoder", rename_openclip_image},
+    Section{kOpenClipText, "text_encoder", rename_openclip, restore_openclip},
+    Section{"conditioner.embedders.0.transformer.", "text_encoder", rename_clip_text,
+            restore_clip_text},
+    Section{"conditioner.embedders.0.model.", "text_encoder_2", rename_openclip, restore_openclip},
+    Section{"conditioner.embedders.1.model.", "text_encoder_2", rename_openclip, restore_openclip}};
 
 std::vector<Section> sections_of(const TensorViews& tensors, const Recognised& what) {
   if (what.layout == Layout::kDiffusers || what.part == Part::kTinyVae ||
@@ -84,21 +94,13 @@ std::vector<Section> sections_of(const TensorViews& tensors, const Recognised& w
                                                                         : keep_names;
     return {{"", name, rule}};
   }
-  const bool image = any_begins(tensors, "cond_stage_model.model.visual.");
   const bool prefixed_control = any_begins(tensors, "control_model.");
-  std::vector<Section> sections = {
-      {"model.diffusion_model.", "unet", rename_ldm_unet},
-      {"control_model.", "controlnet", rename_ldm_controlnet},
-      {"first_stage_model.", "vae", rename_ldm_vae},
-      {"cond_stage_model.transformer.vision_model.", "image_encoder", rename_clip_vision},
-      {"cond_stage_model.vision_model.", "image_encoder", rename_clip_vision},
-      {"cond_stage_model.transformer.", "text_encoder", rename_clip_text},
-      {"cond_stage_model.model.visual.", "image_encoder", rename_openclip_image},
-      {"cond_stage_model.model.", image ? "" : "text_encoder", rename_openclip},
-      {"conditioner.embedders.0.transformer.", "text_encoder", rename_clip_text},
-      {"conditioner.embedders.0.model.", "text_encoder_2", rename_openclip},
-      {"conditioner.embedders.1.model.", "text_encoder_2", rename_openclip},
-  };
+  std::vector<Section> sections(kSections.begin(), kSections.end());
+  if (any_begins(tensors, std::string(kOpenClipText) + "visual.")) {
+    for (Section& section : sections) {
+      if (section.prefix == kOpenClipText) section.component = "";
+    }
+  }
   if (what.part == Part::kUnet) sections.push_back({"", "unet", rename_ldm_unet});
   if (what.part == Part::kVae) sections.push_back({"", "vae", rename_ldm_vae});
   if (what.part == Part::kControlNet && !prefixed_control) {
@@ -108,6 +110,8 @@ std::vector<Section> sections_of(const TensorViews& tensors, const Recognised& w
 }
 
 }  // namespace
+
+std::span<const Section> checkpoint_sections() { return kSections; }
 
 Components components_of(const TensorViews& tensors, const Recognised& what) {
   Components found;

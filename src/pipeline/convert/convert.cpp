@@ -13,6 +13,8 @@
 #include "io/safetensors_writer.h"
 #include "nn/text/clip_text.h"
 #include "pipeline/convert/convert_files.h"
+#include "pipeline/convert/convert_parts.h"
+#include "pipeline/convert/convert_single_file.h"
 #include "pipeline/families/source.h"
 #include "pipeline/families/spec.h"
 #include "tensors/bytes.h"
@@ -23,158 +25,39 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr double kMegabyte = 1e6;
 constexpr size_t kMostSmallFile = size_t{64} << 20;
 
-struct Target {
-  io::DType dtype;
-  const char* torch_name;
-};
-
-Target target_of(const std::string& name) {
-  if (name == "bf16") return {io::DType::BF16, "bfloat16"};
-  if (name == "f16") return {io::DType::F16, "float16"};
-  if (name == "f32") return {io::DType::F32, "float32"};
-  throw bad_input("dtype", "bf16, f16 or f32", "'" + name + "'");
-}
-
-bool is_floating(io::DType dtype) {
-  switch (dtype) {
-    case io::DType::F64:
-    case io::DType::F32:
-    case io::DType::F16:
-    case io::DType::BF16:
-    case io::DType::F8_E4M3:
-    case io::DType::F8_E5M2:
-      return true;
-    default:
-      return false;
-  }
-}
-
-// A component as it will be written.
-struct Part {
-  std::string name;
-  const Component* component = nullptr;
-  std::map<std::string, io::NamedTensor> tensors;
-  bool keeps_types = false;
-  const std::map<std::string, at::Tensor>* trained = nullptr;  // in place of the tensors' numbers
-};
-
-bool is_text_encoder(const std::string& name) { return name.starts_with("text_encoder"); }
-
-// Whether single files of the model's family keep a last layer of this text encoder that released
-// folders do not have.
-bool has_spare_layer(const Source& source, const std::string& component) {
-  const auto& encoders = source.spec->encoders;
-  return std::any_of(encoders.begin(), encoders.end(), [&](const ClipEncoderSpec& encoder) {
-    return encoder.component == component && encoder.layer != encoder.layer_of_single_file;
-  });
-}
-
-// Selects the tensors of a component to write. A single file's text encoder has more tensors than
-// released folders: buffers, and in Stable Diffusion 2 a last layer and a projection that nothing
-// reads.
-Part part_of(const Source& source, const std::string& name, const Component& component) {
-  Part part{name, &component, {}, false};
-  const bool single = component.config.is_null();
-  // Our own text encoders are packed, so their numbers must not be converted.
-  part.keeps_types = !single && is_text_encoder(name) &&
-                     component.config.value("model_type", std::string()) == "bert";
-  if (!single || !is_text_encoder(name)) {
-    part.tensors = component.tensors;
-    return part;
-  }
-  for (const auto& [given, tensor] : component.tensors) {
+// Selects the tensors that a folder has. A single file's text encoder has more: buffers, and in
+// Stable Diffusion 2 a last layer and a projection that nothing reads.
+void leave_out_spare(const Source& source, WrittenPart& part_) {
+  if (!part_.component->config.is_null() || !is_text_encoder(part_.name)) return;
+  io::NamedTensors kept;
+  for (const auto& [given, tensor] : part_.tensors) {
     const std::string ours = nn::clip_text_tensor_name(given);
-    if (!ours.empty()) part.tensors[ours] = tensor;
+    if (!ours.empty()) kept[ours] = tensor;
   }
-  if (name == "text_encoder") part.tensors.erase("text_projection.weight");
-  if (has_spare_layer(source, name)) {
-    const auto layer = [](int64_t number) {
-      return "text_model.encoder.layers." + std::to_string(number) + ".";
-    };
-    const auto has = [&](const std::string& prefix) {
-      const auto found = part.tensors.lower_bound(prefix);
-      return found != part.tensors.end() && found->first.starts_with(prefix);
-    };
-    int64_t last = 0;
-    while (has(layer(last + 1))) ++last;
-    std::erase_if(part.tensors,
-                  [&](const auto& item) { return item.first.starts_with(layer(last)); });
+  if (part_.name == "text_encoder") kept.erase("text_projection.weight");
+  if (has_spare_layer(source, part_.name)) {
+    const std::string last = text_layer_prefix(std::max<int64_t>(0, text_layers_of(kept) - 1));
+    std::erase_if(kept, [&](const auto& item) { return item.first.starts_with(last); });
   }
-  return part;
+  part_.tensors = std::move(kept);
 }
 
-std::vector<Part> parts_of(const Source& source, const ConvertOptions& options) {
-  std::vector<Part> parts;
-  for (const auto& [name, component] : source.components) {
-    Part& part = parts.emplace_back(part_of(source, name, component));
-    if (options.trained.empty()) continue;
-    const auto trained = options.trained.find(name);
-    part.keeps_types = trained == options.trained.end();
-    if (!part.keeps_types) part.trained = &trained->second;
-  }
-  return parts;
+io::TensorPlan plan_of(const WrittenPart& part, const std::string& name, const WrittenType& type) {
+  return {name, written_dtype_of(part, name, type), io::shape_of(part.tensors.at(name))};
 }
 
-io::TensorPlan plan_of(const Part& part, const std::string& name, const Target& target) {
-  const io::NamedTensor& tensor = part.tensors.at(name);
-  const bool changes = is_floating(tensor.view.dtype) && !part.keeps_types;
-  const io::DType kept = tensor.view.scales.empty() ? tensor.view.dtype : io::DType::F32;
-  return {name, changes ? target.dtype : kept, io::shape_of(tensor)};
-}
-
-at::Tensor tensor_of(const Part& part, const std::string& name) {
-  if (part.trained) return part.trained->at(name).cpu();
-  Component one;
-  one.tensors[name] = part.tensors.at(name);
-  one.files = part.component->files;
-  return tensors_of(one).at(name);
-}
-
-// Reads one tensor and converts it to the type in which it is written.
-at::Tensor read_tensor(const Part& part, const std::string& name, const Target& target) {
-  const io::NamedTensor& named = part.tensors.at(name);
-  const at::Tensor given = tensor_of(part, name);
-  if (!is_floating(named.view.dtype) || part.keeps_types) return given.contiguous();
-  const at::Tensor changed = given.to(tensors::scalar_type_of(target.dtype, name)).contiguous();
-  if (target.dtype == io::DType::F16 && named.view.dtype != io::DType::F16 &&
-      !changed.isfinite().all().item<bool>() &&
-      given.to(at::kFloat).isfinite().all().item<bool>()) {
-    throw bad_input("tensor '" + name + "' of " + part.component->origin, "numbers up to 65504",
-                    "a greater one, which f16 cannot hold", "bf16 can");
-  }
-  return changed;
-}
-
-// Reports how much of all components is done.
-struct Meter {
-  const OnProgress& on_progress;
-  uint64_t done = 0, total = 0;
-
-  void add(uint64_t bytes, const std::string& text) {
-    done += bytes;
-    if (!on_progress) return;
-    Progress progress;
-    progress.done = static_cast<int64_t>(static_cast<double>(done) / kMegabyte);
-    progress.total =
-        std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(total) / kMegabyte));
-    progress.unit = "MB";
-    progress.text = text;
-    on_progress(progress);
-  }
-};
-
-void write_weights(const Part& part, const fs::path& folder, const Target& target, Meter& meter) {
+void write_weights(const WrittenPart& part, const fs::path& folder, const WrittenType& type,
+                   WritingMeter& meter) {
   const bool diffusers = !is_text_encoder(part.name) && part.name != "image_encoder";
   std::vector<io::TensorPlan> plan;
-  for (const auto& [name, tensor] : part.tensors) plan.push_back(plan_of(part, name, target));
+  for (const auto& [name, tensor] : part.tensors) plan.push_back(plan_of(part, name, type));
   const fs::path path =
       folder / (diffusers ? "diffusion_pytorch_model.safetensors" : "model.safetensors");
   io::SafetensorsWriter writer(path.string(), plan, {{"format", "pt"}});
   for (const std::string& name : writer.order()) {
-    const at::Tensor tensor = read_tensor(part, name, target);
+    const at::Tensor tensor = written_tensor_of(part, name, type);
     const io::TensorView bytes = tensors::bytes_of(tensor, name);
     writer.add(name, {bytes.data, bytes.size_bytes});
     const io::TensorView& view = part.tensors.at(name).view;
@@ -192,8 +75,8 @@ void write_text(const fs::path& path, const std::string& text) {
 void write_json(const fs::path& path, const json& keys) { write_text(path, keys.dump(2) + "\n"); }
 
 // torch's name of the type in which most of a part is written.
-const char* torch_type_of(const Part& part, const Target& target) {
-  if (!part.keeps_types) return target.torch_name;
+const char* torch_type_of(const WrittenPart& part, const WrittenType& type) {
+  if (!part.keeps_types) return type.torch_name;
   for (const auto& [name, tensor] : part.tensors) {
     if (tensor.view.dtype == io::DType::F16) return "float16";
     if (tensor.view.dtype == io::DType::BF16) return "bfloat16";
@@ -201,15 +84,15 @@ const char* torch_type_of(const Part& part, const Target& target) {
   return "float32";
 }
 
-json config_for(const Source& source, const Part& part, const Target& target) {
+json config_for(const Source& source, const WrittenPart& part, const WrittenType& type) {
   if (part.component->config.is_null()) {
     nn::TensorShapes shapes;
     for (const auto& [name, tensor] : part.tensors) shapes[name] = io::shape_of(tensor);
-    return config_of(source, part.name, shapes, torch_type_of(part, target));
+    return config_of(source, part.name, shapes, torch_type_of(part, type));
   }
   json config = part.component->config;
   for (const char* key : {"torch_dtype", "dtype"}) {
-    if (config.contains(key) && !part.keeps_types) config[key] = target.torch_name;
+    if (config.contains(key) && !part.keeps_types) config[key] = type.torch_name;
   }
   return config;
 }
@@ -281,12 +164,16 @@ void check_family(const Source& source) {
 
 Converted convert(const std::string& path, const fs::path& out, const ConvertOptions& options,
                   const OnProgress& on_progress) {
-  const Target target = target_of(options.dtype);
+  const WrittenType type = written_type_from(options.dtype);
   const Source source = open_source(path, options.load);
   need_parts(source);
+  if (is_single_file_name(out.string())) {
+    return convert_to_single_file(source, path, out, options, on_progress);
+  }
   check_family(source);
   const bool folder = !source.folder.empty();
-  const std::vector<Part> parts = parts_of(source, options);
+  std::vector<WrittenPart> parts = written_parts_of(source, options);
+  for (WrittenPart& part : parts) leave_out_spare(source, part);
 
   // Everything but a number that f16 cannot hold is refused before the first byte is written.
   std::map<std::string, std::string> files =
@@ -296,21 +183,21 @@ Converted convert(const std::string& path, const fs::path& out, const ConvertOpt
   json index = folder ? kept_index(source, files) : index_of(source);
   if (options.change_index) options.change_index(index);
   std::map<std::string, json> configs;
-  Meter meter{on_progress};
+  WritingMeter meter{on_progress};
   Converted done{source.what.human_name, index.value("_class_name", std::string()), {}, 0};
-  for (const Part& part : parts) {
-    configs[part.name] = config_for(source, part, target);
+  for (const WrittenPart& part : parts) {
+    configs[part.name] = config_for(source, part, type);
     for (const auto& [name, tensor] : part.tensors) {
-      meter.total += io::size_bytes_of(plan_of(part, name, target));
+      meter.total += io::size_bytes_of(plan_of(part, name, type));
     }
     done.components.push_back(part.name);
   }
   prepare_folder(path, out, options.overwrite);
 
   for (const auto& [name, text] : files) write_text(out / name, text);
-  for (const Part& part : parts) {
+  for (const WrittenPart& part : parts) {
     write_json(out / part.name / "config.json", configs[part.name]);
-    write_weights(part, out / part.name, target, meter);
+    write_weights(part, out / part.name, type, meter);
   }
   write_json(out / "model_index.json", index);
   done.size_bytes = meter.total;
@@ -318,6 +205,8 @@ Converted convert(const std::string& path, const fs::path& out, const ConvertOpt
 }
 
 }  // namespace
+
+bool is_single_file_name(const std::string& path) { return path.ends_with(".safetensors"); }
 
 Converted convert_model(const std::string& source, const std::string& out,
                         const ConvertOptions& options, const OnProgress& on_progress) {

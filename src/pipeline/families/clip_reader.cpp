@@ -174,31 +174,57 @@ at::Tensor ClipReader::chosen_states(const nn::ClipTextOutput& output, int skip)
   return options_.layer == ClipLayer::kPenultimate ? states : model_->final_norm(states);
 }
 
+at::Tensor ClipReader::ids_of(const std::vector<std::string>& prompts) const {
+  return ids_of(chunked(prompts));
+}
+
+at::Tensor ClipReader::ids_of(const std::vector<Rows>& all) const {
+  const auto chunks = static_cast<int64_t>(all.front().ids.size());
+  at::Tensor ids = at::empty({static_cast<int64_t>(all.size()), chunks, kChunkTokens}, at::kLong);
+  for (size_t r = 0; r < all.size(); ++r) {
+    for (int64_t c = 0; c < chunks; ++c) {
+      ids[static_cast<int64_t>(r)][c] =
+          at::tensor(all[r].ids[static_cast<size_t>(c)]).to(at::kLong);
+    }
+  }
+  return ids.flatten(1);
+}
+
+ClipReader::States ClipReader::states_of(const at::Tensor& ids, int skip,
+                                         const Watch& watch) const {
+  const int64_t count = ids.size(0), chunks = ids.size(1) / kChunkTokens;
+  nn::ClipTextRequest request;
+  request.hidden_states = true;
+  request.trace = checking(watch);
+  request.added_embeddings = added_embeddings_;
+  const nn::ClipTextOutput output =
+      model_->forward(ids.reshape({count * chunks, kChunkTokens}).to(place_.device), request);
+  States states;
+  states.tokens = chosen_states(output, skip).reshape({count, chunks * kChunkTokens, -1});
+  if (output.text_embeds.defined()) {
+    states.pooled = output.text_embeds.view({count, chunks, -1}).select(1, 0);
+  }
+  return states;
+}
+
 ClipReader::States ClipReader::read(const std::vector<std::string>& prompts, int skip,
                                     const Watch& watch) const {
   const std::vector<Rows> all = chunked(prompts);
   const auto chunks = static_cast<int64_t>(all.front().ids.size());
   const auto count = static_cast<int64_t>(all.size());
-  at::Tensor ids = at::empty({count * chunks, kChunkTokens}, at::kLong);
   at::Tensor weights = at::empty({count * chunks, kChunkTokens}, at::kFloat);
   for (int64_t r = 0; r < count; ++r) {
     for (int64_t c = 0; c < chunks; ++c) {
-      const auto& own = all[static_cast<size_t>(r)];
-      ids[r * chunks + c] = at::tensor(own.ids[static_cast<size_t>(c)]).to(at::kLong);
-      weights[r * chunks + c] = at::tensor(own.weights[static_cast<size_t>(c)]);
+      weights[r * chunks + c] =
+          at::tensor(all[static_cast<size_t>(r)].weights[static_cast<size_t>(c)]);
     }
   }
-  nn::ClipTextRequest request;
-  request.hidden_states = true;
-  request.trace = checking(watch);
-  request.added_embeddings = added_embeddings_;
-  const nn::ClipTextOutput output = model_->forward(ids.to(place_.device), request);
-  States states;
-  states.tokens = emphasised(chosen_states(output, skip).to(at::kFloat).cpu(), weights)
-                      .reshape({count, chunks * kChunkTokens, -1});
-  if (output.text_embeds.defined()) {
-    states.pooled =
-        output.text_embeds.to(at::kFloat).cpu().view({count, chunks, -1}).select(1, 0).clone();
+  States states = states_of(ids_of(all), skip, watch);
+  const at::Tensor tokens =
+      states.tokens.to(at::kFloat).cpu().reshape({count * chunks, kChunkTokens, -1});
+  states.tokens = emphasised(tokens, weights).reshape({count, chunks * kChunkTokens, -1});
+  if (states.pooled.defined()) {
+    states.pooled = states.pooled.to(at::kFloat).cpu().clone();
     check_finite(states.pooled, component_, model_.get());
   }
   check_finite(states.tokens, component_, model_.get());

@@ -60,6 +60,12 @@ class ClipReader {
   // kBadInput if the encoder has fewer layers.
   States read(const std::vector<std::string>& prompts, int skip, const Watch& watch) const;
 
+  // The two halves of read(), for trainings. Prompts without syntax as ids: [R,77 * chunks] i64.
+  at::Tensor ids_of(const std::vector<std::string>& prompts) const;
+  // Their states, on the network's device and in its type, with gradients where they are wanted.
+  States states_of(const at::Tensor& ids, int skip, const Watch& watch) const;
+  const std::shared_ptr<nn::ClipTextModel>& network() const { return model_; }
+
   // TextSide::review.
   void review(const std::vector<std::string>& prompts, const Watch& watch) const;
 
@@ -69,6 +75,7 @@ class ClipReader {
     std::vector<std::vector<float>> weights;
   };
   std::vector<Rows> chunked(const std::vector<std::string>& prompts) const;
+  at::Tensor ids_of(const std::vector<Rows>& all) const;
   at::Tensor chosen_states(const nn::ClipTextOutput& output, int skip) const;
   void add_embeddings(const Source& source, const std::vector<std::string>& files,
                       const std::vector<BundledEmbedding>& bundled);

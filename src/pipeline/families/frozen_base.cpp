@@ -56,6 +56,29 @@ std::string captions_identity(const Source& source) {
   return sha256_hex(all.empty() ? source.fingerprint : all);
 }
 
+// Of the size that the model draws.
+PromptRows empty_rows(const FrozenBase& base) {
+  PromptRows rows;
+  rows.width = *base.model.rules.defaults.width;
+  rows.height = *base.model.rules.defaults.height;
+  return rows;
+}
+
+PromptRows caption_rows(const std::vector<std::string>& captions, bool reads_syntax,
+                        PromptRows rows) {
+  for (const std::string& caption : captions) {
+    rows.prompts.push_back(reads_syntax ? without_syntax(caption) : caption);
+    rows.negative.push_back(caption.empty());
+  }
+  return rows;
+}
+
+// As many whole runs of the encoder as the tokens need. states: [R,L,D]
+at::Tensor cut_to_runs(const at::Tensor& states, int64_t max_tokens) {
+  const int64_t runs = std::max<int64_t>(1, (max_tokens + kRunWords - 1) / kRunWords);
+  return states.slice(1, 0, runs * kRunTokens);
+}
+
 }  // namespace
 
 FrozenBase open_frozen_base(const std::string& path, const LoadOptions& options) {
@@ -80,26 +103,26 @@ CaptionReader frozen_captions(const FrozenBase& base) {
   CaptionReader reader;
   reader.identity = captions_identity(*base.source);
   const TextSide side = base.model.denoising.text_sides.front();
-  const Request& defaults = base.model.rules.defaults;
-  reader.read = [side, is_clip = base.fills_captions_up, width = *defaults.width,
-                 height = *defaults.height](const std::vector<std::string>& captions,
-                                            int64_t max_tokens) {
-    PromptRows rows;
-    rows.width = width;
-    rows.height = height;
-    for (const std::string& caption : captions) {
-      rows.prompts.push_back(side.reads_syntax ? without_syntax(caption) : caption);
-      rows.negative.push_back(caption.empty());
-    }
-    Conditions read = side.encode(rows, {});
+  reader.read = [side, is_clip = base.fills_captions_up, empty = empty_rows(base)](
+                    const std::vector<std::string>& captions, int64_t max_tokens) {
+    Conditions read = side.encode(caption_rows(captions, side.reads_syntax, empty), {});
     Conditions told;
     told.context = read.context;
     told.context_mask = read.context_mask;
     told.pooled = read.pooled;
-    if (is_clip) {
-      const int64_t runs = std::max<int64_t>(1, (max_tokens + kRunWords - 1) / kRunWords);
-      told.context = told.context.slice(1, 0, runs * kRunTokens);
-    }
+    if (is_clip) told.context = cut_to_runs(told.context, max_tokens);
+    return told;
+  };
+  return reader;
+}
+
+CaptionReader frozen_caption_ids(const FrozenBase& base) {
+  CaptionReader reader;
+  reader.identity = captions_identity(*base.source) + ", ids";
+  reader.read = [ids = trainable_text(base, {}).ids, empty = empty_rows(base)](
+                    const std::vector<std::string>& captions, int64_t max_tokens) {
+    Conditions told;
+    told.context = cut_to_runs(ids(caption_rows(captions, true, empty)), max_tokens).to(at::kFloat);
     return told;
   };
   return reader;

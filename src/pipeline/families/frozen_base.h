@@ -4,12 +4,14 @@
 // no optimiser.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "nn/low_rank.h"
 #include "pipeline/families/picture_sizes.h"
 #include "pipeline/families/source.h"
+#include "pipeline/families/text_sides.h"
 #include "pipeline/families/training.h"
 #include "pipeline/model.h"
 #include "pipeline/trained_model.h"
@@ -38,6 +40,10 @@ FrozenBase reopened(const FrozenBase& base);
 // model has them, context_mask and pooled; no size numbers.
 CaptionReader frozen_captions(const FrozenBase& base);
 
+// The same captions as the ids of TrainableText, in `context` as f32 [R,L,E]: of a training that
+// changes the text encoders. Error kBadInput as trainable_clip.
+CaptionReader frozen_caption_ids(const FrozenBase& base);
+
 // What the model is told of sizes, or nothing.
 std::vector<float> size_numbers_of(const FrozenBase& base, const PictureSizes& sizes);
 
@@ -47,24 +53,33 @@ struct FrozenPlace {
   bool recomputes = false;  // nn::UNetStepExtras::recomputes
 };
 
+// What of a model gets changes: nothing where there are no options.
+struct ChangePlan {
+  std::optional<nn::LowRankOptions> denoiser, text;
+};
+
 // Of the denoisers below: an inpainting model's is told its five further input channels, the mask
 // and the masked picture's latent, as Conditions::extra_channels.
 
-// A denoiser whose changes are trained.
+// A denoiser whose changes are trained, or whose text encoders' are, or both.
 struct ChangedDenoiser {
   std::shared_ptr<nn::LowRankChanges> changes;
   std::shared_ptr<torch::nn::Module> network;  // frozen
-  // TrainableDenoiser::predict.
+  // TrainableDenoiser::predict. Conditions with token_ids go through the changed text encoders.
   std::function<at::Tensor(const at::Tensor& x, const at::Tensor& t_index,
                            const Conditions& conditions)>
       predict;
+  TextSide text;  // reads prompts by the changed text encoders; empty callables if they are not
 };
 
 // Reads the weights of one expert, and puts changes beside them out of torch's generator. With
-// `other`, a denoiser of the same expert and options, both have the same frozen weights in memory.
+// `other`, a denoiser of the same expert and plan, both have the denoiser's frozen weights in
+// memory once; text encoders are in memory for each.
 ChangedDenoiser changed_denoiser(const FrozenBase& base, const TrainedExpert& expert,
-                                 const nn::LowRankOptions& options, const FrozenPlace& place,
+                                 const ChangePlan& plan, const FrozenPlace& place,
                                  const ChangedDenoiser* other = nullptr);
+// The encoders of a base, somewhere.
+TrainableText trainable_text(const FrozenBase& base, const FrozenPlace& place);
 
 // Reads the weights of one expert, all of which are trained: they are in memory of their own. Its
 // one part has no prefix. With `other`, a denoiser of the same expert, both share their weights.

@@ -2,12 +2,14 @@
 #include <torch/nn.h>
 #include <torch/types.h>
 
+#include "nn/text/clip_text.h"
 #include "nn/unet/controlnet.h"
 #include "nn/unet/controlnet_copy.h"
 #include "nn/unet/unet.h"
 #include "nn/unet/unet_from_shapes.h"
 #include "pipeline/families/frozen_base.h"
 #include "pipeline/families/networks.h"
+#include "pipeline/families/spec.h"
 #include "pipeline/families/unet_extras.h"
 
 namespace pangu::pipeline {
@@ -15,10 +17,37 @@ namespace {
 
 // Of the names of changed layers; kohya's.
 constexpr const char* kChangePrefix = "lora_unet_";
+constexpr const char* kOneTextPrefix = "lora_te_";
+constexpr const char *kFirstTextPrefix = "lora_te1_", *kSecondTextPrefix = "lora_te2_";
 constexpr const char* kControlNetPart = "controlnet";
 constexpr double kMostLevel = 255;  // of a control picture's byte
 
 using Unet = std::shared_ptr<nn::UNet2DConditionModel>;
+
+Placement placement_at(const FrozenPlace& place) {
+  LoadOptions options;
+  options.device = place.device;
+  options.dtype = place.dtype;
+  return placement_of(options);
+}
+
+const char* text_prefix_of(const FrozenBase& base, const std::string& component) {
+  if (component != "text_encoder") return kSecondTextPrefix;
+  return base.source->spec->encoders.size() == 1 ? kOneTextPrefix : kFirstTextPrefix;
+}
+
+// Without the last layer of single files that nothing reads and that folders do not have.
+nn::LowRankOptions text_options(const FrozenBase& base, const std::string& component,
+                                const torch::nn::Module& network, nn::LowRankOptions options) {
+  for (const ClipEncoderSpec& encoder : base.source->spec->encoders) {
+    const auto* text = network.as<nn::ClipTextModel>();
+    if (encoder.component != component || !base.source->is_single_file() || !text) continue;
+    if (encoder.layer == encoder.layer_of_single_file) continue;
+    const int64_t last = text->config().num_hidden_layers - 1;
+    options.left_out.push_back("text_model.encoder.layers." + std::to_string(last) + ".");
+  }
+  return options;
+}
 
 nn::UNetConfig unet_config_of(const Component& component) {
   return component.config.is_null() ? nn::unet_config_from_shapes(shapes_of(component))
@@ -36,10 +65,7 @@ Unet unet_of(const FrozenBase& base, const TrainedExpert& expert, const FrozenPl
     nn::load_by_assignment(*unet, nn::state_of(*other));
     return unet;
   }
-  LoadOptions options;
-  options.device = place.device;
-  options.dtype = place.dtype;
-  return make_network<nn::UNet2DConditionModel>(config, component, placement_of(options),
+  return make_network<nn::UNet2DConditionModel>(config, component, placement_at(place),
                                                 tensors_of(component), {});
 }
 
@@ -70,14 +96,41 @@ void own_weights(torch::nn::Module& network) {
 
 }  // namespace
 
+TrainableText trainable_text(const FrozenBase& base, const FrozenPlace& place) {
+  return trainable_clip({.source = base.source,
+                         .place = placement_at(place),
+                         .loras = std::make_shared<const LoraSet>(),
+                         .embeddings = {},
+                         .tokenizers = base.options.tokenizers});
+}
+
 ChangedDenoiser changed_denoiser(const FrozenBase& base, const TrainedExpert& expert,
-                                 const nn::LowRankOptions& options, const FrozenPlace& place,
+                                 const ChangePlan& plan, const FrozenPlace& place,
                                  const ChangedDenoiser* other) {
   const Unet unet = unet_of(base, expert, place, other ? other->network.get() : nullptr);
   ChangedDenoiser d;
   d.network = unet;
-  d.changes = std::make_shared<nn::LowRankChanges>(*unet, options, kChangePrefix);
+  d.changes = std::make_shared<nn::LowRankChanges>();
+  for (at::Tensor& parameter : unet->parameters()) parameter.set_requires_grad(false);
+  if (plan.denoiser) d.changes->add(*unet, *plan.denoiser, kChangePrefix, "unet");
   d.predict = prediction_of(unet, place.recomputes);
+  if (!plan.text) return d;
+  const TrainableText text = trainable_text(base, place);
+  for (const auto& [component, network] : text.networks) {
+    d.changes->add(*network, text_options(base, component, *network, *plan.text),
+                   text_prefix_of(base, component), component);
+  }
+  d.text = text.side;
+  d.predict = [predict = d.predict, encode = text.encode](
+                  const at::Tensor& x, const at::Tensor& t_index, const Conditions& conditions) {
+    if (!conditions.token_ids.defined()) return predict(x, t_index, conditions);
+    const Conditions read = encode(conditions.token_ids);
+    Conditions told = conditions;
+    told.token_ids = at::Tensor();
+    told.context = read.context.to(x.scalar_type());
+    if (read.pooled.defined()) told.pooled = read.pooled.to(x.scalar_type());
+    return predict(x, t_index, told);
+  };
   return d;
 }
 

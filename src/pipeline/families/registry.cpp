@@ -35,6 +35,11 @@ FamilySpec unknown_family() {
 
 }  // namespace
 
+std::string modelspec_architecture_of(const FamilySpec& spec, bool predicts_v) {
+  const TrainerNames& names = spec.trainer_names;
+  return predicts_v && !names.modelspec_v.empty() ? names.modelspec_v : names.modelspec;
+}
+
 Request usual_defaults(int side_px) {
   Request r;
   r.sampler = "dpmpp_2m";

@@ -16,7 +16,7 @@ FamilySpec sd2() {
   encoder.layer_of_single_file = ClipLayer::kPenultimateNorm;
   encoder.is_open_clip = true;
   s.encoders = {encoder};
-  s.trainer_names = {"sd_v2", "stable-diffusion-v2"};
+  s.trainer_names = {"sd_v2", "stable-diffusion-v2-512", "stable-diffusion-v2-768-v"};
   s.folder.pipeline = "StableDiffusionPipeline";
   s.folder.inpaint_pipeline = "StableDiffusionInpaintPipeline";
   s.folder.index_keys = {

@@ -60,10 +60,12 @@ struct FolderSpec {
   bool upcasts_v_attention = false;   // scores of a network that predicts v overflow f16
 };
 
-// What files of trained changes call a family.
+// What files of other trainers call a family.
 struct TrainerNames {
-  std::string kohya;      // ss_base_model_version of kohya's sd-scripts
-  std::string modelspec;  // modelspec.architecture, before "/lora" (Stability AI's SAI Model Spec)
+  std::string kohya;  // ss_base_model_version of kohya's sd-scripts
+  // modelspec.architecture (Stability AI's model specification), which of a LoRA ends in "/lora",
+  // and of models that predict v, where that is another.
+  std::string modelspec, modelspec_v = {};
 };
 
 struct FamilySpec {
@@ -114,6 +116,9 @@ struct FamilySpec {
 
   std::optional<TrainingSpec> training = {};  // none: it cannot be trained here
 };
+
+// The modelspec.architecture of a whole model.
+std::string modelspec_architecture_of(const FamilySpec& spec, bool predicts_v);
 
 // Defaults that most families share, for square pictures.
 Request usual_defaults(int side_px);

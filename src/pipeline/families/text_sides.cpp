@@ -20,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t kPromptTokens = 77;
+constexpr int64_t kNoPrompt = -1;  // TrainableText::ids
 
 struct BertReader {
   nn::TextEncoder encoder;
@@ -104,6 +105,7 @@ class ClipReaders {
       if (!setup.source->has(encoder.component)) continue;
       readers_.emplace_back(*setup.source, setup.place, *setup.loras, setup.embeddings,
                             reader_options(setup, encoder), watch);
+      components_.push_back(encoder.component);
     }
     if (readers_.empty()) setup.source->need("text_encoder");
   }
@@ -124,7 +126,7 @@ class ClipReaders {
     if (!spec_.reads_pooled) c.pooled = at::Tensor();
     std::vector<at::Tensor> numbers;
     for (size_t r = 0; r < rows.prompts.size(); ++r) {
-      if (zeroes_ && rows.negative[r] && rows.prompts[r].empty()) {
+      if (is_no_prompt(rows, r)) {
         c.context[static_cast<int64_t>(r)].zero_();
         c.pooled[static_cast<int64_t>(r)].zero_();
       }
@@ -137,7 +139,52 @@ class ClipReaders {
     return c;
   }
 
+  // TrainableText::ids, encode and networks.
+  at::Tensor ids(const PromptRows& rows) const {
+    std::vector<at::Tensor> each;
+    for (const ClipReader& reader : readers_) {
+      each.push_back(reader.ids_of(rows.prompts).unsqueeze(2));
+    }
+    at::Tensor all = beside(each);
+    for (size_t r = 0; r < rows.prompts.size(); ++r) {
+      if (is_no_prompt(rows, r)) all[static_cast<int64_t>(r)].fill_(kNoPrompt);
+    }
+    return all;
+  }
+
+  Conditions encode(const at::Tensor& ids) const {
+    Conditions c;
+    std::vector<at::Tensor> tokens;
+    for (size_t i = 0; i < readers_.size(); ++i) {
+      const at::Tensor own = ids.select(2, static_cast<int64_t>(i)).clamp_min(0);
+      const auto states = readers_[i].states_of(own, PromptRows().clip_skip, {});
+      tokens.push_back(states.tokens);
+      c.pooled = states.pooled;
+    }
+    c.context = beside(tokens);
+    if (!spec_.reads_pooled) c.pooled = at::Tensor();
+    const at::Tensor says = ids.select(2, 0).select(1, 0).ne(kNoPrompt);  // [R]
+    if (says.all().item<bool>()) return c;
+    const at::Tensor factor = says.to(c.context.options());
+    c.context = c.context * factor.view({-1, 1, 1});
+    if (c.pooled.defined()) c.pooled = c.pooled * factor.view({-1, 1});
+    return c;
+  }
+
+  std::vector<std::pair<std::string, std::shared_ptr<torch::nn::Module>>> networks() const {
+    std::vector<std::pair<std::string, std::shared_ptr<torch::nn::Module>>> all;
+    size_t next = 0;
+    for (const std::string& component : components_) {
+      all.emplace_back(component, readers_[next++].network());
+    }
+    return all;
+  }
+
  private:
+  bool is_no_prompt(const PromptRows& rows, size_t row) const {
+    return zeroes_ && rows.negative[row] && rows.prompts[row].empty();
+  }
+
   // Two encoders' states beside each other; the one with fewer chunks is filled up with its last.
   static at::Tensor beside(std::vector<at::Tensor>& tokens) {
     int64_t longest = 0;
@@ -151,6 +198,7 @@ class ClipReaders {
   const FamilySpec& spec_;
   bool zeroes_;
   std::vector<ClipReader> readers_;
+  std::vector<std::string> components_;  // of the readers
 };
 
 }  // namespace
@@ -204,6 +252,35 @@ TextSide clip_side(const TextSetup& setup) {
   };
   side.release = [readers] { readers->release(); };
   return side;
+}
+
+TrainableText trainable_clip(const TextSetup& setup) {
+  const auto& encoders = setup.source->spec->encoders;
+  const bool reads_chunks =
+      !encoders.empty() &&
+      std::none_of(encoders.begin(), encoders.end(), [](const ClipEncoderSpec& encoder) {
+        return encoder.plain || encoder.is_word_piece;
+      });
+  if (!reads_chunks) {
+    throw bad_input("text encoders to train",
+                    "CLIP's of Stable Diffusion 1.x or 2.x, SDXL, its refiner or SSD-1B",
+                    setup.source->what.human_name);
+  }
+  const auto readers = std::make_shared<const ClipReaders>(setup, Watch());
+  TrainableText text;
+  text.networks = readers->networks();
+  text.ids = [readers](const PromptRows& rows) { return readers->ids(rows); };
+  text.encode = [readers](const at::Tensor& ids) { return readers->encode(ids); };
+  text.side.load = [](const Watch&) {};
+  text.side.encode = [readers](const PromptRows& rows, const Watch& watch) {
+    const at::NoGradGuard no_grad;
+    return readers->read(rows, watch);
+  };
+  text.side.reads_syntax = true;
+  text.side.review = [readers](const std::vector<std::string>& prompts, const Watch& watch) {
+    readers->review(prompts, watch);
+  };
+  return text;
 }
 
 TextSide picture_side(const TextSetup& setup) {

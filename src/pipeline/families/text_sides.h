@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pipeline/families/networks.h"
@@ -32,6 +33,21 @@ std::function<Conditions(const std::vector<std::string>& captions, int64_t max_t
 // size numbers where it has them. Prompts have A1111's syntax: weights, BREAK, chunks of 75 tokens
 // (text/prompt.h).
 TextSide clip_side(const TextSetup& setup);
+
+// The same encoders in a training that changes them.
+struct TrainableText {
+  // By the names of components, in memory as long as any of these callables.
+  std::vector<std::pair<std::string, std::shared_ptr<torch::nn::Module>>> networks;
+  // Prompts without syntax as Conditions::token_ids [R,L,E]; -1 for every token of a row that the
+  // model takes for no prompt at all (FamilySpec::zeroes_empty_prompt).
+  std::function<at::Tensor(const PromptRows& rows)> ids;
+  // context [R,L,D] and pooled [R,P] of ids, in the networks' type. Differentiable.
+  std::function<Conditions(const at::Tensor& token_ids)> encode;
+  TextSide side;  // reads prompts by the networks as they are at the time
+};
+// Reads the weights. Error kBadInput for a family whose encoders do not read CLIP's chunks of
+// tokens: PanGu-Draw 3, models of this program.
+TrainableText trainable_clip(const TextSetup& setup);
 
 // Image variations: the CLIP embedding of a picture, one token; zeros for the unconditional side.
 TextSide picture_side(const TextSetup& setup);
