@@ -10,23 +10,11 @@
 #include "nn/lora.h"
 #include "nn/recompute.h"
 #include "nn/text/clip_text.h"
+#include "nn/unet/testing.h"
 #include "nn/unet/unet.h"
 
 namespace pangu::nn {
 namespace {
-
-UNetConfig two_levels() {
-  UNetConfig c;
-  c.in_channels = c.out_channels = 4;
-  c.down_block_types = {"CrossAttnDownBlock2D", "DownBlock2D"};
-  c.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D"};
-  c.block_out_channels = {16, 32};
-  c.layers_per_block = {1};
-  c.attention_head_dim = {2};
-  c.cross_attention_dim = {12};
-  c.norm_num_groups = 8;
-  return c;
-}
 
 LowRankOptions all_kinds() {
   LowRankOptions o;
@@ -64,7 +52,7 @@ std::map<std::string, at::Tensor> gradients(torch::nn::Module& changes) {
 
 TEST_CASE("a change that is trained is the change that a file of it is merged as") {
   torch::manual_seed(1);
-  UNet2DConditionModel trained(two_levels()), merged(two_levels());
+  UNet2DConditionModel trained(two_level_config()), merged(two_level_config());
   const auto weights = trained.named_parameters();
   {
     const at::NoGradGuard no_grad;
@@ -93,7 +81,7 @@ TEST_CASE("a change that is trained is the change that a file of it is merged as
 
 TEST_CASE("only the changes get gradients, and the same ones where blocks are computed twice") {
   torch::manual_seed(2);
-  UNet2DConditionModel unet(two_levels());
+  UNet2DConditionModel unet(two_level_config());
   LowRankChanges changes(unet, all_kinds(), "lora_unet_");
   fill(changes);
   run(unet, false).square().sum().backward();
@@ -183,7 +171,7 @@ TEST_CASE("a part that is computed twice keeps nothing of its inside") {
 
 TEST_CASE("changes of two networks are one module, and each layer says whose it is") {
   torch::manual_seed(3);
-  UNet2DConditionModel first(two_levels()), second(two_levels());
+  UNet2DConditionModel first(two_level_config()), second(two_level_config());
   LowRankChanges both;
   CHECK(both.layers().empty());
   both.add(first, all_kinds(), "lora_unet_", "unet");
@@ -192,7 +180,7 @@ TEST_CASE("changes of two networks are one module, and each layer says whose it 
   REQUIRE(both.layers().size() == 2 * own);
   LowRankOptions fewer = all_kinds();
   fewer.left_out = {"down_blocks."};
-  UNet2DConditionModel third(two_levels());
+  UNet2DConditionModel third(two_level_config());
   LowRankChanges some;
   some.add(third, fewer, "lora_unet_", "unet");
   CHECK(some.layers().size() > 0);
@@ -212,7 +200,7 @@ TEST_CASE("changes of two networks are one module, and each layer says whose it 
 }
 
 TEST_CASE("a target that no layer has is refused by its name") {
-  UNet2DConditionModel unet(two_levels());
+  UNet2DConditionModel unet(two_level_config());
   LowRankOptions options = all_kinds();
   options.targets.push_back("to_z");
   CHECK_THROWS_WITH_AS(LowRankChanges(unet, options, ""), doctest::Contains("to_z"), Error);

@@ -8,6 +8,7 @@
 #include "core/testing.h"
 #include "io/lora/lora_names.h"
 #include "nn/text/clip_text.h"
+#include "nn/unet/testing.h"
 #include "nn/unet/unet.h"
 #include "tensors/safetensors.h"
 
@@ -17,16 +18,7 @@ namespace {
 // The change alpha / rank * up * down of every layer, as io/lora reads a file of this layout.
 std::map<std::string, at::Tensor> changes_read_back(const TestFolder& folder, LoraLayout layout) {
   at::manual_seed(5);
-  nn::UNetConfig config;
-  config.in_channels = config.out_channels = 4;
-  config.down_block_types = {"CrossAttnDownBlock2D", "DownBlock2D"};
-  config.up_block_types = {"UpBlock2D", "CrossAttnUpBlock2D"};
-  config.block_out_channels = {16, 32};
-  config.layers_per_block = {1};
-  config.attention_head_dim = {2};
-  config.cross_attention_dim = {12};
-  config.norm_num_groups = 8;
-  nn::UNet2DConditionModel unet(config);
+  nn::UNet2DConditionModel unet(nn::two_level_config());
   nn::LowRankOptions options;
   options.rank = 4;
   options.alpha = 2;
