@@ -136,6 +136,7 @@ class Engine {
   explicit Engine(const json& asked) {
     at::set_num_threads(asked.at("threads"));
     pipeline::LoadOptions options;
+    options.device = asked.value("device", "cpu");
     options.dtype = asked.value("dtype", "bf16");
     options.vae_dtype = options.dtype;
     options.precision = asked.value("precision", pipeline::kExactPrecision);

@@ -26,6 +26,8 @@ CLI::App* add_eval_page(CLI::App& app, EvalArgs& args) {
   cmd->add_option("--batch", args.batch, "Prompts in one forward")
       ->capture_default_str()
       ->check(CLI::Range(1, 1024));
+  cmd->add_option("--lora", args.loras, "LoRA for the model, FILE[:WEIGHT] (may be repeated)");
+  cmd->add_option("--size", args.size, "WIDTHxHEIGHT of the pictures (default: the model's)");
   cmd->add_option("--steps", args.steps, "Steps of the sampler (default: the model's)");
   cmd->add_option("--guidance", args.guidance, "Guidance scale (default: the model's)");
   cmd->add_option("--guidance-low", args.guidance_low,

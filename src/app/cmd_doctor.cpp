@@ -1,4 +1,5 @@
 // `pangu-draw doctor`: what this machine and installation offer, as a table or as JSON.
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <sched.h>
 #include <sys/sysinfo.h>
@@ -105,7 +106,7 @@ json report() {
           {"libtorch",
            {{"version", TORCH_VERSION},
             {"threads", at::get_num_threads()},
-            {"cuda_build", torch::cuda::is_available() || at::hasCUDA()}}},
+            {"cuda_build", at::globalContext().hasCUDART()}}},
           {"processor", processor()},
           {"kernels", std::string(kernels::to_string(kernels::chosen_level()))},
           {"memory", memory()},

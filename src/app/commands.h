@@ -166,6 +166,8 @@ struct EvalArgs {
   int prompts = 100;      // of each group
   int scenes = 50;
   int batch = 16;  // prompts a forward
+  std::vector<std::string> loras;  // FILE[:WEIGHT]
+  std::string size;                // WIDTHxHEIGHT; empty: the model's
   std::optional<int> steps;
   std::optional<double> guidance, guidance_low;
   uint64_t seed = 0;

@@ -77,6 +77,11 @@ class DrawFlags(unittest.TestCase):
         self.refused(["ControlNet", "Stable Diffusion 1", "SDXL"], "--controlnet", "@net_xl", *one[2:], "@picture0.png")
         self.refused(["ControlNet", "LoRA"], "--controlnet", "@loras/lora0.safetensors", *one[2:], "@picture0.png")
 
+    def test_devices_are_named_as_libtorch_names_them_and_one_that_is_missing_says_why(self):
+        for wrong in ("gpu", "cuda:", "cuda:one", "cuda:-1", "cudalot"):
+            self.refused(["device", wrong, "cuda:N"], "--device", wrong)
+        self.refused(["device", "cuda:99", "Hint"], "--device", "cuda:99", code=4)
+
     def test_loras_by_flag_and_from_the_prompt(self):
         first, second = "@loras/lora0.safetensors", "@loras/lora1.safetensors"
         strong, weak = self.draw("--lora", first), self.draw("--lora", f"{first}:0.5")

@@ -61,6 +61,8 @@ class Eval(unittest.TestCase):
             (["--batch", "x"], ["--batch"]),
             (["--data", own, "--inception", not_weights, "--model", own], ["model_index.json"]),
             (["--data", own, "--inception", not_weights, "--steps", "0"], ["steps"]),
+            (["--data", own, "--inception", not_weights, "--size", "256by256"], ["size"]),
+            (["--data", own, "--inception", not_weights, "--lora", self.path / "none.safetensors"], ["none.safetensors"]),
         ):
             done = run(*arguments, "--quiet")
             self.assertEqual(done.returncode, 2, f"{arguments}: {done.stderr}")

@@ -1,4 +1,5 @@
-"""diffusers + PyTorch as an engine of the bench: bf16, channels-last unless it is told otherwise, torch.compile."""
+"""diffusers + PyTorch as an engine of the bench: bf16, channels-last unless it is told otherwise, torch.compile; on the CPU,
+or on the device that it is told."""
 import pathlib
 import sys
 
@@ -28,13 +29,14 @@ class TorchNetworks:
         torch.set_num_threads(request["threads"])
         torch.manual_seed(1)
         self.request, self.model = request, MODELS[request["model"]]
+        self.device = request.get("device", "cpu")
         self.dtype = {"bf16": torch.bfloat16, "f32": torch.float32}[request["dtype"]]
         folder = pathlib.Path(request["folder"])
         layout = torch.channels_last if request.get("channels_last", True) else torch.contiguous_format
 
         def read(kind, name):
             network = kind.from_pretrained(folder / name, torch_dtype=self.dtype, local_files_only=True).eval()
-            return network.requires_grad_(False)
+            return network.requires_grad_(False).to(self.device)
 
         def denoiser(name):
             unet = read(diffusers.UNet2DConditionModel, name).to(memory_format=layout)
@@ -52,36 +54,39 @@ class TorchNetworks:
         self.layout = layout
 
     def noise(self, rows):
-        x = torch.randn(self.model.latent_shape(rows, self.request), dtype=self.dtype)
+        x = torch.randn(self.model.latent_shape(rows, self.request), dtype=self.dtype, device=self.device)
         return x.contiguous(memory_format=self.layout)
 
     def twice(self, x):
         return torch.cat([x, x])
 
     def conditions(self):
-        return {name: torch.randn(shape, dtype=self.dtype)
+        return {name: torch.randn(shape, dtype=self.dtype, device=self.device)
                 for name, shape in self.model.condition_shapes(2 * self.request["batch"]).items()}
 
     def encode(self):
         with torch.inference_mode():
-            ids = torch.randint(5, 1000, (2, self.model.tokens))
+            ids = torch.randint(5, 1000, (2, self.model.tokens), device=self.device)
             return self.model.conditions_of([encoder(ids, output_hidden_states=True) for encoder in self.encoders],
                                             torch.cat, self.request["batch"], self.numbers)
 
     def numbers(self, rows):
-        return torch.zeros((rows, self.model.size_numbers), dtype=self.dtype)
+        return torch.zeros((rows, self.model.size_numbers), dtype=self.dtype, device=self.device)
 
     def denoise(self, x, t, conditions):
         with torch.inference_mode():
             added = {name: conditions[name] for name in ("text_embeds", "time_ids") if name in conditions}
             # The second network of models/mini serves the lower half of the noise.
             denoiser = self.denoisers[-1] if t < 500 else self.denoisers[0]
-            return denoiser(x, t, conditions["context"], class_labels=conditions.get("class_labels"),
-                             added_cond_kwargs=added or None, return_dict=False)[0]
+            result = denoiser(x, t, conditions["context"], class_labels=conditions.get("class_labels"),
+                              added_cond_kwargs=added or None, return_dict=False)[0]
+            if self.device != "cpu":
+                torch.cuda.synchronize()  # or the launch alone would be timed
+            return result
 
     def decode(self, latents):
         with torch.inference_mode():
-            return self.vae.decode(latents, return_dict=False)[0].float().numpy()
+            return self.vae.decode(latents, return_dict=False)[0].float().cpu().numpy()
 
     def profiled(self, call):
         with profile(activities=[ProfilerActivity.CPU]) as found:

@@ -75,6 +75,8 @@ std::string command_of(const EvalArgs& args) {
   add("--inception", shown_path(args.inception));
   add("--runs", shown_path(args.runs));
   add("--only", args.only);
+  for (const std::string& lora : args.loras) add("--lora", shown_path(lora));
+  add("--size", args.size);
   out << " --prompts " << args.prompts << " --scenes " << args.scenes;
   if (args.steps) out << " --steps " << *args.steps;
   if (args.guidance) out << " --guidance " << *args.guidance;
@@ -107,9 +109,15 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
   pipeline::LoadOptions load;
   load.device = args.device;
   if (!args.dtype.empty()) load.dtype = args.dtype;
+  for (const std::string& text : args.loras) load.loras.push_back(pipeline::lora_use_from(text));
   const pipeline::Model model = pipeline::load_model(model_path(args.model).string(), load);
   pipeline::Request request;
   request.prompt = "-";  // every picture has its own
+  if (!args.size.empty()) {
+    const auto [width, height] = pipeline::size_from(args.size);
+    request.width = width;
+    request.height = height;
+  }
   request.steps = args.steps;
   request.guidance = args.guidance;
   request.guidance_low = args.guidance_low;

@@ -1,9 +1,11 @@
 #include "pipeline/families/networks.h"
 
+#include <ATen/Context.h>
 #include <torch/cuda.h>
 #include <torch/nn.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <filesystem>
 
@@ -28,15 +30,28 @@ struct LoraSet::Loaded {
 
 namespace {
 
+[[noreturn]] void refuse_device(const std::string& name, const std::string& why) {
+  throw Error(ErrorCode::kUnavailable, "device '" + name + "': " + why);
+}
+
 at::Device device_from(const std::string& name) {
-  if (name != "cpu" && name.rfind("cuda", 0) != 0) {
+  if (name == "cpu") return at::kCPU;
+  const std::string number = name.size() > 5 ? name.substr(5) : "";
+  const bool is_number = number.size() <= 2 && std::all_of(number.begin(), number.end(), ::isdigit);
+  if (name != "cuda" && (name.rfind("cuda:", 0) != 0 || number.empty() || !is_number)) {
     throw bad_input("device", "'cpu', 'cuda' or 'cuda:N'", "'" + name + "'");
   }
-  if (name != "cpu" && !torch::cuda::is_available()) {
-    throw Error(ErrorCode::kUnavailable,
-                "device '" + name + "': this build or machine has no CUDA");
+  if (!at::globalContext().hasCUDART()) {
+    refuse_device(name,
+                  "this build of libtorch has no CUDA. Hint: PANGU_TORCH=cu130 ./pangu-draw build");
   }
-  return at::Device(name);
+  const auto count = static_cast<int>(torch::cuda::device_count());
+  const int index = number.empty() ? 0 : std::stoi(number);
+  if (index >= count) {
+    refuse_device(name, "expected one of the CUDA devices of this machine, found " +
+                            std::to_string(count) + ". Hint: `pangu-draw doctor` lists them");
+  }
+  return at::Device(at::kCUDA, static_cast<at::DeviceIndex>(index));
 }
 
 // Nobody wants more, and a slip of the keyboard (1e30) would only make a black picture.
