@@ -165,7 +165,7 @@ struct EvalArgs {
   std::string only;       // "probe,frechet,scenes,loss"; empty: all that the paths allow
   int prompts = 100;      // of each group
   int scenes = 50;
-  int batch = 16;  // prompts a forward
+  int batch = 16;                  // prompts a forward
   std::vector<std::string> loras;  // FILE[:WEIGHT]
   std::string size;                // WIDTHxHEIGHT; empty: the model's
   std::optional<int> steps;
