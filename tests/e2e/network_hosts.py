@@ -113,3 +113,9 @@ class Network:
     def on(self, number, command):
         """The command as a process of a host; its identifier is that of the process that is started."""
         return ["nsenter", f"--net=/run/netns/{self.names[number]}", *map(str, command)]
+
+
+def rank_environment(network, rank, port=29500):
+    """Of the process of host number `rank`, where each host has one."""
+    return {"RANK": str(rank), "WORLD_SIZE": str(len(network.names)), "MASTER_ADDR": network.addresses[0],
+            "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": CARD}

@@ -32,8 +32,9 @@ class SharedTraining(unittest.TestCase):
                   "learning_rate": 1e-4, **keys}
         return write_config(self.folder / f"{output}.toml", values)
 
-    def start(self, *arguments, **environment):
-        process = subprocess.Popen([PROGRAM, "train", *map(str, arguments), "--quiet"], text=True,
+    def start(self, *arguments, before=(), **environment):
+        """before: words before the program's name."""
+        process = subprocess.Popen([*before, PROGRAM, "train", *map(str, arguments), "--quiet"], text=True,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env={**BARE, "PANGU_HOME": str(ROOT), **environment})
         self.addCleanup(process.kill)
