@@ -18,6 +18,7 @@ the Python that runs this (.venv/bin/python has it once `./pangu-draw test` has 
 """
 import argparse
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -96,9 +97,19 @@ def lines_of(metrics):
     return metrics.read_text().split("\n")[:-1] if metrics.exists() else []
 
 
+def bytes_of_step(samples):
+    """samples: steps that were done and bytes that were sent by then. Only the first look at a step counts: later ones are
+    in the midst of the next."""
+    firsts = {done: sent for done, sent in reversed(samples)}
+    if len(firsts) < 2:
+        return None
+    (begin, before), (end, sent) = min(firsts.items()), max(firsts.items())
+    return (sent - before) / (end - begin)
+
+
 def watched(command, metrics, steps, log, in_own_network):
     """Runs a training. Returns the bytes that all its processes sent in a step, headers included, or None."""
-    first = last = None
+    samples = []
     with open(log, "w", encoding="utf-8") as words:
         process = subprocess.Popen([*(OWN_NETWORK if in_own_network else []), *command], stdout=words, stderr=words)
     try:
@@ -107,17 +118,14 @@ def watched(command, metrics, steps, log, in_own_network):
             done = len(lines_of(metrics))
             # What is sent behind the last step is the checkpoint's.
             if in_own_network and WARM * steps <= done < steps:
-                try:
-                    last = (done, network_hosts.device_bytes(f"/proc/{process.pid}/net/dev", "lo")["sent"])
-                except OSError:  # it has just ended
-                    continue
-                first = first or last
+                with contextlib.suppress(OSError):  # it has just ended
+                    samples.append((done, network_hosts.device_bytes(f"/proc/{process.pid}/net/dev", "lo")["sent"]))
     finally:
         process.kill()
         process.wait()
     if process.returncode != 0:
         sys.exit(f"{' '.join(command)} ended with {process.returncode}:\n{log.read_text()[-3000:]}")
-    return (last[1] - first[1]) / (last[0] - first[0]) if last and last[0] > first[0] else None
+    return bytes_of_step(samples)
 
 
 def formula_bytes(parameters, kind, precision):

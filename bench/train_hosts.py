@@ -91,11 +91,8 @@ def train_shaped(options, network, folder, stage, mbit):
             end_all(network, folder, running)
         lines = [json.loads(line) for line in train_dist.lines_of(metrics)][WARM_UP - 1:]
     seconds = [b["seconds"] - a["seconds"] for a, b in zip(lines, lines[1:])]
-    # A step's first and last looks are at different moments of it: from the first look at one to the first at another.
-    firsts = {step: sent for step, sent in reversed(samples)}
-    (begin, sent_before), (end, sent) = min(firsts.items()), max(firsts.items())
     return {"step_seconds": statistics.median(seconds), "asked_bytes": lines[-1]["bytes_sent_a_step"],
-            "card_bytes": (sent - sent_before) / (end - begin)}
+            "card_bytes": train_dist.bytes_of_step(samples)}
 
 
 def cut_off(options, network, folder):
@@ -164,7 +161,7 @@ def page_section(found):
     if not cut:
         return text
     return (f"{text}\nWhen host{HOSTS} was cut off, the hosts ended {min(cut['ended_seconds']):.0f} to "
-            f"{max(cut['ended_seconds']):.0f} s later ({cut['begun'][:10]}), with exit code 3 and these words:\n\n```\n"
+            f"{max(cut['ended_seconds']):.0f} s later ({cut['begun'][:10]}), with exit code 3 and these words:\n\n```text\n"
             f"{cut['said'][0].splitlines()[-1]}\n{cut['said'][LAST].splitlines()[-1]}\n```\n")
 
 

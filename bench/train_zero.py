@@ -8,7 +8,7 @@ the bytes that it sends in a step, by zero_stage, beside the formulas that plan-
 FOLDER keeps random weights (sd15.safetensors, 2 GB; bench/full_size_weights.py makes them with diffusers) and for a while a
 checkpoint (10 GB) and the trained model. `pangu-draw train --finetune` trains two pictures a step with AdamW, no average, blocks
 computed twice. Memory is VmHWM of each process, mapped files as far as they were touched. A stage whose formula says more
-than there is free memory is not begun.
+than there is free memory is not begun, and a training that leaves less than 1 GiB free is ended.
 
 Every run is a line of bench/results/train-zero-PROCESSOR.jsonl; --page writes the last of each row into docs/training.md.
 --tiny tries the bench itself by a small network, and keeps no record.
@@ -34,6 +34,7 @@ PROCESSES = 2
 PARAMETERS = 859_520_964  # of Stable Diffusion 1.5's UNet
 MOMENTS = 8  # bytes of AdamW's two
 LOOK_S = 0.1
+LEAST_FREE_BYTES = 1 << 30
 STAGES = (0, 1, 2)
 HEAD = ("zero_stage", "held by a process: formula", "most memory of each in steps: its own, and with pages of files",
         "with the checkpoint", "sent a step: formula", "asked for", "measured")
@@ -68,6 +69,10 @@ def look(peaks, pid):
             pass
 
 
+def first_of_those_without_memory():
+    pathlib.Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 def command_of(options, model, folder, stage):
     sets = ["optimizer=adamw", "use_ema=false", "gradient_checkpointing=true", f"mixed_precision={options.precision}",
             f"resolution={options.resolution}", "enable_bucket=false", f"train_batch_size={PROCESSES}", "replicas=1",
@@ -81,11 +86,15 @@ def measured(options, model, stage):
     with tempfile.TemporaryDirectory(dir=options.folder) as made:
         folder = pathlib.Path(made)
         lora.write_pictures(folder / "pictures", options.resolution)
-        process = subprocess.Popen(command_of(options, model, folder, stage), stdout=subprocess.DEVNULL)
+        process = subprocess.Popen(command_of(options, model, folder, stage), stdout=subprocess.DEVNULL,
+                                   preexec_fn=first_of_those_without_memory)
         peaks, in_steps = {}, {}
         try:
             while process.poll() is None:
                 look(peaks, process.pid)
+                if available_bytes() < LEAST_FREE_BYTES:
+                    sys.exit(f"bench/train_zero.py: zero_stage {stage}: ended, for no memory was left; its processes had "
+                             f"{each([pair[1] for pair in peaks.values()])}")
                 found = sorted(folder.glob("out/**/metrics.jsonl"))
                 if found and len(train_dist.lines_of(found[0])) < options.steps:
                     in_steps = dict(peaks)

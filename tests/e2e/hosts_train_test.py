@@ -4,7 +4,6 @@ one machine learn, and where one host is cut off the others end and all go on fr
 Usage: hosts_train_test.py PROGRAM. It is skipped where network namespaces are not permitted.
 """
 
-import pathlib
 import sys
 import tempfile
 import time
@@ -22,8 +21,9 @@ from shared_training import SharedTraining  # noqa: E402
 HOSTS = 4
 MBIT = 100
 ALL_ENDED_S = 30
-LONG = {"max_train_steps": 250}
+LONG = {"max_train_steps": 150}
 LAST = HOSTS - 1
+ONE_THREAD = ("--threads", 1)  # of each process: bits are those of the same number
 
 
 class FourHosts(SharedTraining):
@@ -33,7 +33,7 @@ class FourHosts(SharedTraining):
         cls.network.shape(MBIT)
 
     def start_hosts(self, config):
-        return [self.start(config, before=self.network.on(rank, []), **network_hosts.rank_environment(self.network, rank))
+        return [self.start(config, *ONE_THREAD, before=self.network.on(rank, []), **network_hosts.rank_environment(self.network, rank))
                 for rank in range(HOSTS)]
 
     def train_by_hosts(self, config):
@@ -42,9 +42,9 @@ class FourHosts(SharedTraining):
             self.assertEqual(process.returncode, 0, err)
 
     def test_hosts_learn_what_processes_learn_also_where_one_was_cut_off(self):
-        self.train(self.config("whole", **LONG), "--nproc", HOSTS)
-        config = self.config("cut", **LONG, save_every_n_steps=3)
-        checkpoint = pathlib.Path(self.folder / "cut/checkpoint.safetensors")
+        self.train(self.config("whole", **LONG), "--nproc", HOSTS, *ONE_THREAD)
+        config = self.config("cut", **LONG, save_every_n_steps=20)
+        checkpoint = self.folder / "cut/checkpoint.safetensors"
         hosts = self.start_hosts(config)
         while not checkpoint.exists():
             self.assertIsNone(hosts[0].poll())
@@ -54,11 +54,12 @@ class FourHosts(SharedTraining):
         words = [process.communicate(timeout=2 * ALL_ENDED_S)[1] for process in hosts]
         self.assertLess(time.monotonic() - begun, ALL_ENDED_S)
         self.assertEqual([process.returncode for process in hosts], [3] * HOSTS, words)
-        for rank, said in enumerate(words):
-            lost = f"process {LAST} of {HOSTS} gives no sign of life" if rank < LAST else "does not answer"
+        for said in words:
             self.assertIn("has lost the others", said)
-            self.assertIn(lost, said)
-        self.assertFalse((self.folder / "cut/vae").exists(), "the training was over before the host was cut off")
+        # Who notices it first says who is gone; the rest may see that one leave.
+        self.assertIn(f"process {LAST} of {HOSTS} gives no sign of life", "".join(words[:LAST]))
+        self.assertIn("the store at 10.77.0.1:29500 does not answer", words[LAST])
+        self.assertLess(len(self.losses("cut")), LONG["max_train_steps"], "the training was over before the host was cut off")
         self.network.plug(LAST)
         self.train_by_hosts(config)
         self.assertEqual(self.weights("cut"), self.weights("whole"))
