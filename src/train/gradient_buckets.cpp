@@ -196,6 +196,13 @@ void GradientBuckets::finish() {
   for (Impl::Bucket& bucket : impl_->buckets) impl_->settle(bucket);
 }
 
+size_t GradientBuckets::whole_buckets() const {
+  const std::lock_guard lock(impl_->mutex);
+  return static_cast<size_t>(
+      std::count_if(impl_->buckets.begin(), impl_->buckets.end(),
+                    [](const Impl::Bucket& bucket) { return bucket.all.defined(); }));
+}
+
 const std::vector<at::Tensor>& GradientBuckets::sums() const { return impl_->sums; }
 
 }  // namespace pangu::train
