@@ -5,19 +5,16 @@
 
 CONFIG is a denoiser's training file whose cache of latents and captions is there already (one run
 of `pangu-draw train` makes it). Rounds alternate between the two, so that other load on the machine affects both. The
-reference is the usual loop: UNet2DConditionModel, channels-last, bf16 autocast over f32 weights, torch's fused AdamW,
-clipping, EMA by torch._foreach_lerp_, batches stacked in a loader thread. Both sides train for real; the first steps
-of each round are not counted. Prints samples/s of each round and the ratio of the medians.
+reference is the usual loop (usual_training.py) in bf16. Both sides train for real; the first steps of each round are not
+counted. Prints samples/s of each round and the ratio of the medians.
 """
 import argparse
 import json
 import pathlib
-import queue
 import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import tomllib
 
@@ -62,83 +59,17 @@ def ours(args, config, folder):
 
 def theirs(args, config):
     import torch
-    from diffusers import UNet2DConditionModel
-    from safetensors.torch import load_file
-
+    from usual_training import UsualTraining
     torch.set_num_threads(args.threads)
-    torch.manual_seed(0)
-    caches = sorted({path.parent for path in pathlib.Path(config["cache_dir"]).glob("*/latents*.safetensors")})
-    if len(caches) != 1:
-        sys.exit(f"bench/train.py: expected one cache in {config['cache_dir']}, found {len(caches)}")
-    latents, captions = ([x for path in sorted(caches[0].glob(f"{name}*.safetensors")) for x in load_file(path).values()]
-                         for name in ("latents", "captions"))
-    crop, batch = config.get("latent_crop", 0), config["train_batch_size"]
-    shape = torch.Size(latents[0].shape[:1]) + torch.Size([config["resolution"] // 16] * 2)
-    latents = [x for x in latents if x.shape == shape]
-    if not latents:
-        sys.exit(f"bench/train.py: expected cached latents of shape {tuple(shape)}, found none")
-    net = json.loads(pathlib.Path(config["network_config"]).read_text())
-    unet = UNet2DConditionModel.from_config(net).to(memory_format=torch.channels_last).train()
-    parameters = list(unet.parameters())
-    averages = [p.detach().clone() for p in parameters]
-    optimizer = torch.optim.AdamW(parameters, lr=config["learning_rate"], fused=True)
-    betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
-    alphas = torch.cumprod(1 - betas, 0).float()
-    low, high = config.get("min_timestep", 0), config.get("max_timestep", 1000)
-
-    def make_batch():
-        x = torch.stack([latents[i] for i in torch.randint(len(latents), (batch,))]).float()
-        if crop:
-            y0, x0 = torch.randint(x.shape[2] - crop + 1, (2,)).tolist()
-            x = x[:, :, y0:y0 + crop, x0:x0 + crop]
-        words = [captions[i] for i in torch.randint(len(captions), (batch,))]
-        length = max(len(w) for w in words)
-        context = torch.zeros(batch, length, words[0].shape[1])
-        mask = torch.zeros(batch, length, dtype=torch.bool)
-        for row, w in enumerate(words):
-            context[row, :len(w)], mask[row, :len(w)] = w.float(), True
-        return x, context, mask
-
-    batches, stop = queue.Queue(4), threading.Event()
-
-    def load():
-        while not stop.is_set():
-            item = make_batch()
-            while not stop.is_set():
-                try:
-                    batches.put(item, timeout=0.2)
-                    break
-                except queue.Full:
-                    pass
-
-    loader = threading.Thread(target=load, daemon=True)
-    loader.start()
-
-    def step():
-        x, context, mask = batches.get()
-        t = torch.randint(low, high, (batch,))
-        a = alphas[t].view(-1, 1, 1, 1)
-        noise = torch.randn_like(x)
-        noisy = (a.sqrt() * x + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
-        target = a.sqrt() * noise - (1 - a).sqrt() * x
-        with torch.autocast("cpu", torch.bfloat16):
-            out = unet(noisy, t, context, encoder_attention_mask=mask).sample
-        loss = (out.float() - target).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-        optimizer.step()
-        torch._foreach_lerp_(averages, [p.detach() for p in parameters], 0.001)
-
+    training = UsualTraining(config, config["train_batch_size"])
     for _ in range(WARM_UP_LINES * LOG_EVERY):
-        step()
+        training.step()
     started, steps = time.monotonic(), 0
     while time.monotonic() - started < args.seconds:
-        step()
+        training.step()
         steps += 1
-    rate = steps * batch / (time.monotonic() - started)
-    stop.set()
-    loader.join()
+    rate = steps * config["train_batch_size"] / (time.monotonic() - started)
+    training.end()
     return rate
 
 

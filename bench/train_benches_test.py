@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
-"""The benches of trainings (lora.py, train_memory.py) with programs that train nothing: turns, records, bars, the page."""
+"""The benches of trainings (lora.py, train_memory.py, train_dist.py, train_hosts.py, train_zero.py) with programs that train
+nothing: turns, records, bars, the page.
+"""
 import argparse
 import contextlib
 import io
@@ -18,10 +20,13 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 import lora  # noqa: E402
 import records  # noqa: E402
+import train_dist  # noqa: E402
+import train_hosts  # noqa: E402
 import train_memory  # noqa: E402
+import train_zero  # noqa: E402
 from samples import OURS  # noqa: E402
 
-STEP_S = 0.05
+STEP_S, SHARED_STEP_S = 0.05, 0.02
 # Says what `train --lora` says, a step in every 50 ms.
 PROGRAM = f"""\
     #!{sys.executable}
@@ -44,6 +49,38 @@ STEP = f"""\
     pathlib.Path(__file__).with_name("words").write_text(" ".join(sys.argv[1:]))
     print("2.567 B parameters, 64x64 latents: 54.1 s a step (optimizer 17 %), at most 14.80 GiB in steps, "
           "15.23 GiB with the checkpoint")
+"""
+# Trains nothing by a configuration: of --nproc processes a step takes twice as long and sends 1000 bytes to itself.
+SHARED = f"""\
+    #!{sys.executable}
+    import json, pathlib, socket, sys, time, tomllib
+    words = sys.argv[1:]
+    keys = tomllib.loads(pathlib.Path(words[1]).read_text())
+    for one in (words[i + 1] for i, word in enumerate(words) if word == "--set"):
+        keys |= tomllib.loads(one)
+    processes = int(words[words.index("--nproc") + 1]) if "--nproc" in words else 1
+    out = pathlib.Path(keys["output_dir"])
+    out.mkdir(exist_ok=True)
+    (out / "accounting.json").write_text(json.dumps({{"parameters": 1000}}))
+    begun, udp = time.monotonic(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    udp.bind(("127.0.0.1", 0))
+    with (out / "metrics.jsonl").open("w") as metrics:
+        for step in range(keys["max_train_steps"]):
+            time.sleep({SHARED_STEP_S} * (1 if processes == 1 else 2))
+            if processes > 1:
+                udp.sendto(bytes(1000 - 28), udp.getsockname())
+            print(json.dumps({{"step": step + 1, "seconds": time.monotonic() - begun, "bytes_sent_a_step": 8000 * (processes - 1)
+                              / processes}}), file=metrics, flush=True)
+"""
+# As train_dist_torch.py, three times as slow.
+SHARED_PEER = f"""\
+    import json, pathlib, sys, time
+    words = sys.argv[1:]
+    begun = time.monotonic()
+    for step in range(int(words[words.index("--steps") + 1])):
+        time.sleep({SHARED_STEP_S} * 3)
+        with open(words[2], "a") as metrics:
+            print(json.dumps({{"step": step + 1, "seconds": time.monotonic() - begun}}), file=metrics)
 """
 FAST, SLOW = {"conv": 900.0, "registers": 1000.0}, {"conv": 600.0, "registers": 1000.0}
 
@@ -175,6 +212,81 @@ class Memory(Case):
         self.assertEqual(records.with_section(page, "x", "new\n"), page.replace("old", "new"))
         with self.assertRaisesRegex(SystemExit, "y: begin"):
             records.with_section(page, "y", "new\n")
+
+
+class Shared(Case):
+    def setUp(self):
+        super().setUp()
+        (self.folder / "pangu-draw").write_text(textwrap.dedent(SHARED))
+        (self.folder / "train_dist_torch.py").write_text(textwrap.dedent(SHARED_PEER))
+        self.results = self.folder / "results.jsonl"
+
+    def take(self, *words):
+        """Records of a bench of two rounds."""
+        # A fake of the peers in the bench's folder; what draws pictures is no part of this.
+        with mock.patch.object(sys, "argv", ["train_dist.py", str(self.folder / "pangu-draw"), "--steps", "6", "--rounds", "2",
+                                             "--processes", "1", "2", "--threads", "2", "--results", str(self.results), *words]), \
+             mock.patch.object(train_dist, "HERE", self.folder), mock.patch.object(lora, "write_pictures"), \
+             mock.patch.object(train_dist, "setting_of", return_value=dict.fromkeys(train_dist.SETTING, "x") | {
+                 "precision": "no"}), mock.patch.object(train_dist, "LOOK_S", 0.01), mock.patch("os.sched_setaffinity"), contextlib.redirect_stdout(io.StringIO()) as said:
+            train_dist.main()
+        self.said = said.getvalue()
+        return [json.loads(line) for line in self.results.read_text().splitlines()]
+
+    def test_trainers_take_turns_and_overheads_are_within_rounds(self):
+        taken = self.take("--precision", "no")
+        order = [(record["trainer"], record["processes"], record["zero_stage"]) for record in taken]
+        kinds = [tuple(kind) for kind in train_dist.KINDS if kind.processes < 4]
+        self.assertEqual(order, kinds + kinds[::-1])
+        rounds = train_dist.rounds_of(taken)
+        self.assertAlmostEqual(train_dist.median_ratio(rounds, train_dist.Kind("pangu-draw", 2, 0),
+                                                       train_dist.Kind("pangu-draw", 1, 0)), 2, delta=0.5)
+        ours = next(record for record in taken if order[taken.index(record)] == ("pangu-draw", 2, 2))
+        self.assertEqual((ours["formula_bytes"], ours["asked_bytes"]), (4000, 4000))
+        if ours["wire_bytes"] is not None:  # where network namespaces are permitted
+            self.assertAlmostEqual(ours["wire_bytes"], 500, delta=1)  # of each of two processes
+
+    def test_the_page_has_the_last_setting_and_what_is_missing(self):
+        taken = self.take("--only", "pangu-draw", "DDP")
+        lines = train_dist.page_section([{**taken[0], "program": "older", "step_seconds": 99.0}, *taken]).splitlines()
+        self.assertEqual(len([line for line in lines if line.startswith("|")]), 2 + len(train_dist.KINDS))
+        self.assertNotIn("99000", "".join(lines))
+        self.assertRegex(lines[4], r"^\| pangu-draw \| 2 \| 0 \| \d+ ms \| \+\d+\.\d % \| - \| 0\.00 MB \| 0\.00 MB \| ")
+        self.assertRegex(lines[5], r"^\| DDP \| 2 \| 0 \| \d+ ms \| - \| [12]\.\d+ \| ")
+        self.assertIn("| not yet |", lines[-3])
+        self.assertIn("medians of 2 rounds of 6 steps", lines[-1])
+
+    def test_a_run_that_fails_ends_the_bench_with_its_words(self):
+        (self.folder / "train_dist_torch.py").write_text("raise SystemExit('no peer today')")
+        with self.assertRaisesRegex(SystemExit, "no peer today"):
+            self.take()
+        self.assertEqual(len(self.results.read_text().splitlines()), 1, "what was over is kept")
+
+    def test_the_formula_is_that_of_the_document(self):
+        for precision, weight in (("bf16", 2), ("no", 4)):
+            for stage, bytes_sent in ((0, 8), (1, 8 + weight), (2, 4 + weight)):
+                self.assertEqual(train_dist.formula_bytes(4, train_dist.Kind("", 4, stage), precision), 3 * bytes_sent)
+
+    def test_hosts_have_a_prediction_of_the_bytes_and_the_step_without_a_limit(self):
+        record = {"row": "step", "zero_stage": 0, "mbit": None, "step_seconds": 0.5, "formula_bytes": 12.5e6, "card_bytes": 13e6,
+                  "asked_bytes": 12.5e6, "begun": "2027-01-02T", "machine": "X", "program": "abc", "busy_before": 0.0}
+        cut = {"row": "cut", "ended_seconds": [26.0, 27.4], "said": ["a\nhas lost the others"] * 4, "begun": "2027-01-02T"}
+        lines = train_hosts.page_section([record, {**record, "mbit": 100, "step_seconds": 1.2}, cut]).splitlines()
+        self.assertIn("| 0 | 100 Mbit/s | 12.50 MB | 13.00 MB | 1.00 s | 1.00 to 1.50 s | 1.20 s | 2027-01-02, X, abc |", lines)
+        self.assertIn("| 2 | 100 Mbit/s | - | - | - | - | - | not yet |", lines)
+        self.assertIn("26 to 27 s later", "\n".join(lines))
+
+    def test_a_divided_state_is_beside_its_formula(self):
+        self.assertEqual([train_zero.held_bytes(1, stage, "bf16") for stage in (0, 1, 2)], [16, 11, 9])
+        self.assertEqual([train_zero.held_bytes(1, stage, "no") for stage in (0, 1, 2)], [16, 12, 10])
+        gib = 2**30
+        record = {"zero_stage": 2, "precision": "bf16", "resolution": 128, "begun": "2027-01-02T", "machine": "X", "program": "abc",
+                  "anonymous_bytes": [gib, 2 * gib], "steps_bytes": [3 * gib] * 2, "peak_bytes": [4 * gib] * 2,
+                  "asked_bytes": 2.5786e9}
+        lines = train_zero.page_section([record]).splitlines()
+        self.assertIn("| 2 | 7.20 GiB | 1.00 and 2.00 GiB, 3.00 and 3.00 GiB | 4.00 and 4.00 GiB | 2578.6 MB | 2578.6 MB | "
+                      "2027-01-02, X, bf16, 128 px, abc |", lines)
+        self.assertIn("| 0 | 12.81 GiB | - | - | 3438.1 MB | - | not yet |", lines)
 
 
 if __name__ == "__main__":

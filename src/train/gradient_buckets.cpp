@@ -13,6 +13,10 @@
 namespace pangu::train {
 namespace {
 
+// So many buckets travel at once where only parts stay in memory: a network that is slower than the
+// backward pass would else pile up all gradients, and as much again of what arrives.
+constexpr size_t kTravelling = 4;
+
 // Called by the backward pass when a leaf has its gradient.
 class OnGradient : public torch::autograd::PostAccumulateGradHook {
  public:
@@ -113,11 +117,21 @@ struct GradientBuckets::Impl {
     if (!is_filled) into.zero_();
   }
 
+  // Waits for a bucket that travels, if it does. With keeps_part only the part stays in memory.
+  void settle(Bucket& bucket) const {
+    const at::NoGradGuard no_grad;
+    bucket.pending.wait();
+    if (!keeps_part || !bucket.arriving.defined()) return;
+    if (!is_first) bucket.part.add_(bucket.arriving);
+    bucket.arriving = bucket.all = at::Tensor();
+  }
+
   // REQUIRES the mutex. Every process sends its buckets in the same order.
   void send_ready() {
     if (!is_last && !keeps_part) return;
     for (; next < buckets.size() && buckets[next].params_left == 0; ++next) {
       Bucket& bucket = buckets[next];
+      if (keeps_part && next >= kTravelling) settle(buckets[next - kTravelling]);
       if (!keeps_part) {
         bucket.pending = world.all_reduce_(bucket.all);
         continue;
@@ -179,14 +193,14 @@ void GradientBuckets::replica_done(int replica) {
 }
 
 void GradientBuckets::finish() {
-  Impl& s = *impl_;
-  const at::NoGradGuard no_grad;
-  for (Impl::Bucket& bucket : s.buckets) {
-    bucket.pending.wait();
-    if (!s.keeps_part) continue;
-    if (!s.is_first) bucket.part.add_(bucket.arriving);
-    bucket.arriving = bucket.all = at::Tensor();
-  }
+  for (Impl::Bucket& bucket : impl_->buckets) impl_->settle(bucket);
+}
+
+size_t GradientBuckets::whole_buckets() const {
+  const std::lock_guard lock(impl_->mutex);
+  return static_cast<size_t>(
+      std::count_if(impl_->buckets.begin(), impl_->buckets.end(),
+                    [](const Impl::Bucket& bucket) { return bucket.all.defined(); }));
 }
 
 const std::vector<at::Tensor>& GradientBuckets::sums() const { return impl_->sums; }

@@ -31,6 +31,10 @@ class GradientBuckets {
   // Waits for what travels. Throws what World's calls throw, here and from the backward passes.
   void finish();
 
+  // Buckets of which all is in memory at present. With keeps_part few are at any time, and none
+  // once a micro-batch is finished.
+  size_t whole_buckets() const;
+
   // The sums over all replicas and processes once the last micro-batch is finished; f32. Of each
   // parameter a view with its strides, or, with keeps_part, [count] of part_of(parameter, rank).
   // The views stay the same from step to step.

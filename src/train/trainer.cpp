@@ -97,9 +97,11 @@ OptimizerOptions optimizer_options(const TrainConfig& config) {
   return options;
 }
 
-// Threads within an operator of each replica, of the cores that this process has to itself.
+// Threads within an operator of each replica, of those that this process may use (--threads) and of
+// the cores that it has to itself.
 int threads_of_replica(int64_t replicas, const dist::World& world) {
-  return std::max(1, static_cast<int>(core_count() / (replicas * world.local_size())));
+  const int64_t own = std::min<int64_t>(at::get_num_threads(), core_count() / world.local_size());
+  return std::max(1, static_cast<int>(own / replicas));
 }
 
 bool is_shared(const TrainHooks& hooks) { return hooks.world && !hooks.world->is_alone(); }

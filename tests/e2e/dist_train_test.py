@@ -9,17 +9,13 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
-import tempfile
 import time
 import unittest
 
 from ports import free_port
-from program import BARE, PROGRAM, ROOT
-from small_training import disc_png, write_config, write_networks
+from program import ROOT
+from shared_training import STEPS, SharedTraining
 
-STEPS = 50
-CLOSE = 1e-5  # of sums in another order in f32, against the loss
 ALL_ENDED_S = 30
 LONG = {"max_train_steps": 250}  # enough for something to happen
 SAVED = {**LONG, "save_every_n_steps": 3}
@@ -45,46 +41,8 @@ def is_alive(pid):
         return False
 
 
-class ManyProcesses(unittest.TestCase):
+class ManyProcesses(SharedTraining):
     wholes = {}
-
-    def setUp(self):
-        self.folder = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
-        write_networks(self.folder)
-        self.data = self.folder / "pictures"
-        self.data.mkdir()
-        for i in range(6):
-            (self.data / f"{i}.png").write_bytes(disc_png(24, 24, i))
-            (self.data / f"{i}.txt").write_text(f"disc number {i}\n")
-
-    def config(self, output, **keys):
-        values = {"output_dir": str(self.folder / output), "task": "autoencoder", "train_data_dir": [str(self.data)],
-                  "network_config": str(self.folder / "vae.json"), "resolution": 8, "train_batch_size": 4,
-                  "max_train_steps": STEPS, "mixed_precision": "no", "seed": 5, "replicas": 1, "log_every_n_steps": 1,
-                  "sample_every_n_steps": 0, "lr_scheduler": "constant", "lr_warmup_steps": 10,
-                  # L1's gradients are signs, which a rounding can turn: the steps are small.
-                  "learning_rate": 1e-4, **keys}
-        return write_config(self.folder / f"{output}.toml", values)
-
-    def start(self, *arguments, **environment):
-        process = subprocess.Popen([PROGRAM, "train", *map(str, arguments), "--quiet"], text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                   env={**BARE, "PANGU_HOME": str(ROOT), **environment})
-        self.addCleanup(process.kill)
-        return process
-
-    def train(self, *arguments, code=0, **environment):
-        process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=300)
-        self.assertEqual(process.returncode, code, (arguments, out, err))
-        return out + err
-
-    def losses(self, output):
-        lines = (self.folder / output / "metrics.jsonl").read_text().splitlines()
-        return [json.loads(line)["loss"] for line in lines]
-
-    def weights(self, output):
-        return (self.folder / output / "vae/diffusion_pytorch_model.safetensors").read_bytes()
 
     def weights_of_whole(self, **keys):
         """Of a run by two processes that nothing happens to; equal ones are made once for all tests. It writes no
@@ -106,10 +64,8 @@ class ManyProcesses(unittest.TestCase):
         for processes, stage in ((2, 0), (2, 2), (4, 0), (4, 1)):
             name = f"by{processes}stage{stage}"
             self.train(self.config(name, zero_stage=stage), "--nproc", processes)
-            got = self.losses(name)
-            self.assertEqual(len(got), STEPS)
-            for step, (a, b) in enumerate(zip(want, got)):
-                self.assertLess(abs(a - b), CLOSE * abs(a), (name, step))
+            with self.subTest(name):
+                self.assert_same_losses(want, self.losses(name))
 
     def test_a_denoiser_has_the_same_losses_and_one_cache(self):
         keys = {"task": "denoiser", "network_config": str(self.folder / "unet.json"), "max_train_steps": 10, "resolution": 64,
@@ -117,8 +73,7 @@ class ManyProcesses(unittest.TestCase):
         self.train(self.config("one", **keys))
         said = self.train(self.config("two", **keys, zero_stage=1), "--nproc", 2)
         self.assertEqual(said.count("model written"), 1, said)
-        for a, b in zip(self.losses("one"), self.losses("two"), strict=True):
-            self.assertLess(abs(a - b), CLOSE * abs(a))
+        self.assert_same_losses(self.losses("one"), self.losses("two"))
         self.assertTrue((self.folder / "two/model/model_index.json").exists())
 
     def test_a_process_that_is_killed_ends_all_and_nothing_is_lost(self):

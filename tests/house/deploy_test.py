@@ -12,6 +12,7 @@ import sys
 import tempfile
 
 import kubernetes_validate
+import pytorch_job
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -61,25 +62,20 @@ def manifests():
 
 
 def training_job():
-    """The words of the processes that train together. The job is a kind of Kubeflow's, whose parts are checked by name;
-    what it starts are pods of Kubernetes."""
+    """The words of the processes that train together."""
     job = yaml.safe_load((DEPLOY / "training/pytorchjob.yaml").read_text())
-    check((job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "PyTorchJob"), "no PyTorchJob")
-    check(set(job["spec"]) <= {"runPolicy", "pytorchReplicaSpecs", "elasticPolicy", "nprocPerNode"}, job["spec"])
-    check(set(job["spec"]["runPolicy"]) <= {"cleanPodPolicy", "backoffLimit", "activeDeadlineSeconds",
-                                            "ttlSecondsAfterFinished", "suspend"}, job["spec"]["runPolicy"])
-    replicas = job["spec"]["pytorchReplicaSpecs"]
-    check(set(replicas) == {"Master", "Worker"} and replicas["Master"]["replicas"] == 1, replicas)
-    for name, one in replicas.items():
-        check(set(one) == {"replicas", "restartPolicy", "template"}, one)
-        check(one["restartPolicy"] in ("Always", "OnFailure", "Never", "ExitCode"), one["restartPolicy"])
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name.lower()}, "spec": one["template"]["spec"]}
+    try:
+        pytorch_job.check(job, KUBERNETES)
+    except pytorch_job.Unfit as error:
+        sys.exit(f"deploy/training/pytorchjob.yaml: {error}")
+    for path, wrong in pytorch_job.misspelt(job):
         try:
-            kubernetes_validate.validate(pod, KUBERNETES, strict=True)
-        except kubernetes_validate.ValidationError as error:
-            sys.exit(f"deploy/training/pytorchjob.yaml: {name}: {error.message}")
-        check([c["name"] for c in pod["spec"]["containers"]] == ["pytorch"], "the operator looks for a container 'pytorch'")
-        yield pod["spec"]["containers"][0]["args"]
+            pytorch_job.check(wrong, KUBERNETES)
+        except pytorch_job.Unfit:
+            continue
+        sys.exit(f"deploy: a PyTorchJob with {'.'.join(map(str, path))} misspelt is taken")
+    for one in job["spec"]["pytorchReplicaSpecs"].values():
+        yield one["template"]["spec"]["containers"][0]["args"]
 
 
 def check_training(program):
