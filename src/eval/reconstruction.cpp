@@ -7,7 +7,6 @@
 namespace pangu::eval {
 namespace {
 
-constexpr int64_t kPicturesAtOnce = 16;
 constexpr double kLeastSquare = 1e-10;
 
 }  // namespace
@@ -22,10 +21,11 @@ at::Tensor psnr_db(const at::Tensor& found, const at::Tensor& wanted) {
 
 Reconstruction reconstruction_of(const std::function<at::Tensor(const at::Tensor&)>& encode,
                                  const std::function<at::Tensor(const at::Tensor&)>& decode,
-                                 const at::Tensor& pictures) {
+                                 const std::function<at::Tensor()>& next) {
   const at::NoGradGuard no_grad;
-  double sum = 0, squares = 0, count = 0, psnr = 0;
-  for (const at::Tensor& batch : pictures.split(kPicturesAtOnce)) {
+  double sum = 0, squares = 0, count = 0, psnr = 0, pictures = 0;
+  for (at::Tensor batch = next(); batch.defined(); batch = next()) {
+    pictures += double(batch.size(0));
     const at::Tensor z = encode(batch);
     const at::Tensor wide = z.to(at::kDouble);
     sum += wide.sum().item<double>();
@@ -34,7 +34,7 @@ Reconstruction reconstruction_of(const std::function<at::Tensor(const at::Tensor
     psnr += psnr_db(decode(z), batch).sum().item<double>();
   }
   const double mean = sum / count;
-  return {mean, std::sqrt(squares / count - mean * mean), psnr / double(pictures.size(0))};
+  return {mean, std::sqrt(squares / count - mean * mean), psnr / pictures};
 }
 
 }  // namespace pangu::eval

@@ -16,10 +16,10 @@ struct Reconstruction {
   double psnr_db = 0;                            // mean over pictures
 };
 
-// pictures: [N,3,H,W] in [-1,1], at least one. encode: pictures to latents [B,C,h,w]; decode:
-// latents to pictures.
+// next: some pictures [B,3,H,W] in [-1,1] at each call, at least one in all, then an undefined
+// tensor. encode: pictures to latents [B,C,h,w]; decode: latents to pictures.
 Reconstruction reconstruction_of(const std::function<at::Tensor(const at::Tensor&)>& encode,
                                  const std::function<at::Tensor(const at::Tensor&)>& decode,
-                                 const at::Tensor& pictures);
+                                 const std::function<at::Tensor()>& next);
 
 }  // namespace pangu::eval

@@ -3,11 +3,12 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
-#include <memory>
 
 #include "core/error.h"
-#include "train/picture_pool.h"
+#include "train/ahead.h"
+#include "train/thread_count.h"
 
 namespace pangu::train {
 namespace {
@@ -17,33 +18,59 @@ constexpr uint64_t kPosteriorStream = 0x7a7a7a;  // posterior noise
 constexpr uint64_t kLatentNoiseStream = 0x6c6e;  // latent noise; its level for sample i: stream + i
 constexpr uint64_t kBatchStream = 0x626174;      // choices that hold for a whole batch
 constexpr int64_t kPerceptualWindow = 64;        // px a side of the window VGG looks at
+constexpr int64_t kSampleBatchesAhead = 2;       // that are read beside a step
+constexpr int kSampleReaders = 2;                // threads that do it
 
 struct AutoencoderLoss {
   TrainConfig config;
   std::vector<AutoencoderCalls> replicas;
   PerceptualFeatures perceptual;
-  std::vector<at::Tensor> pictures;
-
-  AutoencoderLoss(const TrainConfig& c, std::vector<AutoencoderCalls> r, PerceptualFeatures p,
-                  std::vector<at::Tensor> pics)
-      : config(c), replicas(std::move(r)), perceptual(std::move(p)), pictures(std::move(pics)) {}
+  PicturePool pictures;
+  std::shared_ptr<DataWait> wait;
+  // By the number of the sample in the whole run.
+  Ahead<int64_t, at::Tensor> ahead{[this](const int64_t& index) { return sample(index); },
+                                   kSampleReaders, [] { use_threads_here(1); }};
 
   // [3,R,R] in [-1,1]
-  at::Tensor sample(int64_t index) {
+  at::Tensor sample(int64_t index) const {
+    const at::NoGradGuard no_grad;
     Rng rng(static_cast<uint64_t>(config.seed),
             kSampleStream + (static_cast<uint64_t>(index) << 24));
-    const at::Tensor& picture = pictures[static_cast<size_t>(epoch_sample(
-        static_cast<uint64_t>(config.seed), static_cast<int64_t>(pictures.size()), index))];
+    const at::Tensor picture =
+        picture_at(pictures, epoch_sample(static_cast<uint64_t>(config.seed),
+                                          static_cast<int64_t>(pictures.shown.size()), index));
+    const int64_t side = config.resolution, h = picture.size(0), w = picture.size(1);
+    if (std::min(h, w) < side) {
+      throw bad_input("a picture of the training data",
+                      "at least resolution = " + std::to_string(side) + " px a side",
+                      std::to_string(w) + " x " + std::to_string(h));
+    }
     double colour[3];
     draw_background(rng, config.background_probability, colour);
-    const at::Tensor x = over_colour(picture, colour);
-    const int64_t side = config.resolution, h = x.size(1), w = x.size(2);
     if (rng.uniform() < config.whole_picture_probability) {
-      return at::adaptive_avg_pool2d(x.unsqueeze(0), {side, side}).squeeze(0);
+      const at::Tensor whole = over_colour(picture, colour).unsqueeze(0);
+      return at::adaptive_avg_pool2d(whole, {side, side}).squeeze(0);
     }
     const int64_t y = static_cast<int64_t>(rng.below(static_cast<uint64_t>(h - side + 1)));
     const int64_t left = static_cast<int64_t>(rng.below(static_cast<uint64_t>(w - side + 1)));
-    return x.slice(1, y, y + side).slice(2, left, left + side);
+    return over_colour(picture.slice(0, y, y + side).slice(1, left, left + side), colour);
+  }
+
+  // [n,3,R,R] of samples [first, first + count) of a batch.
+  at::Tensor take(const Slice& slice) {
+    const int64_t size = config.train_batch_size, first = slice.batch * size + slice.first;
+    const auto asked = std::chrono::steady_clock::now();
+    std::vector<at::Tensor> rows;
+    for (int64_t i = 0; i < slice.count; ++i) rows.push_back(ahead.take(first + i));
+    if (wait) wait->add(std::chrono::steady_clock::now() - asked);
+    ahead.forget([&](int64_t index) {
+      const int64_t batch = index / size;
+      return batch < slice.batch || batch > slice.batch + 2 * kSampleBatchesAhead;
+    });
+    for (int64_t next = 1; next <= kSampleBatchesAhead; ++next) {
+      for (int64_t i = 0; i < slice.count; ++i) ahead.ask(first + next * size + i);
+    }
+    return at::stack(rows);
   }
 
   double latent_noise_level(int64_t index) const {
@@ -54,11 +81,9 @@ struct AutoencoderLoss {
 
   at::Tensor operator()(const Slice& slice) {
     const int64_t base = slice.batch * config.train_batch_size + slice.first;
-    std::vector<at::Tensor> rows;
-    for (int64_t i = 0; i < slice.count; ++i) rows.push_back(sample(base + i));
     const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
     at::Tensor image =
-        at::stack(rows).to(at::Device(config.device)).contiguous(at::MemoryFormat::ChannelsLast);
+        take(slice).to(at::Device(config.device)).contiguous(at::MemoryFormat::ChannelsLast);
 
     const AutoencoderCalls& net = replicas[static_cast<size_t>(slice.replica)];
     at::Tensor mean, logvar;
@@ -129,17 +154,12 @@ void check_autoencoder_sizes(const TrainConfig& config, int64_t downscale, int64
 }
 
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
-                              PerceptualFeatures perceptual, std::vector<at::Tensor> pictures) {
-  if (pictures.empty()) throw bad_input("training data", "at least one picture", "none");
+                              PerceptualFeatures perceptual, PicturePool pictures,
+                              std::shared_ptr<DataWait> wait) {
+  if (pictures.shown.empty()) throw bad_input("training data", "at least one picture", "none");
   for (const AutoencoderCalls& one : replicas) check_autoencoder_sizes(config, one.downscale, 0);
-  for (const at::Tensor& picture : pictures) {
-    if (std::min(picture.size(0), picture.size(1)) >= config.resolution) continue;
-    throw bad_input("a picture of the training data",
-                    "at least resolution = " + std::to_string(config.resolution) + " px a side",
-                    std::to_string(picture.size(1)) + " x " + std::to_string(picture.size(0)));
-  }
-  auto loss = std::make_shared<AutoencoderLoss>(config, std::move(replicas), std::move(perceptual),
-                                                std::move(pictures));
+  const std::shared_ptr<AutoencoderLoss> loss(new AutoencoderLoss{
+      config, std::move(replicas), std::move(perceptual), std::move(pictures), std::move(wait)});
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 

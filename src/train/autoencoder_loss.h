@@ -6,8 +6,10 @@
 // Representation Autoencoders).
 #pragma once
 #include <functional>
+#include <memory>
 #include <vector>
 
+#include "train/picture_pool.h"
 #include "train/trainer.h"
 
 namespace pangu::train {
@@ -29,11 +31,14 @@ using PerceptualFeatures = std::function<std::vector<at::Tensor>(const at::Tenso
 // the pictures; autoencoder_loss asks the first two again.
 void check_autoencoder_sizes(const TrainConfig& config, int64_t downscale, int64_t least_seen_px);
 
-// pictures: [H,W,4] u8 each, any sizes of at least config.resolution a side, else Error kBadInput.
-// A share of config.whole_picture_probability of the samples are whole pictures shrunk to
-// config.resolution, the rest crops of it. `perceptual` may be empty.
+// pictures: at least one, of any sizes; the loss throws Error kBadInput for one with a side below
+// config.resolution. A share of config.whole_picture_probability of the samples are whole pictures
+// shrunk to config.resolution, the rest crops of it. `perceptual` may be empty. The samples of the
+// next batches are read by threads of their own while a step is computed, and no others are in
+// memory; `wait`, if given, hears how long replicas waited for theirs.
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
-                              PerceptualFeatures perceptual, std::vector<at::Tensor> pictures);
+                              PerceptualFeatures perceptual, PicturePool pictures,
+                              std::shared_ptr<DataWait> wait = nullptr);
 
 // Mean over positions of the squared distance of unit-length feature vectors, summed over layers,
 // one number a picture: LPIPS without its learned weights (Zhang et al. 2018). [B]

@@ -3,8 +3,12 @@
 #include <ATen/ATen.h>
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <cmath>
+#include <set>
+#include <thread>
 
+#include "core/error.h"
 #include "core/testing.h"
 
 using namespace pangu::train;
@@ -12,6 +16,13 @@ using namespace pangu::train;
 namespace {
 
 constexpr int64_t kSide = 8, kChannels = 2, kGrid = 32;
+
+PicturePool pool_of(const std::vector<at::Tensor>& pictures) {
+  PicturePool pool;
+  for (size_t i = 0; i < pictures.size(); ++i) pool.shown.push_back(static_cast<uint32_t>(i));
+  pool.read = [pictures](uint32_t picture) { return pictures[picture]; };
+  return pool;
+}
 
 // What the decoder is given for samples [first, first + count) of a batch of 256 pictures that all
 // encode to zero without deviation.
@@ -33,7 +44,7 @@ at::Tensor latents_seen(TrainConfig config, double latent_unit, int64_t first, i
                                },
                                latent_unit};
   const at::Tensor picture = at::full({kSide, kSide, 4}, 255, at::kByte);
-  autoencoder_loss(config, {calls}, {}, {picture})({0, 0, first, count});
+  autoencoder_loss(config, {calls}, {}, pool_of({picture}))({0, 0, first, count});
   return seen;
 }
 
@@ -79,17 +90,125 @@ TEST_CASE("sizes without whole latents, or too small for what looks at them, are
   CHECK(pangu::contains(refusal(16, 0.3, 16), "at least 32 px"));
 }
 
-TEST_CASE("a picture that is smaller than the crops of it is refused") {
+// Calls that pass on what they are given, so that the loss is 0 and `seen` gets the samples.
+AutoencoderCalls mirror(std::vector<at::Tensor>& seen) {
+  return {[&seen](const at::Tensor& x) {
+            seen.push_back(x.clone());
+            return std::pair(x, at::zeros_like(x) - 200);
+          },
+          [](const at::Tensor& z) { return z; }};
+}
+
+TrainConfig plain_config(int64_t batch_size) {
   TrainConfig config;
   config.resolution = kSide;
+  config.train_batch_size = batch_size;
+  config.mixed_precision = "no";
   config.equivariance_probability = 0;
+  return config;
+}
+
+TEST_CASE("a picture that is smaller than the crops of it is refused") {
   const auto refusal = [&](int64_t height, int64_t width) {
-    return pangu::refusal_of([&] {
-      autoencoder_loss(config, {AutoencoderCalls{}}, {},
-                       {at::zeros({height, width, 4}, at::kByte)});
-    });
+    std::vector<at::Tensor> seen;
+    const auto loss = autoencoder_loss(plain_config(1), {mirror(seen)}, {},
+                                       pool_of({at::zeros({height, width, 4}, at::kByte)}));
+    return pangu::refusal_of([&] { loss({0, 0, 0, 1}); });
   };
   CHECK(refusal(kSide, kSide + 3) == "accepted");
   CHECK(pangu::contains(refusal(kSide, kSide - 1), "found 7 x 8"));
   CHECK(pangu::contains(refusal(kSide - 2, kSide), "resolution = 8 px"));
+}
+
+TEST_CASE("an epoch shows every picture once, alike in one slice or several, from any batch on") {
+  constexpr int64_t kPictures = 12, kBatch = 4;
+  std::vector<at::Tensor> pictures;
+  for (int64_t i = 0; i < kPictures; ++i) {
+    pictures.push_back(at::full({2 * kSide, 2 * kSide, 4}, 255, at::kByte));
+    pictures.back().slice(2, 0, 3).fill_(i);
+  }
+  const TrainConfig config = plain_config(kBatch);
+  std::vector<at::Tensor> whole, parts, later;
+  const auto all = autoencoder_loss(config, {mirror(whole)}, {}, pool_of(pictures));
+  for (int64_t b = 0; b < kPictures / kBatch; ++b) all({0, b, 0, kBatch});
+  std::set<double> values;
+  const at::Tensor samples = at::cat(whole);
+  for (int64_t i = 0; i < kPictures; ++i) values.insert(samples[i].max().item<double>());
+  CHECK(values.size() == kPictures);
+
+  const auto cut = autoencoder_loss(config, {mirror(parts)}, {}, pool_of(pictures));
+  for (int64_t b = 0; b < kPictures / kBatch; ++b) {
+    cut({0, b, 0, 1});
+    cut({0, b, 1, kBatch - 1});
+  }
+  CHECK(at::cat(parts).equal(samples));
+  autoencoder_loss(config, {mirror(later)}, {}, pool_of(pictures))({0, 2, 0, kBatch});
+  CHECK(later.front().equal(samples.slice(0, 2 * kBatch)));
+}
+
+TEST_CASE("a broken picture's place is taken by the next one, and the others keep theirs") {
+  constexpr int64_t kPictures = 6;
+  std::vector<at::Tensor> pictures;
+  for (int64_t i = 0; i < kPictures; ++i) {
+    pictures.push_back(at::full({kSide, kSide, 4}, 255, at::kByte));
+    pictures.back().slice(2, 0, 3).fill_(10 * i);
+  }
+  const auto samples_of = [&](const PicturePool& pool) {
+    std::vector<at::Tensor> seen;
+    autoencoder_loss(plain_config(kPictures), {mirror(seen)}, {}, pool)({0, 0, 0, kPictures});
+    return seen.front();
+  };
+  const at::Tensor before = samples_of(pool_of(pictures));
+  const at::Tensor fifth = pictures[4];
+  pictures[3] = pictures[4] = at::Tensor();
+  const at::Tensor after = samples_of(pool_of(pictures));
+  int64_t changed = 0;
+  const double last = (50.0 / 255 - 0.5) * 2;
+  for (int64_t i = 0; i < kPictures; ++i) {
+    if (after[i].equal(before[i])) continue;
+    ++changed;
+    CHECK(after[i].max().item<double>() == doctest::Approx(last));
+  }
+  CHECK(changed == 2);
+  // From the end on to the first.
+  PicturePool pool = pool_of({at::Tensor(), fifth, at::Tensor()});
+  CHECK(picture_at(pool, 2).equal(fifth));
+  pool = pool_of({at::Tensor(), at::Tensor()});
+  CHECK(pangu::contains(pangu::refusal_of([&] { picture_at(pool, 0); }), "at least one picture"));
+}
+
+TEST_CASE("pictures are read beside the step, and no more of them than the next batches need") {
+  constexpr int64_t kBatch = 2, kBatches = 10;
+  std::atomic<int64_t> reads = 0;
+  PicturePool pool;
+  for (uint32_t i = 0; i < 1000; ++i) pool.shown.push_back(i);
+  pool.read = [&](uint32_t) {
+    ++reads;
+    return at::full({kSide, kSide, 4}, 255, at::kByte);
+  };
+  std::vector<at::Tensor> seen;
+  const auto wait = std::make_shared<DataWait>();
+  {
+    const auto loss = autoencoder_loss(plain_config(kBatch), {mirror(seen)}, {}, pool, wait);
+    loss({0, 0, 0, kBatch});
+    // The next two batches are read though nobody asks for them.
+    for (int tries = 0; reads < 3 * kBatch && tries < 2000; ++tries) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    CHECK(reads == 3 * kBatch);
+    for (int64_t b = 1; b < kBatches; ++b) loss({0, b, 0, kBatch});
+  }
+  CHECK(reads >= kBatches * kBatch);
+  CHECK(reads <= (kBatches + 2) * kBatch);
+  CHECK(wait->seconds() > 0);
+}
+
+TEST_CASE("what cannot be read at present ends the training with its own error") {
+  PicturePool pool = pool_of({at::full({kSide, kSide, 4}, 255, at::kByte)});
+  pool.read = [](uint32_t) -> at::Tensor {
+    throw pangu::Error(pangu::ErrorCode::kIo, "the server is away");
+  };
+  std::vector<at::Tensor> seen;
+  const auto loss = autoencoder_loss(plain_config(1), {mirror(seen)}, {}, pool);
+  CHECK_THROWS_WITH(loss({0, 0, 0, 1}), "the server is away");
 }

@@ -151,15 +151,16 @@ class SliceReader {
       masked = masked || mask.defined();
       masks.push_back(mask.defined() ? view.part_of(mask)
                                      : at::ones_like(latents.back().slice(0, 0, 1)));
-      if (item.picture.defined()) {
+      if (item.picture) {
         const bool kept = rng.uniform() >= config_.caption_dropout_rate;
-        rows.add_picture(cropped(item.picture, rng), kept);
+        rows.add_picture(cropped(item.picture(), rng), kept);
       } else {
         rows.add_caption(caption_of(item, rng));
       }
-      if (item.control.defined()) {
+      if (item.control) {
         const bool black = rng.uniform() < config_.control_dropout_rate;
-        rows.add_control(black ? at::zeros_like(item.control) : item.control);
+        const at::Tensor control = item.control();
+        rows.add_control(black ? at::zeros_like(control) : control);
       }
       if (item.size_numbers.defined()) rows.add_sizes(item.size_numbers);
       if (has_masks(*set_)) masked_pictures.push_back(mask_of(item, sample));
@@ -198,7 +199,7 @@ class SliceReader {
     int64_t longest = 1;
     for (int64_t i = first; i < first + count; ++i) {
       const LatentItem& item = item_at(batch[static_cast<size_t>(i)]);
-      if (item.picture.defined()) continue;
+      if (item.picture) continue;
       Rng rng(seed_, kChoiceStream + sample_of(batch_number, i));
       view_of(item, rng);
       longest = std::max(longest, set_->captions.length(caption_of(item, rng)));
@@ -357,12 +358,12 @@ LatentBatch batch_of(const LatentSet& set, const std::vector<int64_t>& items, bo
   const auto add_side = [&](bool unconditional) {
     for (size_t i = 0; i < items.size(); ++i) {
       const LatentItem& item = set.items[static_cast<size_t>(items[i])];
-      if (item.picture.defined()) {
-        rows.add_picture(item.picture, !unconditional);
+      if (item.picture) {
+        rows.add_picture(item.picture(), !unconditional);
       } else {
         rows.add_caption(unconditional ? 0 : first_caption(item, i));
       }
-      if (item.control.defined()) rows.add_control(item.control);
+      if (item.control) rows.add_control(item.control());
       if (item.size_numbers.defined()) rows.add_sizes(item.size_numbers);
     }
   };

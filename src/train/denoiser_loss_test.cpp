@@ -31,7 +31,7 @@ std::shared_ptr<LatentSet> told_set() {
   for (int32_t i = 0; i < 2; ++i) {
     LatentItem& item = set->items.emplace_back();
     item.latent = at::full({4, 8, 8}, 0.5, at::kBFloat16);
-    item.control = at::full({1, 8, 8}, i + 1, at::kBFloat16);
+    item.control = [i] { return at::full({1, 8, 8}, i + 1, at::kBFloat16); };
     item.captions = {{2 * i + 1}, {2 * i + 2}};
   }
   for (int64_t i = 0; i < 5; ++i) {
@@ -89,7 +89,9 @@ TEST_CASE("the network of a loss is told what it is told when it draws") {
   CHECK(told.extra_channels.abs().max().item<double>() == 0.0);  // every control is dropped
   CHECK(!told.pictures.defined());
   // With every picture dropped, none is seen.
-  for (LatentItem& item : set->items) item.picture = at::ones({3, 4, 4}, at::kBFloat16);
+  for (LatentItem& item : set->items) {
+    item.picture = [] { return at::ones({3, 4, 4}, at::kBFloat16); };
+  }
   config.caption_dropout_rate = 1;
   denoiser_loss(config, schedule, loss_config_of(config), {net}, set)({0, 0, 0, 2});
   CHECK(!told.context.defined());

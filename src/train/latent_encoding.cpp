@@ -272,11 +272,29 @@ image::Image trained_picture(const data::TrainingPicture& one, const image::Imag
                               height);
 }
 
+data::TrainingPicture without_captions(data::TrainingPicture picture) {
+  picture.captions = std::vector<std::vector<std::string>>();
+  return picture;
+}
+
+// What belongs to a picture.
+ReadTensor reader_of(const std::function<at::Tensor(const data::TrainingPicture&)>& read,
+                     const data::TrainingPicture& picture) {
+  return [read, one = without_captions(picture)] { return read(one); };
+}
+
+// What is made of a latent.
+ReadTensor reader_of(const std::function<at::Tensor(const at::Tensor&)>& make,
+                     const KeptTensor& latent) {
+  return [make, latent] {
+    const at::NoGradGuard no_grad;
+    return make(latent.load().to(at::kFloat)).to(at::kBFloat16);
+  };
+}
+
 // LatentItem::pixels
-std::function<at::Tensor()> pixels_reader(const data::TrainingPicture& picture) {
-  data::TrainingPicture one = picture;
-  one.captions.clear();
-  return [one = std::move(one)] {
+ReadTensor pixels_reader(const data::TrainingPicture& picture) {
+  return [one = without_captions(picture)] {
     data::Report report;
     const auto drawn = one.draw(report);
     if (!drawn) {
@@ -487,13 +505,11 @@ std::shared_ptr<LatentSet> encode_training_set(const TrainConfig& config,
     item.captions = captions[i];
     if (encoders.size_numbers) item.size_numbers = at::tensor(encoders.size_numbers(one));
     if (encoders.loss_weight) item.loss_weight = encoders.loss_weight(one);
-    if (encoders.hint) item.control = encoders.hint(one);
+    if (encoders.hint) item.control = reader_of(encoders.hint, one);
     if (encoders.tells_masks) item.pixels = pixels_reader(one);
-    if (encoders.own_mask) item.own_mask = encoders.own_mask(one);
-    if (!encoders.control && !encoders.picture) continue;
-    const at::Tensor z = latent.load().to(at::kFloat);
-    if (encoders.control) item.control = encoders.control(z).to(at::kBFloat16);
-    if (encoders.picture) item.picture = encoders.picture(z).to(at::kBFloat16);
+    if (encoders.own_mask) item.own_mask = reader_of(encoders.own_mask, one);
+    if (encoders.control) item.control = reader_of(encoders.control, latent);
+    if (encoders.picture) item.picture = reader_of(encoders.picture, latent);
   }
   if (encoders.tells_masks) add_mask_inputs(encoders, cache, *set);
   return set;

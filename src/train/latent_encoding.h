@@ -25,19 +25,21 @@ struct LatentEncoders {
   // context [R,L,D], context_mask [R,L] or none, and pooled [R,P] or none, of captions; empty:
   // captions are not read.
   std::function<diffusion::Conditions(const std::vector<std::string>& captions)> read;
-  // What an item's latent [C,h,w] f32 gives beside it; empty: nothing.
+  // What an item's latent [C,h,w] f32 gives beside it, whenever a batch needs it; thread-safe.
+  // Empty: nothing.
   std::function<at::Tensor(const at::Tensor& latent)> control;  // LatentItem::control
   std::function<at::Tensor(const at::Tensor& latent)> picture;  // LatentItem::picture
   // LatentItem::size_numbers; empty: none.
   std::function<std::vector<float>(const data::TrainingPicture& picture)> size_numbers = {};
-  // LatentItem::control of a ControlNet, in pixels; empty: none.
+  // LatentItem::control of a ControlNet, in pixels, likewise; empty: none. The pictures have to
+  // outlive the set, which can hold them.
   std::function<at::Tensor(const data::TrainingPicture& picture)> hint = {};
   // LatentItem::loss_weight; empty: 1.
   std::function<double(const data::TrainingPicture& picture)> loss_weight = {};
   // Of a denoiser that is told of masks: items get LatentItem::pixels, and the set what belongs to
   // them. The pictures that are drawn from have to outlive the set, which can hold them.
   bool tells_masks = false;
-  // LatentItem::own_mask; empty: none.
+  // LatentItem::own_mask, likewise; empty: none.
   std::function<at::Tensor(const data::TrainingPicture& picture)> own_mask = {};
   bool fills_captions_up = false;  // CaptionStates::are_filled_up
   bool reads_ids = false;          // `read` gives ids as context: CaptionStates::are_ids

@@ -231,15 +231,36 @@ TEST_CASE("several processes encode every picture and caption once, and get one 
   }
 }
 
-TEST_CASE("what a denoiser is told beside the captions is made of the latent") {
+TEST_CASE(
+    "what a denoiser is told beside the captions is made of the latent, when it is asked for") {
   Encoding e;
+  int made = 0;
   e.encoders.read = {};
-  e.encoders.control = [](const at::Tensor& latent) { return latent.slice(0, 0, 1) * 2; };
+  e.encoders.control = [&](const at::Tensor& latent) {
+    ++made;
+    return latent.slice(0, 0, 1) * 2;
+  };
   e.encoders.picture = [](const at::Tensor& latent) { return latent.mean({1, 2}); };
   const auto set = e.run();
-  CHECK(set->items[0].control[0][0][0].item<double>() == 2.0);
-  CHECK(set->items[0].picture.sizes() == at::IntArrayRef({3}));
-  CHECK((set->items[0].picture.scalar_type() == at::kBFloat16));
+  CHECK(made == 0);
+  CHECK(set->items[0].control()[0][0][0].item<double>() == 2.0);
+  CHECK(made == 1);
+  CHECK(set->items[0].picture().sizes() == at::IntArrayRef({3}));
+  CHECK((set->items[0].picture().scalar_type() == at::kBFloat16));
+  CHECK_FALSE(set->items[0].own_mask);
+}
+
+TEST_CASE("control pictures and masks of their own are read when they are asked for, not before") {
+  Encoding e;
+  std::vector<std::string> read;
+  e.encoders.hint = [&](const data::TrainingPicture& picture) {
+    read.push_back(picture.key);
+    return at::full({3, picture.height_px, picture.width_px}, 7, at::kByte);
+  };
+  const auto set = e.run();
+  CHECK(read.empty());
+  CHECK(set->items[1].control()[0][0][0].item<int>() == 7);
+  CHECK(read == std::vector<std::string>{e.pictures[1].key});
 }
 
 TEST_CASE("pooled text and sizes come along, in the types that are asked for, and are kept") {

@@ -30,23 +30,26 @@ struct CaptionStates {
   int64_t length(int64_t caption) const { return states[static_cast<size_t>(caption)].size(0); }
 };
 
+// Reads or computes a tensor whenever it is asked for, the same one each time. Safe to call from
+// several threads. Empty: there is none.
+using ReadTensor = std::function<at::Tensor()>;
+
 // One picture: its latents (scaled, as a denoiser sees them) and its captions by language.
 struct LatentItem {
   KeptTensor latent;            // [C,h,w], bf16 or f32
   KeptTensor small_latent;      // the whole picture at the crop's size [C,s,s], or undefined
   KeptTensor mask, small_mask;  // [1,h,w] bf16 in [0,1], how much their losses count; or undefined
   std::vector<std::vector<int32_t>> captions;  // [language][i], indices into CaptionStates
-  // [E,h,w] bf16, of a denoiser with control channels; [3,H,W] u8 in pixels, of a ControlNet; or
-  // undefined
-  at::Tensor control;
-  at::Tensor picture;            // [3,S,S] bf16, what an image encoder sees of it, or undefined
+  // [E,h,w] bf16, of a denoiser with control channels; [3,H,W] u8 in pixels, of a ControlNet
+  ReadTensor control;
+  ReadTensor picture;            // [3,S,S] bf16, what an image encoder sees of it
   int repeats = 1;               // how often an epoch shows it
   at::Tensor size_numbers = {};  // [K] f32, Conditions::size_numbers, or undefined
   double loss_weight = 1;        // how much its loss counts
   // Of a denoiser that is told of masks. Reads the picture again, [1,3,H,W] f32 in [-1,1], cut and
-  // of the size as its latent; or empty.
-  std::function<at::Tensor()> pixels = {};
-  at::Tensor own_mask = {};  // [H,W] u8, 1 is drawn anew; undefined: a random one for each sample
+  // of the size as its latent.
+  ReadTensor pixels = {};
+  ReadTensor own_mask = {};  // [H,W] u8, 1 is drawn anew; empty: a random one for each sample
 };
 
 struct LatentSet {
@@ -58,7 +61,7 @@ struct LatentSet {
   std::function<at::Tensor(const at::Tensor& pixels)> encode = {};
   // Latents [C,h,w] of pictures that are masked as a whole, by their height and width.
   std::map<std::pair<int64_t, int64_t>, KeptTensor> grey = {};
-  std::shared_ptr<const void> holds = {};  // what the items' pixels are read from
+  std::shared_ptr<const void> holds = {};  // what the items read from
 };
 
 // Batches of items whose latents have one shape (data/batch_order.h), each item as often as it

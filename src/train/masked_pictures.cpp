@@ -24,8 +24,8 @@ MaskedPicture masked_picture(const LatentSet& set, const LatentItem& item, doubl
                              Rng& rng_) {
   const int64_t h = item.latent.size(1), w = item.latent.size(2), f = set.downscale;
   if (rng_.uniform() < whole_probability) return {at::ones({1, h, w}), {}};
-  const at::Tensor mask = item.own_mask.defined()
-                              ? item.own_mask
+  const at::Tensor mask = item.own_mask
+                              ? item.own_mask()
                               : levels_of_mask(image::random_mask(static_cast<int>(w * f),
                                                                   static_cast<int>(h * f), rng_));
   const at::Tensor corners = mask.slice(0, 0, h * f, f).slice(1, 0, w * f, f);

@@ -62,7 +62,7 @@ TEST_CASE("an own mask takes the random one's place, and its corners are the lat
   at::Tensor mask = at::zeros({kHeight * kFactor, kWidth * kFactor}, at::kByte);
   mask.slice(0, 0, 8).slice(1, 8, 24).fill_(1);  // the first row's last two latent pixels
   mask.slice(0, 9, 16).slice(1, 1, 8).fill_(1);  // without the corner of its latent pixel
-  m.set->items[0].own_mask = mask;
+  m.set->items[0].own_mask = [mask] { return mask; };
   Rng rng(1, 1);
   const MaskedPicture one = masked_picture(*m.set, m.set->items[0], 0.0, rng);
   CHECK(at::equal(one.mask[0], at::tensor({0.0F, 1.0F, 1.0F, 0.0F, 0.0F, 0.0F}).view({2, 3})));

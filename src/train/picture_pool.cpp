@@ -2,6 +2,7 @@
 
 #include <torch/types.h>
 
+#include "core/error.h"
 #include "data/permutation.h"
 
 namespace pangu::train {
@@ -9,6 +10,15 @@ namespace {
 constexpr uint64_t kOrderStream = 0x6f72646572;  // keeps these draws apart from noise and captions
 constexpr uint64_t kEpochStep = 0x9E3779B97F4A7C15ull;
 }  // namespace
+
+at::Tensor picture_at(const PicturePool& pool, int64_t place) {
+  const size_t count = pool.shown.size();
+  for (size_t behind = 0; behind < count; ++behind) {
+    const at::Tensor picture = pool.read(pool.shown[(static_cast<size_t>(place) + behind) % count]);
+    if (picture.defined()) return picture;
+  }
+  throw bad_input("training data", "at least one picture that can be read", "none");
+}
 
 int64_t epoch_sample(uint64_t seed, int64_t size, int64_t position) {
   const auto epoch = static_cast<uint64_t>(position / size);

@@ -17,15 +17,17 @@ with reference_imports("tools/parity", "tools", "tests/e2e"):
     import torch
     from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
     from PIL import Image
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
     from safetensors import safe_open
     from safetensors.torch import load_file, save_file
     import dump_coop
     import train_reference
-    from pangu_reference import pair
-    from training_case import CAPTIONS, PANGU_BLOCKS, PANGU_STEPS, SIDE, STEPS, Parts, TrainingCase
+    from pangu_reference import networks, pair, sampling
+    from training_case import CAPTIONS, PANGU_BLOCKS, PANGU_STEPS, PANGU_TEXT_STEPS, SIDE, STEPS, Parts, TrainingCase
 
 # kohya's prefixes, and the parts of a pipeline that they are for.
 TEXT = {"sd15": {"lora_te_": "text_encoder"}, "sdxl": {"lora_te1_": "text_encoder", "lora_te2_": "text_encoder_2"}}
+TEXT_LAYERS = 2 * 6 * 3  # query, key, value, output and both halves of the perceptron of three layers, down and up
 
 # f32 products in another order move a byte by one here and there; the changes move the picture by more than 1.
 SAME, OTHER = 0.02, 1.0
@@ -88,8 +90,7 @@ class LoraTraining(TrainingCase):
             initial = self.state(f"{run}_{first}", "master/")
             self.assertEqual(any(name.startswith("lora_unet_") for name in initial), not alone)
             for prefix in encoders:
-                # Query, key, value, output and both halves of the perceptron of three layers.
-                self.assertEqual(sum(name.startswith(prefix) for name in initial), 2 * 6 * 3, prefix)
+                self.assertEqual(sum(name.startswith(prefix) for name in initial), TEXT_LAYERS, prefix)
             return train_reference.TextLoraTraining(pipe.unet, encoders, pipe.scheduler.alphas_cumprod, data, initial, 4,
                                                     text_factor=factor, batch=2)
 
@@ -107,6 +108,97 @@ class LoraTraining(TrainingCase):
 
     def test_both_text_encoders_of_sdxl_train_along_as_in_pytorch(self):
         self.check_text("sdxl", StableDiffusionXLPipeline, self.told_xl)
+
+    def pangu_folder(self, name):
+        """Writes a tiny pair, and returns its encoders as transformers has them, with the folder that `convert` makes of it."""
+        pair.write_tiny_pair(self.folder / name, blocks=PANGU_BLOCKS)
+        folder = self.folder / f"{name}_folder"
+        self.assertEqual(run_as_user("convert", self.folder / name, folder, "--dtype", "f32").returncode, 0)
+        kinds = {"lora_te1_": (CLIPTextModel, "text_encoder"), "lora_te2_": (CLIPTextModelWithProjection, "text_encoder_2")}
+        return {prefix: kind.from_pretrained(folder, subfolder=part) for prefix, (kind, part) in kinds.items()}, folder
+
+    @staticmethod
+    def read_as_pangu(encoders, prompts):
+        """Token states side by side and the pooled text, as PanGu-Draw 3 reads prompts."""
+        chinese, western = (torch.tensor([ids(prompt) for prompt in prompts]) for ids in pair.tokenizers())
+        first = encoders["lora_te1_"](chinese).last_hidden_state
+        second = encoders["lora_te2_"](western, output_hidden_states=True)
+        return torch.cat([first, second.hidden_states[-2]], 2), second.text_embeds
+
+    def test_both_text_encoders_of_an_expert_of_pangu_draw_3_train_along_as_in_pytorch(self):
+        encoders, folder = self.pangu_folder("pangu_words")
+        unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet")
+        cache = self.folder / "pangu_words_cache"
+
+        def told(caption, index):
+            context, pooled = self.read_as_pangu(encoders, [caption])
+            return {"encoder_hidden_states": context,
+                    "added_cond_kwargs": {"text_embeds": pooled, "time_ids": torch.tensor([[float(index)]])}}
+
+        def reference_of(first):
+            initial = self.state(f"pangu_words_{first}/structure", "master/")
+            for prefix in encoders:
+                self.assertEqual(sum(name.startswith(prefix) for name in initial), TEXT_LAYERS, prefix)
+            data = [(latent, lambda caption=caption, index=index: told(caption, index))
+                    for caption, (latent, index) in zip(CAPTIONS, self.cached_latents(cache))]
+            return train_reference.TextLoraTraining(unet, encoders, dump_coop.CLEAN().alphas_cumprod, data, initial, 4, batch=1,
+                                                    times=(500, 1000))
+
+        self.check_against_pytorch(
+            lambda name, count, rate: self.train("pangu_words", f"pangu_words_{name}", "--steps", str(count), learning_rate=rate,
+                                                 train_batch_size=1, resolution=512, expert='"structure"', cache_dir=f'"{cache}"',
+                                                 network_train_unet_only="false"),
+            lambda name: f"pangu_words_{name}/structure", reference_of, steps=PANGU_TEXT_STEPS)
+
+    def test_each_expert_of_pangu_draw_3_reads_prompts_by_the_text_encoders_of_its_own_file(self):
+        encoders, _ = self.pangu_folder("pangu_read")
+        files = {}
+        for layout in ("kohya", "diffusers"):
+            name = f"read_{layout}"
+            self.train("pangu_read", name, "--steps", "1", resolution=512, learning_rate=0.05, lora_format=f'"{layout}"',
+                       network_train_text_encoder_only="true", cache_dir=f'"{self.folder / "read_cache"}"',
+                       expert='"all"' if layout == "kohya" else '"structure"')
+            for expert in ("structure", "texture") if layout == "kohya" else ("structure",):
+                files[layout, expert] = self.folder / f"{name}_{expert}.safetensors"
+        own = {}  # what each expert is told: the negative prompt's and the prompt's states
+        for expert, part in (("structure", "high"), ("texture", "low")):
+            changes = load_file(files["kohya", expert])
+            self.assertEqual({name.split("_text_model")[0] for name in changes}, {"lora_te1", "lora_te2"})
+            own[part] = self.told_with(encoders, changes)
+        size, steps = 256, 5
+        draw = lambda count, *loras: self.draw("pangu_read", *[word for lora in loras for word in ("--lora", lora)],  # noqa: E731
+                                               "--guidance", "2", "--sampler", "euler", size=f"{size}x{4 * size}", steps=count)
+        both = draw(steps, files["kohya", "structure"], files["kohya", "texture"])
+        low, high = pair.open_pair(self.folder / "pangu_read")
+        with torch.no_grad():
+            wanted = sampling.draw(low, high, pair.tokenizers(), CAPTIONS[0], guidance=2.0, steps=steps, width=size, height=4 * size,
+                                   seed=5, told=own)
+        self.assertIn("low", wanted["experts"])
+        self.assertLess(np.abs(both - wanted["bytes"]).mean(), SAME)
+        self.assertGreater(np.abs(both - draw(steps)).mean(), OTHER)
+        # Three steps are the structure expert's alone.
+        np.testing.assert_array_equal(draw(3, files["kohya", "texture"]), draw(3))
+        structure = draw(3, files["kohya", "structure"])
+        self.assertGreater(np.abs(structure - draw(3)).mean(), OTHER)
+        np.testing.assert_array_equal(draw(3, f"{files['kohya', 'structure']}@texture"), draw(3))
+        self.assertLess(np.abs(draw(3, files["diffusers", "structure"]) - structure).mean(), SAME)
+
+    def told_with(self, encoders, changes):
+        """Context and the vector y of "" and of the first caption, by encoders with kohya's changes merged in."""
+        kept = {}
+        for prefix, encoder in encoders.items():
+            kept[prefix] = {name: value.clone() for name, value in encoder.state_dict().items()}
+            for path, layer in encoder.named_modules():
+                name = prefix + (path if path.startswith("text_model.") else "text_model." + path).replace(".", "_")
+                if f"{name}.alpha" in changes:
+                    down, up, alpha = (changes.pop(f"{name}.{part}") for part in ("lora_down.weight", "lora_up.weight", "alpha"))
+                    layer.weight.data += alpha / down.shape[0] * up @ down
+        self.assertEqual(list(changes), [], "every change has its layer")
+        with torch.no_grad():
+            context, pooled = self.read_as_pangu(encoders, ["", CAPTIONS[0]])
+        for prefix, encoder in encoders.items():
+            encoder.load_state_dict(kept[prefix])
+        return context, torch.cat([pooled, networks.sinusoid(torch.zeros(2), 256)], 1)  # the first size's index
 
     def for_diffusers(self, model, file, pipe):
         """The file in the names that diffusers finds: with transformers 5, where some encoders have no "text_model." inside,
@@ -246,10 +338,10 @@ class LoraTraining(TrainingCase):
         said = self.train("sd15", "unvalidated", validation_split=1e-9, code=2)
         self.assertIn("validation_split", said.stderr)
 
-    def test_text_encoders_that_experts_share_or_that_are_not_clips_are_refused(self):
-        for model, words in ((ROOT / "models/mini", "two experts"), (ROOT / "models/low", "Stable Diffusion 1.x or 2.x")):
-            said = self.train(model, "refused_text", resolution=128, network_train_unet_only="false", code=2)
-            self.assertIn(words, said.stderr)
+    def test_text_encoders_that_are_not_clips_are_refused(self):
+        for model in ("mini", "low"):
+            said = self.train(ROOT / "models" / model, "refused_text", resolution=128, network_train_unet_only="false", code=2)
+            self.assertIn("text encoders to train: expected CLIP's", said.stderr)
         said = self.train("sd15", "refused_rate", text_encoder_lr=1e-4, code=2)
         self.assertIn("network_train_unet_only", said.stderr)
 

@@ -4,6 +4,7 @@ Usage: train_test.py PROGRAM
 """
 
 import json
+import os
 import pathlib
 import random
 import signal
@@ -89,6 +90,45 @@ class Train(unittest.TestCase):
         said = self.train(self.denoiser("tiny", data, resolution=8, max_train_steps=1), code=2)
         self.assertIn("a latent pixel", said)
         self.assertNotIn("libtorch", said)
+
+    def most_memory(self, config):
+        """Of a whole run, in MiB."""
+        process = subprocess.Popen([PROGRAM, "train", str(config)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        said = process.stdout.read()
+        process.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, 0, said)
+        self.assertIn("of their time for data", said)
+        return usage.ru_maxrss / 1024
+
+    def test_the_memory_of_an_autoencoders_training_does_not_grow_with_its_pictures(self):
+        side, few, many = 64, 400, 4000
+        picture = disc_png(side, side, 1)
+        memory = []
+        for count in (few, many):
+            # Captions are the folder's name. As pixels, 3600 pictures more have 56 MiB.
+            data = self.folder / f"{count}/1_disc"
+            data.mkdir(parents=True)
+            (data / "0000.png").write_bytes(picture)
+            for i in range(1, count):
+                os.link(data / "0000.png", data / f"{i:04}.png")
+            memory.append(self.most_memory(self.autoencoder(f"of_{count}", data.parent, resolution=side // 2,
+                                                            max_train_steps=4, replicas=1, save_every_n_steps=0)))
+        self.assertLess(memory[1] - memory[0], 16, memory)  # MiB: names, sizes and hashes of 3600 pictures, 4 KiB of each
+
+    def test_a_broken_picture_is_named_once_and_the_others_are_trained_on(self):
+        data = self.pictures(6, 24)
+        broken = data / "0003.png"
+        broken.write_bytes(broken.read_bytes()[:-30])
+        said = self.train(self.autoencoder("run", data, max_train_steps=8))
+        self.assertEqual(said.count("0003"), 1, said)
+        self.assertIn("left out", said)
+        self.assertTrue(self.weights("run"))
+        for picture in data.glob("*.png"):
+            picture.write_bytes(picture.read_bytes()[:60])
+        said = self.train(self.autoencoder("none", data, max_train_steps=8), code=2)
+        self.assertIn("at least one picture that can be read", said)
 
     def test_a_run_killed_again_and_again_ends_with_the_bits_of_one_that_was_not(self):
         data = self.pictures(6, 24)

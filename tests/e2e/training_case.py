@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 CAPTIONS = ["a photo of a (red:1.3) fox", "a blue house, in the snow"]
 WIDTH, HEIGHT, SIDE, RATE, STEPS = 96, 64, 64, 1e-3, 20
 # PanGu-Draw 3 trains at 512 px only. With short transformers, one picture a step and fewer steps that takes as long as others.
-PANGU_BLOCKS, PANGU_STEPS = 1, 10
+PANGU_BLOCKS, PANGU_STEPS, PANGU_TEXT_STEPS = 1, 10, 4
 # Of sums in another order in f32: of a loss, and of a tensor's gradient against its own size.
 CLOSE = 1e-4
 
@@ -107,17 +107,21 @@ class TrainingCase(unittest.TestCase):
         return {"encoder_hidden_states": torch.cat([first.hidden_states[-2], second.hidden_states[-2]], -1),
                 "added_cond_kwargs": {"text_embeds": second.text_embeds, "time_ids": torch.tensor([sizes], dtype=torch.float32)}}
 
+    def cached_latents(self, cache):
+        """The latent of every picture of PanGu-Draw 3 as the program made it, and the index of its size."""
+        latents, items = load_file(next(cache.glob("*/latents-*.safetensors"))), []
+        for i in range(len(CAPTIONS)):
+            bytes_of = hashlib.sha256((self.folder / f"pictures/{i}.png").read_bytes()).hexdigest()
+            latent = next(value for key, value in latents.items() if key.endswith(f" {bytes_of}"))
+            items.append((latent, SMALL_SIZES.index((8 * latent.shape[2], 8 * latent.shape[1]))))
+        return items
+
     def cached_pangu(self, cache):
         """Latents and text states of PanGu-Draw 3 as the program made them: its encoders are compared with their own
         references."""
-        latents, captions = (load_file(next(cache.glob(f"*/{name}-*.safetensors"))) for name in ("latents", "captions"))
-        items = []
-        for i, caption in enumerate(CAPTIONS):
-            bytes_of = hashlib.sha256((self.folder / f"pictures/{i}.png").read_bytes()).hexdigest()
-            latent = next(value for key, value in latents.items() if key.endswith(f" {bytes_of}"))
+        captions, items = load_file(next(cache.glob("*/captions-*.safetensors"))), []
+        for caption, (latent, index) in zip(CAPTIONS, self.cached_latents(cache)):
             key = next(k for k in captions if k.endswith(hashlib.sha256(caption.encode()).hexdigest()))
-            height, width = 8 * latent.shape[1], 8 * latent.shape[2]
-            index = SMALL_SIZES.index((width, height))
             items.append((latent, {"encoder_hidden_states": captions[key][None], "added_cond_kwargs": {
                 "text_embeds": captions[f"{key}, pooled"][None], "time_ids": torch.tensor([[float(index)]])}}))
         return items

@@ -53,10 +53,11 @@ def conditions(low, tokenizers, prompts, width, height):
 
 
 def draw(low, high, tokenizers, prompt, negative="", styles=(), guidance=6.0, style_scale=4.0,
-         steps=40, width=1024, height=1024, seed=42):
-    """Returns a dictionary: context, y, x of every step and after the last, eps of the first, experts, bytes."""
+         steps=40, width=1024, height=1024, seed=42, told=None):
+    """Returns a dictionary: context, y, x of every step and after the last, eps of the first, experts, bytes.
+    told: context and y for "low" and for "high", in place of what the low file reads in the prompts."""
     prompts = [negative, prompt, *(PREFIXES[style] + prompt for style in styles)]
-    context, y = conditions(low, tokenizers, prompts, width, height)
+    context, y = told["high"] if told else conditions(low, tokenizers, prompts, width, height)
     sigmas = all_sigmas()[timesteps(steps)].tolist() + [0.0]
     noise = np.random.RandomState(seed).randn(1, 4, height // 8, width // 8).astype(np.float32)
     x = torch.from_numpy(noise) * float(np.sqrt(np.float32(1 + sigmas[0] ** 2)))
@@ -64,6 +65,8 @@ def draw(low, high, tokenizers, prompt, negative="", styles=(), guidance=6.0, st
     for i, (t, expert) in enumerate(zip(timesteps(steps), experts(steps))):
         sigma = sigmas[i]
         batch = (x / (sigma ** 2 + 1) ** 0.5).repeat(len(prompts), 1, 1, 1)
+        if told:
+            context, y = told[expert]
         eps = networks.unet(low if expert == "low" else high, batch,
                             torch.full((len(prompts),), float(t)), context, y)
         first = eps if first is None else first

@@ -114,25 +114,25 @@ TrainingData with_regularisation(TrainingData data, const TrainingData& more) {
   return data;
 }
 
-// Of the control pictures or masks, which no other hash knows.
+// Of the control pictures or masks, which no other hash knows. Each is read once for it.
 std::string hash_of_controls(const train::LatentSet& set) {
   Sha256 hash;
   for (const train::LatentItem& item : set.items) {
-    const at::Tensor& one = item.control.defined() ? item.control : item.own_mask;
-    if (!one.defined()) return "";
-    const at::Tensor bytes = one.contiguous();
+    const train::ReadTensor& one = item.control ? item.control : item.own_mask;
+    if (!one) return "";
+    const at::Tensor bytes = one().contiguous();
     hash.update(std::span(static_cast<const std::byte*>(bytes.const_data_ptr()), bytes.nbytes()));
   }
   return hex_of(hash.digest());
 }
 
-// The set of all pictures of `sources`. One that tells masks reads them again while it trains, so
-// that their list outlives the text encoders, which it lets go of.
+// The set of all pictures of `sources`. One that tells masks or hints reads pictures while it
+// trains, so that their list outlives the text encoders, which it lets go of.
 std::shared_ptr<train::LatentSet> set_of(const TrainingRun& run,
                                          const std::shared_ptr<CacheSources>& sources) {
   auto set = first_alone(
       run, [&] { return latent_set_for(run.config, *sources, run.quiet, run.wants_stop); });
-  if (!sources->encoders.tells_masks) return set;
+  if (!sources->encoders.tells_masks && !sources->encoders.hint) return set;
   sources->encoders = {};
   set->holds = sources;
   return set;

@@ -75,7 +75,13 @@ void write_frozen_samples(const TrainingRun& run, int64_t step, const train::Den
   pipeline::Model model = pipeline::reopened(*run.frozen).model;
   pipeline::Expert& expert = model.denoising.experts[place_among_experts(run)];
   expert = trained_expert(config, expert, call);
-  if (text.encode) model.denoising.text_sides.front() = text;
+  auto& sides = model.denoising.text_sides;
+  if (text.encode && model.denoising.experts.size() == 1) {
+    sides.front() = text;
+  } else if (text.encode) {  // the other expert reads prompts as before
+    expert.text_side = sides.size();
+    sides.push_back(text);
+  }
   // Networks that are used through callables cannot give their deep features.
   model.rules.most_reuse_depth = 0;
   const int side = sample_side(config, model.rules);

@@ -28,10 +28,6 @@ std::vector<TrainingRun> lora_runs_of(const train::TrainConfig& config) {
     throw bad_input("model_output of a LoRA", "a .safetensors file", "'" + file + "'");
   }
   const auto base = frozen_base_of(config.pretrained_model);
-  if (train::changes_text(config) && base->experts.size() > 1) {
-    throw bad_input("network_train_unet_only",
-                    "true for a model of two experts, which share its text encoders", "false");
-  }
   std::vector<TrainingRun> runs = frozen_runs_of(config, base, base->experts);
   for (TrainingRun& run : runs) {
     run.config.model_output = file;

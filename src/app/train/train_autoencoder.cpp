@@ -33,7 +33,7 @@ constexpr int kVggBlocks = 3;  // up to relu3_3
 constexpr int64_t kLeastSeenPx = 1 << (kVggBlocks - 1);
 constexpr int64_t kAutoencoderSamples = 12;
 constexpr int kSheetRow = 6, kReconstructionPx = 192;  // pictures a row, and their side
-constexpr int64_t kStatisticsPictures = 256;
+constexpr int64_t kStatisticsPictures = 256, kStatisticsAtOnce = 16;
 
 std::shared_ptr<nn::AutoencoderKL> make_autoencoder(const train::TrainConfig& config) {
   const auto json = io::read_json_file(config.network_config, "network_config");
@@ -48,14 +48,33 @@ std::shared_ptr<nn::AutoencoderKL> make_autoencoder(const train::TrainConfig& co
   return network;
 }
 
-// [N,3,S,S] in [-1,1] on white.
-at::Tensor stack_pictures(const std::vector<at::Tensor>& pictures, size_t stride) {
+// Places spread over the pool, at least `count` of them if it has so many.
+std::vector<int64_t> places_in(const train::PicturePool& pool, int64_t count) {
+  const auto all = static_cast<int64_t>(pool.shown.size());
+  std::vector<int64_t> places;
+  for (int64_t i = 0; i < all; i += std::max<int64_t>(1, all / count)) places.push_back(i);
+  return places;
+}
+
+// Up to `count` pictures from begin_ on, [N,3,S,S] in [-1,1] on white, which begin_ then has left
+// behind; undefined if there are none.
+at::Tensor next_pictures(const train::PicturePool& pool, const std::vector<int64_t>& places,
+                         size_t& begin_, int64_t count) {
   constexpr double kWhite[3] = {1, 1, 1};
   std::vector<at::Tensor> rows;
-  for (size_t i = 0; i < pictures.size(); i += stride) {
-    rows.push_back(train::over_colour(pictures[i], kWhite));
+  for (; begin_ < places.size() && static_cast<int64_t>(rows.size()) < count; ++begin_) {
+    rows.push_back(train::over_colour(train::picture_at(pool, places[begin_]), kWhite));
   }
+  if (rows.empty()) return {};
   return at::stack(rows).contiguous(at::MemoryFormat::ChannelsLast);
+}
+
+// Only their pixels are trained on.
+void forget_captions(std::vector<data::Item>& items_) {
+  for (data::Item& item : items_) {
+    item.captions_en = std::vector<std::string>();
+    item.captions_zh = std::vector<std::string>();
+  }
 }
 
 // Originals above reconstructions, half of the pictures in each pair of rows.
@@ -89,11 +108,10 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
   }
   const bool has_features = !config.perceptual_weights.empty() && config.perceptual_weight > 0;
   train::check_autoencoder_sizes(config, calls.front().downscale, has_features ? kLeastSeenPx : 0);
-  // Pictures take minutes to read: what else can be wrong was found before.
   // Room for crops, where there are any.
   const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
   begin_run(run, *modules.front());
-  const TrainingData data = training_data(config, !run.dry_run);
+  TrainingData data = training_data(config, !run.dry_run);
   train::RunInputs inputs;
   inputs.data = data.index_hash;
   inputs.network = sha256_hex(io::read_json_file(config.network_config, "network_config").dump());
@@ -101,8 +119,10 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
     inputs.conditioning = io::sha256_of_file(config.perceptual_weights);
   }
   if (run.resume) train::check_resumable(config, inputs, run.hooks);
-  const std::vector<at::Tensor> pictures = load_training_pictures(data, side, run.wants_stop);
-  if (pictures.empty()) throw Stopped("stopped while the pictures were read");
+  forget_captions(data.items);
+  if (run.dry_run) check_pictures(data);
+  const TrainingPictures pictures(data, side);
+  const train::PicturePool pool = pictures.pool();
   train::PerceptualFeatures perceptual;
   if (!config.perceptual_weights.empty()) {
     auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{kVggBlocks},
@@ -111,15 +131,17 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
             config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat);
     perceptual = [vgg](const at::Tensor& x) { return vgg->features(x); };
   }
-  const train::LossFunction loss = train::autoencoder_loss(config, calls, perceptual, pictures);
+  const auto wait = std::make_shared<train::DataWait>();
+  const train::LossFunction loss = train::autoencoder_loss(config, calls, perceptual, pool, wait);
   if (run.dry_run) return {};
 
   auto judge = make_autoencoder(config);  // f32, with averaged weights
   judge->eval();
+  size_t begin = 0;
   const at::Tensor shown =
-      stack_pictures(pictures, std::max<size_t>(1, pictures.size() / kAutoencoderSamples))
-          .slice(0, 0, kAutoencoderSamples);
+      next_pictures(pool, places_in(pool, kAutoencoderSamples), begin, kAutoencoderSamples);
   train::TrainHooks hooks = run.hooks;
+  hooks.data_wait = wait;
   hooks.on_sample = [&](int64_t step, const nn::TensorMap& weights) {
     nn::load_into(*judge, weights);
     const std::string folder = config.output_dir + "/samples";
@@ -127,13 +149,17 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
     write_reconstructions(folder + "/step" + std::to_string(step) + ".png", *judge, shown);
   };
   const train::TrainResult result = train::train(config, modules, loss, inputs, hooks, run.resume);
+  pictures.say_broken();
   if (!is_first_process(run)) return {result.step, result.finished, ""};
+  if (run.say) run.say(data_wait_text(result));
 
   nn::load_into(*judge, result.weights);
+  const std::vector<int64_t> measured = places_in(pool, kStatisticsPictures);
+  begin = 0;
   const eval::Reconstruction found = eval::reconstruction_of(
       [&](const at::Tensor& x) { return judge->encode(x).first; },
       [&](const at::Tensor& z) { return judge->decode(z); },
-      stack_pictures(pictures, std::max<size_t>(1, pictures.size() / kStatisticsPictures)));
+      [&] { return next_pictures(pool, measured, begin, kStatisticsAtOnce); });
   nn::AutoencoderKLConfig exported = judge->config();
   if (config.train_encoder) {  // else models trained on these latents go by the old numbers
     exported.scaling_factor = 1 / found.latent_deviation;

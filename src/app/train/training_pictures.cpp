@@ -5,6 +5,8 @@
 #include <cstdio>
 #include <filesystem>
 #include <iterator>
+#include <mutex>
+#include <set>
 
 #include "core/error.h"
 #include "data/content.h"
@@ -94,20 +96,50 @@ data::Item check_pictures(const TrainingData& data) {
   return whole.front();
 }
 
-std::vector<at::Tensor> load_training_pictures(const TrainingData& data, int64_t side_px,
-                                               const std::function<bool()>& stop) {
-  data::Report report;
-  std::vector<at::Tensor> pictures;
-  for (const data::Item& item : data.items) {
-    if (stop && stop()) return {};
-    if (const auto picture = data::try_load_image(item, report)) {
-      const at::Tensor fitted = fit(*picture, static_cast<int>(side_px));
-      pictures.insert(pictures.end(), static_cast<size_t>(item.repeats), fitted);
-    }
+// Shared by the threads that read.
+struct TrainingPictures::Broken {
+  std::mutex mutex;
+  std::set<uint32_t> pictures;
+
+  bool has(uint32_t picture) {
+    const std::lock_guard lock(mutex);
+    return pictures.count(picture) > 0;
   }
-  if (!report.is_clean()) std::fprintf(stderr, "data: %s\n", report.text().c_str());
-  if (pictures.empty()) throw bad_input("train_data_dir", "at least one readable picture", "none");
-  return pictures;
+  void add(uint32_t picture, const Error& why) {
+    const std::lock_guard lock(mutex);
+    if (!pictures.insert(picture).second || pictures.size() > data::Report::kNamesKept) return;
+    std::fprintf(stderr, "data: left out, %s\n", why.what());
+  }
+};
+
+TrainingPictures::TrainingPictures(const TrainingData& data, int64_t side_px)
+    : data_(data), side_px_(side_px), broken_(std::make_shared<Broken>()) {}
+
+train::PicturePool TrainingPictures::pool() const {
+  train::PicturePool pool;
+  for (size_t i = 0; i < data_.items.size(); ++i) {
+    pool.shown.insert(pool.shown.end(), static_cast<size_t>(data_.items[i].repeats),
+                      static_cast<uint32_t>(i));
+  }
+  pool.read = [&items = data_.items, side = static_cast<int>(side_px_),
+               broken = broken_](uint32_t picture) {
+    if (broken->has(picture)) return at::Tensor();
+    try {
+      return fit(data::load_image(items[picture]), side);
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::kBadInput) throw;
+      broken->add(picture, error);
+      return at::Tensor();
+    }
+  };
+  return pool;
+}
+
+void TrainingPictures::say_broken() const {
+  const std::lock_guard lock(broken_->mutex);
+  if (broken_->pictures.size() <= data::Report::kNamesKept) return;
+  std::fprintf(stderr, "data: %zu of the pictures that were read are broken and left out\n",
+               broken_->pictures.size());
 }
 
 }  // namespace pangu::app

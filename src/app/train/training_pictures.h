@@ -1,13 +1,12 @@
-// Pictures of a dataset as tensors in memory, for training and its latent cache.
+// Pictures of a dataset, for trainings and their latent caches.
 #pragma once
-#include <ATen/core/Tensor.h>
-
-#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "data/dataset.h"
 #include "train/config.h"
+#include "train/picture_pool.h"
 
 namespace pangu::app {
 
@@ -29,9 +28,23 @@ TrainingData training_data(const train::TrainConfig& config, bool keeps_hashes,
 // Returns the first that can.
 data::Item check_pictures(const TrainingData& data);
 
-// Its pictures as [S,S,4] u8 with S = side_px: smaller pictures enlarged (Lanczos), others shrunk,
-// centred on transparency. None if stop() says so meanwhile; stop may be empty.
-std::vector<at::Tensor> load_training_pictures(const TrainingData& data, int64_t side_px,
-                                               const std::function<bool()>& stop);
+// Its pictures as [S,S,4] u8 with S = side_px, decoded whenever they are asked for: smaller
+// pictures enlarged (Lanczos), others shrunk, centred on transparency. The first broken ones are
+// named on stderr when they are met. Error of a picture that cannot be read at present: kIo or
+// kUnavailable.
+class TrainingPictures {
+ public:
+  // data outlives the pool.
+  TrainingPictures(const TrainingData& data, int64_t side_px);
+  train::PicturePool pool() const;
+  // Says on stderr how many were broken, if not all of them were named.
+  void say_broken() const;
+
+ private:
+  struct Broken;
+  const TrainingData& data_;
+  int64_t side_px_;
+  std::shared_ptr<Broken> broken_;
+};
 
 }  // namespace pangu::app

@@ -119,10 +119,12 @@ CaptionReader frozen_captions(const FrozenBase& base) {
 CaptionReader frozen_caption_ids(const FrozenBase& base) {
   CaptionReader reader;
   reader.identity = captions_identity(*base.source) + ", ids";
-  reader.read = [ids = trainable_text(base, {}).ids, empty = empty_rows(base)](
+  const TrainableText text = trainable_text(base, {});
+  reader.read = [ids = text.ids, reads_syntax = text.side.reads_syntax, empty = empty_rows(base)](
                     const std::vector<std::string>& captions, int64_t max_tokens) {
+    const PromptRows rows = caption_rows(captions, reads_syntax, empty);
     Conditions told;
-    told.context = cut_to_runs(ids(caption_rows(captions, true, empty)), max_tokens).to(at::kFloat);
+    told.context = cut_to_runs(ids(rows), max_tokens).to(at::kFloat);
     return told;
   };
   return reader;

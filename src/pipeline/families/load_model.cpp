@@ -136,7 +136,8 @@ ExpertSource expert_source(const Source& source, const char* component, const ch
   return {name, source.spec->denoiser(part, place, own), text_side};
 }
 
-// The base model's own networks, and the text side that they read.
+// The base model's own networks, and the text sides that they read: one for both of two experts,
+// unless LoRAs change text encoders for one of them alone.
 std::vector<ExpertSource> add_base(Model& m, const Loading& l) {
   const Source& source = *l.source;
   if (!l.options.embeddings.empty() && source.spec->encoders.empty()) {
@@ -149,14 +150,23 @@ std::vector<ExpertSource> add_base(Model& m, const Loading& l) {
       (!l.options.embeddings.empty() || !loras->embeddings().empty())) {
     throw bad_input("textual inversion", "a model with CLIP text encoders", source.what.human_name);
   }
-  const TextSetup text{l.source, l.place, loras, l.options.embeddings, l.options.tokenizers};
-  m.denoising.text_sides.push_back(source.spec->text_side(text));
+  const bool two = source.has("unet_texture"), parts_text = two && loras->parts_text();
+  const char* first = two ? "structure" : "denoiser";
+  const auto side_with = [&](std::shared_ptr<const LoraSet> changes) {
+    return source.spec->text_side(
+        {l.source, l.place, std::move(changes), l.options.embeddings, l.options.tokenizers});
+  };
+  const auto side_of = [&](const char* expert) {
+    return side_with(std::make_shared<const LoraSet>(loras->of_expert(expert)));
+  };
+  auto& sides = m.denoising.text_sides;
+  sides.push_back(parts_text ? side_of(first) : side_with(loras));
+  if (parts_text) sides.push_back(side_of("texture"));
   std::vector<ExpertSource> experts;
-  const bool two = source.has("unet_texture");
-  experts.push_back(
-      expert_source(source, "unet", two ? "structure" : "denoiser", l.place, loras, 0));
+  experts.push_back(expert_source(source, "unet", first, l.place, loras, 0));
   if (two) {
-    experts.push_back(expert_source(source, "unet_texture", "texture", l.place, loras, 0));
+    experts.push_back(
+        expert_source(source, "unet_texture", "texture", l.place, loras, sides.size() - 1));
     m.denoising.boundaries = {m.denoising.schedule.sigma_of_t(boundary_of(source))};
   }
   return experts;

@@ -204,6 +204,16 @@ LoraSet LoraSet::of_expert(const std::string& name) const {
   return some;
 }
 
+bool LoraSet::parts_text() const {
+  return std::any_of(loaded_.begin(), loaded_.end(), [](const auto& loaded) {
+    const auto& deltas = loaded->lora.deltas;
+    return !loaded->expert.empty() &&
+           std::any_of(deltas.begin(), deltas.end(), [](const io::LoraDelta& delta) {
+             return delta.component.starts_with("text_encoder");
+           });
+  });
+}
+
 void LoraSet::merge_into(torch::nn::Module& network, const std::string& component,
                          const Watch& watch) const {
   // All files in one call, so that a weight is rounded to its type once.

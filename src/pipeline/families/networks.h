@@ -91,6 +91,9 @@ class LoraSet {
   // time-decoupled model alone, as its metadata say (kLoraExpertKey) or FILE@structure,
   // FILE@texture in LoraUse::path.
   LoraSet of_expert(const std::string& name) const;
+  // Whether a file for one expert alone changes text encoders: the two then read prompts by
+  // encoders of their own.
+  bool parts_text() const;
   // Adds what concerns `component` to the weights, of all files in one sum that is rounded once.
   // Error kBadInput naming file and tensor if a number is not finite.
   void merge_into(torch::nn::Module& network, const std::string& component,

@@ -97,6 +97,12 @@ bool zeroes_empty_prompt(const Source& source) {
   return said != source.index.end() && said->is_boolean() ? said->get<bool>() : usual;
 }
 
+// TextSide::reads_syntax
+bool reads_syntax_of(const FamilySpec& spec) {
+  return std::none_of(spec.encoders.begin(), spec.encoders.end(),
+                      [](const ClipEncoderSpec& encoder) { return encoder.plain; });
+}
+
 class ClipReaders {
  public:
   ClipReaders(const TextSetup& setup, const Watch& watch)
@@ -244,9 +250,7 @@ TextSide clip_side(const TextSetup& setup) {
   side.encode = [readers](const PromptRows& rows, const Watch& watch) {
     return readers->get(watch).read(rows, watch);
   };
-  const auto& encoders = setup.source->spec->encoders;
-  side.reads_syntax = std::none_of(encoders.begin(), encoders.end(),
-                                   [](const ClipEncoderSpec& encoder) { return encoder.plain; });
+  side.reads_syntax = reads_syntax_of(*setup.source->spec);
   side.review = [readers](const std::vector<std::string>& prompts, const Watch& watch) {
     readers->get(watch).review(prompts, watch);
   };
@@ -255,16 +259,9 @@ TextSide clip_side(const TextSetup& setup) {
 }
 
 TrainableText trainable_clip(const TextSetup& setup) {
-  const auto& encoders = setup.source->spec->encoders;
-  const bool reads_chunks =
-      !encoders.empty() &&
-      std::none_of(encoders.begin(), encoders.end(), [](const ClipEncoderSpec& encoder) {
-        return encoder.plain || encoder.is_word_piece;
-      });
-  if (!reads_chunks) {
-    throw bad_input("text encoders to train",
-                    "CLIP's of Stable Diffusion 1.x or 2.x, SDXL, its refiner or SSD-1B",
-                    setup.source->what.human_name);
+  if (setup.source->spec->encoders.empty()) {
+    throw bad_input("text encoders to train", "CLIP's", "none in " + setup.source->what.human_name,
+                    "network_train_unet_only = true changes the denoiser alone");
   }
   const auto readers = std::make_shared<const ClipReaders>(setup, Watch());
   TrainableText text;
@@ -276,7 +273,7 @@ TrainableText trainable_clip(const TextSetup& setup) {
     const at::NoGradGuard no_grad;
     return readers->read(rows, watch);
   };
-  text.side.reads_syntax = true;
+  text.side.reads_syntax = reads_syntax_of(*setup.source->spec);
   text.side.review = [readers](const std::vector<std::string>& prompts, const Watch& watch) {
     readers->review(prompts, watch);
   };

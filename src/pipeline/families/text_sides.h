@@ -45,8 +45,8 @@ struct TrainableText {
   std::function<Conditions(const at::Tensor& token_ids)> encode;
   TextSide side;  // reads prompts by the networks as they are at the time
 };
-// Reads the weights. Error kBadInput for a family whose encoders do not read CLIP's chunks of
-// tokens: PanGu-Draw 3, models of this program.
+// Reads the weights. Error kBadInput for a family that has no CLIP encoders: models of this
+// program.
 TrainableText trainable_clip(const TextSetup& setup);
 
 // Image variations: the CLIP embedding of a picture, one token; zeros for the unconditional side.
