@@ -5,8 +5,9 @@
 
 CONFIG is a denoiser's training file whose cache of latents and captions is there already (one run
 of `pangu-draw train` makes it). Rounds alternate between the two, so that other load on the machine affects both. The
-reference is the usual loop: UNet2DConditionModel, channels-last, bf16 autocast over f32 weights, torch's fused AdamW,
-clipping, EMA by torch._foreach_lerp_, batches stacked in a loader thread. Both sides train for real; the first steps
+reference is the usual loop: UNet2DConditionModel, channels-last, bf16 autocast over f32 weights (f32 alone where the
+processor does not multiply bf16, which is faster there), torch's fused AdamW, clipping, EMA by torch._foreach_lerp_,
+batches stacked in a loader thread. Both sides train for real; the first steps
 of each round are not counted. Prints samples/s of each round and the ratio of the medians.
 """
 import argparse
@@ -20,6 +21,8 @@ import tempfile
 import threading
 import time
 import tomllib
+
+import records
 
 WARM_UP_LINES = 2  # of metrics.jsonl
 LOG_EVERY = 4      # steps
@@ -84,6 +87,7 @@ def theirs(args, config):
     optimizer = torch.optim.AdamW(parameters, lr=config["learning_rate"], fused=True)
     betas = torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2
     alphas = torch.cumprod(1 - betas, 0).float()
+    autocast = records.multiplies_bf16(records.processor_flags())
     low, high = config.get("min_timestep", 0), config.get("max_timestep", 1000)
 
     def make_batch():
@@ -121,7 +125,7 @@ def theirs(args, config):
         noise = torch.randn_like(x)
         noisy = (a.sqrt() * x + (1 - a).sqrt() * noise).contiguous(memory_format=torch.channels_last)
         target = a.sqrt() * noise - (1 - a).sqrt() * x
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             out = unet(noisy, t, context, encoder_attention_mask=mask).sample
         loss = (out.float() - target).square().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -162,6 +166,8 @@ def main():
         print(theirs(args, config))
         return
     rates = {"pangu-draw": [], "diffusers": []}
+    kind = "bf16 autocast" if records.multiplies_bf16(records.processor_flags()) else "f32"
+    print(f"{args.threads} threads; diffusers in {kind}", flush=True)
     for round_number in range(args.rounds):
         with tempfile.TemporaryDirectory() as folder:
             rates["pangu-draw"].append(ours(args, config, folder))

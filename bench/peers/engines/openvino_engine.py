@@ -1,4 +1,4 @@
-"""OpenVINO as an engine of the bench: networks that openvino_convert.py made, compiled for this shape, bf16.
+"""OpenVINO as an engine of the bench: networks that openvino_convert.py made, compiled for this shape, bf16 or f32.
 
 It imports no PyTorch, as a program that ships OpenVINO would not.
 """

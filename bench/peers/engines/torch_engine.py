@@ -1,4 +1,4 @@
-"""diffusers + PyTorch as an engine of the bench: bf16, channels-last unless it is told otherwise, torch.compile."""
+"""diffusers + PyTorch as an engine of the bench: bf16 or f32, channels-last unless it is told otherwise, torch.compile."""
 import pathlib
 import sys
 
