@@ -100,13 +100,13 @@ def write_parts(folder):
 def train_pair(args, folder):
     """Both generators side by side, a thread each. Returns the seconds on the wall of this run."""
     begun = time.monotonic()
-    multiplies_bf16 = {"avx512_bf16", "amx_bf16"} & set(records.processor()["flags"].split())
+    precision = "bf16" if records.multiplies_bf16(records.processor_flags()) else "no"
     trainings = []
     for expert in ("structure", "texture"):
         command = [args.program, "train", ROOT / f"configs/sdxl_small/{expert}.toml", "--threads", 1, "-q"]
         for item in (f'model_dir="{folder}/parts"', f'train_data_dir=["{folder}/pictures"]', f'output_dir="{folder}/pair"',
                      f'cache_dir="{folder}/cache"', "replicas=1",
-                     f'mixed_precision="{"bf16" if multiplies_bf16 else "no"}"', *([f"max_train_steps={args.steps}"] if args.steps else [])):
+                     f'mixed_precision="{precision}"', *([f"max_train_steps={args.steps}"] if args.steps else [])):
             command += ["--set", item]
         trainings.append(subprocess.Popen([str(word) for word in command]))
         if not (folder / f"pair/training/{expert}").exists():

@@ -13,6 +13,8 @@ import re
 import statistics
 import subprocess
 
+import records
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # What holds libtorch (its own loops, oneDNN, MKL) to a level's instructions.
 HELD = {
@@ -20,6 +22,10 @@ HELD = {
     "avx512": {"ATEN_CPU_CAPABILITY": "avx512", "ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"},
     "avx512_bf16": {},
 }
+# Flags of /proc/cpuinfo, as kernels/level.cpp asks for them; with a level that a processor has not the program would
+# compute by another one.
+NEEDED = {"avx2": {"avx2", "fma"}, "avx512": {"avx512f", "avx512bw", "avx512dq", "avx512vl"},
+          "avx512_bf16": {"avx512_vnni", "avx512_bf16"}}
 
 
 def measured(program, options, level, ours):
@@ -34,15 +40,20 @@ def measured(program, options, level, ours):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--levels", default="avx2,avx512", help="of %s" % ", ".join(HELD))
+    parser.add_argument("--levels", help="of %s; default: avx2, and avx512 where the processor has it" % ", ".join(HELD))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5, help="processes of each")
     parser.add_argument("--runs", type=int, default=2, help="steps of a process, after the first")
     parser.add_argument("--size", type=int, default=512, help="pixels a side")
     parser.add_argument("--program", default=ROOT / "build/release/bench/bench_unet_step")
     options = parser.parse_args()
+    flags = records.processor_flags()
+    levels = options.levels.split(",") if options.levels else [name for name in ("avx2", "avx512") if NEEDED[name] <= flags]
+    for level in levels:
+        if level not in HELD or not NEEDED[level] <= flags:
+            parser.error(f"--levels: expected levels of this processor, of {', '.join(HELD)}, found {level}")
     print("| level | kernels, bf16 | libtorch, f32 | times ours | resident | libtorch's |\n|---|---|---|---|---|---|")
-    for level in options.levels.split(","):
+    for level in levels:
         pairs = [(measured(options.program, options, level, True), measured(options.program, options, level, False))
                  for _ in range(options.rounds)]
         ours, theirs = zip(*pairs)

@@ -11,6 +11,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "bench/results"
 # What the program is made of; other changes leave it as it is.
 SOURCES = ("src", "cmake", "CMakeLists.txt")
+# Of /proc/cpuinfo: instructions that multiply bf16 numbers. bench/peers/probe.cpp asks the same.
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
 def processor():
@@ -18,6 +20,14 @@ def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as info:
         block = info.read().split("\n\n")[0]
     return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in block.splitlines())}
+
+
+def processor_flags():
+    return set(processor().get("flags", "").split())
+
+
+def multiplies_bf16(flags):
+    return bool(BF16_FLAGS & set(flags))
 
 
 def results_path(kind, *facts):

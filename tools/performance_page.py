@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes docs/performance.md from the results in bench/results/, a section a processor.
+"""Writes docs/performance.md from the results in bench/results/ of bench/peers and bench/busy.py, a section a processor.
 
   tools/performance_page.py > docs/performance.md
 """
@@ -11,6 +11,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "bench/peers"))
 from engines import ENGINES  # noqa: E402
+import busy  # noqa: E402  # beside records, whose folder engines adds
 from models import MODELS  # noqa: E402
 from records import table as markdown  # noqa: E402
 from samples import OURS, newest, summaries_of  # noqa: E402
@@ -37,15 +38,21 @@ nothing else.
 
 - Every engine is a process that answers requests by lines (`bench/peers/child.py`), pinned to the same cores, with the
   same shapes and the same random weights (bf16, diffusers' layout). This program is started as `pangu-draw` is, loads by
-  the loader of `draw`, and calls networks as a drawing does. It decodes in bf16 here, as its peers do.
+  the loader of `draw`, and calls networks as a drawing does. It decodes in bf16 here, whatever `draw` would choose.
+- Peers compute in the type that they are fastest in: bf16 where the processor has instructions that multiply bf16 numbers
+  (AVX512-BF16, AMX), else f32, in which its peak is then measured too. This program has kernels for bf16 on both
+  ([levels.md](levels.md)), where it takes half of the memory of f32; on processors without such instructions it is
+  measured in f32 as well. The name of an engine says its type.
 - Engines take turns, and the order of the turns is reversed every round. Each sample stands between two *probes of the
-  peak*: a bf16 3x3 convolution (320 channels, 64x64, batch 2, channels-last), and a loop that multiplies registers.
-  A processor's matrix unit changes its speed by several times within seconds, so samples whose probes differ by more
-  than 15 % are dropped ("kept" says how many were not), and only samples of one round at the same peak make a pair.
+  peak*: libtorch's 3x3 convolution (320 channels, 64x64, batch 2, channels-last), and a loop that multiplies registers,
+  both in bf16 or f32 as above. A processor's matrix unit changes its speed by several times within seconds, so samples
+  whose probes differ by more than 15 % are dropped ("kept" says how many were not), and only samples of one round at the
+  same peak make a pair.
 - *times ours* is the peer's seconds over ours, the median over pairs: above 1 this program is faster. The interval
   holds the median with 95 % confidence by order statistics; of fewer than six pairs it is the least and the greatest.
 - *share of the peak* is the operations counted from the shapes (`src/nn/unet/cost.h`), by seconds, by the convolution's
-  rate at that moment. A convolution counts as its definition says, however an engine computes it.
+  rate at that moment. A convolution counts as its definition says, however an engine computes it, so that fewer products
+  (this program computes 4 for 6 of a 3x3 convolution) or int8 can exceed the whole.
 - `step` is one evaluation of the denoiser with guidance, two rows a picture; bN is N pictures at once. This program
   prepares what depends on the prompt alone once a picture, outside of its steps.
 - `load`, `first_step`, `picture`, `cold_picture` and `peak_memory` are of a fresh process whose files are in the page
@@ -59,17 +66,29 @@ nothing else.
 - OpenVINO's networks are converted beforehand and compiled for their shape when they are loaded, without its cache of
   compiled networks. torch.compile keeps its compiled code in the cache folder. stable-diffusion.cpp only draws whole
   pictures: a step is what passes between two calls of its progress callback. It is measured a third as often.
+- *Two drawings side by side* are two processes of `pangu-draw draw` that begin together on the same cores, from their
+  start to the end of the later one, by turns with one alone (`bench/busy.py --rows mini sd15`).
 
 """
 
 
-def processor_section(records):
+def probes_of(records):
+    """Returns a sentence that says what the peak was measured with."""
+    probes = [peak for r in records for peak in (r.get("before"), r.get("load", {}).get("before")) if peak]
+    # Records from before the convolution had a choice of types are of processors with bf16.
+    kinds = dict.fromkeys((probe.get("conv_type", "bf16"), probe["loop"]) for probe in probes)
+    told = " and ".join(f"the convolution in {conv} and the register loop `{loop}`" for conv, loop in kinds)
+    return f"The peak is that of {told}.\n\n" if told else ""
+
+
+def processor_section(records, side_by_side):
     machines = [r for r in records if r["kind"] == "machine"]
     last = machines[-1]
     text = f"## {last['processor']} (family {last['family']}, model {last['model']}, stepping {last['stepping']})\n\n"
     text += (f"Measured {machines[0]['run'][:10]} to {last['run'][:10]} with {last['threads']} threads, "
              f"{last['memory_bytes'] / 2**30:.0f} GiB of memory, Linux {last['kernel']}. "
              f"Flags: {' '.join(last['flags'])}.\n\n")
+    text += probes_of(records)
     used = {r["engine"]: r["version"] for r in newest(records) if "engine" in r}
     text += markdown(("engine", "version"), [(TITLES.get(e, e), v) for e, v in sorted(used.items())]) + "\n"
     text += "Models: " + ", ".join(f"`{name}` is {model.title} at {model.size_px}x{model.size_px}"
@@ -78,6 +97,8 @@ def processor_section(records):
     memory = memory_rows_of(records, TITLES)
     if memory:
         text += markdown(("row", "engine", "greatest resident set"), memory) + "\n"
+    if side_by_side:
+        text += "Two drawings side by side:\n\n" + busy.page_section(side_by_side) + "\n"
     return text + profile_section(records) + failures_section(records)
 
 
@@ -118,12 +139,16 @@ def failures_section(records):
     return "Could not be measured:\n\n" + markdown(("row", "engine", "what it said"), lines) + "\n" if lines else ""
 
 
+def read(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
 def main():
     sections = []
     for path in sorted((ROOT / "bench/results").glob("peers-*.jsonl")):
-        records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        records = read(path)
         if any(r["kind"] == "machine" for r in records):
-            sections.append(processor_section(records))
+            sections.append(processor_section(records, read(path.with_name(path.name.replace("peers-", "busy-")))))
     print((TEXT + ("\n".join(sections) or "No machine's results are kept yet.\n")).rstrip())
 
 

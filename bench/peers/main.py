@@ -40,7 +40,8 @@ def read_settings():
     parser = argparse.ArgumentParser(prog="bench/peers/run.sh", description=__doc__)
     parser.add_argument("--rows", default="", metavar="REGEX", help="measure the rows whose names it is found in")
     parser.add_argument("--engines", type=lambda text: text.split(","), default=[], metavar="A,B",
-                        help=f"compare ours with these alone, of {', '.join(ENGINES)}")
+                        help=f"compare ours with these alone, of {', '.join(ENGINES)}; where there is no bf16, "
+                             "the name of an engine in bf16 means the one in f32")
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: under 15 minutes in all")
     parser.add_argument("--minutes", type=float, default=None, help="begin nothing new after so many")
     parser.add_argument("--list", action="store_true", help="print the rows and end")

@@ -70,7 +70,8 @@ class Bench:
         return self.deadline is not None and time.monotonic() > self.deadline
 
     def folder(self, model, engine):
-        return ROOT / "models/mini" if (model, engine) == ("mini", OURS) else weights_of(model, self.settings.cache)
+        is_own = model == "mini" and not ENGINES[engine].script
+        return ROOT / "models/mini" if is_own else weights_of(model, self.settings.cache)
 
     def start(self, engine):
         environment = {"TORCHINDUCTOR_CACHE_DIR": str(self.settings.cache / "inductor")}
@@ -107,13 +108,28 @@ class Bench:
         """Divides peers into groups that fit into the memory at once, each together with ours."""
         files = [path for path in weights_of(model, self.settings.cache).glob("*/*.safetensors")
                  if path.parent.name in ("unet", "vae")]
-        # Measured: the networks of each peer take up to 1.5 times their weights, and buffers.
-        each = 1.5 * sum(path.stat().st_size for path in files) + 1.5 * GIB
+        weights = sum(path.stat().st_size for path in files)
         with open("/proc/meminfo", encoding="utf-8") as info:
             free = next(int(line.split()[1]) * 1024 for line in info if line.startswith("MemAvailable"))
-        peers = [engine for engine in engines if engine != OURS]
-        size = max(1, int(0.9 * free / each) - 1)
-        return [[OURS, *peers[at:at + size]] for at in range(0, len(peers), size)] or [[OURS]]
+        return groups_that_fit(engines, weights, 0.9 * free)
+
+
+def bytes_of(engine, weights):
+    """Measured: the networks of each peer take up to 1.5 times their weights, and buffers. weights: bytes in bf16."""
+    return 1.5 * weights * (2 if ENGINES[engine].computes_in_f32() else 1) + 1.5 * GIB
+
+
+def groups_that_fit(engines, weights, room):
+    found, left = [], 0
+    for engine in engines:
+        if engine == OURS:
+            continue
+        left -= bytes_of(engine, weights)
+        if left < 0 or not found:
+            found.append([OURS])
+            left = room - bytes_of(OURS, weights) - bytes_of(engine, weights)
+        found[-1].append(engine)
+    return found or [[OURS]]
 
 
 def kept_pairs(bench, row, engine):

@@ -1,9 +1,10 @@
 // The peak of this machine at this moment, for bench/peers: a line of JSON for every line read,
-//   {"conv": GFLOP/s, "registers": GFLOP/s, "loop": "avx512_bf16"}
-// conv: a bf16 3x3 convolution, 320 channels, 64x64, batch 2, channels-last, the best rate that
-// networks of this kind can hope for. registers: a loop that touches no memory, with the widest
-// instructions for products of bf16 that the processor has (without any, f32); it shows how fast
-// the matrix unit is clocked, whatever libraries do.
+//   {"conv": GFLOP/s, "conv_type": "bf16", "registers": GFLOP/s, "loop": "avx512_bf16"}
+// conv: a 3x3 convolution, 320 channels, 64x64, batch 2, channels-last, the best rate that networks
+// of this kind can hope for. registers: a loop that touches no memory, with the widest instructions
+// for such products that the processor has; it shows how fast the matrix unit is clocked, whatever
+// libraries do. Both are of bf16 where the processor multiplies bf16 numbers. Elsewhere they are of
+// f32: a convolution in bf16 would convert its numbers and be far below the peak.
 //   bench_peers_probe [--threads 2] [--seconds 0.15]
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
@@ -54,6 +55,21 @@ __attribute__((target("avx512f,avx512bf16"))) double run_avx512_bf16(int64_t rou
   return kChains * 16 * 2 * 2;
 }
 
+__attribute__((target("avx512f"))) double run_avx512_f32(int64_t rounds) {
+#define PANGU_CLEAR(I) "vpxorq %%zmm" #I ", %%zmm" #I ", %%zmm" #I "\n\t"
+#define PANGU_PRODUCT(I) "vfmadd231ps %%zmm15, %%zmm15, %%zmm" #I "\n\t"
+  asm volatile(PANGU_TWELVE(PANGU_CLEAR) PANGU_CLEAR(15)
+               "1:\n\t" PANGU_TWELVE(PANGU_PRODUCT) "dec %0\n\t"
+               "jnz 1b"
+               : "+r"(rounds)
+               :
+               : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8",
+                 "xmm9", "xmm10", "xmm11", "xmm15");
+#undef PANGU_CLEAR
+#undef PANGU_PRODUCT
+  return kChains * 16 * 2;
+}
+
 __attribute__((target("avx2,fma"))) double run_avx2(int64_t rounds) {
 #define PANGU_CLEAR(I) "vpxor %%ymm" #I ", %%ymm" #I ", %%ymm" #I "\n\t"
 #define PANGU_PRODUCT(I) "vfmadd231ps %%ymm15, %%ymm15, %%ymm" #I "\n\t"
@@ -98,6 +114,7 @@ __attribute__((target("amx-tile,amx-bf16"))) double run_amx(int64_t rounds) {
 struct RegisterLoop {
   std::string name;
   double (*run)(int64_t rounds);
+  bool multiplies_bf16;
 };
 
 // Linux lets a process use AMX only after it asked (Documentation/arch/x86/xstate.rst).
@@ -122,9 +139,10 @@ bool cpu_flag(const std::string& flag) {
 }
 
 RegisterLoop best_loop() {
-  if (cpu_flag("amx_bf16") && amx_is_granted()) return {"amx_bf16", run_amx};
-  if (cpu_flag("avx512_bf16")) return {"avx512_bf16", run_avx512_bf16};
-  return {"avx2_f32", run_avx2};
+  if (cpu_flag("amx_bf16") && amx_is_granted()) return {"amx_bf16", run_amx, true};
+  if (cpu_flag("avx512_bf16")) return {"avx512_bf16", run_avx512_bf16, true};
+  if (cpu_flag("avx512f")) return {"avx512_f32", run_avx512_f32, false};
+  return {"avx2_f32", run_avx2, false};
 }
 
 double register_gflops(const RegisterLoop& loop, int threads, double seconds) {
@@ -149,10 +167,9 @@ double register_gflops(const RegisterLoop& loop, int threads, double seconds) {
 // the machine's state.
 class Convolution {
  public:
-  Convolution() {
-    const auto bf16 = at::TensorOptions(at::kBFloat16);
-    x_ = at::randn({2, 320, 64, 64}).to(bf16).contiguous(at::MemoryFormat::ChannelsLast);
-    weight_ = at::randn({320, 320, 3, 3}).to(bf16).contiguous(at::MemoryFormat::ChannelsLast);
+  explicit Convolution(at::ScalarType type) {
+    x_ = at::randn({2, 320, 64, 64}).to(type).contiguous(at::MemoryFormat::ChannelsLast);
+    weight_ = at::randn({320, 320, 3, 3}).to(type).contiguous(at::MemoryFormat::ChannelsLast);
     run();
   }
   double gflops(double seconds) const {
@@ -183,12 +200,14 @@ int main(int argc, char** argv) {
   app.add_option("--seconds", seconds);
   if (const auto code = pangu::bench::stop_code(app, argc, argv)) return *code;
   at::set_num_threads(threads);
-  const Convolution convolution;
   const RegisterLoop loop = best_loop();
+  const Convolution convolution(loop.multiplies_bf16 ? at::kBFloat16 : at::kFloat);
   for (std::string line; std::getline(std::cin, line);) {
     const double registers = register_gflops(loop, threads, seconds / 3);
-    const nlohmann::json told = {
-        {"conv", convolution.gflops(seconds)}, {"registers", registers}, {"loop", loop.name}};
+    const nlohmann::json told = {{"conv", convolution.gflops(seconds)},
+                                 {"conv_type", loop.multiplies_bf16 ? "bf16" : "f32"},
+                                 {"registers", registers},
+                                 {"loop", loop.name}};
     std::cout << told.dump() << std::endl;
   }
   return 0;

@@ -7,15 +7,22 @@ which gives the rows load, first_step, picture, cold_picture and peak_memory.
 import re
 from dataclasses import dataclass
 
-TORCH = ("torch", "torch-compile")
-INT8 = ("ours-int8", "openvino-int8", "openvino-w8a8")
-ALL = ("ours", *TORCH, "openvino", *INT8, "sdcpp")
-USUAL = ("ours", *TORCH, "openvino")
-BF16 = ("ours", "torch", "openvino")
-WHOLE = ("ours", "ours-cold", "ours-warm", "torch", "openvino")  # processes from their start to a picture
-DECODERS = ("ours", "torch", "openvino", "openvino-int8", "sdcpp")
+from engines import is_measured_on, is_named, records
+
+# Engines of every processor; engines_of leaves out those that are not measured on the one at hand.
+OURS = ("ours", "ours-f32")
+TORCH = ("torch", "torch-f32")
+COMPILED = ("torch-compile", "torch-compile-f32")
+OPENVINO = ("openvino", "openvino-f32")
+OPENVINO_INT8 = ("openvino-int8", "openvino-int8-f32")
+INT8 = ("ours-int8", *OPENVINO_INT8, "openvino-w8a8", "openvino-w8a8-f32")
+BF16 = (*OURS, *TORCH, *OPENVINO)  # or f32
+USUAL = (*OURS, *TORCH, *COMPILED, *OPENVINO)
+ALL = (*USUAL, *INT8, "sdcpp", "sdcpp-q8")
+WHOLE = (*OURS, "ours-cold", "ours-warm", *TORCH, *OPENVINO)  # processes from their start to a picture
+DECODERS = (*BF16, *OPENVINO_INT8, "sdcpp")
 # Their steps take so long that they are measured a third as often, and not once before they count.
-SLOW = ("sdcpp",)
+SLOW = ("sdcpp", "sdcpp-q8")
 ATTEMPTS = 2  # rounds that are measured at most, for each that shall be kept
 
 
@@ -43,12 +50,12 @@ class Row:
 ROWS = (
     Row("sd15/step/b1", ALL, 9, 5, ALL),
     # torch.compile compiles the denoiser alone, and the decoder of W8A8 has int8 weights too.
-    Row("sd15/decode/b1", DECODERS, 7, 3, ("ours", "torch", "openvino", "sdcpp")),
+    Row("sd15/decode/b1", DECODERS, 7, 3, (*BF16, "sdcpp")),
     Row("mini/step/b1", USUAL, 15, 9, BF16),
     Row("mini/decode/b1", BF16, 15, 9, BF16),
     Row("sd15/profile/b1", BF16, 1, 1, BF16),
     Row("sd15/run/b1", (*WHOLE, "sdcpp"), 3, 1, WHOLE),
-    Row("sdxl/step/b1", ALL, 5, 2, ("ours", "openvino")),
+    Row("sdxl/step/b1", ALL, 5, 2, (*OURS, *OPENVINO)),
     # Its denoisers are so small that none is kept packed.
     Row("mini/run/b1", BF16, 5, 2, BF16),
     Row("sdxl/decode/b1", DECODERS, 3),
@@ -79,7 +86,10 @@ def rounds_of(row, engine, quick):
     return max(1, rounds // 3) if engine in SLOW else rounds
 
 
-def engines_of(row, only, quick):
-    """only: names of engines, or nothing for all. Ours is always among them, for ratios need it."""
+def engines_of(row, only, quick, flags=None):
+    """only: names of engines, or nothing for all. Ours is always among them, for ratios need it. flags: of the processor;
+    None: this one's."""
+    flags = records.processor_flags() if flags is None else flags
     engines = row.quick_engines if quick else row.engines
-    return [engine for engine in engines if engine == "ours" or not only or engine in only]
+    return [engine for engine in engines
+            if is_measured_on(engine, flags) and (engine == "ours" or not only or is_named(engine, only))]

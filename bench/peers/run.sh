@@ -34,7 +34,11 @@ if ! is_installed requirements.txt; then
   # Without this pip would fetch a torch of its own, which may be a CUDA build of gigabytes.
   echo "$root"/.venv/lib/python3.*/site-packages >"$(
     "$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/pangu_draw.pth"
-  "$python" -c 'import torch.version' || { say "expected torch in $root/.venv, found none"; exit 4; }
+  # It is looked for and not imported: what it imports itself is installed next.
+  "$python" -c 'import importlib.util, sys; sys.exit(not importlib.util.find_spec("torch"))' || {
+    say "expected torch in $root/.venv, found none"
+    exit 4
+  }
   "$python" -m pip install -q --no-compile -r "$here/requirements.txt"
   cp "$here/requirements.txt" "$cache/venv/"
 fi

@@ -17,8 +17,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import runs  # noqa: E402
 from child import Child, CutOff, EngineFailed  # noqa: E402
-from measure import Bench, Results  # noqa: E402
+from measure import Bench, Results, groups_that_fit  # noqa: E402
 from rows import ROWS, Row, chosen_rows, engines_of  # noqa: E402
+from table import GIB  # noqa: E402
 
 PEAK = {"conv": 900.0, "registers": 1000.0}
 # It notes what was in its folder of packed weights when it was loaded, and writes a file into it when it is unloaded.
@@ -124,7 +125,25 @@ class PackedWeights(Case):
             both = {"ours-cold", "ours-warm"} & set(row.engines)
             self.assertEqual(len(both), {"sd15/run/b1": 2, "sdxl/run/b1": 2, "pangu3/run/b1": 1}.get(row.name, 0), row)
         (quick,) = [row for row in chosen_rows("sd15/run", quick=True)]
-        self.assertEqual(engines_of(quick, [], True), ["ours", "ours-cold", "ours-warm", "torch", "openvino"])
+        self.assertEqual(engines_of(quick, [], True, {"avx512_bf16"}), ["ours", "ours-cold", "ours-warm", "torch", "openvino"])
+
+
+class Groups(unittest.TestCase):
+    def test_peers_share_the_memory_with_ours_and_what_computes_in_f32_takes_twice_the_weights(self):
+        def grouped(weights_gib, *engines):
+            return groups_that_fit(["ours", *engines], weights_gib * GIB, 20 * GIB)
+
+        # 3 GiB each
+        self.assertEqual(grouped(1, "torch", "openvino"), [["ours", "torch", "openvino"]])
+        # 7.5 GiB each, of f32 13.5 GiB, which does not fit beside ours and is tried all the same
+        self.assertEqual(grouped(4, "torch", "openvino"), [["ours", "torch"], ["ours", "openvino"]])
+        self.assertEqual(grouped(4, "torch-f32", "sdcpp"), [["ours", "torch-f32"], ["ours", "sdcpp"]])
+        # 4.5 GiB, of f32 7.5 GiB
+        self.assertEqual(grouped(2, "torch-f32", "sdcpp"), [["ours", "torch-f32", "sdcpp"]])
+        self.assertEqual(grouped(2, "torch-f32", "openvino-f32"), [["ours", "torch-f32", "openvino-f32"]])
+        self.assertEqual(grouped(2, "torch-f32", "openvino-f32", "sdcpp"),
+                         [["ours", "torch-f32", "openvino-f32"], ["ours", "sdcpp"]])
+        self.assertEqual(grouped(1), [["ours"]])
 
 
 class GoingOn(Case):

@@ -1,5 +1,6 @@
 """bench/peers measures tiny networks from end to end: this program and PyTorch load the same weights, take steps, decode
-and draw in alternation, and what they say is what the table is made of. Seconds are not judged here.
+and draw in alternation, and what they say is what the table is made of. Seconds are not judged here. Which engines are
+measured on which processor is asked with flags of other processors too.
 
 Usage: peers_test.py PROGRAM, beside whose folder bench/ the bench's own programs are.
 """
@@ -13,7 +14,46 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = pathlib.Path(sys.argv[1]).resolve().parent / "bench"
 sys.path.insert(0, str(ROOT / "bench/peers"))
-ENGINES = {"ours", "torch"}
+from engines import ENGINES as ALL, records  # noqa: E402
+from rows import ROWS, TINY, engines_of  # noqa: E402
+
+HAS_BF16 = records.multiplies_bf16(records.processor_flags())
+ENGINES = {"ours", "torch" if HAS_BF16 else "torch-f32"}
+ZEN_3, SKYLAKE = {"avx2", "fma", "f16c"}, {"avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512vl"}
+ZEN_4, SAPPHIRE_RAPIDS = SKYLAKE | {"avx512_vnni", "avx512_bf16"}, SKYLAKE | {"avx512_vnni", "avx512_bf16", "amx_bf16"}
+
+
+def check_choice_by_flags():
+    """Bf16 is measured where the processor multiplies it, and f32 where it does not, never the two beside each other."""
+    for flags in (ZEN_4, SAPPHIRE_RAPIDS, {"amx_bf16"}):
+        assert engines_of(TINY[0], [], False, flags) == [
+            "ours", "torch", "torch-compile", "openvino", "ours-int8", "openvino-int8", "openvino-w8a8", "sdcpp"], flags
+        assert engines_of(TINY[0], ["torch"], False, flags) == ["ours", "torch"], flags
+        for row in ROWS:
+            for quick in (False, True):
+                assert not any(ALL[e].computes_in_f32() for e in engines_of(row, [], quick, flags)), row
+    for flags in (ZEN_3, SKYLAKE, set()):
+        assert engines_of(TINY[0], [], False, flags) == [
+            "ours", "ours-f32", "torch-f32", "torch-compile-f32", "openvino-f32", "openvino-int8-f32", "openvino-w8a8-f32",
+            "sdcpp", "sdcpp-q8"], flags
+        # The name of an engine in bf16 means the one that stands for it; ours has kernels for bf16 and stays.
+        assert engines_of(TINY[0], ["torch", "openvino-w8a8"], False, flags) == ["ours", "torch-f32", "openvino-w8a8-f32"]
+        assert engines_of(TINY[0], ["ours"], False, flags) == ["ours"], flags
+        assert engines_of(TINY[0], ["ours-f32"], False, flags) == ["ours", "ours-f32"], flags
+    with_bf16, without = ({row.name: len(engines_of(row, [], False, flags)) for row in ROWS} for flags in (ZEN_4, ZEN_3))
+    assert all(without[name] >= with_bf16[name] - 1 for name in without), "a row has lost its peers"
+    for name, engine in ALL.items():
+        # What a peer computes in is in its name and its title, for records and pages have no more.
+        assert engine.computes_in_f32() == name.endswith("-f32") == ("f32" in engine.title), name
+
+
+def check_probe(machine, probe):
+    """The peak is that of numbers that this processor multiplies."""
+    flags = set(machine["flags"])
+    assert probe["conv_type"] == ("bf16" if HAS_BF16 else "f32"), probe
+    # The kernel of the operating system may refuse the tiles of AMX.
+    loops = {"amx_bf16", "avx512_bf16"} if HAS_BF16 else {"avx512_f32"} if "avx512f" in flags else {"avx2_f32"}
+    assert probe["loop"] in loops, (probe, flags)
 
 
 def peers(folder, *words):
@@ -53,6 +93,7 @@ def check_profiles(records):
 
 
 def main() -> int:
+    check_choice_by_flags()
     with tempfile.TemporaryDirectory() as text:
         folder = pathlib.Path(text)
         done = peers(folder)
@@ -64,6 +105,7 @@ def main() -> int:
         machine = records[0]
         assert machine["kind"] == "machine" and machine["processor"] and machine["versions"]["torch"], machine
         check_samples(records)
+        check_probe(machine, next(r["before"] for r in records if r["kind"] == "sample"))
         check_runs(records)
         check_profiles(records)
         shown = peers(folder, "--table")

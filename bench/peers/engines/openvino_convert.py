@@ -2,7 +2,7 @@
 
   openvino_convert.py MODEL {bf16,int8,w8a8} CACHE
 
-bf16: weights as f16 on disk, computed in bf16. int8: NNCF's compressed weights. w8a8: NNCF's post-training quantisation
+bf16: the weights, which are bf16, as f16 on disk, computed in bf16 or f32. int8: NNCF's compressed weights. w8a8: NNCF's post-training quantisation
 of the denoiser, calibrated with random inputs: with random weights only its speed means something. Decoders of w8a8
 have int8 weights.
 """

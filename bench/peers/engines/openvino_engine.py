@@ -1,4 +1,4 @@
-"""OpenVINO as an engine of the bench: networks that openvino_convert.py made, compiled for this shape, bf16.
+"""OpenVINO as an engine of the bench: networks that openvino_convert.py made, compiled for this shape, bf16 or f32.
 
 It imports no PyTorch, as a program that ships OpenVINO would not.
 """
@@ -47,7 +47,12 @@ class OpenVinoNetworks:
         path = path_of(self.request["cache"], self.request["model"], network, weights or self.request["weights"])
         model = self.core.read_model(path)
         model.reshape({i: list(shape) for i, shape in enumerate(shapes)})
-        return self.core.compile_model(model, "CPU", self.configuration).create_infer_request()
+        made = self.core.compile_model(model, "CPU", self.configuration)
+        used = made.get_property("INFERENCE_PRECISION_HINT")
+        # It takes another type without a word where the processor has no instructions for this one.
+        if used != getattr(openvino.Type, self.request["dtype"]):
+            raise RuntimeError(f"expected networks in {self.request['dtype']}, OpenVINO computes in {used.get_type_name()}")
+        return made.create_infer_request()
 
     def called(self, request, inputs):
         self.last = request

@@ -1,4 +1,4 @@
-"""stable-diffusion.cpp as an engine of the bench, by its PyPI package, f16 weights.
+"""stable-diffusion.cpp as an engine of the bench, by its PyPI package, f16 weights or those of the request.
 
 It draws whole pictures only. A step is therefore what passes between two calls of its progress callback, which holds
 the drawing until the next request; decoding is what passes from the last of them to the picture.
@@ -57,7 +57,7 @@ class SdCpp:
     def load(self, request):
         self.request, self.drawing = request, None
         self.planned = max(1, request.get("planned_steps", 1))
-        self.network = stable_diffusion_cpp.StableDiffusion(model_path=request["folder"], wtype="f16",
+        self.network = stable_diffusion_cpp.StableDiffusion(model_path=request["folder"], wtype=request.get("weights", "f16"),
                                                             n_threads=request["threads"], vae_decode_only=True,
                                                             verbose=False)
         self.own_seconds = None

@@ -1,5 +1,5 @@
-"""diffusers + PyTorch as an engine of the bench: bf16, channels-last unless it is told otherwise, torch.compile; on the CPU,
-or on the device that it is told."""
+"""diffusers + PyTorch as an engine of the bench: bf16 or f32, channels-last unless it is told otherwise, torch.compile; on the
+CPU, or on the device that it is told."""
 import pathlib
 import sys
 
