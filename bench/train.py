@@ -5,8 +5,8 @@
 
 CONFIG is a denoiser's training file whose cache of latents and captions is there already (one run
 of `pangu-draw train` makes it). Rounds alternate between the two, so that other load on the machine affects both. The
-reference is the usual loop (usual_training.py) in bf16, or in f32 where the processor does not multiply bf16, which is faster
-there. Both sides train for real; the first steps of each round are not counted. Prints samples/s of each round and the ratio
+reference is the usual loop (usual_training.py). Both train in bf16, or in f32 where the processor does not multiply bf16, which is
+faster there. Both sides train for real; the first steps of each round are not counted. Prints samples/s of each round and the ratio
 of the medians.
 """
 import argparse
@@ -40,7 +40,7 @@ def parse_value(text):
 def ours(args, config, folder):
     out = pathlib.Path(folder) / "run"
     sets = [f"output_dir={out}", f"log_every_n_steps={LOG_EVERY}", "sample_every_n_steps=0",
-            "save_every_minutes=600", "max_train_steps=1000000"] + args.set
+            "save_every_minutes=600", "max_train_steps=1000000", f"mixed_precision={precision_here()}"] + args.set
     command = [args.program, "train", args.config, "--fresh", "--quiet", "--threads", str(args.threads)]
     for item in sets:
         command += ["--set", item]
@@ -102,7 +102,7 @@ def main():
         return
     rates = {"pangu-draw": [], "diffusers": []}
     kind = "bf16 autocast" if precision_here() == "bf16" else "f32"
-    print(f"{args.threads} threads; diffusers in {kind}", flush=True)
+    print(f"{args.threads} threads, {kind}", flush=True)
     for round_number in range(args.rounds):
         with tempfile.TemporaryDirectory() as folder:
             rates["pangu-draw"].append(ours(args, config, folder))
