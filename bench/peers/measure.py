@@ -109,9 +109,12 @@ class Bench:
         files = [path for path in weights_of(model, self.settings.cache).glob("*/*.safetensors")
                  if path.parent.name in ("unet", "vae")]
         weights = sum(path.stat().st_size for path in files)
-        with open("/proc/meminfo", encoding="utf-8") as info:
-            free = next(int(line.split()[1]) * 1024 for line in info if line.startswith("MemAvailable"))
-        return groups_that_fit(engines, weights, 0.9 * free)
+        return groups_that_fit(engines, weights, 0.9 * free_bytes())
+
+
+def free_bytes():
+    with open("/proc/meminfo", encoding="utf-8") as info:
+        return next(int(line.split()[1]) * 1024 for line in info if line.startswith("MemAvailable"))
 
 
 def bytes_of(engine, weights):

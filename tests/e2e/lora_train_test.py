@@ -165,7 +165,7 @@ class LoraTraining(TrainingCase):
             changes = load_file(files["kohya", expert])
             self.assertEqual({name.split("_text_model")[0] for name in changes}, {"lora_te1", "lora_te2"})
             own[part] = self.told_with(encoders, changes)
-        size, steps = 256, 5
+        size, steps = 256, 4
         draw = lambda count, *loras: self.draw("pangu_read", *[word for lora in loras for word in ("--lora", lora)],  # noqa: E731
                                                "--guidance", "2", "--sampler", "euler", size=f"{size}x{4 * size}", steps=count)
         both = draw(steps, files["kohya", "structure"], files["kohya", "texture"])
@@ -175,13 +175,12 @@ class LoraTraining(TrainingCase):
                                    seed=5, told=own)
         self.assertIn("low", wanted["experts"])
         self.assertLess(np.abs(both - wanted["bytes"]).mean(), SAME)
-        self.assertGreater(np.abs(both - draw(steps)).mean(), OTHER)
-        # Three steps are the structure expert's alone.
-        np.testing.assert_array_equal(draw(3, files["kohya", "texture"]), draw(3))
-        structure = draw(3, files["kohya", "structure"])
-        self.assertGreater(np.abs(structure - draw(3)).mean(), OTHER)
-        np.testing.assert_array_equal(draw(3, f"{files['kohya', 'structure']}@texture"), draw(3))
-        self.assertLess(np.abs(draw(3, files["diffusers", "structure"]) - structure).mean(), SAME)
+        # One step is the structure expert's alone.
+        alone, structure = draw(1), draw(1, files["kohya", "structure"])
+        self.assertGreater(np.abs(structure - alone).mean(), OTHER)
+        np.testing.assert_array_equal(draw(1, files["kohya", "texture"]), alone)
+        np.testing.assert_array_equal(draw(1, f"{files['kohya', 'structure']}@texture"), alone)
+        self.assertLess(np.abs(draw(1, files["diffusers", "structure"]) - structure).mean(), SAME)
 
     def told_with(self, encoders, changes):
         """Context and the vector y of "" and of the first caption, by encoders with kohya's changes merged in."""
