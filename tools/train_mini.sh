@@ -73,7 +73,8 @@ adopt_vae() { # FOLDER: from now on the generators depend on it
 
 if [ -n "$export_to$import_from" ]; then
   for part in $parts; do
-    if [ -n "$export_to" ] && [ -e "$work/${output[$part]}/checkpoint.safetensors" ]; then
+    saved="$work/${output[$part]}/checkpoint" # a folder; earlier versions wrote one file
+    if [ -n "$export_to" ] && { [ -e "$saved" ] || [ -e "$saved.safetensors" ]; }; then
       command_for "$part" --export-state "$export_to/$part" && "${command[@]}"
     elif [ -n "$import_from" ] && [ -e "$import_from/$part/pieces.json" ]; then
       command_for "$part" --import-state "$import_from/$part" && "${command[@]}"

@@ -16,6 +16,7 @@
 #include "app/commands.h"
 #include "app/home.h"
 #include "app/table.h"
+#include "io/available_memory.h"
 #include "kernels/level.h"
 
 namespace pangu::app {
@@ -59,17 +60,11 @@ json processor() {
           {"simd", simd}};
 }
 
-// Bytes that can still be allocated, from /proc/meminfo (kernel estimate), in bytes.
 json memory() {
-  int64_t available_kb = 0;
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);) {
-    if (line.rfind("MemAvailable:", 0) == 0) available_kb = std::stoll(line.substr(13));
-  }
   struct sysinfo info = {};
   sysinfo(&info);
   return {{"total_bytes", static_cast<int64_t>(info.totalram) * info.mem_unit},
-          {"available_bytes", available_kb * 1024}};
+          {"available_bytes", io::available_memory()}};
 }
 
 json gpus() {

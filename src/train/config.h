@@ -107,6 +107,7 @@ struct TrainConfig {
   int64_t seed = 0;
   double save_every_minutes = 4;
   int64_t save_every_n_steps = 0;
+  double async_save_memory_gib = -1;
   int64_t sample_every_n_steps = 1000;
   int64_t log_every_n_steps = 20;
   std::vector<std::string> sample_prompts;
@@ -126,7 +127,9 @@ struct TrainConfig {
       "folder with vae/, text_encoder/, tokenizer/ and, of other families than our own, "
       "model_index.json and scheduler/ (task denoiser)");
     v("initial_weights", initial_weights,
-      "safetensors to start from instead of random weights; a checkpoint gives its master weights");
+      "safetensors to start from instead of random weights; a checkpoint, which is a folder, gives "
+      "its "
+      "master weights");
     v("perceptual_weights", perceptual_weights, "VGG16 trunk, safetensors (task autoencoder)");
     v("cache_dir", cache_dir,
       "latents and caption states, in a folder for each first dataset and its encoders; empty: "
@@ -287,6 +290,11 @@ struct TrainConfig {
     v("save_every_minutes", save_every_minutes, "between checkpoints", Limits{0, 1e6});
     v("save_every_n_steps", save_every_n_steps,
       "checkpoints by number, beside those by time; 0 is off", Limits{0, 1e9});
+    v("async_save_memory_gib", async_save_memory_gib,
+      "most memory of a process, in GiB, for the copy out of which a checkpoint is written while "
+      "training goes on; a larger one is written before it does; -1: half of what is available, 0: "
+      "no copy",
+      Limits{-1, 1e6});
     v("sample_every_n_steps", sample_every_n_steps,
       "grid of sample pictures, of a LoRA its file so far and its validation; 0 is off",
       Limits{0, 1e9});

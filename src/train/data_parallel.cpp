@@ -153,22 +153,49 @@ std::map<std::string, at::Tensor> DataParallel::whole(
   return all;
 }
 
-std::map<std::string, at::Tensor> DataParallel::own_part(
-    const std::map<std::string, at::Tensor>& whole) const {
-  if (!is_divided() || world_.is_alone()) return whole;
-  std::map<std::string, at::Tensor> parts;
-  for (const auto& [key, tensor] : whole) {
+std::vector<StatePart> DataParallel::written_parts(const LazyTensors& state) const {
+  if (!is_divided() || world_.is_alone()) return share_of(state, world_.rank(), world_.size());
+  std::vector<StatePart> all;
+  for (const auto& [key, tensor] : state) {
+    const size_t i = index_.at(param_name_in(key));
+    const at::Tensor& param = params_[i].second;
+    const bool is_whole = owner_[i] >= 0 || param.numel() == 0;
+    if (is_whole) {
+      if (std::max(0, owner_[i]) != world_.rank()) continue;
+      all.push_back({key, io::whole_box(param.sizes().vec()), tensor});
+      all.back().tensor.shape = param.sizes().vec();
+      continue;
+    }
+    for (StatePart& part : parts_of_range(key, tensor, param, layout_->part_of(i, world_.rank()))) {
+      all.push_back(std::move(part));
+    }
+  }
+  return all;
+}
+
+LazyTensors DataParallel::own_part(const StoredTensors& whole) const {
+  if (!is_divided() || world_.is_alone()) return whole_of(whole);
+  LazyTensors parts;
+  for (const auto& [key, stored] : whole) {
     const auto found = index_.find(param_name_in(key));
     if (found == index_.end()) continue;
-    const at::Tensor& param = params_[found->second].second;
-    if (tensor.sizes() != param.sizes()) {
+    const size_t i = found->second;
+    const at::Tensor& param = params_[i].second;
+    if (at::IntArrayRef(stored.shape) != param.sizes()) {
       throw bad_input("checkpoint tensor '" + key + "'", c10::str(param.sizes()),
-                      c10::str(tensor.sizes()),
+                      c10::str(at::IntArrayRef(stored.shape)),
                       "it was written for another model; start with an empty output_dir");
     }
-    const at::Tensor dense =
-        at::empty_strided(param.sizes(), param.strides(), tensor.options()).copy_(tensor);
-    parts[key] = part_in(dense, found->second);
+    if (owner_[i] == world_.rank()) {
+      parts[key] = whole_of(stored);
+    } else if (owner_[i] >= 0) {
+      std::vector<int64_t> shape = stored.shape;
+      shape[0] = 0;
+      parts[key] = {stored.type, shape,
+                    [type = stored.type, shape] { return at::empty(shape, type); }};
+    } else {
+      parts[key] = range_of(stored, param, layout_->part_of(i, world_.rank()));
+    }
   }
   return parts;
 }

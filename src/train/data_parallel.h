@@ -14,6 +14,7 @@
 #include "train/flat_layout.h"
 #include "train/gradient_buckets.h"
 #include "train/optimizer.h"
+#include "train/state_parts.h"
 
 namespace pangu::train {
 
@@ -42,11 +43,16 @@ class DataParallel {
   // After a step: every process gets the parameters that the others stepped.
   void exchange_params();
 
-  // A state by name, [KIND/]PARAMETER as Optimizer::state has it, of this process's parts. whole():
-  // of all parts, f32 and contiguous, in the first process; the others get an empty map. Every
-  // process must call it. own_part(): back from a whole one.
+  // Tensors by name, [KIND/]PARAMETER as Optimizer::state has them, of this process's parts. Of all
+  // parts, f32 and contiguous, in the first process; the others get an empty map. Every process
+  // must call it.
   std::map<std::string, at::Tensor> whole(const std::map<std::string, at::Tensor>& parts);
-  std::map<std::string, at::Tensor> own_part(const std::map<std::string, at::Tensor>& whole) const;
+
+  // A state of this process as what it writes of the whole one: its own parts, or, of tensors that
+  // all have, an even share. Back from a whole one: what is this process's, read when it is made.
+  // Error kBadInput for a tensor of another shape than its parameter's.
+  std::vector<StatePart> written_parts(const LazyTensors& state) const;
+  LazyTensors own_part(const StoredTensors& whole) const;
 
  private:
   at::Tensor part_in(const at::Tensor& dense, size_t param) const;

@@ -216,12 +216,12 @@ TEST_CASE("the same number of processes gives the same bits, also where a run wa
         learn(d, hooks);
       });
     }
-    const auto a = load_checkpoint(c.output_dir + "/checkpoint.safetensors");
-    const auto b = load_checkpoint(d.output_dir + "/checkpoint.safetensors");
+    const auto a = load_checkpoint(c.output_dir + "/checkpoint");
+    const auto b = load_checkpoint(d.output_dir + "/checkpoint");
     REQUIRE(a);
     REQUIRE(b);
     CHECK(b->step == 20);
-    CHECK(same_bits(made(a->tensors), made(b->tensors)));
+    CHECK(same_bits(made(whole_of(a->tensors)), made(whole_of(b->tensors))));
   }
 }
 
@@ -264,7 +264,6 @@ TEST_CASE("a divided state takes its part of the memory") {
     CHECK(whole.size() == (world->is_first() ? 2 : 0));
     if (world->is_first()) {
       CHECK(at::equal(whole.at("m/a"), params[0].second));
-      CHECK(same_bits(shared.own_part(whole), parts));
     }
     world->barrier();
   });

@@ -37,6 +37,7 @@ json settings_of(TrainConfig config) {
                            "fused_backward_pass",
                            "save_every_minutes",
                            "save_every_n_steps",
+                           "async_save_memory_gib",
                            "sample_every_n_steps",
                            "log_every_n_steps",
                            "sample_prompts",

@@ -18,6 +18,7 @@
 #include "io/mapped_file.h"
 #include "train/accounting.h"
 #include "train/checkpoint.h"
+#include "train/checkpoint_writer.h"
 #include "train/data_parallel.h"
 #include "train/fingerprint.h"
 #include "train/fused_backward.h"
@@ -69,10 +70,6 @@ void write_page(const TrainConfig& config, const std::string& metrics_path) {
 
 int64_t core_count() { return std::max<int64_t>(1, std::thread::hardware_concurrency()); }
 
-std::string checkpoint_path(const TrainConfig& config) {
-  return config.output_dir + "/checkpoint.safetensors";
-}
-
 // The modules in the precision and on the device of the training.
 const std::vector<std::shared_ptr<torch::nn::Module>>& prepared(
     const TrainConfig& config, const std::vector<std::shared_ptr<torch::nn::Module>>& modules) {
@@ -117,10 +114,10 @@ class Run {
         world_(hooks.world ? hooks.world : std::make_shared<dist::World>()),
         fingerprint_(fingerprint_of(config, inputs,
                                     is_shared(hooks) ? 0 : static_cast<int64_t>(modules.size()))),
-        checkpoint_path_(checkpoint_path(config)),
         metrics_path_(config.output_dir + "/metrics.jsonl"),
         replicas_(prepared(config, modules),
-                  threads_of_replica(static_cast<int64_t>(modules.size()), *world_)) {
+                  threads_of_replica(static_cast<int64_t>(modules.size()), *world_)),
+        checkpoints_(*world_, config.output_dir, config.async_save_memory_gib) {
     report_.max_steps = config.max_train_steps;
     OptimizerOptions options = optimizer_options(config);
     options.rate_factor = hooks.rate_factor;
@@ -140,17 +137,24 @@ class Run {
   }
 
   void resume() {
-    const auto checkpoint = load_checkpoint(checkpoint_path_);
-    const double step = checkpoint ? double(checkpoint->step) : 0;
-    if (world_->any(step != world_->of_first({step})[0])) {
+    const auto path = checkpoint_in(config_.output_dir);
+    const auto checkpoint = path ? load_checkpoint(*path) : std::nullopt;
+    const CheckpointNote note = checkpoint ? CheckpointNote(*checkpoint) : CheckpointNote{};
+    const std::vector<double> which = {double(note.step), double(note.id)};
+    if (world_->any(which != world_->of_first(which))) {
       throw bad_input("output_dir '" + config_.output_dir + "'",
                       "the same checkpoint for all processes", "different ones",
                       "all machines must see one folder");
     }
     if (!checkpoint) return;
-    optimizer_->load_state(shared_ && shared_->is_divided()
-                               ? already_made(shared_->own_part(made(checkpoint->tensors)))
-                               : checkpoint->tensors);
+    const LazyTensors known = optimizer_->state();
+    for (const auto& [name, tensor] : checkpoint->tensors) {
+      if (known.contains(name)) continue;
+      throw bad_input("checkpoint '" + *path + "'", "tensors of this training", "'" + name + "'",
+                      "it was written for another model; start with an empty output_dir");
+    }
+    optimizer_->load_state(shared_ ? shared_->own_part(checkpoint->tensors)
+                                   : whole_of(checkpoint->tensors));
     if (shared_) shared_->exchange_params();
     step_ = checkpoint->step;
     seconds_before_ = checkpoint->train_seconds;
@@ -161,7 +165,7 @@ class Run {
     if (world_->is_first()) {
       if (step_ == 0) std::filesystem::remove(metrics_path_);
       cut_metrics(metrics_path_, step_);
-      io::remove_stale_temporaries(checkpoint_path_);  // of runs that were killed while they saved
+      tidy_checkpoints(config_.output_dir);
     }
     start_ = last_save_ = last_log_ = Clock::now();
     cpu_start_ = process_cpu_seconds();
@@ -178,7 +182,8 @@ class Run {
       const Votes votes = voted();
       last = votes.stops || step_ == config_.max_train_steps;
       if (last || step_ % config_.log_every_n_steps == 0) log();
-      if (last || votes.saves) save();
+      if (votes.is_written) checkpoints_.finish();
+      if (last || votes.saves) save(last);
       const int64_t every = config_.sample_every_n_steps;
       const bool sample = every > 0 && (last || step_ % every == 0);
       if ((sample || last) && world_->is_first()) write_page(config_, metrics_path_);
@@ -201,6 +206,7 @@ class Run {
   // What is decided by clocks, signals and files after a step: the same in every process.
   struct Votes {
     bool stops = false, saves = false;
+    bool is_written = false;  // the checkpoint that was being written, by all
   };
 
   Votes voted() {
@@ -211,14 +217,15 @@ class Run {
     if (!shared_) {
       loss_sum_ += step_loss_;
       step_loss_ = 0;
-      return {stops, saves};
+      return {stops, saves, checkpoints_.is_written()};
     }
     const double share = share_of_schedule();
     const std::vector<double> sums =
-        world_->sums({double(stops), double(saves), share, std::exchange(step_loss_, 0)});
+        world_->sums({double(stops), double(saves), share, std::exchange(step_loss_, 0),
+                      double(checkpoints_.is_written())});
     progress_ = sums[2];
     loss_sum_ += sums[3];
-    return {sums[0] > 0, sums[1] > 0};
+    return {sums[0] > 0, sums[1] > 0, sums[4] == double(world_->size())};
   }
 
   // Of the schedule, by the first process's hook.
@@ -232,12 +239,6 @@ class Run {
     if (shared_ && !shared_->is_divided() && !world_->is_first()) return {};
     const auto parts = optimizer_->averaged(hooks_.weights_type);
     return shared_ ? shared_->whole(parts) : parts;
-  }
-  LazyTensors whole_state() {
-    if (!shared_ || !shared_->is_divided()) {
-      return world_->is_first() ? optimizer_->state() : LazyTensors{};
-    }
-    return already_made(shared_->whole(made(optimizer_->state())));
   }
 
   double spent_seconds() const { return seconds_before_ + seconds_since(start_); }
@@ -362,12 +363,17 @@ class Run {
            (by_number > 0 && step_ % by_number == 0);
   }
 
-  void save() {
-    const double cpu_seconds = spent_cpu_seconds();
-    const LazyTensors state = whole_state();
-    if (world_->is_first()) {
-      save_checkpoint(checkpoint_path_, {step_, spent_seconds(), cpu_seconds, fingerprint_, state});
-    }
+  // The last one is waited for, and needs no copy.
+  void save(bool is_last) {
+    CheckpointNote note;
+    note.step = step_;
+    note.train_seconds = spent_seconds();
+    note.cpu_seconds = spent_cpu_seconds();
+    note.fingerprint = fingerprint_;
+    const LazyTensors state = optimizer_->state();
+    const SaveReport saved = checkpoints_.save(
+        std::move(note), shared_ ? shared_->written_parts(state) : share_of(state, 0, 1), is_last);
+    if (hooks_.on_save && world_->is_first()) hooks_.on_save(saved);
     last_save_ = Clock::now();
   }
 
@@ -375,8 +381,9 @@ class Run {
   const LossFunction& loss_;
   const TrainHooks& hooks_;
   const std::shared_ptr<dist::World> world_;
-  std::string fingerprint_, checkpoint_path_, metrics_path_;
+  std::string fingerprint_, metrics_path_;
   Replicas replicas_;
+  CheckpointWriter checkpoints_;
   std::optional<DataParallel> shared_;  // where there are several processes
   std::optional<Optimizer> optimizer_;
   std::optional<FusedBackward> fused_;
@@ -401,7 +408,9 @@ int64_t replica_count(const TrainConfig& config) {
 }
 
 int64_t steps_done(const TrainConfig& config) {
-  return checkpoint_step(checkpoint_path(config)).value_or(0);
+  const auto path = checkpoint_in(config.output_dir);
+  const auto note = path ? checkpoint_note(*path) : std::nullopt;
+  return note ? note->step : 0;
 }
 
 uint64_t bytes_on_disk(const TrainConfig& config, const torch::nn::Module& network) {
@@ -415,15 +424,15 @@ uint64_t bytes_on_disk(const TrainConfig& config, const torch::nn::Module& netwo
 }
 
 void check_resumable(const TrainConfig& config, const RunInputs& inputs, const TrainHooks& hooks) {
-  const std::string path = checkpoint_path(config);
-  const auto before = fingerprint_in(path);
-  if (!before) return;
+  const auto path = checkpoint_in(config.output_dir);
+  const auto note = path ? checkpoint_note(*path) : std::nullopt;
+  if (!note) return;
   const std::string now =
       fingerprint_of(config, inputs, is_shared(hooks) ? 0 : replica_count(config));
-  const std::string difference = difference_of(*before, now);
+  const std::string difference = difference_of(note->fingerprint, now);
   if (difference.empty()) return;
-  throw bad_input("checkpoint '" + path + "'", "the settings and inputs it was written with",
-                  difference, way_on(*before, now));
+  throw bad_input("checkpoint '" + *path + "'", "the settings and inputs it was written with",
+                  difference, way_on(note->fingerprint, now));
 }
 
 TrainResult train(const TrainConfig& config,

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "dist/world.h"
+#include "train/checkpoint_writer.h"
 #include "train/config.h"
 #include "train/fingerprint.h"
 #include "train/optimizer.h"
@@ -66,7 +67,8 @@ struct StepReport {
 // Where several processes train together, only the first one's hooks are called; their answers are
 // everyone's. stop is asked of all: one that says so stops all.
 struct TrainHooks {
-  std::function<void(const StepReport&)> on_log;  // every log_every_n_steps
+  std::function<void(const StepReport&)> on_log;   // every log_every_n_steps
+  std::function<void(const SaveReport&)> on_save;  // at every checkpoint
   // Of the weights that on_sample and the result have. In bf16 those of a training in bf16 without
   // an average are its working parameters, and take no memory.
   at::ScalarType weights_type = at::kFloat;
@@ -116,8 +118,8 @@ void check_resumable(const TrainConfig& config, const RunInputs& inputs, const T
 // modules: replica_count(config) networks of one shape. They are converted to the training's
 // precision and device and made to share the weights of the first. With `resume`, the run goes on
 // from output_dir's checkpoint if there is one, after check_resumable; without it, a checkpoint is
-// ignored and overwritten. The first process writes checkpoint.safetensors, metrics.jsonl and, at
-// every sample interval and at the end, metrics.html.
+// ignored and overwritten. All processes write checkpoints; the first one writes metrics.jsonl and,
+// at every sample interval and at the end, metrics.html.
 TrainResult train(const TrainConfig& config,
                   const std::vector<std::shared_ptr<torch::nn::Module>>& modules,
                   const LossFunction& loss, const RunInputs& inputs, const TrainHooks& hooks,

@@ -3,12 +3,15 @@
 
 #include <ATen/Parallel.h>
 #include <doctest/doctest.h>
+#include <sys/resource.h>
 #include <torch/nn.h>
 #include <torch/types.h>
 #include <torch/utils.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 #include <thread>
 
 #include "core/error.h"
@@ -64,10 +67,10 @@ TrainResult run(const TrainConfig& config, const TrainHooks& hooks = {}, bool re
   return pangu::train::train(config, modules, loss, inputs, hooks, resume);
 }
 
-bool equal(const LazyTensors& a, const LazyTensors& b) {
+bool equal(const StoredTensors& a, const StoredTensors& b) {
   if (a.size() != b.size()) return false;
   for (const auto& [name, t] : a) {
-    if (!b.count(name) || !at::equal(t.make(), b.at(name).make())) return false;
+    if (!b.count(name) || !at::equal(whole_of(t).make(), whole_of(b.at(name)).make())) return false;
   }
   return true;
 }
@@ -94,8 +97,8 @@ TEST_CASE("a run cut anywhere and resumed ends with the same bits as an uninterr
       hooks.stop = [&] { return ++steps >= stop_after; };
       run(d, hooks);
     }
-    const auto a = load_checkpoint(whole.file("checkpoint.safetensors"));
-    const auto b = load_checkpoint(cut.file("checkpoint.safetensors"));
+    const auto a = load_checkpoint(whole.file("checkpoint"));
+    const auto b = load_checkpoint(cut.file("checkpoint"));
     REQUIRE(a);
     REQUIRE(b);
     CHECK(a->step == 20);
@@ -120,8 +123,8 @@ TEST_CASE("steps inside the backward pass and an average on the disk give the sa
     hooks.stop = [&] { return ++steps >= 7; };
     run(c, hooks);
     run(c);
-    const auto a = load_checkpoint(plain.file("checkpoint.safetensors"));
-    const auto b = load_checkpoint(fused.file("checkpoint.safetensors"));
+    const auto a = load_checkpoint(plain.file("checkpoint"));
+    const auto b = load_checkpoint(fused.file("checkpoint"));
     REQUIRE(a);
     REQUIRE(b);
     CHECK(equal(a->tensors, b->tensors));
@@ -301,16 +304,96 @@ TEST_CASE("an error inside a replica reaches the caller") {
                        doctest::Contains("broken picture"), Error);
 }
 
-TEST_CASE("a checkpoint that cannot be written leaves the last one") {
-  TestFolder folder;
-  TrainConfig c = config_in(folder.path);
-  run(c);
-  const auto before = load_checkpoint(folder.file("checkpoint.safetensors"));
-  // A folder that is no longer there stands in for a disk that takes no more.
-  CHECK_THROWS_AS(save_checkpoint(folder.file("gone/checkpoint.safetensors"), *before), Error);
-  const auto after = load_checkpoint(folder.file("checkpoint.safetensors"));
-  REQUIRE(after);
-  CHECK(equal(before->tensors, after->tensors));
+TEST_CASE("checkpoints that are written while training goes on are those of the moment") {
+  for (const char* precision : {"bf16", "no"}) {
+    TestFolder folder, plain;
+    TrainConfig c = config_in(plain.path);
+    c.mixed_precision = precision;
+    run(c);
+    for (const double memory : {1.0, 0.0}) {
+      CAPTURE(memory);
+      TrainConfig d = c;
+      d.output_dir = folder.file(memory > 0 ? "asynchronous" : "streamed");
+      d.async_save_memory_gib = memory;
+      d.save_every_n_steps = 4;
+      std::vector<int64_t> steps;
+      int asynchronous = 0;
+      TrainHooks hooks;
+      hooks.on_save = [&](const SaveReport& report) {
+        steps.push_back(report.step);
+        asynchronous += report.is_asynchronous;
+        CHECK(report.size_bytes > 0);
+        CHECK(report.is_last == (report.step == 20));
+      };
+      // It goes on from a checkpoint in the middle, as if the process had ended there.
+      int done = 0;
+      hooks.stop = [&] {
+        if (++done == 14) throw std::runtime_error("ended");
+        return false;
+      };
+      CHECK_THROWS(run(d, hooks));
+      const auto middle = load_checkpoint(d.output_dir + "/checkpoint");
+      REQUIRE(middle);
+      CHECK((middle->step == 8 || middle->step == 12));
+      hooks.stop = nullptr;
+      run(d, hooks);
+      CHECK(steps.back() == 20);
+      CHECK((asynchronous > 2) == (memory > 0));
+      const auto a = load_checkpoint(plain.file("checkpoint"));
+      const auto b = load_checkpoint(d.output_dir + "/checkpoint");
+      REQUIRE(a);
+      REQUIRE(b);
+      CHECK(equal(a->tensors, b->tensors));
+      // Nothing is left of those before.
+      int folders = 0;
+      for (const auto& entry : std::filesystem::directory_iterator(d.output_dir)) {
+        folders += entry.is_directory() && !entry.is_symlink();
+      }
+      CHECK(folders == 1);
+    }
+  }
+}
+
+TEST_CASE("a checkpoint that cannot be written ends the run and leaves the last one") {
+  for (const double memory : {1.0, 0.0}) {
+    CAPTURE(memory);
+    TestFolder folder;
+    TrainConfig c = config_in(folder.path);
+    c.max_train_steps = 5;
+    run(c);
+    const auto before = load_checkpoint(folder.file("checkpoint"));
+    c.max_train_steps = 20;
+    c.save_every_n_steps = 8;
+    c.async_save_memory_gib = memory;
+    // Files that may not grow stand in for a disk that takes no more.
+    rlimit usual{};
+    getrlimit(RLIMIT_FSIZE, &usual);
+    const auto signal_before = std::signal(SIGXFSZ, SIG_IGN);
+    TrainHooks hooks;
+    hooks.stop = [&, done = 5]() mutable {
+      if (++done == 7) {
+        const rlimit small{1500, usual.rlim_max};
+        setrlimit(RLIMIT_FSIZE, &small);
+      }
+      return false;
+    };
+    std::string failure;
+    try {
+      run(c, hooks);
+    } catch (const Error& error) {
+      CHECK(error.code() == ErrorCode::kIo);
+      failure = error.what();
+    }
+    setrlimit(RLIMIT_FSIZE, &usual);
+    std::signal(SIGXFSZ, signal_before);
+    CHECK(contains(failure, "cannot write"));
+    const auto after = load_checkpoint(folder.file("checkpoint"));
+    REQUIRE(after);
+    CHECK(after->step == 5);
+    CHECK(equal(before->tensors, after->tensors));
+    c.max_train_steps = 6;
+    CHECK(run(c).finished);
+  }
 }
 
 TEST_CASE("batches hold one shape and an epoch every full batch of items once") {

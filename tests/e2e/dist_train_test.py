@@ -2,6 +2,8 @@
 when one dies.
 
 Usage: dist_train_test.py PROGRAM
+  PANGU_TEST_KILLS   how often processes of one training are killed (3)
+  PANGU_TEST_SEED    of the moments (7)
 """
 
 import json
@@ -15,8 +17,13 @@ import unittest
 from ports import free_port
 from program import ROOT
 from shared_training import STEPS, SharedTraining
+from safetensors_file import safetensors_parts
+from small_training import checkpoint_name
 
 ALL_ENDED_S = 30
+# The requirement's number is 30; the tests of every change make fewer.
+KILLS = int(os.environ.get("PANGU_TEST_KILLS", "3"))
+SEED = int(os.environ.get("PANGU_TEST_SEED", "7"))
 LONG = {"max_train_steps": 250}  # enough for something to happen
 SAVED = {**LONG, "save_every_n_steps": 3}
 
@@ -76,31 +83,62 @@ class ManyProcesses(SharedTraining):
         self.assert_same_losses(self.losses("one"), self.losses("two"))
         self.assertTrue((self.folder / "two/model/model_index.json").exists())
 
-    def test_a_process_that_is_killed_ends_all_and_nothing_is_lost(self):
-        config, draw = self.config("killed", **SAVED), random.Random(7)
-        checkpoint = self.folder / "killed/checkpoint.safetensors"
-        for victim in (1, 0):
-            checkpoint_before = checkpoint.exists()
-            process = self.start(config, "--nproc", 2)
-            if not checkpoint_before:
-                self.wait_for_file(process, checkpoint)
-            ranks = children_of(process.pid)
-            while process.poll() is None and len(ranks) < 2:
-                ranks = children_of(process.pid)
-            time.sleep(draw.uniform(0, 0.1))
-            begin = time.monotonic()
-            os.kill(ranks[victim], signal.SIGKILL)
-            _, err = process.communicate(timeout=60)
-            self.assertLess(time.monotonic() - begin, ALL_ENDED_S)
-            self.assertEqual(process.returncode, 128 + signal.SIGKILL, err)
-            self.assertIn(f"process {victim} of 2 was ended by signal 9", err)
-            self.assertFalse(any(map(is_alive, ranks)))
+    def kill_when(self, process, victim, is_time):
+        """Kills a process of two that `process` started once is_time(); checks that the other ends and that it is told."""
+        ranks = children_of(process.pid)
+        while process.poll() is None and (len(ranks) < 2 or not is_time()):
+            ranks = children_of(process.pid) if len(ranks) < 2 else ranks
+            time.sleep(0.001)
+        self.assertIsNone(process.poll(), "it ended before it was killed")
+        begin = time.monotonic()
+        os.kill(ranks[victim], signal.SIGKILL)
+        _, err = process.communicate(timeout=60)
+        self.assertLess(time.monotonic() - begin, ALL_ENDED_S)
+        self.assertEqual(process.returncode, 128 + signal.SIGKILL, err)
+        self.assertIn(f"process {victim} of 2 was ended by signal 9", err)
+        self.assertFalse(any(map(is_alive, ranks)))
+
+    def test_processes_that_are_killed_again_and_again_end_all_and_lose_no_checkpoint(self):
+        keys, run = {"max_train_steps": 200 + 25 * KILLS, "zero_stage": 2}, self.folder / "killed"
+        config, draw = self.config("killed", **keys, save_every_n_steps=3), random.Random(SEED)
+        steps, begun = [0], 0
+        for kill in range(KILLS):
+            # Asynchronous and streamed in turn. Every third dies at any moment, every third soon after a checkpoint, every third
+            # while one is being written: then there is a folder that the link does not name yet.
+            before, latest = checkpoint_name(run), time.monotonic() + draw.uniform(0, 3)
+            process = self.start(config, "--nproc", 2, "--set", f"async_save_memory_gib={kill % 2}")
+            delay = draw.uniform(0, 0.3)
+
+            def is_time():
+                if kill % 3 == 0:
+                    return time.monotonic() >= latest
+                name = checkpoint_name(run)
+                if name == before:
+                    return False
+                if kill % 3 == 1:
+                    time.sleep(delay)
+                    return True
+                return any(folder.name != name for folder in run.glob("checkpoint-*"))
+
+            self.kill_when(process, draw.randrange(2), is_time)
+            name = checkpoint_name(run)
+            begun += any(folder.name != name for folder in run.glob("checkpoint-*"))
+            # What the link names is whole, and not older than what it named before.
+            if name is not None:
+                shards = list((run / "checkpoint").glob("*.safetensors"))
+                found = {safetensors_parts(shard)[0]["__metadata__"]["step"] for shard in shards}
+                self.assertEqual(len(found), 1, name)
+                steps.append(int(found.pop()))
+                self.assertLessEqual(steps[-2], steps[-1])
+        self.assertLess(steps[-1], keys["max_train_steps"])
         self.train(config, "--nproc", 2, "--set", "save_every_n_steps=0")
-        self.assertEqual(self.weights("killed"), self.weights_of_whole(**LONG))
+        print(f"{KILLS} kills at steps {steps}, {begun} of them left a checkpoint half-written")
+        self.assertEqual(self.weights("killed"), self.weights_of_whole(**keys))
+        self.assertEqual([folder.name for folder in run.glob("checkpoint-*")], [checkpoint_name(run)])
 
     def test_the_launcher_starts_all_again_from_the_last_checkpoint(self):
         process = self.start(self.config("again", **SAVED), "--nproc", 2, "--max-restarts", 1, "--fresh")
-        self.wait_for_file(process, self.folder / "again/checkpoint.safetensors")
+        self.wait_for_file(process, self.folder / "again/checkpoint")
         os.kill(children_of(process.pid)[1], signal.SIGKILL)
         _, err = process.communicate(timeout=120)
         self.assertEqual(process.returncode, 0, err)
@@ -110,7 +148,7 @@ class ManyProcesses(SharedTraining):
     def test_ctrl_c_stops_all_with_a_checkpoint(self):
         config = self.config("stopped", **SAVED)
         process = self.start(config, "--nproc", 2)
-        self.wait_for_file(process, self.folder / "stopped/checkpoint.safetensors")
+        self.wait_for_file(process, self.folder / "stopped/checkpoint")
         ranks = children_of(process.pid)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)

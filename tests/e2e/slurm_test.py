@@ -149,7 +149,7 @@ class Slurm(SharedTraining):
 
     def wait_for_checkpoint(self, job, output):
         end = time.monotonic() + WAIT_S
-        while not (self.folder / output / "checkpoint.safetensors").exists():
+        while not (self.folder / output / "checkpoint").exists():
             self.assertLess(time.monotonic(), end, self.said(job))
             time.sleep(0.005)
 

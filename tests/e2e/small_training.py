@@ -1,6 +1,7 @@
 """Small networks, pictures and configurations for trainings from nothing. It starts no program."""
 
 import json
+import pathlib
 import random
 
 from png_file import png_painted
@@ -11,6 +12,8 @@ AUTOENCODER = {
     "block_out_channels": [8, 40], "layers_per_block": 1, "norm_num_groups": 4,
     "mid_block_add_attention": False, "use_quant_conv": True, "use_post_quant_conv": True,
 }
+# Of a checkpoint that one process wrote, in output_dir.
+ONE_SHARD = "checkpoint/shard-00001-model-00001-of-00001.safetensors"
 LATENT_CHANNELS = json.loads((ROOT / "models/mini/vae/config.json").read_text())["latent_channels"]
 # Of the latents and captions of models/mini.
 UNET = {
@@ -23,6 +26,12 @@ UNET = {
     "cross_attention_dim": 384, "use_linear_projection": True, "norm_num_groups": 4,
     "flip_sin_to_cos": True, "freq_shift": 0,
 }
+
+
+def checkpoint_name(output_dir):
+    """Of the folder with the last whole checkpoint; each has another one. None if there is none."""
+    link = pathlib.Path(output_dir) / "checkpoint"
+    return link.readlink().name if link.is_symlink() else None
 
 
 def disc_png(width, height, seed):

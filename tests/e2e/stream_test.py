@@ -18,7 +18,7 @@ import unittest
 from nginx import Nginx
 from ports import free_port
 from program import PROGRAM, ROOT
-from small_training import disc_png, write_config, write_networks
+from small_training import checkpoint_name, disc_png, write_config, write_networks
 
 SHARDS, A_SHARD = 4, 6
 
@@ -85,12 +85,10 @@ class Stream(unittest.TestCase):
         self.assertGreaterEqual(json.loads(metrics[-1])["data_wait_share"], 0)
 
         config, draw = self.config("killed", url), random.Random(1)
-        checkpoint = self.folder / "killed/checkpoint.safetensors"
         for kill in range(5):
-            before = checkpoint.stat().st_ino if checkpoint.exists() else None
+            before = checkpoint_name(self.folder / "killed")
             process = self.start(config)
-            while kill > 1 and process.poll() is None and (
-                    not checkpoint.exists() or checkpoint.stat().st_ino == before):
+            while kill > 1 and process.poll() is None and checkpoint_name(self.folder / "killed") == before:
                 time.sleep(0.005)
             time.sleep(draw.uniform(0, 1.0 if kill < 2 else 0.05))  # the first ones die while they cache
             process.kill()

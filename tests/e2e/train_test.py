@@ -14,7 +14,7 @@ import time
 import unittest
 
 from program import PROGRAM, ROOT
-from small_training import UNET, disc_png, write_config, write_networks
+from small_training import ONE_SHARD, UNET, checkpoint_name, disc_png, write_config, write_networks
 
 STEPS = 80
 
@@ -135,14 +135,14 @@ class Train(unittest.TestCase):
         data = self.pictures(6, 24)
         self.train(self.autoencoder("whole", data))
         config, draw = self.autoencoder("killed", data), random.Random()
-        checkpoint = self.folder / "killed/checkpoint.safetensors"
+        checkpoint = self.folder / "killed" / ONE_SHARD
         steps = []
         for kill in range(5):
-            before = checkpoint.stat().st_ino if checkpoint.exists() else None
+            before = checkpoint_name(self.folder / "killed")
             process = self.start(config)
             # The first one dies anywhere; the others after they have saved something.
             if kill > 0:
-                self.wait(process, lambda: checkpoint.exists() and checkpoint.stat().st_ino != before)
+                self.wait(process, lambda: checkpoint_name(self.folder / "killed") != before)
             time.sleep(draw.uniform(0, 0.1 if kill > 0 else 0.4))
             process.kill()
             process.communicate()
@@ -156,6 +156,7 @@ class Train(unittest.TestCase):
         self.train(config)
         self.assertEqual(self.weights("killed"), self.weights("whole"), f"killed after {steps}")
         self.assertEqual(list((self.folder / "killed").glob("*.tmp-*")), [])
+        self.assertEqual(len(list((self.folder / "killed").glob("checkpoint-*"))), 1)
         metrics = (self.folder / "killed/metrics.jsonl").read_text().splitlines()
         lines = [json.loads(line)["step"] for line in metrics]
         self.assertEqual(lines, sorted(set(lines)))
@@ -179,18 +180,18 @@ class Train(unittest.TestCase):
         self.assertIn(pieces[1].name, self.train(there, "--import-state", state, code=2))
         pieces[1].unlink()
         self.assertIn(pieces[1].name, self.train(there, "--import-state", state, code=2))
-        self.assertFalse((self.folder / "there/checkpoint.safetensors").exists())
+        self.assertFalse((self.folder / "there/checkpoint").exists())
         pieces[1].write_bytes(whole)
 
         self.train(there, "--import-state", state)
         self.train(there)
         self.assertEqual(self.weights("there"), self.weights("whole"))
         # An older state does not replace a newer run unless it is asked to.
-        before = (self.folder / "there/checkpoint.safetensors").read_bytes()
+        before = (self.folder / "there" / ONE_SHARD).read_bytes()
         self.assertIn("--fresh", self.train(there, "--import-state", state, code=2))
-        self.assertEqual((self.folder / "there/checkpoint.safetensors").read_bytes(), before)
+        self.assertEqual((self.folder / "there" / ONE_SHARD).read_bytes(), before)
         self.train(there, "--import-state", state, "--fresh")
-        self.assertNotEqual((self.folder / "there/checkpoint.safetensors").read_bytes(), before)
+        self.assertNotEqual((self.folder / "there" / ONE_SHARD).read_bytes(), before)
 
     def test_a_stop_while_caching_keeps_what_is_cached_and_training_goes_on_from_it(self):
         data = self.pictures(80, 24)

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from program import run_as_user
 from safetensors.torch import load_file
+from small_training import ONE_SHARD
 
 CAPTIONS = ["a photo of a (red:1.3) fox", "a blue house, in the snow"]
 WIDTH, HEIGHT, SIDE, RATE, STEPS = 96, 64, 64, 1e-3, 20
@@ -77,7 +78,7 @@ class TrainingCase(unittest.TestCase):
         return [json.loads(line)["loss"] for line in (self.folder / name / "metrics.jsonl").read_text().splitlines()]
 
     def state(self, name, part):
-        tensors = load_file(self.folder / name / "checkpoint.safetensors")
+        tensors = load_file(self.folder / name / ONE_SHARD)
         return {key.removeprefix(part): value for key, value in tensors.items() if key.startswith(part)}
 
     def pixels(self, i):

@@ -16,6 +16,7 @@
 #include "nn/weights.h"
 #include "pipeline/trained_model.h"
 #include "tensors/safetensors.h"
+#include "train/checkpoint.h"
 #include "train/denoiser_loss.h"
 
 namespace pangu::app {
@@ -66,7 +67,7 @@ void train_stage(const StrategyRun& run, size_t stage, int64_t steps, const std:
   one.config.other_expert = other;
   const std::string& from = run.strategy.stages[stage].begin_from;
   if (!from.empty()) {
-    one.config.initial_weights = run.folder + "/" + from + "/checkpoint.safetensors";
+    one.config.initial_weights = train::checkpoint_in(run.folder + "/" + from).value_or("");
   }
   one.quiet = true;
   one.wants_stop = run.wants_stop;

@@ -10,6 +10,7 @@
 #include <optional>
 #include <string_view>
 #include <thread>
+#include <utility>
 
 #include "app/commands.h"
 #include "app/interrupt.h"
@@ -105,6 +106,18 @@ TrainingOutcome train_by_kind(const TrainingRun& run) {
   if (!run.frozen) return train_denoiser(run);
   if (config.network_module == "lora") return train_lora(run);
   return config.network_module == "controlnet" ? train_controlnet(run) : train_weights(run);
+}
+
+std::string save_text(const train::SaveReport& report) {
+  constexpr double kMegabyte = 1e6;
+  char text[200];
+  std::snprintf(text, sizeof text, "%.1f MB a process", double(report.size_bytes) / kMegabyte);
+  std::string all = std::string("checkpoints: ") + text;
+  if (report.is_asynchronous) return all + ", written while training goes on (asynchronous)";
+  if (report.is_last) return all + ", streamed, as nothing goes on beside the last one";
+  std::snprintf(text, sizeof text, "%.1f", double(report.most_copy_bytes) / kMegabyte);
+  return all + ", streamed before training goes on, as a copy may have " + text +
+         " MB (async_save_memory_gib)";
 }
 
 // The processes that train together, as the environment says; null where this one is alone.
@@ -205,6 +218,7 @@ class Training {
       return interrupt_.wanted();
     };
     run.hooks.on_log = [this](const train::StepReport& r) { show(r); };
+    run.hooks.on_save = [this](const train::SaveReport& r) { tell_how_it_saves(r); };
     const TrainingOutcome outcome = train_by_kind(run);
     if (!outcome.model.empty()) written_.push_back(outcome.model);
     if (args_.dry_run || outcome.is_finished || interrupt_.wanted()) return;
@@ -216,6 +230,12 @@ class Training {
   void say(const std::string& text) {
     bar_.reset();
     if (!is_quiet_) std::fprintf(stderr, "train: %s\n", text.c_str());
+  }
+
+  // Once, and again whenever it is another way. The last checkpoint of a run is always waited for.
+  void tell_how_it_saves(const train::SaveReport& r) {
+    const std::string way = save_text(r);
+    if (std::exchange(told_save_, way) != way) say(way);
   }
 
   void show(const train::StepReport& r) {
@@ -238,6 +258,7 @@ class Training {
   const Interrupt interrupt_;
   const Clock::time_point started_ = Clock::now();
   std::optional<ProgressBar> bar_;
+  std::string told_save_;             // of the last checkpoint
   std::vector<std::string> written_;  // folders of models or ControlNets, or files of LoRAs
 };
 

@@ -410,7 +410,7 @@ int run_train_bridge(const TrainBridgeArgs& args) {
   const train::TrainResult trained =
       train::train(config, modules, loss, {}, hooks_of(config, bar.get()), /*resume=*/false);
   bar.reset();
-  fs::remove(config.output_dir + "/checkpoint.safetensors");
+  train::remove_checkpoint(config.output_dir);
 
   Both averaged(ways[0].config, ways[1].config);
   nn::load_into(averaged, trained.weights);

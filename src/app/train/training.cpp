@@ -8,21 +8,22 @@
 
 #include "io/disk_space.h"
 #include "pipeline/families/networks.h"
-#include "tensors/safetensors.h"
+#include "train/checkpoint.h"
 
 namespace pangu::app {
 
 std::map<std::string, at::Tensor> read_initial_weights(const std::string& path) {
   constexpr std::string_view kMaster = "master/";
-  std::map<std::string, at::Tensor> weights, masters;
-  for (const auto& [name, tensor] : tensors::load_safetensors(path)) {
-    if (name.starts_with(kMaster)) {
-      masters[name.substr(kMaster.size())] = tensor;
-    } else {
-      weights[name] = tensor;
-    }
+  const auto is_master = [&](const auto& item) { return item.first.starts_with(kMaster); };
+  const train::StoredTensors stored = train::stored_tensors(path);
+  const bool has_masters = std::any_of(stored.begin(), stored.end(), is_master);
+  std::map<std::string, at::Tensor> weights;
+  for (const auto& item : stored) {
+    if (has_masters && !is_master(item)) continue;
+    weights[item.first.substr(has_masters ? kMaster.size() : 0)] =
+        train::whole_of(item.second).make();
   }
-  return masters.empty() ? weights : masters;
+  return weights;
 }
 
 bool is_first_process(const TrainingRun& run) {

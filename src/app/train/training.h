@@ -68,8 +68,8 @@ Progress progress_of(const train::StepReport& report, const char* unit);
 // "steps waited 0.02 % of their time for data".
 std::string data_wait_text(const train::TrainResult& result);
 
-// Weights by name from a safetensors file; of a checkpoint.safetensors of any training its master
-// weights.
+// Weights by name from a safetensors file or a folder of sharded ones; of a checkpoint of any
+// training its master weights.
 std::map<std::string, at::Tensor> read_initial_weights(const std::string& path);
 
 template <class Work>

@@ -4,11 +4,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <vector>
 
 #include "core/error.h"
 #include "io/pieces.h"
-#include "io/safetensors.h"
+#include "io/sharded_safetensors.h"
+#include "train/checkpoint.h"
 #include "train/fingerprint.h"
 
 namespace pangu::app {
@@ -16,18 +18,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kCheckpoint = "checkpoint.safetensors";
-
 // The checkpoint comes last: it is the one whose arrival makes the others true.
-std::vector<std::string> state_files(const std::string& run) {
+std::vector<std::string> state_files(const std::string& run, const fs::path& checkpoint) {
   std::vector<std::string> names;
   for (const char* name :
        {"vae/config.json", "vae/diffusion_pytorch_model.safetensors", "model/model_index.json",
         "model/unet/config.json", "model/unet/diffusion_pytorch_model.safetensors",
         "model/unet_texture/config.json", "model/unet_texture/diffusion_pytorch_model.safetensors",
         "model/image_encoder/config.json", "model/image_encoder/model.safetensors",
-        "loss_by_t.json", "metrics.jsonl", "metrics.html", kCheckpoint}) {
+        "loss_by_t.json", "metrics.jsonl", "metrics.html"}) {
     if (fs::exists(fs::path(run) / name)) names.push_back(name);
+  }
+  const fs::path real = fs::canonical(checkpoint);  // a link leads to the folder of its step
+  if (!fs::is_directory(real)) {
+    names.push_back(real.filename().string());
+    return names;
+  }
+  const io::ShardedSafetensors files(real.string());
+  for (const std::string& file : files.paths()) {
+    names.push_back((real.filename() / fs::path(file).filename()).string());
   }
   return names;
 }
@@ -51,40 +60,43 @@ void say(const char* what, const io::PiecesInfo& info, const std::string& where)
 }  // namespace
 
 void export_state(const train::TrainConfig& config, const std::string& folder, size_t piece_bytes) {
-  const std::string path = config.output_dir + "/" + kCheckpoint;
-  if (!fs::exists(path)) {
-    throw bad_input("state of '" + config.output_dir + "'", std::string("a ") + kCheckpoint, "none",
-                    "train first");
+  const auto path = train::checkpoint_in(config.output_dir);
+  if (!path) {
+    throw bad_input("state of '" + config.output_dir + "'", "a checkpoint", "none", "train first");
   }
-  const io::Metadata about = io::SafetensorsFile::open(path).metadata();
+  train::link_copied_checkpoint(config.output_dir);
+  const train::CheckpointNote note = train::checkpoint_note(*path).value();
   say("exported",
-      io::write_pieces(config.output_dir, state_files(config.output_dir), folder, piece_bytes,
-                       {{"step", text_of(about, "step")},
-                        {"train_seconds", text_of(about, "train_seconds")},
-                        {"fingerprint", text_of(about, "fingerprint")}}),
+      io::write_pieces(config.output_dir, state_files(config.output_dir, *path), folder,
+                       piece_bytes,
+                       {{"step", std::to_string(note.step)},
+                        {"train_seconds", std::to_string(note.train_seconds)},
+                        {"fingerprint", note.fingerprint}}),
       "to '" + folder + "'");
 }
 
 void import_state(const train::TrainConfig& config, const std::string& folder, bool replace) {
-  const std::string path = config.output_dir + "/" + kCheckpoint;
-  if (!replace && fs::exists(path)) {
-    const io::Metadata here = io::SafetensorsFile::open(path).metadata();
+  const auto path = replace ? std::nullopt : train::checkpoint_in(config.output_dir);
+  if (path) {
+    const train::CheckpointNote here = train::checkpoint_note(*path).value();
     const auto there = io::read_pieces_info(folder).about;
     const std::string difference =
-        train::difference_of(text_of(here, "fingerprint"), text_of(there, "fingerprint"));
+        train::difference_of(here.fingerprint, text_of(there, "fingerprint"));
     if (!difference.empty()) {
       throw bad_input("state in '" + folder + "'",
                       "the settings of the run in '" + config.output_dir + "'", difference,
                       "--fresh replaces that run");
     }
-    if (step_of(here) > step_of(there)) {
+    if (here.step > step_of(there)) {
       throw bad_input("state in '" + folder + "'",
-                      "at least the " + std::to_string(step_of(here)) + " steps of the run in '" +
+                      "at least the " + std::to_string(here.step) + " steps of the run in '" +
                           config.output_dir + "'",
                       std::to_string(step_of(there)), "--fresh replaces that run");
     }
   }
-  say("imported", io::read_pieces(folder, config.output_dir), "to '" + config.output_dir + "'");
+  const io::PiecesInfo info = io::read_pieces(folder, config.output_dir);
+  train::adopt_checkpoint(config.output_dir, info.files.back().name);
+  say("imported", info, "to '" + config.output_dir + "'");
 }
 
 }  // namespace pangu::app
