@@ -14,9 +14,11 @@ Every run is a line of bench/results/train-zero-PROCESSOR.jsonl; --page writes t
 --tiny tries the bench itself by a small network, and keeps no record.
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
+import signal
 import statistics
 import subprocess
 import sys
@@ -100,7 +102,10 @@ def measured(options, model, stage):
                     in_steps = dict(peaks)
                 time.sleep(LOOK_S)
         finally:
-            process.kill()
+            # Not by a signal that asks for a checkpoint, which needs memory.
+            for pid in (*children_of(process.pid), process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
         if process.returncode != 0:
             sys.exit(f"bench/train_zero.py: the training ended with {process.returncode}")
