@@ -141,12 +141,17 @@ double distance(const Weights& a, const Weights& b) {
   return difference / greatest;
 }
 
+// A batch in smaller parts is summed in another order, and AdamW divides by the root of the second
+// moment, so that the rounding of a gradient near 0 moves its weight further than it moves a loss:
+// by 1.5e-5 with AVX2, by less than 1e-5 with AVX-512.
+constexpr double kCloseWeights = 3e-5;
+
 void check_alike(const Learned& one, const Learned& many) {
   REQUIRE(one.losses.size() == many.losses.size());
   for (size_t i = 0; i < one.losses.size(); ++i) {
     CHECK(many.losses[i] == doctest::Approx(one.losses[i]).epsilon(1e-5));
   }
-  CHECK(distance(one.weights, many.weights) < 1e-5);
+  CHECK(distance(one.weights, many.weights) < kCloseWeights);
 }
 
 bool same_bits(const Weights& a, const Weights& b) {
