@@ -27,6 +27,7 @@ Written by `tools/performance_page.py` from `bench/results/`; do not edit it by 
 bench/peers/run.sh --quick          # the rows that matter most, under 15 minutes after the first time
 bench/peers/run.sh                  # every row; the same command goes on where it was stopped, as the first does
 bench/peers/run.sh --rows sd15/step --engines openvino
+bench/peers/run.sh --rows sdxl/run --steps 2   # load, first step and peak memory, where whole pictures take too long
 bench/peers/run.sh --list
 ```
 

@@ -43,6 +43,8 @@ def read_settings():
                         help=f"compare ours with these alone, of {', '.join(ENGINES)}; where there is no bf16, "
                              "the name of an engine in bf16 means the one in f32")
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds: under 15 minutes in all")
+    parser.add_argument("--steps", type=int, default=None, metavar="N",
+                        help="of whole runs, at most; fewer than the model's show load, first step and peak memory alone")
     parser.add_argument("--minutes", type=float, default=None, help="begin nothing new after so many")
     parser.add_argument("--list", action="store_true", help="print the rows and end")
     parser.add_argument("--table", action="store_true", help="print the table of the results there are and end")
@@ -61,6 +63,8 @@ def read_settings():
     settings.most_minutes = None
     if settings.quick and settings.minutes is None:
         settings.minutes, settings.most_minutes = QUICK_MINUTES, QUICK_MOST_MINUTES
+    if settings.steps is not None and settings.steps < 1:
+        parser.error(f"--steps: expected 1 or more, found {settings.steps}")
     unknown = set(settings.engines) - set(ENGINES)
     if unknown:
         parser.error(f"--engines: expected {', '.join(ENGINES)}, found {', '.join(sorted(unknown))}")

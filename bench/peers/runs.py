@@ -47,8 +47,10 @@ def read_once(paths):
                 pass
 
 
-def steps_of(row, quick):
-    steps = MODELS[row.model].steps
+def steps_of(row, settings):
+    steps, quick = MODELS[row.model].steps, settings.quick
+    if settings.steps:
+        return min(steps, settings.steps)
     # Few steps of the smallest model are quicker than to explain why they are fewer.
     return min(steps, QUICK_RUN_STEPS) if quick and row.model != "mini" else steps
 
@@ -65,7 +67,7 @@ def unfinished_runs(bench, row, engines):
     quick = bench.settings.quick
 
     def finished(engine):
-        return finished_runs(bench.results, row, engine, bench.version(engine), steps_of(row, quick))
+        return finished_runs(bench.results, row, engine, bench.version(engine), steps_of(row, bench.settings))
 
     ours = finished(OURS)
     counts = {e: len({s.moment for s in ours}) if e == OURS else len(pairs_of(ours, finished(e))) for e in engines}
@@ -86,7 +88,7 @@ def measure_runs(bench, row, engines):
                 if bench.is_late():
                     return
                 try:
-                    record = run_once(bench, row, engine, steps_of(row, quick), moment)
+                    record = run_once(bench, row, engine, steps_of(row, bench.settings), moment)
                 except EngineFailed as failure:
                     bench.failed(row.name, engine, failure)
                     engines = [e for e in engines if e != engine]

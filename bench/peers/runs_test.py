@@ -51,7 +51,7 @@ class FakeBench(Bench):
     """The bench, but for the programs that it starts."""
 
     def __init__(self, folder, writes="writes"):  # noqa: the probe of Bench's own is a program
-        self.settings = argparse.Namespace(quick=True, cache=folder, threads=1)
+        self.settings = argparse.Namespace(quick=True, cache=folder, threads=1, steps=None)
         self.results, self.cpus = Results(folder / "results.jsonl"), os.sched_getaffinity(0)
         self.run, self.rounds, self.versions = "now", 0, {}
         self.deadline, self.end = None, None
@@ -126,6 +126,16 @@ class PackedWeights(Case):
             self.assertEqual(len(both), {"sd15/run/b1": 2, "sdxl/run/b1": 2, "pangu3/run/b1": 1}.get(row.name, 0), row)
         (quick,) = [row for row in chosen_rows("sd15/run", quick=True)]
         self.assertEqual(engines_of(quick, [], True, {"avx512_bf16"}), ["ours", "ours-cold", "ours-warm", "torch", "openvino"])
+
+
+class Steps(Case):
+    def test_a_whole_run_takes_the_steps_that_are_asked_for_or_those_of_the_model(self):
+        for quick, asked, expected in ((True, None, 3), (False, None, 20), (False, 2, 2), (True, 5, 5), (False, 50, 20)):
+            bench = FakeBench(pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())))
+            bench.settings.quick, bench.settings.steps = quick, asked
+            self.measure(bench, "ours")
+            (record,) = [r for r in bench.results.records if r["kind"] == "run"]
+            self.assertEqual([part["part"] for part in record["parts"]].count("step"), expected)
 
 
 class Groups(unittest.TestCase):
