@@ -70,6 +70,13 @@ nothing else.
 - *Two drawings side by side* are two processes of `pangu-draw draw` that begin together on the same cores, from their
   start to the end of the later one, by turns with one alone (`bench/busy.py --rows mini sd15`).
 
+## On a GPU
+
+`bench/gpu.sh` builds the program for CUDA, compares pictures and a training with those of the CPU, and measures steps and
+decoding of the same models beside diffusers and torch.compile. It has been run on no GPU yet. The program was linked with the
+wheel torch-2.13.0 (CUDA 13) on a machine without a GPU: it draws the bytes there that it draws with the CPU's wheel, and says
+that there is no device when it is asked for one.
+
 """
 
 
