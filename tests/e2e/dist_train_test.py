@@ -99,13 +99,13 @@ class ManyProcesses(SharedTraining):
         self.assertFalse(any(map(is_alive, ranks)))
 
     def test_processes_that_are_killed_again_and_again_end_all_and_lose_no_checkpoint(self):
-        keys, run = {"max_train_steps": 200 + 25 * KILLS, "zero_stage": 2}, self.folder / "killed"
+        keys, run = {"max_train_steps": 150 + 15 * KILLS, "zero_stage": 2}, self.folder / "killed"
         config, draw = self.config("killed", **keys, save_every_n_steps=3), random.Random(SEED)
         steps, begun = [0], 0
         for kill in range(KILLS):
             # Asynchronous and streamed in turn. Every third dies at any moment, every third soon after a checkpoint, every third
             # while one is being written: then there is a folder that the link does not name yet.
-            before, latest = checkpoint_name(run), time.monotonic() + draw.uniform(0, 3)
+            before, latest = checkpoint_name(run), time.monotonic() + draw.uniform(0, 2)
             process = self.start(config, "--nproc", 2, "--set", f"async_save_memory_gib={kill % 2}")
             delay = draw.uniform(0, 0.3)
 

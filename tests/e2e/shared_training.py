@@ -42,7 +42,7 @@ class SharedTraining(unittest.TestCase):
 
     def train(self, *arguments, code=0, **environment):
         process = self.start(*arguments, **environment)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=840)
         self.assertEqual(process.returncode, code, (arguments, out, err))
         return out + err
 
