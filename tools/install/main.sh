@@ -146,7 +146,7 @@ launcher_package() {
 # All tests by ctest: units, properties, parity, end to end, the torch-free rooms again under ASan
 # and UBSan, and every fuzzer for a while. Any arguments are patterns of test names.
 launcher_test() {
-  local pattern fuzz_seconds=${PANGU_FUZZ_SECONDS:-15}
+  local pattern fuzz_seconds=${PANGU_FUZZ_SECONDS:-10}
   local -a select=() house=()
   pattern=$(IFS='|'; echo "$*")
   # Named tests say what they say: the parity tests print a line a case.
