@@ -28,10 +28,21 @@ std::string directory_of(const std::string& path) {
 
 }  // namespace
 
+std::string temporary_name(const std::string& path, int attempt) {
+  return path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+}
+
+void sync_folder_of(const std::string& path) {
+  const int folder = ::open(directory_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  (void)::fsync(folder);
+  ::close(folder);
+}
+
 AtomicWriter::AtomicWriter(std::string path) : path_(std::move(path)) {
   // O_EXCL tells writers of one path in one process apart: each takes the first name that is free.
   for (int attempt = 0; attempt < 100 && fd_ < 0; ++attempt) {
-    temporary_ = path_ + ".tmp-" + std::to_string(getpid()) + "-" + std::to_string(attempt);
+    temporary_ = temporary_name(path_, attempt);
     fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (fd_ < 0 && errno != EEXIST) break;
   }
@@ -81,21 +92,11 @@ void AtomicWriter::sync() {
   if (::close(std::exchange(fd_, -1)) != 0 && errno != EINTR) fail("cannot close", errno);
 }
 
-// The rename itself is durable once the directory is on disk; where that is refused (some network
-// file systems) the file is still whole.
-void AtomicWriter::sync_directory() const {
-  const int directory = ::open(directory_of(path_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory >= 0) {
-    (void)::fsync(directory);
-    ::close(directory);
-  }
-}
-
 void AtomicWriter::commit() {
   sync();
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot replace", errno);
   temporary_.clear();
-  sync_directory();
+  sync_folder_of(path_);
 }
 
 bool AtomicWriter::commit_new() {
@@ -112,7 +113,7 @@ bool AtomicWriter::commit_new() {
   }
   if (failed != 0 && failed != EEXIST) fail("cannot create", failed);
   discard();
-  if (failed == 0) sync_directory();
+  if (failed == 0) sync_folder_of(path_);
   return failed == 0;
 }
 

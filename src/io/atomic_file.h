@@ -36,7 +36,6 @@ class AtomicWriter {
 
  private:
   void sync();
-  void sync_directory() const;
   [[noreturn]] void fail(const std::string& doing, int errno_value);
   void discard();
 
@@ -44,6 +43,14 @@ class AtomicWriter {
   int fd_ = -1;
   size_t size_bytes_ = 0;
 };
+
+// The name of a temporary beside `path`, the attempt-th of this process, which
+// remove_stale_temporaries() recognises.
+std::string temporary_name(const std::string& path, int attempt);
+
+// The folder that `path` lies in to the disk, so that a rename in it lasts. Where that is refused
+// (some network file systems) names are whole all the same.
+void sync_folder_of(const std::string& path);
 
 // Removes what writers of `path` left beside it when their process was killed; those of processes
 // that still run are left alone.

@@ -9,31 +9,18 @@
 #include <system_error>
 
 #include "core/error.h"
+#include "io/atomic_file.h"
 
 namespace pangu::io {
 namespace {
 
 namespace fs = std::filesystem;
 
-std::string folder_of(const std::string& path) {
-  const std::string folder = fs::path(path).parent_path().string();
-  return folder.empty() ? "." : folder;
-}
-
-// As AtomicWriter does: some network file systems refuse it, and names are then safe already.
-void sync_folder(const std::string& folder) {
-  const int opened = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (opened < 0) return;
-  (void)::fsync(opened);
-  ::close(opened);
-}
-
-// A link under a name like that of an AtomicWriter's temporary, for remove_stale_temporaries().
+// Returns the link's name.
 std::string temporary_link(const std::string& path, const std::string& target) {
   int cause = 0;
   for (int attempt = 0; attempt < 100; ++attempt) {
-    const std::string name =
-        path + ".tmp-" + std::to_string(::getpid()) + "-" + std::to_string(attempt);
+    const std::string name = temporary_name(path, attempt);
     if (::symlink(target.c_str(), name.c_str()) == 0) return name;
     cause = errno;
     if (cause != EEXIST) break;
@@ -47,14 +34,14 @@ std::string temporary_link(const std::string& path, const std::string& target) {
 }  // namespace
 
 void replace_link(const std::string& path, const std::string& target) {
-  sync_folder(folder_of(path));
+  sync_folder_of(path);
   const std::string temporary = temporary_link(path, target);
   if (::rename(temporary.c_str(), path.c_str()) != 0) {
     const int cause = errno;
     ::unlink(temporary.c_str());
     throw io_error("cannot replace", path, cause);
   }
-  sync_folder(folder_of(path));
+  sync_folder_of(path);
 }
 
 void require_links(const std::string& path) { ::unlink(temporary_link(path, "none").c_str()); }
@@ -74,7 +61,7 @@ void link_folder(const std::string& path, const std::string& target) {
       throw io_error("cannot make the symbolic link", path, errno);
     }
   }
-  sync_folder(folder_of(path));
+  sync_folder_of(path);
 }
 
 }  // namespace pangu::io
