@@ -78,7 +78,7 @@ class DrawFlags(unittest.TestCase):
         self.refused(["ControlNet", "LoRA"], "--controlnet", "@loras/lora0.safetensors", *one[2:], "@picture0.png")
 
     def test_devices_are_named_as_libtorch_names_them_and_one_that_is_missing_says_why(self):
-        for wrong in ("gpu", "cuda:", "cuda:one", "cuda:-1", "cudalot"):
+        for wrong in ("gpu", "cuda:", "cuda:one", "cuda:é", "cuda:-1", "cudalot"):
             self.refused(["device", wrong, "cuda:N"], "--device", wrong)
         self.refused(["device", "cuda:99", "Hint"], "--device", "cuda:99", code=4)
 

@@ -5,7 +5,6 @@
 #include <torch/nn.h>
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <filesystem>
 
@@ -37,8 +36,9 @@ namespace {
 at::Device device_from(const std::string& name) {
   if (name == "cpu") return at::kCPU;
   const std::string number = name.size() > 5 ? name.substr(5) : "";
-  const bool is_number = number.size() <= 2 && std::all_of(number.begin(), number.end(), ::isdigit);
-  if (name != "cuda" && (name.rfind("cuda:", 0) != 0 || number.empty() || !is_number)) {
+  const bool is_number = !number.empty() && number.size() <= 2 &&
+                         number.find_first_not_of("0123456789") == std::string::npos;
+  if (name != "cuda" && !(name.starts_with("cuda:") && is_number)) {
     throw bad_input("device", "'cpu', 'cuda' or 'cuda:N'", "'" + name + "'");
   }
   if (!at::globalContext().hasCUDART()) {
