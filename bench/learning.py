@@ -83,8 +83,7 @@ def write_parts(folder):
                   metadata={"format": "pt"})
         tokenizer(folder / ("tokenizer" + name.removeprefix("text_encoder")), pad="!" if i else "<|endoftext|>")
     shutil.copytree(ROOT / "models/mini/vae", folder / "vae", dirs_exist_ok=True)
-    for name in ("scheduler", "."):
-        (folder / name).mkdir(exist_ok=True)
+    (folder / "scheduler").mkdir(exist_ok=True)
     (folder / "scheduler/scheduler_config.json").write_text(json.dumps({
         "_class_name": "EulerDiscreteScheduler", "num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012,
         "beta_schedule": "scaled_linear", "prediction_type": "v_prediction", "timestep_spacing": "leading", "steps_offset": 1}))
@@ -109,8 +108,9 @@ def train_pair(args, folder):
                      f'mixed_precision="{precision}"', *([f"max_train_steps={args.steps}"] if args.steps else [])):
             command += ["--set", item]
         trainings.append(subprocess.Popen([str(word) for word in command]))
-        if not (folder / f"pair/training/{expert}").exists():
-            time.sleep(20)  # the first writes the random weights that both begin with
+        # The first writes the random weights that both begin with.
+        while not (folder / "pair/training/initial_unet/made_of.json").exists() and trainings[0].poll() is None:
+            time.sleep(0.5)
     if codes := [t.returncode for t in trainings if t.wait() != 0]:
         sys.exit(f"bench/learning.py: a training ended with {codes[0]}")
     return time.monotonic() - begun
