@@ -182,7 +182,7 @@ std::string measured_row(const Class& c, Level machine, int rounds) {
   Level best = Level::kPlain;
   double most = 0, ratio = 0;
   for (const Level level : {Level::kAvx2, Level::kAvx512, Level::kAvx512Bf16, Level::kAmx}) {
-    if (level > machine || has_dot_products(level) != has_dot_products(machine)) continue;
+    if (level > machine || has_pair_products(level) != has_pair_products(machine)) continue;
     const auto ratio_to = [&](at::ScalarType type) {
       return median((c.served == Served::kAttention ? attention(c, level, type, rounds)
                                                     : product(c, level, type, rounds))
@@ -192,7 +192,7 @@ std::string measured_row(const Class& c, Level machine, int rounds) {
     const double gain = ratio_to(own);
     if (gain > most) {
       most = gain, best = level;
-      ratio = own == at::kFloat || has_dot_products(level) ? gain : ratio_to(at::kFloat);
+      ratio = own == at::kFloat || has_pair_products(level) ? gain : ratio_to(at::kFloat);
     }
   }
   const char* served = c.served == Served::kAttention ? "kAttention"

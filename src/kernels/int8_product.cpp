@@ -66,7 +66,7 @@ double plain_int8_sum(const Int8Problem& q, const int8_t* codes, int64_t pixel, 
 }  // namespace
 
 bool int8_fits(const ProductWeights& w, Level level) {
-  return has_dot_products(level) && product_fits(w) && w.inputs % 4 == 0 &&
+  return multiplies_bytes(level) && product_fits(w) && w.inputs % 4 == 0 &&
          w.inputs <= kMostInt8Inputs;
 }
 
@@ -147,7 +147,8 @@ int64_t int8_tasks(const Int8Problem& p) {
 }
 
 void int8_run(const Int8Problem& p, int64_t begin, int64_t end, Level level) {
-  if (level != Level::kPlain) avx512_bf16::int8_run(p, begin, end);
+  has_pair_products(level) ? avx512_bf16::int8_run(p, begin, end)
+                           : avx512_vnni::int8_run(p, begin, end);
 }
 
 void plain_int8_product(const Int8Problem& q, const int8_t* codes, const float* factors) {
@@ -171,8 +172,9 @@ void plain_int8_product(const Int8Problem& q, const int8_t* codes, const float* 
 bool int8_rows_fit(int64_t inputs) { return inputs >= 1 && inputs <= kMostInt8Inputs; }
 
 void int8_rows(const Int8Rows& rows, int64_t begin, int64_t end, Level level) {
-  level != Level::kPlain ? avx512_bf16::int8_rows(rows, begin, end)
-                         : plain_int8_rows(rows, begin, end);
+  if (!multiplies_bytes(level)) return plain_int8_rows(rows, begin, end);
+  has_pair_products(level) ? avx512_bf16::int8_rows(rows, begin, end)
+                           : avx512_vnni::int8_rows(rows, begin, end);
 }
 
 void plain_int8_rows(const Int8Rows& r, int64_t begin, int64_t end) {

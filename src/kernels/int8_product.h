@@ -12,9 +12,8 @@
 
 namespace pangu::kernels {
 
-// Whether there is a kernel of this level for such weights, the levels above AVX-512 having that of
-// AVX-512: four divides the number of inputs, and
-// two that of the outputs with kGeglu.
+// Whether there is a kernel for such weights on this machine held to this level, which multiplies
+// bytes (level.h): four divides the number of inputs, and two that of the outputs with kGeglu.
 bool int8_fits(const ProductWeights& weights, Level level);
 
 // Rounds weights in bf16 of outputs [begin, end), in the order of ProductWeights, to codes in the
@@ -41,6 +40,7 @@ struct Int8Problem {
 };
 
 // Computes tasks [begin, end) of int8_tasks, as product_run does.
+// REQUIRES: int8_fits(problem.product.weights, level)
 int64_t int8_tasks(const Int8Problem& problem);
 void int8_run(const Int8Problem& problem, int64_t begin, int64_t end, Level level);
 
@@ -70,7 +70,7 @@ struct Int8Rows {
 bool int8_rows_fit(int64_t inputs);
 
 // Rounds rows [begin, end) to codes. A row that holds not-a-number or an infinity gets a factor
-// that is not finite.
+// that is not finite. By the definition where the level has no kernel.
 void int8_rows(const Int8Rows& rows, int64_t begin, int64_t end, Level level);
 void plain_int8_rows(const Int8Rows& rows, int64_t begin, int64_t end);
 

@@ -27,5 +27,9 @@ namespace avx512_bf16 {
 void int8_run(const Int8Problem& problem, int64_t begin, int64_t end);
 void int8_rows(const Int8Rows& rows, int64_t begin, int64_t end);
 }  // namespace avx512_bf16
+namespace avx512_vnni {
+void int8_run(const Int8Problem& problem, int64_t begin, int64_t end);
+void int8_rows(const Int8Rows& rows, int64_t begin, int64_t end);
+}  // namespace avx512_vnni
 
 }  // namespace pangu::kernels

@@ -75,6 +75,11 @@ bool machine_has(Level level) {
   }
 }
 
+bool multiplies_bytes(Level level) {
+  static const bool vnni = __builtin_cpu_supports("avx512vnni") != 0;
+  return vnni && level >= Level::kAvx512 && machine_has(level);
+}
+
 std::optional<Level> asked_level() {
   static const std::optional<Level> asked = [] {
     const char* wanted = std::getenv("PANGU_KERNELS");

@@ -177,7 +177,7 @@ bool has_packed_products() {
   return kernels::product_fits(any);
 }
 
-bool has_int8_products() { return kernels::has_dot_products(kernels::chosen_level()); }
+bool has_int8_products() { return kernels::multiplies_bytes(kernels::chosen_level()); }
 
 std::shared_ptr<const PackedWeight> PackedWeight::pack_int8(const at::Tensor& weight,
                                                             const at::Tensor& bias,

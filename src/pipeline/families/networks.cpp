@@ -108,8 +108,8 @@ Placement placement_of(const LoadOptions& options) {
   }
   if ((place.int8 || place.measured) && !(place.device.is_cpu() && nn::has_int8_products())) {
     throw Error(ErrorCode::kUnavailable,
-                "precision: int8 needs a processor with AVX512-VNNI and AVX512-BF16, and "
-                "PANGU_KERNELS not of a lower level. Hint: --precision exact");
+                "precision: int8 needs a processor with AVX512-VNNI, and PANGU_KERNELS not of a "
+                "level below avx512. Hint: --precision exact");
   }
   return place;
 }
