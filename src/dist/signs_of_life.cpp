@@ -89,17 +89,18 @@ SignsOfLife::~SignsOfLife() {
 
 std::string SignsOfLife::lost() const {
   const std::lock_guard lock(watch_->mutex);
-  const auto now = SignClock::now();
-  const auto is_silent = [&](SignClock::time_point since) {
-    return std::chrono::duration<double>(now - since).count() > watch_->silence_s;
+  const auto was_silent = [&](SignClock::time_point from, SignClock::time_point to) {
+    return std::chrono::duration<double>(to - from).count() > watch_->silence_s;
   };
   const Place& place = watch_->place;
-  if (is_silent(watch_->heard_of_store)) {
+  if (was_silent(watch_->heard_of_store, SignClock::now())) {
     return "the store at " + place.master_address + ":" + std::to_string(place.master_port) +
            " does not answer";
   }
   for (int rank = 0; rank < place.size; ++rank) {
-    if (rank == place.rank || !is_silent(watch_->heard[static_cast<size_t>(rank)])) continue;
+    // Nothing is known of a process since the store's last answer.
+    const auto heard = watch_->heard[static_cast<size_t>(rank)];
+    if (rank == place.rank || !was_silent(heard, watch_->heard_of_store)) continue;
     return "process " + std::to_string(rank) + " of " + std::to_string(place.size) +
            " gives no sign of life";
   }
