@@ -44,11 +44,12 @@ int64_t flop_of(const at::RecordFunction& fn) {
     const at::Tensor a = tensor(at), b = tensor(at + 1);
     if (a.defined() && b.defined()) return 2 * product(a.sizes()) * b.size(-1);
   }
-  // Each output position takes (weight elements / output channels) multiply-adds a channel.
-  if (name == "aten::mkldnn_convolution" || name == "aten::cudnn_convolution") {
+  // Each output position takes (weight elements / output channels) multiply-adds a channel. Which
+  // library computes a convolution depends on the machine and the type; this is above all of them.
+  if (name == "aten::convolution") {
     const at::Tensor x = tensor(0), w = tensor(1);
     if (!x.defined() || !w.defined() || x.dim() != 4) return 0;
-    const auto stride = inputs[name == "aten::cudnn_convolution" ? 3 : 4].toIntVector();
+    const auto stride = inputs[3].toIntVector();
     const int64_t s = stride.empty() ? 1 : stride[0];
     return 2 * x.size(0) * (x.size(2) / s) * (x.size(3) / s) * product(w.sizes());
   }

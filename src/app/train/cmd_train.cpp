@@ -130,11 +130,12 @@ std::shared_ptr<dist::World> world_of(const train::TrainConfig& config, double j
   return std::make_shared<dist::World>(place, options);
 }
 
-// Processes of one machine share its cores.
-void share_cores(const dist::World& world, std::vector<TrainingRun>& runs) {
+// Processes of one machine share its cores, and `replicas = 0` is one for each that a process may
+// use (--threads, OMP_NUM_THREADS).
+void share_cores(int local_processes, std::vector<TrainingRun>& runs) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
-  const int own = std::max(1, cores / world.local_size());
-  if (at::get_num_threads() > own) use_threads(own);
+  const int own = std::min(at::get_num_threads(), std::max(1, cores / local_processes));
+  use_threads(own);
   for (TrainingRun& run : runs) {
     if (run.config.replicas == 0 && run.config.device == "cpu") run.config.replicas = own;
   }
@@ -149,7 +150,7 @@ class Training {
         runs_(std::move(runs)),
         world_(std::move(world)),
         is_quiet_(args.quiet || (world_ && !world_->is_first())) {
-    if (world_) share_cores(*world_, runs_);
+    share_cores(world_ ? world_->local_size() : 1, runs_);
   }
 
   int go() {

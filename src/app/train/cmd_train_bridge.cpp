@@ -227,6 +227,7 @@ train::TrainConfig train_config_of(const TrainBridgeArgs& args) {
   c.optimizer = args.optimizer;
   c.seed = static_cast<int64_t>(args.seed);
   c.device = args.device;
+  if (args.device == "cpu") c.replicas = at::get_num_threads();
   c.mixed_precision = args.dtype.empty()     ? train::fastest_mixed_precision(args.device)
                       : args.dtype == "bf16" ? "bf16"
                                              : "no";
