@@ -62,7 +62,7 @@ class Eval(unittest.TestCase):
             (["--data", own, "--inception", not_weights, "--model", own], ["model_index.json"]),
             (["--data", own, "--inception", not_weights, "--steps", "0"], ["steps"]),
             (["--data", own, "--inception", not_weights, "--size", "256by256"], ["size"]),
-            (["--data", own, "--inception", not_weights, "--lora", self.path / "none.safetensors"], ["none.safetensors"]),
+            (["--data", own, "--inception", not_weights, "--lora", own / "a.txt"], ["a.txt"]),
         ):
             done = run(*arguments, "--quiet")
             self.assertEqual(done.returncode, 2, f"{arguments}: {done.stderr}")

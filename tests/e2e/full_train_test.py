@@ -92,7 +92,7 @@ class FullTraining(TrainingCase):
             self.check("pangu", unet, dump_coop.CLEAN().alphas_cumprod,
                        lambda folder: self.cached_pangu(folder / "training/cache"), expert=expert, times=times,
                        resolution=512, min_image_size=0, gradient_checkpointing="false", flags=("--expert", expert),
-                       rate=RATE / 4, batch=1, steps=PANGU_STEPS)
+                       rate=RATE / 8, batch=1, steps=PANGU_STEPS)
         self.train("pangu", "pangu_both", "--steps", "1", resolution=512, learning_rate=0.01)
         index = json.loads((self.folder / "pangu_both/model_index.json").read_text())
         self.assertEqual((index["_class_name"], index["expert_boundary"]), ("PanGuDrawPipeline", 500))
