@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains a LoRA of a model at its real size with random weights, and prints the time of a step and the most memory.
 
-    bench/lora.py PROGRAM MODEL [--resolution 512] [--rank 16] [--steps 6] [--threads 2] [--most-gib 4]
+    bench/lora.py PROGRAM MODEL [--resolution 512] [--rank 16] [--steps 6] [--threads 2] [--precision bf16] [--most-gib 4]
     bench/lora.py PROGRAM MODEL --peers [--rounds 9] [--steps 2] [--no-checkpointing] [--results FILE]
 
 MODEL is a file of `bench/full_size_weights.py sd15 FOLDER`, or any other that `train --lora` takes. Twenty pictures are
@@ -62,7 +62,7 @@ def command_of(args, folder, steps, out):
     checkpointing = "false" if getattr(args, "no_checkpointing", False) else "true"
     for item in (f"resolution={args.resolution}", "enable_bucket=false", "log_every_n_steps=1", "save_every_minutes=600",
                  "sample_every_n_steps=0", "train_batch_size=1", f"gradient_checkpointing={checkpointing}",
-                 f'cache_dir="{folder / "cache"}"'):
+                 f'cache_dir="{folder / "cache"}"', *([f"mixed_precision={args.precision}"] if args.precision else [])):
         command += ["--set", item]
     return [str(word) for word in command]
 
@@ -134,7 +134,7 @@ class Ours:
 class Theirs:
     def __init__(self, args, folder, cpus):
         command = [sys.executable, HERE / "lora_diffusers.py", args.model, folder / "cache", "--rank", args.rank, "--threads",
-                   args.threads, *(["--no-checkpointing"] if args.no_checkpointing else [])]
+                   args.threads, "--precision", args.precision, *(["--no-checkpointing"] if args.no_checkpointing else [])]
         self.child = Child([str(word) for word in command], cpus, args.threads, folder / "theirs.log")
         self.peak_bytes, self.end = self.child.peak_bytes, self.child.end
         self.child.receive()
@@ -154,6 +154,7 @@ def alternate(args, trainers, probe):
     """Yields a record of every turn."""
     begun, version = records.now(), versions()
     row = f"lora/{pathlib.Path(args.model).name}/{args.resolution}/r{args.rank}"
+    row += f"/{args.precision}" if args.precision != "bf16" else ""
     row += "/no-checkpointing" if args.no_checkpointing else ""
     before = probe()
     for number in range(args.rounds):
@@ -217,12 +218,14 @@ def main():
     parser.add_argument("--steps", type=int, help="default: 6, and 2 a turn with --peers")
     parser.add_argument("--rounds", type=int, default=9, help="with --peers")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("bf16", "no"), help="default: bf16 where the processor multiplies it")
     parser.add_argument("--peers", action="store_true")
     parser.add_argument("--no-checkpointing", action="store_true", help="of activations, of both")
     parser.add_argument("--results", type=pathlib.Path, help="with --peers")
     parser.add_argument("--most-gib", type=float, default=0.0)
     args = parser.parse_args()
     args.steps = args.steps or (2 if args.peers else 6)
+    args.precision = args.precision or ("bf16" if records.multiplies_bf16(records.processor_flags()) else "no")
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         write_pictures(folder / "pictures", args.resolution)

@@ -1,10 +1,10 @@
-"""The usual training of a LoRA, for bench/lora.py --peers: diffusers' UNet in bf16, peft's LoRA in f32, torch's AdamW, one
+"""The usual training of a LoRA, for bench/lora.py --peers: diffusers' UNet in bf16 or f32, peft's LoRA in f32, torch's AdamW, one
 picture a step, latents and text states of this program's cache in memory. A process that takes steps when it is asked by a
 line of JSON (the protocol is bench/peers/child.py's):
   {"do": "steps", "count": N} -> {"seconds": [S, ...]}, of each step
   {"do": "quit"}
 
-    lora_diffusers.py MODEL CACHE [--rank 16] [--threads 2] [--no-checkpointing]
+    lora_diffusers.py MODEL CACHE [--rank 16] [--threads 2] [--precision bf16] [--no-checkpointing]
 
 MODEL is a folder of diffusers, of Stable Diffusion 1.x or SDXL.
 """
@@ -33,7 +33,9 @@ class Loop:
     def __init__(self, options):
         torch.set_num_threads(options.threads)
         torch.manual_seed(0)
-        self.unet = UNet2DConditionModel.from_pretrained(options.model, subfolder="unet", torch_dtype=torch.bfloat16)
+        self.in_bf16 = options.precision == "bf16"
+        self.dtype = torch.bfloat16 if self.in_bf16 else torch.float32
+        self.unet = UNet2DConditionModel.from_pretrained(options.model, subfolder="unet", torch_dtype=self.dtype)
         self.unet.to(memory_format=torch.channels_last).requires_grad_(False)
         self.unet.add_adapter(LoraConfig(r=options.rank, lora_alpha=options.rank, target_modules=TARGETS))
         if not options.no_checkpointing:
@@ -50,15 +52,15 @@ class Loop:
 
     def conditions(self):
         state, pooled = self.states[self.taken % len(self.states)]
-        told = {"encoder_hidden_states": state[None].to(torch.bfloat16)}
+        told = {"encoder_hidden_states": state[None].to(self.dtype)}
         if self.unet.config.addition_embed_type:
-            told["added_cond_kwargs"] = {"text_embeds": pooled[None].to(torch.bfloat16), "time_ids": torch.zeros(1, 6)}
+            told["added_cond_kwargs"] = {"text_embeds": pooled[None].to(self.dtype), "time_ids": torch.zeros(1, 6)}
         return told
 
     def step(self):
         x0 = self.latents[self.taken % len(self.latents)][None].float()
         noise, t = torch.randn_like(x0), torch.randint(0, 1000, (1,))
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.in_bf16):
             predicted = self.unet(self.scheduler.add_noise(x0, noise, t), t, **self.conditions()).sample
         torch.nn.functional.mse_loss(predicted.float(), noise).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
@@ -81,6 +83,7 @@ def main():
     parser.add_argument("cache", type=pathlib.Path)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("bf16", "no"), default="bf16")
     parser.add_argument("--no-checkpointing", action="store_true")
     options = parser.parse_args()
     wire = Wire()

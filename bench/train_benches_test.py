@@ -106,7 +106,7 @@ class Case(unittest.TestCase):
             (self.folder / name).write_text(textwrap.dedent(text))
             (self.folder / name).chmod(0o755)
         self.options = argparse.Namespace(program=self.folder / "pangu-draw", model="sd15", rank=16, threads=1, rounds=4,
-                                          resolution=512, no_checkpointing=False, steps=2, build=self.folder,
+                                          resolution=512, no_checkpointing=False, precision="bf16", steps=2, build=self.folder,
                                           folder=self.folder / "made")
         self.options.folder.mkdir()
 
@@ -127,6 +127,10 @@ class Lora(Case):
         for flag, said in ((False, "gradient_checkpointing=true"), (True, "gradient_checkpointing=false")):
             self.options.no_checkpointing = flag
             self.assertIn(said, lora.command_of(self.options, self.folder, 1, self.folder / "out.safetensors"))
+
+    def test_both_train_in_the_precision_that_is_asked_for(self):
+        self.options.precision = "no"
+        self.assertIn("mixed_precision=no", lora.command_of(self.options, self.folder, 1, self.folder / "out.safetensors"))
 
     def record_turns(self, peaks):
         """Records of four rounds in which the machine's peak is `peaks`, a probe before each turn and one in the end."""

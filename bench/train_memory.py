@@ -6,11 +6,11 @@ table, whose bars are here.
     bench/train_memory.py --page
 
 BUILD is the folder with pangu-draw and bench_train_step (ninja pangu-draw bench_train_step). FOLDER keeps the weights that
-are made, 2 GB for SD 1.5 and 7 GB for SDXL, and for a while a checkpoint, 15 GB for the generator of PanGu-Draw 3. Every
-row is a process of its own, one picture a step, whose VmHWM counts the pages of mapped weights. A LoRA has rank 16, and
-its first run, which fills the cache, is counted for itself ("encoding"). What was found is printed and appended to
-bench/results/training-PROCESSOR.jsonl; --page puts the last record of every row into docs/training.md. Above its bar a
-row fails. --rows tiny_lora tiny_step try the bench itself by small networks, and are not recorded.
+are made, 2 GB for SD 1.5 and 7 GB for SDXL, and for a while a checkpoint, 15 GB for the generator of PanGu-Draw 3. All rows
+are in bf16, also where the processor computes it by f32, which takes longer. Every row is a process of its own, one picture
+a step, whose VmHWM counts the pages of mapped weights. A LoRA has rank 16, and its first run, which fills the cache, is
+counted for itself ("encoding"). What was found is printed and appended to bench/results/training-PROCESSOR.jsonl; --page
+puts the last record of every row into docs/training.md. Above its bar a row fails. --rows tiny_lora tiny_step try the bench itself by small networks, and are not recorded.
 """
 import argparse
 import json
@@ -27,7 +27,8 @@ sys.path[:0] = [str(HERE), str(HERE / "peers")]
 import lora  # noqa: E402
 import records  # noqa: E402
 
-LEAST = ["--set", "optimizer=adamw8bit", "--set", "fused_backward_pass=true", "--set", "max_grad_norm=0"]
+LEAST = ["--set", "mixed_precision=bf16", "--set", "optimizer=adamw8bit", "--set", "fused_backward_pass=true", "--set",
+         "max_grad_norm=0"]
 # What is trained; family of the weights, side in pixels, bar in GiB.
 LORA = {"lora_sd15": ("a LoRA of Stable Diffusion 1.5", "sd15", 512, 4),
         "lora_sdxl_512": ("a LoRA of SDXL", "sdxl", 512, 8),
@@ -73,7 +74,7 @@ def lora_row(args, family, side_px):
         folder = pathlib.Path(made)
         lora.write_pictures(folder / "pictures", side_px)
         asked = types.SimpleNamespace(program=args.build / "pangu-draw", model=model, rank=16, threads=args.threads,
-                                      resolution=side_px)
+                                      resolution=side_px, precision="bf16")
         _, encoding_gib = lora.ours(asked, folder, 1, "first")
         seconds, peak_gib = lora.ours(asked, folder, args.steps, "second")
     return {"step_seconds": seconds, "peak_gib": peak_gib, "encoding_gib": encoding_gib}
