@@ -43,12 +43,12 @@ FOREVER = 1_000_000  # steps
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
-def write_pictures(folder, side):
+def write_pictures(folder, side, count=PICTURES):
     """Smooth pictures with a caption each."""
     from PIL import Image
     numbers = random.Random(1)
     folder.mkdir()
-    for i in range(PICTURES):
+    for i in range(count):
         corners = Image.new("RGB", (4, 4))
         corners.putdata([tuple(numbers.randrange(256) for _ in range(3)) for _ in range(16)])
         corners.resize((side, side), Image.BICUBIC).save(folder / f"{i}.png")
@@ -88,8 +88,8 @@ def ours(args, folder, steps, tag):
     if process.returncode != 0:
         sys.exit("bench/lora.py: the training failed")
     at = seconds_at_steps(out)
-    seconds = [b - a for a, b in zip(at, at[1:])][WARM_UP - 1:]
-    return statistics.median(seconds) if seconds else 0.0, peak / 2**30
+    seconds = [b - a for a, b in zip(at, at[1:])]
+    return statistics.median(seconds[WARM_UP - 1:] or seconds or [0.0]), peak / 2**30
 
 
 class Ours:
