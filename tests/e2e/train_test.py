@@ -243,6 +243,11 @@ class Train(unittest.TestCase):
         self.assertIn("--set replicas=2", self.train(config, "--set", "replicas=1", code=2))
         self.train(config)
 
+    def test_a_replica_for_each_thread_that_the_command_allows(self):
+        config = self.autoencoder("run", self.pictures(6, 24), replicas=0, max_train_steps=2)
+        self.train(config, "--threads", "1")
+        self.assertIn("--set replicas=1", self.train(config, "--set", "replicas=2", code=2))
+
     def two_experts(self, data):
         """Trains small experts of the form of models/mini; the texture expert's configuration, and the folder of both."""
         drawing = [str(ROOT / "configs" / name) for name in ("styles.json", "mini/drawing.json")]
