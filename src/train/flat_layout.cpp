@@ -3,7 +3,11 @@
 #include <torch/types.h>
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdlib>
 #include <map>
+#include <numeric>
+#include <string>
 #include <utility>
 
 namespace pangu::train {
@@ -11,7 +15,41 @@ namespace {
 
 int64_t filled_up(int64_t count, int64_t to) { return (count + to - 1) / to * to; }
 
+// The turn of a parameter in its block; a parameter that is in no list has an empty block.
+struct Turn {
+  std::string block;
+  long layer = 0;
+  bool attends = false;
+};
+
+Turn turn_of(const std::string& name) {
+  for (const bool attends : {false, true}) {
+    const std::string list = attends ? ".attentions." : ".resnets.";
+    const size_t at = name.find(list);
+    if (at == name.npos) continue;
+    return {name.substr(0, at), std::strtol(name.c_str() + at + list.size(), nullptr, 10), attends};
+  }
+  return {};
+}
+
 }  // namespace
+
+std::vector<size_t> order_of_use(const NamedTensors& params) {
+  std::vector<Turn> turns;
+  for (const auto& [name, tensor] : params) turns.push_back(turn_of(name));
+  std::vector<size_t> order(params.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  for (size_t begin = 0, end = 0; begin < order.size(); begin = end) {
+    while (end < order.size() && turns[end].block == turns[begin].block) ++end;
+    if (turns[begin].block.empty()) continue;
+    std::stable_sort(order.begin() + std::ptrdiff_t(begin), order.begin() + std::ptrdiff_t(end),
+                     [&](size_t a, size_t b) {
+                       return std::pair(turns[a].layer, turns[a].attends) <
+                              std::pair(turns[b].layer, turns[b].attends);
+                     });
+  }
+  return order;
+}
 
 FlatLayout::FlatLayout(const NamedTensors& params, int processes, int64_t bucket_bytes,
                        const std::vector<int>& groups)
@@ -21,7 +59,9 @@ FlatLayout::FlatLayout(const NamedTensors& params, int processes, int64_t bucket
       count_of_(params.size()) {
   const int64_t most = std::max<int64_t>(1, bucket_bytes / int64_t{sizeof(float)});
   std::map<std::pair<at::ScalarType, int>, size_t> open;
-  for (size_t k = params.size(); k-- > 0;) {
+  const std::vector<size_t> order = order_of_use(params);
+  for (size_t turn = order.size(); turn-- > 0;) {
+    const size_t k = order[turn];
     const at::Tensor& param = params[k].second;
     const std::pair kind{param.scalar_type(), groups.empty() ? 0 : groups[k]};
     const auto found = open.find(kind);

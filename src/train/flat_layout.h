@@ -25,6 +25,11 @@ struct FlatBucket {
   at::ScalarType type = at::kFloat;
 };
 
+// Indices of parameters in the order in which a network uses them: that of `params`, but for blocks
+// whose layers are in two lists that take turns, NAME.resnets.I and NAME.attentions.I, as those of
+// diffusers' UNets. Else the buckets of a whole block would wait for the first of its layers.
+std::vector<size_t> order_of_use(const NamedTensors& params);
+
 class FlatLayout {
  public:
   // params: dense. A bucket is full at bucket_bytes of f32, and has parameters of one type and of
