@@ -135,7 +135,7 @@ std::shared_ptr<dist::World> world_of(const train::TrainConfig& config, double j
 void share_cores(int local_processes, std::vector<TrainingRun>& runs) {
   const int cores = static_cast<int>(std::thread::hardware_concurrency());
   const int own = std::min(at::get_num_threads(), std::max(1, cores / local_processes));
-  use_threads(own);
+  if (own < at::get_num_threads()) use_threads(own);
   for (TrainingRun& run : runs) {
     if (run.config.replicas == 0 && run.config.device == "cpu") run.config.replicas = own;
   }
