@@ -220,7 +220,7 @@ def lora(args, folder):
     with_lora = [word for name in ("structure", "texture") for word in ("--lora", f"{out.with_suffix('')}_{name}.safetensors")]
     ruler = folder / "ruler"
     write_ruler(args.data, ruler, lambda item: "heldout_concept" if item["concept"] == args.concept else "train")
-    seeds = range(0, 160, 10)
+    seeds = range(0, 10 * args.seeds, 10)
     prompts = [items[i % len(items)]["captions"]["en"][0] for i in range(8)]
     drawn = [draw(args, folder / f"drawn{bool(flags)}", model, prompts, *flags) for flags in ((), with_lora)]
     write_sheet([*drawn[0], *drawn[1]], 8, "learning_lora")
@@ -272,6 +272,7 @@ def main():
     parser.add_argument("--inception", type=pathlib.Path)
     parser.add_argument("--steps", type=int, help="of each generator (default: as the files say, 500 of the LoRA)")
     parser.add_argument("--concept", default="sloth")
+    parser.add_argument("--seeds", type=int, default=16, help="of the LoRA's scores, of each a picture with it and one without")
     parser.add_argument("--page", action="store_true")
     args = parser.parse_args()
     if args.folder:
