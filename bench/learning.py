@@ -203,6 +203,11 @@ def write_variants(items, data, folder):
         (folder / f"{i:02}.txt").write_text("\n".join(words) + "\n")
 
 
+def seconds_trained(out):
+    """Of both experts in all runs together, as their metrics have it."""
+    return sum(json.loads(metrics.read_text().splitlines()[-1])["seconds"] for metrics in out.with_suffix("").rglob("metrics.jsonl"))
+
+
 def lora(args, folder):
     manifest = (args.data / "manifest.jsonl").read_text().splitlines()
     items = [i for i in map(json.loads, manifest) if i["concept"] == args.concept and i["split"] == "heldout_concept"]
@@ -210,13 +215,11 @@ def lora(args, folder):
         sys.exit(f"bench/learning.py: --concept: expected one that is held out, found '{args.concept}'")
     write_variants(items, args.data, folder / "pictures")
     out, model = folder / "thing.safetensors", ROOT / "models/mini"
-    begun = time.monotonic()
     command = [args.program, "train", "--lora", "--model", model, "--data", folder / "pictures", "--out", out, "--rank", 16, "-q",
                "--steps", args.steps or 500]
     for item in ("train_batch_size=8", "learning_rate=1e-3", "validation_split=0.15", "lr_scheduler=cosine"):
         command += ["--set", item]
     run(*command)
-    wall = time.monotonic() - begun
     with_lora = [word for name in ("structure", "texture") for word in ("--lora", f"{out.with_suffix('')}_{name}.safetensors")]
     ruler = folder / "ruler"
     write_ruler(args.data, ruler, lambda item: "heldout_concept" if item["concept"] == args.concept else "train")
@@ -228,7 +231,7 @@ def lora(args, folder):
     for name in ("structure", "texture"):
         lines = [json.loads(x) for x in next(out.with_suffix("").rglob(f"{name}/**/validation.jsonl")).read_text().splitlines()]
         validation[name] = lines[0], lines[-1]
-    return {"concept": args.concept, "seconds_of_last_run": wall, "validation": validation,
+    return {"concept": args.concept, "seconds_trained": seconds_trained(out), "validation": validation,
             "without": hits(args, folder, model, ruler, "heldout_concept", 2, seeds),
             "with": hits(args, folder, model, ruler, "heldout_concept", 2, seeds, *with_lora)}
 
@@ -249,7 +252,7 @@ def lora_section(record):
     rows = [[what, str(record[key]["pictures"]), str(record[key]["top1"]), str(record[key]["top5"])]
             for what, key in (("models/mini", "without"), ("with the LoRA", "with"))]
     return (records.table(["drawn by", "pictures", f"{record['concept']} as best guess", "among the best five of 973"], rows)
-            + f"\nLosses on pictures kept back: {losses}; {record['seconds_of_last_run'] / 60:.0f} minutes on {record['machine']}.\n\n"
+            + f"\nLosses on pictures kept back: {losses}; {record['seconds_trained'] / 60:.0f} minutes on {record['machine']}.\n\n"
               f"![without and with the LoRA](images/learning_lora.webp)\n\nAbove without, below with the LoRA, with the same seeds.\n")
 
 
