@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/json_reader.h"
 #include "io/atomic_file.h"
+#include "io/folder_turn.h"
 #include "io/json_file.h"
 #include "pipeline/families/spec.h"
 #include "pipeline/network_folder.h"
@@ -158,7 +159,7 @@ void write_trained_model(const std::string& folder, const TrainedModelPlan& plan
   const fs::path out = folder, inputs = plan.inputs;
   const json drawing = drawing_keys(plan);
   const std::optional<TrainedExpert> other = other_half(plan);
-  make_folder(out);
+  const io::FolderTurn turn(folder);
   std::error_code failed;
   fs::remove(out / kIndexFile, failed);  // what is half written is no model
 

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "io/atomic_file.h"
+#include "io/folder_turn.h"
 #include "io/json_file.h"
 #include "nn/unet/unet_from_shapes.h"
 #include "pipeline/convert/convert.h"
@@ -150,6 +151,9 @@ void check_tuned_model(const std::string& out, const FrozenBase& base, const Tun
 
 void write_tuned_model(const std::string& out, const FrozenBase& base, const TunedModelPlan& plan,
                        const std::map<std::string, at::Tensor>& weights) {
+  // The training of the other half may end at the same time.
+  std::optional<io::FolderTurn> turn;
+  if (!is_single_file_name(out)) turn.emplace(out);
   check_tuned_model(out, base, plan);
   auto found = is_single_file_name(out) ? std::nullopt : model_in(out, plan.train_timesteps);
   if (found && plan.is_half) return write_half(out, *std::move(found), base, plan, weights);

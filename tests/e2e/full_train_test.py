@@ -4,6 +4,7 @@ noise; what comes out opens in `draw` and diffusers; two halves of the timesteps
 Usage: full_train_test.py PROGRAM. Skipped (77) without diffusers. Models are tiny, with random weights.
 """
 
+import concurrent.futures
 import json
 import shutil
 import unittest
@@ -102,6 +103,15 @@ class FullTraining(TrainingCase):
             self.assertEqual(sorted(old), sorted(new))
             self.assertGreater((old["conv_in.weight"] - new["conv_in.weight"]).abs().max(), 1e-3, part)
         self.assertGreater(np.abs(self.draw("pangu_both", size=512) - self.draw("pangu", size=512)).mean(), OTHER)
+
+    def test_two_halves_that_end_at_once_become_one_model(self):
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            for training in [pool.submit(self.train, "sdxl", "at_once", "--expert", expert, "--steps", "1", min_image_size=0)
+                             for expert in ("structure", "texture")]:
+                training.result()
+        index = json.loads((self.folder / "at_once/model_index.json").read_text())
+        self.assertEqual(index["expert_boundary"], 500)
+        self.draw("at_once")
 
     def test_two_halves_of_one_checkpoint_become_a_time_decoupled_model(self):
         for first, second in (("structure", "texture"), ("texture", "structure")):
