@@ -8,6 +8,7 @@
 
 #include "nn/attention_kernel.h"
 #include "nn/recorded.h"
+#include "nn/upcast_products.h"
 
 namespace pangu::nn {
 namespace {
@@ -27,11 +28,6 @@ at::Tensor heads_to_batch(const at::Tensor& x, int64_t heads) {
   return split_heads(x, heads).flatten(0, 1);
 }
 
-AttentionOptions in_f32(AttentionOptions options) {
-  if (options.bias.defined()) options.bias = options.bias.to(at::kFloat);
-  return options;
-}
-
 // Computes by ATen's fused kernel, which never holds the scores: best for long sequences, f32 and
 // GPUs.
 at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
@@ -42,6 +38,17 @@ at::Tensor fused_attention(const at::Tensor& q, const at::Tensor& k, const at::T
       split_heads(q, options.heads), split_heads(k, options.heads), split_heads(v, options.heads),
       mask, /*dropout_p=*/0.0, options.causal);
   return mixed.transpose(1, 2).flatten(2);
+}
+
+AttentionOptions in_f32(AttentionOptions options) {
+  if (options.bias.defined()) options.bias = options.bias.to(at::kFloat);
+  return options;
+}
+
+at::Tensor upcast_attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v,
+                            const AttentionOptions& options) {
+  return attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), in_f32(options))
+      .to(q.scalar_type());
 }
 
 }  // namespace
@@ -78,12 +85,10 @@ at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor&
                      const AttentionOptions& options) {
   const Recorded call("pangu::attention");
   const auto dtype = q.scalar_type();
-  if (options.upcast && dtype != at::kFloat) {
-    return fused_attention(q.to(at::kFloat), k.to(at::kFloat), v.to(at::kFloat), in_f32(options))
-        .to(dtype);
-  }
+  if (options.upcast && dtype != at::kFloat) return upcast_attention(q, k, v, options);
   const at::Tensor by_kernel = attention_by_kernel(q, k, v, options);
   if (by_kernel.defined()) return by_kernel;
+  if (is_upcast(q)) return upcast_attention(q, k, v, options);
   const bool few = q.size(1) * k.size(1) <= kMaxPlainScores;
   const bool both = options.causal && options.bias.defined();  // ATen takes one of them
   const bool writes_out = options.writes_out_few && few && q.is_cpu() && dtype != at::kFloat;

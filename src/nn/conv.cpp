@@ -7,13 +7,17 @@
 #include "nn/low_rank.h"
 #include "nn/packed_weight.h"
 #include "nn/recorded.h"
+#include "nn/upcast_products.h"
 
 namespace pangu::nn {
 
 at::Tensor conv2d(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   const ConvShape& shape, const Prologue& prologue, const Epilogue& epilogue) {
-  const at::Tensor y = at::conv2d(before_product(x, prologue), weight, bias,
-                                  {shape.stride, shape.stride}, {shape.padding, shape.padding});
+  const at::Tensor input = before_product(x, prologue);
+  const at::Tensor y = is_upcast(input, weight, bias)
+                           ? upcast_conv2d(input, weight, bias, shape)
+                           : at::conv2d(input, weight, bias, {shape.stride, shape.stride},
+                                        {shape.padding, shape.padding});
   return after_product(y, epilogue);
 }
 

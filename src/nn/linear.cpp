@@ -10,13 +10,15 @@
 #include "nn/low_rank.h"
 #include "nn/packed_weight.h"
 #include "nn/recorded.h"
+#include "nn/upcast_products.h"
 
 namespace pangu::nn {
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
                   const Prologue& prologue, const Epilogue& epilogue) {
   const at::Tensor input = before_product(x, prologue);
-  const at::Tensor product = f32_linear_serves(input, weight, bias)
+  const at::Tensor product = is_upcast(input, weight, bias) ? upcast_linear(input, weight, bias)
+                             : f32_linear_serves(input, weight, bias)
                                  ? f32_linear(input, weight, bias)
                                  : at::linear(input, weight, bias);
   return after_product(product, epilogue);

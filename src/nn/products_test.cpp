@@ -14,6 +14,7 @@
 #include "nn/conv.h"
 #include "nn/f32_linear.h"
 #include "nn/linear.h"
+#include "nn/upcast_products.h"
 
 namespace pangu::nn {
 namespace {
@@ -130,6 +131,52 @@ TEST_CASE("a convolution equals its definition with strides, paddings, norm, shi
   }
 }
 
+at::Tensor narrow(const at::Tensor& x) { return x.to(at::kBFloat16); }
+
+// Holds a product of bf16 numbers and its gradients, with every set of leaves that training has, to
+// the same in f32. Both round once, to 8 bits.
+template <typename Product, typename Exact>
+void check_upcast(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias,
+                  const Product& product, const Exact& exact) {
+  constexpr int kSets = 8;
+  for (int set = 1; set < kSets; ++set) {
+    CAPTURE(set);
+    std::vector<at::Tensor> numbers = {narrow(x), narrow(weight), narrow(bias)}, leaves,
+                            exact_leaves;
+    std::vector<at::Tensor> widened;
+    for (size_t i = 0; i < numbers.size(); ++i) {
+      const bool is_leaf = (set >> i & 1) != 0;
+      numbers[i].set_requires_grad(is_leaf);
+      widened.push_back(numbers[i].detach().to(at::kFloat).set_requires_grad(is_leaf));
+      if (is_leaf) leaves.push_back(numbers[i]), exact_leaves.push_back(widened[i]);
+    }
+    const auto found = run_of(leaves, [&] { return product(numbers[0], numbers[1], numbers[2]); });
+    for (const at::Tensor& one : found) CHECK((one.scalar_type() == at::kBFloat16));
+    check_equal(found,
+                run_of(exact_leaves, [&] { return exact(widened[0], widened[1], widened[2]); }),
+                8e-3);
+  }
+}
+
+TEST_CASE(
+    "products of bf16 numbers by f32 equal their definitions, whichever factors are trained") {
+  torch::manual_seed(1);
+  check_upcast(at::randn({2, 7, 12}), at::randn({10, 12}), at::randn({10}), upcast_linear,
+               [](auto& x, auto& w, auto& b) { return plain_linear(x, w, b); });
+  for (const ConvShape& shape : {ConvShape{1, 1}, ConvShape{2, 1}, ConvShape{1, 0}}) {
+    for (const bool is_last : {false, true}) {
+      const at::Tensor x = at::randn({2, 8, 9, 7});
+      check_upcast(
+          is_last ? x.contiguous(at::MemoryFormat::ChannelsLast) : x, at::randn({6, 8, 3, 3}),
+          at::randn({6}), [&](auto& a, auto& w, auto& b) { return upcast_conv2d(a, w, b, shape); },
+          [&](auto& a, auto& w, auto& b) { return plain_conv2d(a, w, b, shape); });
+    }
+  }
+  const at::Tensor x = narrow(at::randn({3, 12})), weight = narrow(at::randn({10, 12}));
+  const at::Tensor found = upcast_linear(x, weight, at::Tensor());
+  CHECK(apart(found, plain_linear(x.to(at::kFloat), weight.to(at::kFloat), at::Tensor())) < 4e-3);
+}
+
 TEST_CASE("attention equals its definition with heads, hidden keys and a causal order") {
   torch::manual_seed(1);
   const at::Tensor q = leaf({2, 9, 24}), k = leaf({2, 9, 24}), v = leaf({2, 9, 24});
@@ -156,7 +203,6 @@ TEST_CASE("attention in bf16, written out, fused and in f32, is near to the defi
   torch::manual_seed(1);
   const at::Tensor q = at::randn({2, 40, 32}), k = at::randn({2, 11, 32}),
                    v = at::randn({2, 11, 32});
-  const auto narrow = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
   AttentionOptions options;
   options.heads = 4;
   const at::Tensor exact = plain_attention(narrow(q).to(at::kFloat), narrow(k).to(at::kFloat),
