@@ -51,10 +51,16 @@ TEST_CASE("the peak of memory is that since it was restarted") {
 }
 
 TEST_CASE("Muon's products are counted on the smaller side of a matrix") {
-  CHECK(orthogonalising_flop({3, 100}) == orthogonalising_flop({100, 3}));
-  CHECK(orthogonalising_flop({8, 4, 3, 3}) == orthogonalising_flop({8, 36}));
+  for (const auto dtype : {at::kFloat, at::kBFloat16}) {
+    CHECK(orthogonalising_flop({3, 100}, dtype) == orthogonalising_flop({100, 3}, dtype));
+    CHECK(orthogonalising_flop({8, 4, 3, 3}, dtype) == orthogonalising_flop({8, 36}, dtype));
+  }
   // Five iterations of X X^T, A A and A X with A [2,2] and X [2,10].
-  CHECK(orthogonalising_flop({2, 10}) == 5 * (2 * 2 * 2 * 10 + 2 * 2 * 2 * 2 + 2 * 2 * 2 * 10));
+  constexpr double kSquare = 2 * 2 * 2 * 2, kOblong = 2 * 2 * 2 * 10;
+  CHECK(orthogonalising_flop({2, 10}, at::kBFloat16) == 5 * (2 * kOblong + kSquare));
+  // X X^T; five squares, four products of factors and four pairs for the next square; one with X.
+  CHECK(orthogonalising_flop({2, 10}, at::kFloat) == 2 * kOblong + 17 * kSquare);
+  CHECK(orthogonalising_flop({8, 10}, at::kFloat) == orthogonalising_flop({8, 10}, at::kBFloat16));
 }
 
 }  // namespace

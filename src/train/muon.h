@@ -23,8 +23,9 @@ at::ScalarType muon_dtype(const at::Tensor& param);
 // 1 % of the Frobenius norm up come to lie in about [0.7, 1.2]. Returns [m,n] f32; zeros for zeros.
 at::Tensor orthogonalised(const at::Tensor& matrix, at::ScalarType dtype);
 
-// The operations of orthogonalised() for a parameter of this shape: those of its products.
-double orthogonalising_flop(at::IntArrayRef shape);
+// The operations of orthogonalised() for a parameter of this shape: those of its products. In f32,
+// oblong matrices take fewer.
+double orthogonalising_flop(at::IntArrayRef shape, at::ScalarType dtype);
 
 // The factor of an update of these sizes, 0.2 sqrt(max(rows, columns)).
 double muon_scale(int64_t rows, int64_t columns);

@@ -40,10 +40,12 @@ double mean_sample_gflop(const train::TrainConfig& config, const train::LatentSe
 
 double optimizer_gflop(const train::TrainConfig& config, const torch::nn::Module& network) {
   if (train::optimizer_kind_from(config.optimizer) != train::OptimizerKind::kMuon) return 0;
+  const auto trained = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
   double flop = 0;
   for (const auto& item : network.named_parameters()) {
     if (train::is_inner_matrix(item.key(), item.value())) {
-      flop += train::orthogonalising_flop(item.value().sizes());
+      const auto dtype = train::muon_dtype(at::empty({0}, item.value().options().dtype(trained)));
+      flop += train::orthogonalising_flop(item.value().sizes(), dtype);
     }
   }
   return flop * 1e-9;
