@@ -5,6 +5,7 @@ Usage: draw_flags_test.py PROGRAM. Skipped (77) without diffusers. Models are ti
 """
 
 import hashlib
+import json
 import pathlib
 import shutil
 import tempfile
@@ -50,6 +51,15 @@ class DrawFlags(unittest.TestCase):
 
     def check_all_differ(self, pictures):
         self.assertEqual(len(set(pictures)), len(pictures))
+
+    def test_a_picture_without_a_size_has_the_side_that_the_network_was_trained_at(self):
+        shutil.copytree(self.folder / "sd15", self.folder / "small")
+        config = self.folder / "small/unet/config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": 12}))
+        done = run_as_user("draw", PROMPT, "--model", self.folder / "small", "--steps", "1", *FAST,
+                           "--out", self.folder / "out.png", "--overwrite")
+        self.assertEqual((done.returncode, done.stderr.replace("seed 5", "").strip()), (0, ""))
+        self.assertEqual(Image.open(self.folder / "out.png").size, (96, 96))
 
     def test_reused_features_change_the_picture_and_an_interval_of_one_does_not(self):
         def reusing(words, *flags):

@@ -280,9 +280,16 @@ void read_index(Model& m, const Source& source) {
   m.styles = index.get("style_prompts", m.styles);
 }
 
+// A picture of the side that the network says it was trained at, where it says one.
+void read_side(Request& defaults, const DenoiserSource& network, int downscale) {
+  if (!network.side || *network.side < 1 || *network.side > kLargestSide / downscale) return;
+  defaults.width = defaults.height = static_cast<int>(*network.side) * downscale;
+}
+
 // What may be asked of the model, and what it does when nothing is.
 void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
   m.rules.defaults = defaults_of(source);
+  read_side(m.rules.defaults, network, m.latents.downscale);
   m.rules.defaults.spacing = to_string(m.denoising.sigma_options.spacing);
   m.rules.max_side_px = kLargestSide;
   m.rules.size_multiple = std::max(m.rules.size_multiple, m.latents.downscale);

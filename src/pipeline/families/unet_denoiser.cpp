@@ -115,6 +115,7 @@ DenoiserSource unet_denoiser(const std::shared_ptr<const Component>& component,
   source.in_channels = config.in_channels;
   source.levels = config.levels();
   source.skip_states = config.skip_states();
+  source.side = config.sample_size;
   source.reads_guidance = config.time_cond_proj_dim.has_value();
   source.load = [config, component, place, loras](const Watch& watch) {
     auto unet = empty_network<nn::UNet2DConditionModel>(config);

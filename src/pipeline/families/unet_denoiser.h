@@ -3,6 +3,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct DenoiserSource {
   bool reads_guidance = false;  // Expert::reads_guidance
   int64_t levels = 1;           // number of resolutions: best sides are multiples of 2^(levels-1)
   int64_t skip_states = 1;      // nn::UNetConfig::skip_states
+  std::optional<int64_t> side;  // in latent pixels, that it says it was trained at
   std::function<std::shared_ptr<const LoadedDenoiser>(const Watch&)> load;
 };
 
