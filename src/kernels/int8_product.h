@@ -39,9 +39,10 @@ struct Int8Problem {
   const float* x_factors = nullptr;  // one a pixel of x
 };
 
+int64_t int8_tasks(const Int8Problem& problem);
+
 // Computes tasks [begin, end) of int8_tasks, as product_run does.
 // REQUIRES: int8_fits(problem.product.weights, level)
-int64_t int8_tasks(const Int8Problem& problem);
 void int8_run(const Int8Problem& problem, int64_t begin, int64_t end, Level level);
 
 // The definition, by codes in the order of ProductWeights, with sums in f64.

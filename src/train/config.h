@@ -280,7 +280,7 @@ struct TrainConfig {
       "gradient_accumulation_steps = 1 and max_grad_norm = 0");
     v("mixed_precision", mixed_precision, "`bf16` or `no`; master weights have 32 bits in both");
     v("device", device, "`cpu` or `cuda`");
-    v("replicas", replicas, "slices of a process's batch computed side by side; 0: one a core",
+    v("replicas", replicas, "slices of a process's batch computed side by side; 0: one a thread",
       Limits{0, 256});
     v("zero_stage", zero_stage,
       "of several processes: 1 divides the optimiser's state and the average among them, 2 the "

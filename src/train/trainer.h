@@ -99,7 +99,7 @@ struct TrainResult {
 };
 
 // The number of a process's replicas: config.replicas, or, if that is 0, one for each core of a
-// CPU, one on a GPU.
+// CPU, one on a GPU. Commands that take --threads set it themselves.
 int64_t replica_count(const TrainConfig& config);
 
 // Returns how many steps the checkpoint in output_dir has; 0 if there is none.
