@@ -10,7 +10,7 @@ DATA is a folder of `tools/mini_dataset.py --edition 1`, FILE of `tools/export_i
 same command goes on there. Scores are appended to bench/results/learning.jsonl, --page puts the last ones into
 docs/training.md and the pictures into docs/images.
 
-pair: configs/sdxl_small trains the two generators side by side, a core each, on animals and food as 3D renders with English
+pair: configs/sdxl_small trains the two generators side by side, a core each, on animals and plants as 3D renders with English
 captions. The text encoders are CLIP's of small width with random weights, which tell words apart and mean nothing; the
 autoencoder is models/mini's. `eval` then asks its probe, fitted on all real pictures, what the drawn pictures show.
 lora: twenty pictures are made of the drawings of one held-out concept, and a LoRA of each expert learns them. Pictures are
@@ -31,7 +31,8 @@ sys.path[:0] = [str(HERE / "peers"), str(HERE), str(ROOT / "tools/parity"), str(
 import records  # noqa: E402
 
 RESULTS = records.RESULTS / "learning.jsonl"
-GROUPS, STYLE, STYLE_WORDS = ("animals-nature", "food-drink"), "3d", "3D render"
+GROUP, STYLE = "animals-nature", "3d"
+BATCH = 32  # of configs/sdxl_small
 SHOWN = 24  # pictures of the pair's sheet
 WIDTHS = {"text_encoder": (128, 4), "text_encoder_2": (256, 6)}  # and layers
 
@@ -43,7 +44,7 @@ def run(*words, **more):
 def chosen(data):
     """The items of DATA that the pair is trained on."""
     items = [json.loads(line) for line in (data / "manifest.jsonl").read_text().splitlines()]
-    return [i for i in items if i["style"] == STYLE and i["group"] in GROUPS and i["split"] == "train"]
+    return [i for i in items if i["style"] == STYLE and i["group"] == GROUP and i["split"] == "train"]
 
 
 def write_pictures(items, data, folder):
@@ -162,6 +163,14 @@ def write_sheet(pictures, columns, name, side=128):
     sheet.save(ROOT / f"docs/images/{name}.webp", quality=85, method=6)
 
 
+def cost_of(training):
+    """Of all runs together, as the metrics have it; time for which a run stood still counts."""
+    metrics = [json.loads(line) for line in (training / "metrics.jsonl").read_text().splitlines()]
+    spans = [b["seconds"] - a for a, b in zip([0.0, *(line["seconds"] for line in metrics)], metrics)]
+    return {"samples": metrics[-1]["step"] * BATCH, "seconds": metrics[-1]["seconds"],
+            "gflop": sum(line["gflop_per_second"] * span for line, span in zip(metrics, spans))}
+
+
 def pair(args, folder):
     items = chosen(args.data)
     write_pictures(items, args.data, folder / "pictures")
@@ -176,7 +185,7 @@ def pair(args, folder):
     scores = hits(args, folder, model, ruler, "train", 100, [0])
     shown = items[::max(1, len(items) // SHOWN)][:SHOWN]
     write_sheet(draw(args, folder / "drawn", model, [item["captions"]["en"][0] for item in shown]), 8, "learning_pair")
-    costs = [json.loads((model / f"training/{expert}/accounting.json").read_text()) for expert in ("structure", "texture")]
+    costs = [cost_of(model / f"training/{expert}") for expert in ("structure", "texture")]
     return {"pictures_trained_on": len(items), "seconds_of_last_run": wall, "costs": costs, "hits": scores,
             "shown": [item["concept"] for item in shown]}
 
@@ -241,7 +250,7 @@ def pair_section(record):
     gflop = sum(cost["gflop"] for cost in costs)
     hours = sum(cost["seconds"] for cost in costs) / 3600
     return (f"{record['pictures_trained_on']} pictures, {' and '.join(str(cost['samples']) for cost in costs)} samples of the structure and "
-            f"the texture generator, {gflop:.2e} GFLOP, {hours:.1f} hours of one core in all ({record['machine']}). Of "
+            f"the texture generator, {gflop:.2e} GFLOP and the optimiser's, {hours:.1f} hours of one core in all ({record['machine']}). Of "
             f"{found['pictures']} drawn prompts the probe sees the concept as its best guess in {found['top1']}, among its best five of "
             f"973 in {found['top5']}.\n\n![drawn by the pair](images/learning_pair.webp)\n\nFrom left to right: "
             f"{', '.join(record['shown'])}.\n")

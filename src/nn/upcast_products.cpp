@@ -18,7 +18,7 @@ at::Tensor wide(const at::Tensor& x) { return x.to(at::kFloat); }
 at::Tensor narrow(const at::Tensor& x) { return x.defined() ? x.to(at::kBFloat16) : x; }
 
 // Positions of the factors among the arguments of forward().
-constexpr size_t kX = 0, kWeight = 1, kBias = 2;
+constexpr size_t kXArgument = 0, kWeightArgument = 1, kBiasArgument = 2;
 
 // An argument of a Function is a tensor that is defined; an empty one stands for no bias.
 at::Tensor given(const at::Tensor& bias, const at::Tensor& x) {
@@ -46,12 +46,12 @@ struct UpcastLinear : torch::autograd::Function<UpcastLinear> {
     const at::Tensor dy = wide(gradients[0]);
     const at::Tensor rows = dy.reshape({-1, dy.size(-1)});
     at::Tensor dx, dweight, dbias;
-    if (context->needs_input_grad(kX)) dx = at::matmul(dy, wide(kept[kWeight]));
-    if (context->needs_input_grad(kWeight)) {
-      const at::Tensor x = wide(kept[kX]);
+    if (context->needs_input_grad(kXArgument)) dx = at::matmul(dy, wide(kept[kWeightArgument]));
+    if (context->needs_input_grad(kWeightArgument)) {
+      const at::Tensor x = wide(kept[kXArgument]);
       dweight = at::mm(rows.t(), x.reshape({-1, x.size(-1)}));
     }
-    if (context->needs_input_grad(kBias)) dbias = rows.sum(0);
+    if (context->needs_input_grad(kBiasArgument)) dbias = rows.sum(0);
     return {narrow(dx), narrow(dweight), narrow(dbias)};
   }
 };
@@ -79,14 +79,14 @@ struct UpcastConv2d : torch::autograd::Function<UpcastConv2d> {
       return kept[which].defined() ? wide(kept[which])
                                    : at::empty({1}, dy.options()).expand(sizes(name));
     };
-    const std::array<bool, 3> wanted = {context->needs_input_grad(kX),
-                                        context->needs_input_grad(kWeight),
-                                        context->needs_input_grad(kBias)};
+    const std::array<bool, 3> wanted = {context->needs_input_grad(kXArgument),
+                                        context->needs_input_grad(kWeightArgument),
+                                        context->needs_input_grad(kBiasArgument)};
     const int64_t outputs = dy.size(1);
-    const auto [dx, dweight, dbias] =
-        at::convolution_backward(dy, factor(kX, "x_sizes"), factor(kWeight, "weight_sizes"),
-                                 at::IntArrayRef(outputs), {stride, stride}, {padding, padding},
-                                 {1, 1}, /*transposed=*/false, {0, 0}, /*groups=*/1, wanted);
+    const auto [dx, dweight, dbias] = at::convolution_backward(
+        dy, factor(kXArgument, "x_sizes"), factor(kWeightArgument, "weight_sizes"),
+        at::IntArrayRef(outputs), {stride, stride}, {padding, padding}, {1, 1},
+        /*transposed=*/false, {0, 0}, /*groups=*/1, wanted);
     return {narrow(dx), narrow(dweight), narrow(dbias), at::Tensor(), at::Tensor()};
   }
 };
