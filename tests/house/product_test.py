@@ -17,6 +17,7 @@ MAY = {
     "linear.cpp": "the product",
     "conv.cpp": "the convolution",
     "attention.cpp": "the attention",
+    "upcast_products.cpp": "the product and the convolution of linear.cpp and conv.cpp by another way",
     "lora.cpp": "multiplies weights with weights, once, when they are read",
     "autoencoder/latent_converter.cpp": "resamples grids, and fits weights by least squares in f64",
 }
