@@ -7,7 +7,7 @@ table, whose bars are here.
 
 BUILD is the folder with pangu-draw and bench_train_step (ninja pangu-draw bench_train_step). FOLDER keeps the weights that
 are made, 2 GB for SD 1.5 and 7 GB for SDXL, and for a while a checkpoint, 15 GB for the generator of PanGu-Draw 3. All rows
-are in bf16, also where the processor computes it by f32, which takes longer. Every row is a process of its own, one picture
+are in bf16, also where the processor computes products in f32, which takes longer. Every row is a process of its own, one picture
 a step, whose VmHWM counts the pages of mapped weights. A LoRA has rank 16, and its first run, which fills the cache, is
 counted for itself ("encoding"). What was found is printed and appended to bench/results/training-PROCESSOR.jsonl; --page
 puts the last record of every row into docs/training.md. Above its bar a row fails. --rows tiny_lora tiny_step try the bench itself by small networks, and are not recorded.

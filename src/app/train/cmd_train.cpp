@@ -95,9 +95,11 @@ train::TrainConfig training_config_of(const TrainArgs& args) {
 void note_slow_precision(const train::TrainConfig& config) {
   if (config.device != "cpu" || config.mixed_precision != "bf16") return;
   if (train::fastest_mixed_precision("cpu") == "bf16") return;
-  std::fprintf(stderr,
-               "note: this processor does not multiply bf16, which is emulated slowly. Hint: --set "
-               "mixed_precision=no trains in f32\n");
+  std::fprintf(
+      stderr,
+      "note: this processor does not multiply bf16, so products are computed in f32, their "
+      "factors widened each time. Hint: --set mixed_precision=no takes less time and more "
+      "memory\n");
 }
 
 TrainingOutcome train_by_kind(const TrainingRun& run) {
