@@ -93,9 +93,10 @@ struct UpcastConv2d : torch::autograd::Function<UpcastConv2d> {
 
 }  // namespace
 
+bool processor_multiplies_bf16() { return kernels::machine_has(kernels::Level::kAvx512Bf16); }
+
 bool is_upcast(const at::Tensor& x) {
-  static const bool multiplies = kernels::has_pair_products(kernels::chosen_level());
-  return !multiplies && x.is_cpu() && x.scalar_type() == at::kBFloat16;
+  return !processor_multiplies_bf16() && x.is_cpu() && x.scalar_type() == at::kBFloat16;
 }
 
 bool is_upcast(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias) {

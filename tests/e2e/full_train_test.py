@@ -151,14 +151,15 @@ class FullTraining(TrainingCase):
             self.assertEqual(sorted(one), sorted(other), part)
 
     def test_the_texture_half_trains_at_half_size_on_large_pictures(self):
-        out = self.folder / "regimen.toml"
-        done = run_as_user("train", "--finetune", self.folder / "sdxl", "--data", self.folder / "pictures", "--out",
+        out, large = self.folder / "regimen.toml", self.folder / "trained_at_1024"
+        shutil.copytree(self.folder / "sdxl", large)
+        config = large / "unet/config.json"
+        config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": 128}))
+        done = run_as_user("train", "--finetune", large, "--data", self.folder / "pictures", "--out",
                            self.folder / "regimen", "--expert", "texture", "--write-config", out)
         self.assertEqual(done.returncode, 0, done.stderr)
         said = dict(line.split(" = ") for line in out.read_text().splitlines() if " = " in line)
-        # The network was trained at 512 px (64 latent pixels); the default of resolution is half of that, and is not written.
-        self.assertNotIn("resolution", said)
-        self.assertEqual((said["min_image_size"], said["expert"]), ("256", '"texture"'))
+        self.assertEqual((said["resolution"], said["min_image_size"], said["expert"]), ("512", "512", '"texture"'))
 
     def test_a_network_begins_from_random_weights_by_its_configuration(self):
         parts = self.folder / "parts"

@@ -280,16 +280,17 @@ void read_index(Model& m, const Source& source) {
   m.styles = index.get("style_prompts", m.styles);
 }
 
-// A picture of the side that the network says it was trained at, where it says one.
-void read_side(Request& defaults, const DenoiserSource& network, int downscale) {
+// A picture of the side that the network says it was trained at, where it says one that can be
+// drawn.
+void read_side(RequestRules& rules, const DenoiserSource& network, int downscale) {
   if (!network.side || *network.side < 1 || *network.side > kLargestSide / downscale) return;
-  defaults.width = defaults.height = static_cast<int>(*network.side) * downscale;
+  const int side = static_cast<int>(*network.side) * downscale;
+  if (side % rules.size_multiple == 0) rules.defaults.width = rules.defaults.height = side;
 }
 
 // What may be asked of the model, and what it does when nothing is.
 void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
   m.rules.defaults = defaults_of(source);
-  read_side(m.rules.defaults, network, m.latents.downscale);
   m.rules.defaults.spacing = to_string(m.denoising.sigma_options.spacing);
   m.rules.max_side_px = kLargestSide;
   m.rules.size_multiple = std::max(m.rules.size_multiple, m.latents.downscale);
@@ -298,6 +299,7 @@ void add_rules(Model& m, const Source& source, const DenoiserSource& network) {
   }
   m.styles = source.spec->styles;
   m.rules.sizes = source.spec->sizes;
+  if (m.rules.sizes.empty()) read_side(m.rules, network, m.latents.downscale);
   m.rules.takes_clip_skip = !source.spec->encoders.empty();
   if (m.rules.takes_clip_skip) {
     m.rules.own_clip_skip = own_clip_skip(source.spec->encoders.front());
