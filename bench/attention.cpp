@@ -1,9 +1,13 @@
 // Attention in bf16: our kernel against ATen's, at the shapes of Stable Diffusion 1.5 at 512x512
-// (and one of SDXL and of an autoencoder), in turns, so that both meet the same machine.
+// (and one of SDXL, of models/mini and of an autoencoder), without and with gradients, in turns, so
+// that both meet the same machine.
 //   ninja -C build/release bench_attention && build/release/bench_attention [rounds]
 #include <ATen/ATen.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <cstdio>
+#include <functional>
+#include <vector>
 
 #include "bench/rounds.h"
 #include "bench/timing.h"
@@ -24,35 +28,62 @@ at::Tensor of_aten(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v
   return at::scaled_dot_product_attention(split(q), split(k), split(v)).transpose(1, 2).flatten(2);
 }
 
+using Attention =
+    std::function<at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&)>;
+
+// Prints what both take for a shape: the mix alone, or with the gradients of q, k and v.
+void compare(const Shape& s, bool with_gradient, int rounds, const Attention& ours,
+             const Attention& theirs) {
+  const auto drawn = [&](int64_t rows) {
+    return at::randn({s.batch, rows, s.heads * s.width})
+        .to(at::kBFloat16)
+        .set_requires_grad(with_gradient);
+  };
+  const std::vector<at::Tensor> inputs = {drawn(s.queries), drawn(s.keys), drawn(s.keys)};
+  const at::Tensor d_out = at::randn_like(inputs[0]);
+  const auto run = [&](const Attention& attention) {
+    const at::Tensor out = attention(inputs[0], inputs[1], inputs[2]);
+    if (with_gradient) torch::autograd::grad({out}, inputs, {d_out});
+  };
+  const auto times =
+      pangu::bench::Pairs::by_turns(rounds, [&] { run(ours); }, [&] { run(theirs); });
+  const double our_time = median(times.ours), their_time = median(times.theirs);
+  // The gradient's products are twice those of the mix; what is computed again does not count.
+  const double gflop = (with_gradient ? 12e-9 : 4e-9) * double(s.batch * s.heads * s.queries) *
+                       double(s.keys * s.width);
+  std::printf(
+      "%s%ld x %2ld heads of %3ld, %4ld queries, %4ld keys: ours %7.2f ms, %4.0f GFLOP/s; "
+      "ATen %7.2f ms, %4.0f GFLOP/s; ratio of pairs %.2f\n",
+      with_gradient ? "with gradient, " : "", long(s.batch), long(s.heads), long(s.width),
+      long(s.queries), long(s.keys), our_time * 1e3, gflop / our_time, their_time * 1e3,
+      gflop / their_time, median(times.ratios));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const at::NoGradGuard no_grad;
   const int rounds = pangu::bench::announced_rounds(argc, argv);
-  for (const Shape s :
-       {Shape{2, 8, 4096, 4096, 40}, Shape{2, 8, 4096, 77, 40}, Shape{2, 8, 1024, 1024, 80},
-        Shape{2, 8, 256, 256, 160}, Shape{2, 8, 64, 64, 160}, Shape{2, 10, 4096, 4096, 64},
-        Shape{1, 1, 4096, 4096, 512}}) {
-    const auto drawn = [&](int64_t rows) {
-      return at::randn({s.batch, rows, s.heads * s.width}).to(at::kBFloat16);
-    };
-    const at::Tensor q = drawn(s.queries), k = drawn(s.keys), v = drawn(s.keys);
-    pangu::nn::AttentionOptions options;
-    options.heads = s.heads;
-    if (!pangu::nn::attention_by_kernel(q, k, v, options).defined()) {
-      std::printf("no kernel of ours for this level\n");
-      return 0;
+  const at::Tensor one = at::ones({1, 8, 8}).to(at::kBFloat16);
+  if (!pangu::nn::attention_by_kernel(one, one, one, {}).defined()) {
+    std::printf("no kernel of ours for this level\n");
+    return 0;
+  }
+  for (const bool with_gradient : {false, true}) {
+    for (const Shape s :
+         {Shape{2, 8, 4096, 4096, 40}, Shape{2, 8, 4096, 77, 40}, Shape{2, 8, 1024, 1024, 80},
+          Shape{2, 8, 256, 256, 160}, Shape{2, 8, 64, 64, 160}, Shape{2, 10, 4096, 4096, 64},
+          Shape{16, 6, 256, 256, 32}, Shape{1, 1, 4096, 4096, 512}}) {
+      pangu::nn::AttentionOptions options;
+      options.heads = s.heads;
+      options.writes_out_few = with_gradient;
+      const Attention ours = [&](const auto& q, const auto& k, const auto& v) {
+        return pangu::nn::attention(q, k, v, options);
+      };
+      const Attention theirs = [&](const auto& q, const auto& k, const auto& v) {
+        return of_aten(q, k, v, s.heads);
+      };
+      compare(s, with_gradient, rounds, ours, theirs);
     }
-    const auto times = pangu::bench::Pairs::by_turns(
-        rounds, [&] { pangu::nn::attention_by_kernel(q, k, v, options); },
-        [&] { of_aten(q, k, v, s.heads); });
-    const double ours = median(times.ours), theirs = median(times.theirs);
-    const double gflop = 4e-9 * double(s.batch * s.heads * s.queries) * double(s.keys * s.width);
-    std::printf(
-        "%ld x %2ld heads of %3ld, %4ld queries, %4ld keys: ours %7.2f ms, %4.0f GFLOP/s; "
-        "ATen %7.2f ms, %4.0f GFLOP/s; ratio of pairs %.2f\n",
-        long(s.batch), long(s.heads), long(s.width), long(s.queries), long(s.keys), ours * 1e3,
-        gflop / ours, theirs * 1e3, gflop / theirs, median(times.ratios));
   }
   return 0;
 }

@@ -11,6 +11,8 @@
 //   ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,8 +24,10 @@
 #include <vector>
 
 #include "bench/timing.h"
+#include "kernels/attention_gradient.h"
 #include "kernels/fast_conv.h"
 #include "kernels/serving.h"
+#include "nn/attention.h"
 #include "nn/bf16_bits.h"
 
 namespace {
@@ -52,6 +56,12 @@ const std::vector<Class>& classes() {
       {kAttention, 96, kAny, 64, 4096},
       {kAttention, 160, kAny, 160, 1024},
       {kAttention, kAny, kAny, 512, 1024},
+      {kAttentionGradient, 48, 256, 40, 77},
+      {kAttentionGradient, 96, 256, 64, 77},
+      {kAttentionGradient, kAny, 256, 160, 77},
+      {kAttentionGradient, 48, kAny, 40, 4096},
+      {kAttentionGradient, 96, kAny, 64, 4096},
+      {kAttentionGradient, kAny, kAny, 160, 1024},
       {kProduct, 64, 1, 32, 1},
       {kProduct, 640, 1, 320, 1},
       {kProduct, kAny, 1, 1280, 1},
@@ -66,28 +76,88 @@ const std::vector<Class>& classes() {
 
 at::Tensor drawn(at::IntArrayRef sizes) { return at::randn(sizes).to(at::kBFloat16); }
 
-Pairs attention(const Class& c, Level level, at::ScalarType type, int rounds) {
-  const int64_t heads = c.numbers > 160 ? 1 : 4, queries = 1024;
-  const at::Tensor q = drawn({1, queries, heads * c.numbers});
-  const at::Tensor k = drawn({1, c.rows, heads * c.numbers}), v = at::randn_like(k);
-  const at::Tensor out = at::empty_like(q);
+// Attention at the sizes of a class.
+struct OurAttention {
+  OurAttention(const Class& c, Level level)
+      : level(level),
+        heads(c.numbers > 160 ? 1 : 4),
+        q(drawn({1, kQueries, heads * c.numbers})),
+        k(drawn({1, c.rows, heads * c.numbers})),
+        v(at::randn_like(k)),
+        out(at::empty_like(q)) {
+    p.batch = 1, p.heads = heads, p.queries = kQueries, p.keys = c.rows, p.width = c.numbers;
+    p.q = bits_of(q), p.k = bits_of(k), p.v = bits_of(v), p.out = bits_of(out);
+    p.q_row = p.k_row = p.v_row = heads * c.numbers;
+    p.scale = 1 / std::sqrt(float(c.numbers));
+    packed = at::empty({attention_packed_size(p, level)}, q.options());
+  }
+
+  void run() const {
+    attention_pack(p, bits_of(packed), 0, attention_pack_tasks(p), level);
+    attention_run(p, bits_of(packed), 0, attention_run_tasks(p, level), level);
+  }
+
+  // [1,N,h*d] -> [1,h,N,d], a view
+  at::Tensor in_heads(const at::Tensor& x) const {
+    return x.unflatten(-1, {heads, -1}).transpose(1, 2);
+  }
+
+  static constexpr int64_t kQueries = 1024;
+  Level level;
+  int64_t heads;
+  at::Tensor q, k, v, out, packed;
   AttentionProblem p;
-  p.batch = 1, p.heads = heads, p.queries = queries, p.keys = c.rows, p.width = c.numbers;
-  p.q = bits_of(q), p.k = bits_of(k), p.v = bits_of(v), p.out = bits_of(out);
-  p.q_row = p.k_row = p.v_row = heads * c.numbers;
-  p.scale = 1 / std::sqrt(float(c.numbers));
-  const at::Tensor packed = at::empty({attention_packed_size(p, level)}, q.options());
-  const auto split = [&](const at::Tensor& x) {
-    return x.to(type).unflatten(-1, {heads, -1}).transpose(1, 2);
+};
+
+Pairs attention(const Class& c, Level level, at::ScalarType type, int rounds) {
+  const OurAttention ours(c, level);
+  const at::Tensor q = ours.in_heads(ours.q.to(type)), k = ours.in_heads(ours.k.to(type)),
+                   v = ours.in_heads(ours.v.to(type));
+  return Pairs::by_turns(
+      rounds, [&] { ours.run(); }, [&] { at::scaled_dot_product_attention(q, k, v); });
+}
+
+// With the gradients of queries, keys and values. libtorch computes them in the faster of the two
+// ways that nn/attention knows.
+Pairs attention_with_gradient(const Class& c, Level level, at::ScalarType type, int rounds) {
+  OurAttention ours(c, level);
+  const at::Tensor log_sums = at::empty({ours.heads, ours.kQueries});
+  ours.p.log_sums = log_sums.data_ptr<float>();
+  const at::Tensor d_out = at::randn_like(ours.q);
+  const at::Tensor dk = at::empty_like(ours.k), dv = at::empty_like(ours.k);
+  const at::Tensor dq = at::empty({attention_gradient_parts(ours.p), ours.q.numel()});
+  const at::Tensor workspace = at::empty({attention_gradient_workspace(ours.p)}, at::kByte);
+  const AttentionGradientProblem gradient{.forward = ours.p,
+                                          .d_out = bits_of(d_out),
+                                          .dq = dq.data_ptr<float>(),
+                                          .dk = bits_of(dk),
+                                          .dv = bits_of(dv)};
+  const auto leaf = [&](const at::Tensor& x) {
+    return x.to(type, false, /*copy=*/true).set_requires_grad(true);
   };
-  const at::Tensor q_heads = split(q), k_heads = split(k), v_heads = split(v);
+  const std::vector<at::Tensor> leaves = {leaf(ours.q), leaf(ours.k), leaf(ours.v)};
+  const at::Tensor theirs = d_out.to(type);
+  pangu::nn::AttentionOptions options;
+  options.heads = ours.heads;
+  constexpr int64_t kFewScores = 512 * 512;
   return Pairs::by_turns(
       rounds,
       [&] {
-        attention_pack(p, bits_of(packed), 0, attention_pack_tasks(p), level);
-        attention_run(p, bits_of(packed), 0, attention_run_tasks(p, level), level);
+        ours.run();
+        attention_gradient_run(gradient, workspace.data_ptr(), 0, attention_gradient_tasks(ours.p));
+        dq.sum(0).to(at::kBFloat16);
       },
-      [&] { at::scaled_dot_product_attention(q_heads, k_heads, v_heads); });
+      [&] {
+        const at::AutoGradMode with_gradient(true);
+        const bool few = ours.kQueries * c.rows <= kFewScores;
+        const at::Tensor mix =
+            few ? pangu::nn::plain_attention(leaves[0], leaves[1], leaves[2], options)
+                : at::scaled_dot_product_attention(
+                      ours.in_heads(leaves[0]), ours.in_heads(leaves[1]), ours.in_heads(leaves[2]))
+                      .transpose(1, 2)
+                      .flatten(2);
+        torch::autograd::grad({mix}, leaves, {theirs});
+      });
 }
 
 // A product as a layer computes it: 3x3 taps by fewer products where the level has a kernel for
@@ -184,9 +254,10 @@ std::string measured_row(const Class& c, Level machine, int rounds) {
   for (const Level level : {Level::kAvx2, Level::kAvx512, Level::kAvx512Bf16, Level::kAmx}) {
     if (level > machine || has_pair_products(level) != has_pair_products(machine)) continue;
     const auto ratio_to = [&](at::ScalarType type) {
-      return median((c.served == Served::kAttention ? attention(c, level, type, rounds)
-                                                    : product(c, level, type, rounds))
-                        .ratios);
+      const auto measure = c.served == Served::kAttention           ? attention
+                           : c.served == Served::kAttentionGradient ? attention_with_gradient
+                                                                    : product;
+      return median(measure(c, level, type, rounds).ratios);
     };
     const auto own = c.served == Served::kRoundedProduct ? at::kFloat : at::kBFloat16;
     const double gain = ratio_to(own);
@@ -195,9 +266,10 @@ std::string measured_row(const Class& c, Level machine, int rounds) {
       ratio = own == at::kFloat || has_pair_products(level) ? gain : ratio_to(at::kFloat);
     }
   }
-  const char* served = c.served == Served::kAttention ? "kAttention"
-                       : c.served == Served::kProduct ? "kProduct"
-                                                      : "kRoundedProduct";
+  const char* served = c.served == Served::kAttention           ? "kAttention"
+                       : c.served == Served::kAttentionGradient ? "kAttentionGradient"
+                       : c.served == Served::kProduct           ? "kProduct"
+                                                                : "kRoundedProduct";
   char printed[16];
   std::snprintf(printed, sizeof printed, "%.2f", ratio);
   return "{" + constant(machine) + ", " + served + ", " + bound(c.most_numbers) + ", " +
@@ -225,6 +297,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   for (const Class& c : classes()) {
+    if (c.served == Served::kAttentionGradient && !has_pair_products(machine)) continue;
     lines.push_back(measured_row(c, machine, argc > 2 ? std::max(1, std::atoi(argv[2])) : 9));
     std::printf("%s\n", lines.back().c_str());
   }

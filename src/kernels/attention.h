@@ -20,6 +20,9 @@ struct AttentionProblem {
   const float* bias = nullptr;  // [batch, keys], added to the scores; null: none
   float scale = 1;
   uint16_t* out = nullptr;  // [batch, queries, heads * width]
+  // [batch, heads, queries]: the binary logarithm of the sum of exp(score) over the keys, +inf
+  // where no key counts; null: not wanted. The gradient (attention_gradient.h) reads it.
+  float* log_sums = nullptr;
 };
 
 // Whether there is a kernel of this level for the problem, which every other function here takes to

@@ -154,6 +154,10 @@ void run_queries_f32(const AttentionProblem& p, const AttentionLayout& layout, c
       V::store_bf16(out + j, V::first(p.width - j),
                     V::mul(V::load(work.sums + i * kWideRow + j), inverse));
     }
+    if (p.log_sums) {
+      p.log_sums[(b * p.heads + h) * p.queries + first + i] =
+          work.total[i] == 0 ? __builtin_inff() : work.origin[i] + __builtin_log2f(work.total[i]);
+    }
   }
 }
 

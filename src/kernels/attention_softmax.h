@@ -145,16 +145,16 @@ inline void load_transposed(const uint16_t* from, int64_t row, int64_t there, in
   transpose(r);
 }
 
-// What lies beyond the width, up to `pairs`, is 0.
+// to: [pairs][queries][2]. What lies beyond the width is 0.
 template <int kVectors>
 inline void load_queries(const uint16_t* from, int64_t row, int64_t there, int64_t width,
-                         int64_t pairs, Work& work) {
+                         int64_t pairs, uint16_t* to) {
   for (int64_t j = 0; j < kVectors; ++j) {
     for (int64_t first = 0; first < pairs; first += kLanes) {
       __m512i r[kLanes];
       load_transposed(from + j * kLanes * row, row, there - j * kLanes, first, width, r);
       for (int64_t i = 0; i < kLanes && first + i < pairs; ++i) {
-        _mm512_store_si512(work.q + ((first + i) * kVectors + j) * 2 * kLanes, r[i]);
+        _mm512_store_si512(to + ((first + i) * kVectors + j) * 2 * kLanes, r[i]);
       }
     }
   }
@@ -188,12 +188,20 @@ inline void write_results(const Work& work, int64_t there, int64_t width, uint16
   }
 }
 
+// log_sums: of the task's queries.
+inline void write_log_sums(const Work& work, int64_t there, float* log_sums) {
+  for (int64_t i = 0; i < there; ++i) {
+    log_sums[i] =
+        work.total[i] == 0 ? __builtin_inff() : work.origin[i] + __builtin_log2f(work.total[i]);
+  }
+}
+
 template <int kVectors, class Engine>
 void run_queries(const AttentionProblem& p, Engine& engine, int64_t b, int64_t h, int64_t first,
                  int64_t there, Work& work) {
   const AttentionLayout& layout = engine.layout;
   load_queries<kVectors>(p.q + b * p.q_batch + first * p.q_row + h * p.width, p.q_row, there,
-                         p.width, layout.key_numbers / 2, work);
+                         p.width, layout.key_numbers / 2, work.q);
   for (int64_t i = 0; i < kVectors * kLanes; ++i) {
     work.limit[i] = -__builtin_inff();
     work.origin[i] = work.total[i] = 0;
@@ -207,6 +215,9 @@ void run_queries(const AttentionProblem& p, Engine& engine, int64_t b, int64_t h
   write_results<kVectors>(work, there, p.width,
                           p.out + ((b * p.queries + first) * p.heads + h) * p.width,
                           p.heads * p.width);
+  if (p.log_sums) {
+    write_log_sums(work, there, p.log_sums + (b * p.heads + h) * p.queries + first);
+  }
 }
 
 // Tasks [begin, end) by an engine, which computes scores of keys and mixes values:

@@ -3,88 +3,21 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <limits>
 #include <ostream>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/bf16.h"
-#include "kernels/testing.h"
+#include "kernels/attention_testing.h"
 
 using namespace pangu::kernels;
 
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
+using Case = AttentionCase;
 
 std::vector<Level> levels_with_kernels() {
   return levels_here(
       {Level::kAvx2, Level::kAvx512, Level::kAvx512Bf16, Level::kAmxEmulated, Level::kAmx});
-}
-
-// Normal numbers; rows are further apart than they are long, as slices of a wider tensor are.
-struct Case {
-  AttentionProblem p;
-  std::vector<uint16_t> q, k, v, out;
-  std::vector<float> bias;
-
-  Case(int64_t batch, int64_t heads, int64_t queries, int64_t keys, int64_t width,
-       float deviation = 1) {
-    std::mt19937 random(static_cast<unsigned>(queries * 31 + keys));
-    std::normal_distribution<float> normal(0, deviation);
-    const int64_t row = heads * width + 6;
-    const auto fill = [&](std::vector<uint16_t>& numbers, int64_t rows) {
-      numbers.resize(static_cast<size_t>(batch * rows * row));
-      for (uint16_t& number : numbers) number = to_bf16(normal(random));
-      return numbers.data();
-    };
-    p.batch = batch, p.heads = heads, p.queries = queries, p.keys = keys, p.width = width;
-    p.q = fill(q, queries), p.k = fill(k, keys), p.v = fill(v, keys);
-    p.q_row = p.k_row = p.v_row = row;
-    p.q_batch = queries * row, p.k_batch = p.v_batch = keys * row;
-    p.scale = 1 / std::sqrt(static_cast<float>(width));
-    out.resize(static_cast<size_t>(batch * queries * heads * width));
-    p.out = out.data();
-  }
-
-  // Every third key but the first does not count, the others do by as much as they like.
-  void add_bias() {
-    for (int64_t i = 0; i < p.batch * p.keys; ++i) {
-      bias.push_back(i % p.keys % 3 == 2 ? -kInfinity : 0.1f * static_cast<float>(i % 7));
-    }
-    p.bias = bias.data();
-  }
-
-  std::vector<uint16_t> by_kernel(Level level, bool task_by_task = false) {
-    std::fill(out.begin(), out.end(), uint16_t{0x7fc0});
-    const auto packed = aligned_numbers<uint16_t>(attention_packed_size(p, level));
-    const int64_t packs = attention_pack_tasks(p), runs = attention_run_tasks(p, level);
-    if (task_by_task) {
-      for (int64_t i = packs; i-- > 0;) attention_pack(p, packed.get(), i, i + 1, level);
-      for (int64_t i = runs; i-- > 0;) attention_run(p, packed.get(), i, i + 1, level);
-    } else {
-      attention_pack(p, packed.get(), 0, packs, level);
-      attention_run(p, packed.get(), 0, runs, level);
-    }
-    return out;
-  }
-
-  std::vector<float> by_definition() const {
-    std::vector<float> exact(out.size());
-    plain_attention(p, exact.data());
-    return exact;
-  }
-};
-
-// Length of the difference in units of the length.
-double distance(const std::vector<uint16_t>& a, const std::vector<float>& b) {
-  double difference = 0, length = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    difference += std::pow(double{from_bf16(a[i])} - double{b[i]}, 2);
-    length += std::pow(double{b[i]}, 2);
-  }
-  return std::sqrt(difference / length);
 }
 
 // The kernel rounds weights and results to bf16, whose neighbours are 1/128 to 1/256 of a number
@@ -186,5 +119,32 @@ TEST_CASE("a query for which no key counts gets zeros, and a not-a-number stays 
     CHECK(std::isfinite(from_bf16(broken.by_kernel(level)[4])));
     broken.q[0] = to_bf16(std::nanf(""));
     CHECK(std::isnan(from_bf16(broken.by_kernel(level)[4])));
+  }
+}
+
+TEST_CASE("attention's kernels tell the logarithms of their sums") {
+  for (const Level level : levels_with_kernels()) {
+    for (const bool biased : {false, true}) {
+      Case c(2, 3, 50, 300, 40);
+      if (biased) c.add_bias();
+      std::vector<float> log_sums(2 * 3 * 50);
+      c.p.log_sums = log_sums.data();
+      c.by_kernel(level);
+      double most = 0;
+      for (int64_t row = 0; row < 2 * 3 * 50; ++row) {
+        const int64_t b = row / 150, h = row / 50 % 3, i = row % 50;
+        double sum = 0;
+        for (int64_t key = 0; key < 300; ++key) {
+          double score = 0;
+          for (int64_t n = h * 40; n < (h + 1) * 40; ++n) {
+            score += double{from_bf16(c.q[size_t(b * c.p.q_batch + i * c.p.q_row + n)])} *
+                     from_bf16(c.k[size_t(b * c.p.k_batch + key * c.p.k_row + n)]);
+          }
+          sum += std::exp(score * c.p.scale + (biased ? c.bias[size_t(b * 300 + key)] : 0));
+        }
+        most = std::max(most, std::fabs(std::log2(sum) - double{log_sums[size_t(row)]}));
+      }
+      CHECK(most < 2e-3);  // weights of bf16 are summed up
+    }
   }
 }

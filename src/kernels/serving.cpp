@@ -32,6 +32,10 @@ Level attention_level(const AttentionProblem& problem) {
   return level_of(Served::kAttention, problem.width, problem.keys);
 }
 
+Level attention_gradient_level(const AttentionProblem& problem) {
+  return level_of(Served::kAttentionGradient, problem.width, problem.keys);
+}
+
 Level product_level(const ProductWeights& weights, Served served) {
   return level_of(served, weights.inputs, weights.taps());
 }

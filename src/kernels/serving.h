@@ -10,13 +10,15 @@ namespace pangu::kernels {
 // What is served.
 enum class Served {
   kAttention,
-  kProduct,         // in bf16
-  kRoundedProduct,  // of weights in f32, rounded to bf16: otherwise it is computed in f32
+  kAttentionGradient,  // and the attention that it is of
+  kProduct,            // in bf16
+  kRoundedProduct,     // of weights in f32, rounded to bf16: otherwise it is computed in f32
 };
 
 // The level for the problem on this machine, kPlain if libtorch serves it. A level that
 // PANGU_KERNELS asks for serves everything.
 Level attention_level(const AttentionProblem& problem);
+Level attention_gradient_level(const AttentionProblem& problem);
 Level product_level(const ProductWeights& weights, Served served);
 
 // A row of the table. The first that a shape is not above serves it.

@@ -9,7 +9,8 @@ using namespace pangu::kernels;
 TEST_CASE(
     "on every level with kernels the table serves a shape by a level that such a machine has") {
   for (const Level machine : {Level::kAvx2, Level::kAvx512, Level::kAvx512Bf16, Level::kAmx}) {
-    for (const Served served : {Served::kAttention, Served::kProduct, Served::kRoundedProduct}) {
+    for (const Served served : {Served::kAttention, Served::kAttentionGradient, Served::kProduct,
+                                Served::kRoundedProduct}) {
       for (const int64_t numbers : {2, 40, 320, 20000}) {
         for (const int64_t rows : {1, 9, 77, 100000}) {
           const Level level = level_in_table(machine, served, numbers, rows);

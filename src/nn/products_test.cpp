@@ -218,6 +218,37 @@ TEST_CASE("attention in bf16, written out, fused and in f32, is near to the defi
   }
 }
 
+TEST_CASE("attention's gradient in bf16 is near to that of the definition in f32") {
+  torch::manual_seed(1);
+  for (const int64_t keys : {19, 130}) {
+    for (const bool hides : {false, true}) {
+      // Slices of a wider matrix, as a product of queries, keys and values at once has them.
+      const at::Tensor all = at::randn({2, 130, 3, 32}).to(at::kBFloat16);
+      const auto part = [&](int64_t i, int64_t rows) {
+        return all.select(2, i).narrow(1, 0, rows).detach().set_requires_grad(true);
+      };
+      const std::vector<at::Tensor> narrow_ones = {part(0, 130), part(1, keys), part(2, keys)};
+      std::vector<at::Tensor> wide;
+      for (const at::Tensor& x : narrow_ones) {
+        wide.push_back(x.detach().to(at::kFloat).set_requires_grad(true));
+      }
+      AttentionOptions options;
+      options.heads = 4;
+      if (hides) {
+        options.bias = at::zeros({2, 1, 1, keys});
+        options.bias.narrow(3, 5, 4).fill_(-10000.0);
+      }
+      const auto found = run_of(narrow_ones, [&] {
+        return attention(narrow_ones[0], narrow_ones[1], narrow_ones[2], options);
+      });
+      for (const at::Tensor& one : found) CHECK((one.scalar_type() == at::kBFloat16));
+      check_equal(found,
+                  run_of(wide, [&] { return plain_attention(wide[0], wide[1], wide[2], options); }),
+                  2e-2);  // relative to the greatest gradient, of numbers that are rounded twice
+    }
+  }
+}
+
 TEST_CASE("fresh weights are those that torch's own modules would draw") {
   torch::manual_seed(4);
   const torch::nn::Linear linear_of_torch(5, 3);

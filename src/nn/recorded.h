@@ -1,7 +1,10 @@
 // Names a call of this room for libtorch's profilers, which see ATen's operators by themselves but
 // not our own kernels. It costs nothing that could be measured while no profiler listens.
 #pragma once
+#include <ATen/core/ivalue.h>
 #include <ATen/record_function.h>
+
+#include <vector>
 
 namespace pangu::nn {
 
@@ -10,6 +13,13 @@ class Recorded {
  public:
   explicit Recorded(const char* name) : call_(at::RecordScope::FUNCTION) {
     if (call_.isActive()) call_.before(name);
+  }
+  // With the tensors that a profiler may ask for.
+  Recorded(const char* name, const std::vector<at::Tensor>& inputs)
+      : call_(at::RecordScope::FUNCTION) {
+    if (!call_.isActive()) return;
+    const std::vector<c10::IValue> values(inputs.begin(), inputs.end());
+    call_.before(name, at::ArrayRef<const c10::IValue>(values.data(), values.size()));
   }
 
  private:

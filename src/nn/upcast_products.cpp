@@ -6,7 +6,7 @@
 #include <array>
 #include <tuple>
 
-#include "kernels/level.h"
+#include "core/processor.h"
 
 namespace pangu::nn {
 namespace {
@@ -92,8 +92,6 @@ struct UpcastConv2d : torch::autograd::Function<UpcastConv2d> {
 };
 
 }  // namespace
-
-bool processor_multiplies_bf16() { return kernels::machine_has(kernels::Level::kAvx512Bf16); }
 
 bool is_upcast(const at::Tensor& x) {
   return !processor_multiplies_bf16() && x.is_cpu() && x.scalar_type() == at::kBFloat16;

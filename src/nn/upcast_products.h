@@ -9,10 +9,6 @@
 
 namespace pangu::nn {
 
-// Whether libtorch's operators are fast in bf16 on this processor: it has an instruction for
-// products of bf16 pairs (AVX512-BF16). PANGU_KERNELS, which our own kernels obey, changes nothing.
-bool processor_multiplies_bf16();
-
 // Whether tensors are bf16 on a CPU that does not multiply it.
 bool is_upcast(const at::Tensor& x);
 bool is_upcast(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias);

@@ -1,10 +1,11 @@
 #include "train/muon.h"
 
-#include <ATen/cpu/Utils.h>
 #include <torch/types.h>
 
 #include <algorithm>
 #include <cmath>
+
+#include "core/processor.h"
 
 namespace pangu::train {
 namespace {
@@ -41,16 +42,6 @@ at::Tensor iterated(at::Tensor x) {
   return x;
 }
 
-bool has_fast_bf16() {
-  const auto capabilities = at::cpu::get_cpu_capabilities();
-  for (const char* name : {"avx512_bf16", "amx_bf16", "bf16"}) {
-    const auto found = capabilities.find(name);
-    if (found != capabilities.end() && found->second.isBool() && found->second.toBool())
-      return true;
-  }
-  return false;
-}
-
 }  // namespace
 
 bool is_inner_matrix(const std::string& name, const at::Tensor& param) {
@@ -63,7 +54,7 @@ bool is_inner_matrix(const std::string& name, const at::Tensor& param) {
 
 at::ScalarType muon_dtype(const at::Tensor& param) {
   if (param.scalar_type() != at::kBFloat16) return at::kFloat;
-  return param.is_cuda() || has_fast_bf16() ? at::kBFloat16 : at::kFloat;
+  return param.is_cuda() || processor_multiplies_bf16() ? at::kBFloat16 : at::kFloat;
 }
 
 at::Tensor orthogonalised(const at::Tensor& matrix, at::ScalarType dtype) {

@@ -31,7 +31,12 @@ int64_t product(at::IntArrayRef sizes) {
   return p;
 }
 
-// Floating-point operations of one call of the operators that carry the work.
+// Floating-point operations of the two products of attention. q: [...,queries,numbers] of all heads
+// together or of each; keys: how many there are
+int64_t attention_flop(const at::Tensor& q, int64_t keys) { return 4 * product(q.sizes()) * keys; }
+
+// Floating-point operations of one call of the operators that carry the work. What a gradient
+// computes again is not counted, and neither are the exponentials of attention.
 int64_t flop_of(const at::RecordFunction& fn) {
   const std::string_view name = fn.name();
   const auto inputs = fn.inputs();
@@ -57,6 +62,17 @@ int64_t flop_of(const at::RecordFunction& fn) {
     const at::Tensor grad = tensor(0), w = tensor(2);
     if (!grad.defined() || !w.defined() || grad.dim() != 4) return 0;
     return 4 * grad.size(0) * grad.size(2) * grad.size(3) * product(w.sizes());
+  }
+  // Attention that never holds its scores, by libtorch ([B,h,N,d]) and by our kernels ([B,N,h d]).
+  constexpr std::string_view kFused = "aten::_scaled_dot_product_flash_attention_for_cpu";
+  constexpr std::string_view kOurs = "pangu::attention_kernel", kBackward = "_backward";
+  if (name.starts_with(kFused) || name.starts_with(kOurs)) {
+    const bool fused = name.starts_with(kFused), backward = name.ends_with(kBackward);
+    const size_t at = fused && backward ? 1 : 0;  // behind the gradient
+    const at::Tensor q = tensor(at), k = tensor(at + 1);
+    if (q.defined() && k.defined()) {
+      return attention_flop(q, k.size(fused ? 2 : 1)) * (backward ? 2 : 1);
+    }
   }
   return 0;
 }
