@@ -60,6 +60,8 @@ nothing else.
   cache: reading the weights; from the start of the process to the end of the first step; text encoder, all steps and
   decoding to PNG; all of these together; the greatest resident set (VmHWM), mapped files as far as they were touched.
   There is a probe between any two steps; a disturbed step stands for the median of the others.
+- A step of `models/mini` takes some milliseconds, and would be one of sleeping threads and cold caches behind every probe,
+  as no drawing has it. A sample is ten steps or decodings on end there, and its pictures have no probe inside.
 - These rows have this program three times. The first is without a folder of packed weights (`--packed-weights off`). *First
   start* finds the folder empty and writes its file while it draws; its memory is that of the process until the file is
   whole. *Later starts* map that file. `draw` does the latter two by itself ([models.md](models.md)), for denoisers of 128

@@ -2,8 +2,8 @@
 
 An engine first says {"ready": true}. Then it answers one line for every request:
   {"do": "load", ...}           loads the networks (models.py: load_request) -> {"seconds": S}
-  {"do": "step"}                one evaluation of the denoiser with guidance -> {"seconds": S}
-  {"do": "decode"}              latents to pixels                            -> {"seconds": S}
+  {"do": "step", "calls": N}    evaluations of the denoiser with guidance    -> {"seconds": S}, of all
+  {"do": "decode", "calls": N}  latents to pixels                            -> {"seconds": S}, of all
   {"do": "profile", "of": "step"}                    -> {"seconds": S, "kinds": {kind of operator: S}}
   {"do": "picture", "steps": N}                      -> {"seconds": S}; before that, after each part of the drawing
                                 {"part": "prepare", "step" or "decode", "seconds": S}, and waits for {"do": "go"}

@@ -251,8 +251,13 @@ json answer_to(const json& asked, std::unique_ptr<Engine>& engine) {
     return told;
   }
   if (!engine) throw bad_input("do", "'load' first", what);
-  if (what == "step") return timed([&] { engine->step(); });
-  if (what == "decode") return timed([&] { engine->decode(); });
+  if (what == "step" || what == "decode") {
+    return timed([&] {
+      for (int i = asked.value("calls", 1); i > 0; --i) {
+        what == "step" ? engine->step() : engine->decode();
+      }
+    });
+  }
   if (what == "profile" && asked.at("of") == "step") return profile_of([&] { engine->step(); });
   if (what == "profile") return profile_of([&] { engine->decode(); });
   if (what == "picture") return timed([&] { engine->picture(asked.at("steps")); });

@@ -186,10 +186,10 @@ def alternate(bench, row, children):
     engines = unfinished(bench, row, list(children))
     if not engines or bench.is_late():
         return
-    gflop = bench.gflop(row.model, row.what, row.batch)
+    gflop, calls = bench.gflop(row.model, row.what, row.batch), MODELS[row.model].calls
     for engine in engines:
         if engine not in SLOW and not bench.is_late():
-            attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
+            attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what, calls=calls))
     most = max(rounds_of(row, e, bench.settings.quick) for e in engines) * ATTEMPTS
     before = bench.probe()
     for number in range(most):
@@ -202,11 +202,11 @@ def alternate(bench, row, children):
         for engine in engines if number % 2 == 0 else reversed(engines):
             if bench.is_late():
                 return
-            told = attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what))
+            told = attempt(bench, row, children, engine, lambda: children[engine].ask(do=row.what, calls=calls))
             after = bench.probe()
             if told:
                 record = {"kind": "sample", "run": bench.run, "round": moment, "row": row.name, "engine": engine,
-                          "version": bench.version(engine), "seconds": told["seconds"], "gflop": gflop,
+                          "version": bench.version(engine), "seconds": told["seconds"] / calls, "gflop": gflop,
                           "before": before, "after": after}
                 bench.results.append(**record)
                 print(sample_line(samples_of(record)[0]), flush=True)

@@ -20,6 +20,9 @@ class BenchModel:
     layer: int = -1  # of the text encoders, counted from behind
     steps: int = 20  # of a whole picture
     experts_in_memory: int = 0  # at most so many at once; 0: all
+    # A sample is so many steps, or decodings, on end. Above 1, for steps of a few milliseconds, a picture has no probe
+    # inside: a probe leaves threads asleep and caches cold, which no drawing meets between its steps.
+    calls: int = 1
 
     def latent_shape(self, rows, request):
         return rows, self.channels, request["height"] // self.downscale, request["width"] // self.downscale
@@ -64,7 +67,7 @@ MODELS = {
     "pangu3": BenchModel("PanGu-Draw 3", 512, context=2048, pooled=1280, size_numbers=1, layer=-2,
                          text_encoders={"text_encoder": CLIP, "text_encoder_2": PROJECTED}, steps=40, experts_in_memory=1),
     "mini": BenchModel("models/mini", 256, downscale=16, channels=16, tokens=16, context=384, class_labels=384,
-                       text_encoders={"text_encoder": "BertModel"}),
+                       text_encoders={"text_encoder": "BertModel"}, calls=10),
     "tiny": BenchModel("tiny networks of the smoke test", 128, context=64, text_encoders={"text_encoder": CLIP},
                        steps=2),
 }

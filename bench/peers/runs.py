@@ -1,4 +1,5 @@
-"""Rows of whole processes: from the start of a process to a picture, with a probe between any two parts of it.
+"""Rows of whole processes: from the start of a process to a picture, with a probe between any two parts of it, but for
+models whose steps are of a few milliseconds (models.py: calls).
 
 This program is measured without its folder of packed weights, with an empty one that it fills meanwhile, and with a full
 one that it maps (engines/__init__.py: ours, ours-cold, ours-warm).
@@ -113,11 +114,7 @@ def run_once(bench, row, engine, steps, moment):
         load = {"before": before, **bench.load(child, row.model, engine, row.batch, ("denoiser", "decoder", "text"),
                                                {"planned_steps": steps, **packed})}
         before = load["after"] = bench.probe()
-        parts = []
-        for told in parts_of_picture(child, steps):
-            after = bench.probe()
-            parts.append({**told, "before": before, "after": after})
-            before = after
+        parts = between_probes(parts_of_picture(child, steps), bench.probe, before, is_one=facts.calls > 1)
         gflop = steps * bench.gflop(row.model, "step", row.batch) + bench.gflop(row.model, "decode", row.batch)
         record = {"kind": "run", "run": bench.run, "round": moment, "row": row.name, "engine": engine,
                   "version": bench.version(engine), "whole_steps": facts.steps, "gflop": gflop, "start": start,
@@ -133,6 +130,19 @@ def parts_of_picture(child, steps):
     while "part" in (told := child.receive()):
         yield told
         child.send(do="go")
+
+
+def between_probes(parts, probe, before, is_one):
+    """Takes the parts, each between two probes, or all of them between the same two. before: the first."""
+    found = []
+    for told in parts:
+        after = before if is_one else probe()
+        found.append({**told, "before": before, "after": after})
+        before = after
+    if is_one:
+        after = probe()
+        found = [{**part, "after": after} for part in found]
+    return found
 
 
 def packed_folder(bench, row, engine):

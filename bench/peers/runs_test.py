@@ -47,6 +47,15 @@ ENGINE = """
 """
 
 
+class Probes(unittest.TestCase):
+    def test_parts_stand_between_their_own_probes_or_all_between_the_same(self):
+        for is_one, expected in ((False, [(0, 1), (1, 2), (2, 3)]), (True, [(0, 1)] * 3)):
+            probes = iter(range(1, 9))
+            found = runs.between_probes([{"part": name} for name in "abc"], lambda: next(probes), 0, is_one)
+            self.assertEqual([(part["before"], part["after"]) for part in found], expected)
+            self.assertEqual([part["part"] for part in found], list("abc"))
+
+
 class FakeBench(Bench):
     """The bench, but for the programs that it starts."""
 
