@@ -56,7 +56,8 @@ command_for() {
   command=("$program" train "configs/mini/$part.toml" --device "$device" "$@"
     --set output_dir="$work/${output[$part]}" --set train_data_dir="[$folders]"
     --set model_dir="$work/model" --set cache_dir="$work/cache"
-    --set perceptual_weights="$work/weights/vgg16.safetensors" --set mixed_precision="$precision")
+    --set mixed_precision="$precision")
+  case $part in vae*) command+=(--set perceptual_weights="$work/weights/vgg16.safetensors") ;; esac
   if [ "$part" = texture ]; then command+=(--set other_expert="$work/structure/model"); fi
   if [ "$part" = vae ]; then
     command+=(--set network_config="$work/vae_grown/config.json"
