@@ -37,7 +37,7 @@ void softmax(std::vector<double>& weights) {
 
 bool attention_gradient_fits(const AttentionProblem& p, Level level) {
   return has_pair_products(level) && attention_fits(p, level) && p.width <= kMostGradientWidth &&
-         p.queries > 0;
+         p.batch > 0 && p.heads > 0 && p.queries > 0;
 }
 
 int64_t attention_gradient_parts(const AttentionProblem& p) { return gradient_layout(p).parts; }

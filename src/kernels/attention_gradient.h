@@ -22,8 +22,7 @@ struct AttentionGradientProblem {
 };
 
 // Whether there is a kernel of this level for the gradient, which every other function here takes
-// to be so: the level multiplies pairs, the width is even, 256 at most, and there are keys and
-// queries.
+// to be so: the level multiplies pairs, the width is even, 256 at most, and nothing is empty.
 bool attention_gradient_fits(const AttentionProblem& problem, Level level);
 
 int64_t attention_gradient_parts(const AttentionProblem& problem);

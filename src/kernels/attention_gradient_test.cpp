@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <cmath>
 #include <ostream>
 #include <string>
@@ -135,6 +136,23 @@ TEST_CASE("the gradient's kernels give what the definition gives, at every shape
       }
     }
   }
+}
+
+TEST_CASE(
+    "the gradient has no kernel for what is empty, odd or too wide, nor below pair products") {
+  for (const Level level : levels_with_gradients()) {
+    CHECK(attention_gradient_fits(Case(1, 2, 3, 4, 256).p, level));
+    for (const auto& [batch, heads, queries, keys, width] : {std::array<int64_t, 5>{0, 2, 3, 4, 40},
+                                                             {1, 0, 3, 4, 40},
+                                                             {1, 2, 0, 4, 40},
+                                                             {1, 2, 3, 0, 40},
+                                                             {1, 2, 3, 4, 41},
+                                                             {1, 2, 3, 4, 258}}) {
+      CHECK_FALSE(attention_gradient_fits(Case(batch, heads, queries, keys, width).p, level));
+    }
+  }
+  CHECK_FALSE(attention_gradient_fits(Case(1, 2, 3, 4, 40).p, Level::kAvx512));
+  CHECK_FALSE(attention_gradient_fits(Case(1, 2, 3, 4, 40).p, Level::kPlain));
 }
 
 TEST_CASE("the gradient does not depend on how its tasks are shared out") {
