@@ -134,9 +134,13 @@ class Study(unittest.TestCase):
         self.assertIn("8 of 8 points", page)
         self.assertTrue((self.path / "images/tdts_curves.svg").read_text().startswith("<svg"))
         self.assertTrue((self.path / "images/tdts_grid.webp").exists())
-        # Nothing is left to do, and the page is the same from the records alone.
-        self.run_program("study", "tdts", "study.toml", "--page", "--work", "work", "--records", "results", "--out",
-                         "page.md")
+        self.assertIn("images/tdts_grid.webp", page)
+        # Nothing is left to do, and the page is the same from the records alone, also where no training is.
+        for work in ("work", "elsewhere"):
+            self.run_program("study", "tdts", "study.toml", "--page", "--work", work, "--records", "results", "--out",
+                             "page.md")
+            written = (self.path / "page.md").read_text()
+            self.assertEqual(written.split("<details>")[0], page.split("<details>")[0])
         self.assertEqual((self.path / "results/records.jsonl").read_text(), after)
         self.assertIn("unknown", self.run_program(*command, "--only", "unknown", code=2).stderr)
 

@@ -274,7 +274,7 @@ class TdtsStudy {
       page.floor = study::quality_from(nlohmann::json::parse(io::read_text_file(floor)));
     }
     fs::create_directories(images());
-    add_grid(args_.work, images().string(), page);
+    add_grid(args_.work, images().string(), args_.records, page);
     io::write_file_atomic((images() / study::kStrategyPlots).string(), study::strategy_plots(page));
     io::write_file_atomic(args_.out, study::with_section(page_text(args_.out),
                                                          study::strategy_section(page, "images"),

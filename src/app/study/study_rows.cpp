@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <sstream>
 
@@ -18,6 +19,7 @@ namespace fs = std::filesystem;
 constexpr size_t kRowCells = 8;
 constexpr int kRowCellPx = 128;
 constexpr const char* kPromptsKey = "prompts";
+constexpr const char* kGridFile = "grid.json";  // what the sheet shows, beside the records
 
 std::vector<size_t> cells_of(const study::QualityCases& cases) {
   std::vector<size_t> of_kind[2], cells;
@@ -56,14 +58,29 @@ void write_row(const std::string& file, const study::QualityCases& cases,
   io::write_file_atomic(file, std::as_bytes(std::span(png)));
 }
 
-void add_grid(const std::string& work, const std::string& images, study::StrategyPage& page_) {
+namespace {
+
+// The sheet that was written where the trainings are.
+void keep_grid(const std::string& images, const std::string& records, study::StrategyPage& page) {
+  const std::string file = records + "/" + kGridFile;
+  if (!fs::exists(file) || !fs::exists(images + "/" + study::kStrategyGrid)) return;
+  const auto told = nlohmann::json::parse(io::read_text_file(file));
+  page.grid = study::kStrategyGrid;
+  page.grid_rows = told.at("rows").get<std::vector<std::string>>();
+  page.grid_prompts = told.at(kPromptsKey).get<std::vector<std::string>>();
+}
+
+}  // namespace
+
+void add_grid(const std::string& work, const std::string& images, const std::string& records,
+              study::StrategyPage& page_) {
   const study::MainCurves curves(page_.records, page_.main_group);
   image::Image sheet;
   std::vector<std::string> titles, prompts;
   for (const std::string& strategy : curves.strategies()) {
     const study::StudyRecord* last = curves.last_of(strategy);
     const std::string file = last ? row_file(work, last->run, last->point) : "";
-    if (!fs::exists(file)) return;
+    if (!fs::exists(file)) return keep_grid(images, records, page_);
     const io::MappedFile mapped(file);
     const std::span bytes(reinterpret_cast<const uint8_t*>(mapped.bytes().data()),
                           mapped.bytes().size());
@@ -82,6 +99,8 @@ void add_grid(const std::string& work, const std::string& images, study::Strateg
   page_.grid = study::kStrategyGrid;
   page_.grid_rows = titles;
   page_.grid_prompts = prompts;
+  const nlohmann::json told = {{"rows", titles}, {kPromptsKey, prompts}};
+  io::write_file_atomic(records + "/" + kGridFile, told.dump(1) + "\n");
 }
 
 }  // namespace pangu::app

@@ -18,8 +18,10 @@ void write_row(const std::string& file, const study::QualityCases& cases,
                const std::vector<image::Image>& pictures);
 
 // Lays the rows of the main group's strategies at the last point that all have one over another,
-// writes them into the folder `images` and says so in `page_`. Without all of these rows the page
-// stays as it is.
-void add_grid(const std::string& work, const std::string& images, study::StrategyPage& page_);
+// writes them into the folder `images` and says so in `page_`, and in the folder `records` what
+// they show. Where not all of these rows are, as on another machine than the trainings', the page
+// has the sheet that was written before, if there is one.
+void add_grid(const std::string& work, const std::string& images, const std::string& records,
+              study::StrategyPage& page_);
 
 }  // namespace pangu::app
