@@ -134,14 +134,14 @@ def parts_of_picture(child, steps):
 
 def between_probes(parts, probe, before, is_one):
     """Takes the parts, each between two probes, or all of them between the same two. before: the first."""
-    found = []
-    for told in parts:
-        after = before if is_one else probe()
-        found.append({**told, "before": before, "after": after})
-        before = after
     if is_one:
+        told, after = list(parts), probe()
+        return [{**part, "before": before, "after": after} for part in told]
+    found = []
+    for part in parts:
         after = probe()
-        found = [{**part, "after": after} for part in found]
+        found.append({**part, "before": before, "after": after})
+        before = after
     return found
 
 

@@ -15,32 +15,14 @@ struct Engine {
   template <int kVectors>
   [[gnu::always_inline]] void scores(int64_t key, const Work& work,
                                      __m512 (&s)[kScoreRows][kVectors]) const {
-    for (auto& row : s) {
-      for (__m512& sum : row) sum = _mm512_setzero_ps();
-    }
-    multiply<kVectors>(head + key * layout.key_numbers, work.q, layout.key_numbers / 2, s);
+    multiply_panel<kVectors>(head + key * layout.key_numbers, work.q, layout.key_numbers / 2, s);
   }
 
   template <int kVectors>
-  [[gnu::noinline]] void mix(int64_t first, int64_t begin, int64_t end, Work& work) const {
-    const uint16_t* values = head + layout.values + (first + begin) * kPanelRows;
-    const uint16_t* weights = work.weights + begin * kVectors * kLanes;
-    for (int64_t column = 0; column < layout.padded_width; column += kPanelRows) {
-      float* sums = work.sums + column * kVectors * kLanes;
-      __m512 s[kPanelRows][kVectors];
-      for (int i = 0; i < kPanelRows; ++i) {
-        for (int j = 0; j < kVectors; ++j) {
-          s[i][j] = _mm512_load_ps(sums + (i * kVectors + j) * kLanes);
-        }
-      }
-      multiply<kVectors>(values, weights, (end - begin) / 2, s);
-      for (int i = 0; i < kPanelRows; ++i) {
-        for (int j = 0; j < kVectors; ++j) {
-          _mm512_store_ps(sums + (i * kVectors + j) * kLanes, s[i][j]);
-        }
-      }
-      values += layout.padded_keys * kPanelRows;
-    }
+  void mix(int64_t first, int64_t begin, int64_t end, Work& work) const {
+    add_panels<kVectors>(head + layout.values + (first + begin) * kPanelRows,
+                         layout.padded_keys * kPanelRows, layout.padded_width,
+                         work.weights + begin * kVectors * kLanes, (end - begin) / 2, work.sums);
   }
 };
 

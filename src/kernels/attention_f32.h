@@ -156,7 +156,7 @@ void run_queries_f32(const AttentionProblem& p, const AttentionLayout& layout, c
     }
     if (p.log_sums) {
       p.log_sums[(b * p.heads + h) * p.queries + first + i] =
-          work.total[i] == 0 ? __builtin_inff() : work.origin[i] + __builtin_log2f(work.total[i]);
+          log_sum(work.origin[i], work.total[i]);
     }
   }
 }

@@ -35,23 +35,13 @@ struct Space {
   }
 };
 
-template <int kVectors>
-[[gnu::always_inline]] inline void products_of_panel(const uint16_t* panel, const uint16_t* queries,
-                                                     int64_t width,
-                                                     __m512 (&s)[kScoreRows][kVectors]) {
-  for (auto& row : s) {
-    for (__m512& sum : row) sum = _mm512_setzero_ps();
-  }
-  multiply<kVectors>(panel, queries, width / 2, s);
-}
-
 // The weights of a panel of keys, which is the row `row` of those that are kept. bias: of its keys,
 // in units of log 2, if kBiased.
 template <int kVectors, bool kBiased>
 [[gnu::noinline]] void weigh_again(const uint16_t* panel, int64_t width, float factor,
                                    const float* bias, int64_t row, GradientWork& work) {
   __m512 s[kScoreRows][kVectors];
-  products_of_panel<kVectors>(panel, work.q, width, s);
+  multiply_panel<kVectors>(panel, work.q, width / 2, s);
   const __m512 scale = _mm512_set1_ps(factor);
   for (int j = 0; j < kVectors; ++j) {
     const __m512 log_sum = _mm512_load_ps(work.log_sums + j * kLanes);
@@ -72,7 +62,7 @@ template <int kVectors>
 [[gnu::noinline]] void score_gradients(const uint16_t* panel, int64_t width, int64_t row,
                                        GradientWork& work) {
   __m512 s[kScoreRows][kVectors];
-  products_of_panel<kVectors>(panel, work.g, width, s);
+  multiply_panel<kVectors>(panel, work.g, width / 2, s);
   for (int j = 0; j < kVectors; ++j) {
     const __m512 mean = _mm512_load_ps(work.mean + j * kLanes);
     for (int i = 0; i < kScoreRows; i += 2) {
@@ -86,28 +76,6 @@ template <int kVectors>
       _mm512_store_si512(work.ds_pairs + ((row + i) / 2 * kVectors + j) * 2 * kLanes,
                          paired(ds[0], ds[1]));
     }
-  }
-}
-
-// dq += k^T ds. columns: of the first key; `panel` numbers from one panel of columns to the next.
-template <int kVectors>
-[[gnu::noinline]] void add_dq(const uint16_t* columns, int64_t panel, int64_t keys, int64_t width,
-                              GradientWork& work) {
-  for (int64_t column = 0; column < width; column += kPanelRows) {
-    float* sums = work.dq + column * kVectors * kLanes;
-    __m512 s[kPanelRows][kVectors];
-    for (int i = 0; i < kPanelRows; ++i) {
-      for (int j = 0; j < kVectors; ++j) {
-        s[i][j] = _mm512_load_ps(sums + (i * kVectors + j) * kLanes);
-      }
-    }
-    multiply<kVectors>(columns, work.ds_pairs, keys / 2, s);
-    for (int i = 0; i < kPanelRows; ++i) {
-      for (int j = 0; j < kVectors; ++j) {
-        _mm512_store_ps(sums + (i * kVectors + j) * kLanes, s[i][j]);
-      }
-    }
-    columns += panel;
   }
 }
 
@@ -225,8 +193,8 @@ void take_queries(const AttentionGradientProblem& problem, const GradientLayout&
              : weigh_again<kVectors, false>(panel, p.width, factor, nullptr, i, work);
       score_gradients<kVectors>(space.values + (key + i) * p.width, p.width, i, work);
     }
-    add_dq<kVectors>(space.columns + key * kPanelRows, keys * kPanelRows, here, layout.padded_width,
-                     work);
+    add_panels<kVectors>(space.columns + key * kPanelRows, keys * kPanelRows, layout.padded_width,
+                         work.ds_pairs, here / 2, work.dq);
     for (int64_t i = 0; i < here; i += kScoreRows) {
       add_all_rows(work.weight_rows + i * kQueries, kQueries, kQueries / 2, work.g_columns,
                    layout.lanes, space.dv + (key + i) * layout.lanes);

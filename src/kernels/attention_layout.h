@@ -42,6 +42,12 @@ static inline int64_t round_up(int64_t count, int64_t multiple) {
   return (count + multiple - 1) / multiple * multiple;
 }
 
+// Of AttentionProblem::log_sums: weights that add up to `total` are powers of 2 of scores less
+// `origin`.
+static inline float log_sum(float origin, float total) {
+  return total == 0 ? __builtin_inff() : origin + __builtin_log2f(total);
+}
+
 static inline AttentionLayout attention_layout(const AttentionProblem& p,
                                                const AttentionForm& form) {
   AttentionLayout layout;

@@ -29,6 +29,40 @@ template <int kVectors>
   }
 }
 
+// The same from 0 on.
+template <int kVectors>
+[[gnu::always_inline]] inline void multiply_panel(const uint16_t* a, const uint16_t* b,
+                                                  int64_t count,
+                                                  __m512 (&sums)[kPanelRows][kVectors]) {
+  for (auto& row : sums) {
+    for (__m512& sum : row) sum = _mm512_setzero_ps();
+  }
+  multiply<kVectors>(a, b, count, sums);
+}
+
+// sums[rows][vectors][16] += a b. a: panels [count][8][2], `panel` numbers apart, of `rows` rows;
+// b: [count][vectors][16][2].
+template <int kVectors>
+[[gnu::noinline]] void add_panels(const uint16_t* a, int64_t panel, int64_t rows, const uint16_t* b,
+                                  int64_t count, float* sums) {
+  for (int64_t row = 0; row < rows; row += kPanelRows) {
+    __m512 s[kPanelRows][kVectors];
+    for (int i = 0; i < kPanelRows; ++i) {
+      for (int j = 0; j < kVectors; ++j) {
+        s[i][j] = _mm512_load_ps(sums + (i * kVectors + j) * kLanes);
+      }
+    }
+    multiply<kVectors>(a, b, count, s);
+    for (int i = 0; i < kPanelRows; ++i) {
+      for (int j = 0; j < kVectors; ++j) {
+        _mm512_store_ps(sums + (i * kVectors + j) * kLanes, s[i][j]);
+      }
+    }
+    a += panel;
+    sums += kPanelRows * kVectors * kLanes;
+  }
+}
+
 // Two panels of keys at once.
 inline void pack_keys(const uint16_t* from, int64_t row, int64_t keys, int64_t width,
                       uint16_t* to) {

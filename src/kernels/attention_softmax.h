@@ -191,8 +191,7 @@ inline void write_results(const Work& work, int64_t there, int64_t width, uint16
 // log_sums: of the task's queries.
 inline void write_log_sums(const Work& work, int64_t there, float* log_sums) {
   for (int64_t i = 0; i < there; ++i) {
-    log_sums[i] =
-        work.total[i] == 0 ? __builtin_inff() : work.origin[i] + __builtin_log2f(work.total[i]);
+    log_sums[i] = log_sum(work.origin[i], work.total[i]);
   }
 }
 

@@ -116,8 +116,8 @@ at::Tensor attention_by_kernel(const at::Tensor& q_any, const at::Tensor& k_any,
   const kernels::AttentionProblem sizes = sizes_of(q_any, k_any, options.heads);
   const kernels::Level level =
       with_gradient ? kernels::attention_gradient_level(sizes) : kernels::attention_level(sizes);
-  if (!kernels::attention_fits(sizes, level)) return {};
-  if (with_gradient && !kernels::attention_gradient_fits(sizes, level)) return {};
+  const auto fits = with_gradient ? kernels::attention_gradient_fits : kernels::attention_fits;
+  if (!fits(sizes, level)) return {};
   const at::Tensor q = in_rows(q_any), k = in_rows(k_any), v = in_rows(v_any);
   std::optional<at::Tensor> bias;
   if (options.bias.defined()) {

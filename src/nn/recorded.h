@@ -4,6 +4,7 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/record_function.h>
 
+#include <initializer_list>
 #include <vector>
 
 namespace pangu::nn {
@@ -15,7 +16,7 @@ class Recorded {
     if (call_.isActive()) call_.before(name);
   }
   // With the tensors that a profiler may ask for.
-  Recorded(const char* name, const std::vector<at::Tensor>& inputs)
+  Recorded(const char* name, std::initializer_list<at::Tensor> inputs)
       : call_(at::RecordScope::FUNCTION) {
     if (!call_.isActive()) return;
     const std::vector<c10::IValue> values(inputs.begin(), inputs.end());

@@ -34,6 +34,16 @@ std::vector<size_t> cells_of(const study::QualityCases& cases) {
   return cells;
 }
 
+// The sheet that was written where the trainings are.
+void keep_grid(const std::string& images, const std::string& records, study::StrategyPage& page) {
+  const std::string file = records + "/" + kGridFile;
+  if (!fs::exists(file) || !fs::exists(images + "/" + study::kStrategyGrid)) return;
+  const auto told = nlohmann::json::parse(io::read_text_file(file));
+  page.grid = study::kStrategyGrid;
+  page.grid_rows = told.at("rows").get<std::vector<std::string>>();
+  page.grid_prompts = told.at(kPromptsKey).get<std::vector<std::string>>();
+}
+
 }  // namespace
 
 std::string row_file(const std::string& work, const study::StudyRun& run, double point) {
@@ -57,20 +67,6 @@ void write_row(const std::string& file, const study::QualityCases& cases,
   fs::create_directories(fs::path(file).parent_path());
   io::write_file_atomic(file, std::as_bytes(std::span(png)));
 }
-
-namespace {
-
-// The sheet that was written where the trainings are.
-void keep_grid(const std::string& images, const std::string& records, study::StrategyPage& page) {
-  const std::string file = records + "/" + kGridFile;
-  if (!fs::exists(file) || !fs::exists(images + "/" + study::kStrategyGrid)) return;
-  const auto told = nlohmann::json::parse(io::read_text_file(file));
-  page.grid = study::kStrategyGrid;
-  page.grid_rows = told.at("rows").get<std::vector<std::string>>();
-  page.grid_prompts = told.at(kPromptsKey).get<std::vector<std::string>>();
-}
-
-}  // namespace
 
 void add_grid(const std::string& work, const std::string& images, const std::string& records,
               study::StrategyPage& page_) {
