@@ -32,6 +32,10 @@ PANGU_EXPORT int pangu_eval_model(const pangu::app::EvalModelArgs& args) {
   return pangu::app::run_eval_model(args);
 }
 
+PANGU_EXPORT int pangu_eval_autoencoder(const pangu::app::EvalAutoencoderArgs& args) {
+  return pangu::app::run_eval_autoencoder(args);
+}
+
 PANGU_EXPORT int pangu_study_tdts(const pangu::app::StudyTdtsArgs& args) {
   return pangu::app::run_study_tdts(args);
 }

@@ -172,6 +172,36 @@ void add_eval_model(CLI::App& eval, EvalModelArgs& args) {
   add_ruler_flags(cmd, args.rulers);
 }
 
+void add_eval_autoencoder(CLI::App& eval, EvalAutoencoderArgs& args) {
+  CLI::App* cmd = eval.add_subcommand(
+      "autoencoder", "What an autoencoder makes of real pictures, and of noise on their latents");
+  cmd->footer("Example: pangu-draw eval autoencoder --model models/mini --data out/mini/dataset");
+  cmd->add_option("--model", args.model,
+                  "Folder of a model or of an autoencoder (default: the embedded model)");
+  cmd->add_option("--data", args.data, "Dataset folder of `data build`, with the real pictures");
+  cmd->add_option("--split", args.split, "Which of its pictures")->capture_default_str();
+  cmd->add_option("--pictures", args.pictures, "At most so many, spread over them")
+      ->capture_default_str()
+      ->check(CLI::Range(2, 100000));
+  cmd->add_option("--size", args.size_px, "Side of the pictures")
+      ->capture_default_str()
+      ->check(CLI::Range(64, 4096));
+  cmd->add_option("--noise", args.noise, "Levels of noise on the latents, by their deviation")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 10.0));
+  cmd->add_option("--vgg", args.vgg, "Weights that tools/export_vgg.py writes, for VGG distances");
+  cmd->add_option("--inception", args.inception,
+                  "Weights that tools/export_inception.py writes, for distances of mixed6");
+  cmd->add_option("--batch", args.batch, "Pictures in one forward")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1024));
+  add_seed(cmd, args.seed, "Seed of the noise");
+  cmd->add_option("--json", args.json, "File to write the scores to");
+  add_threads(cmd);
+  cmd->add_flag("-q,--quiet", args.quiet, "No progress bar");
+}
+
 }  // namespace
 
 void add_eval(CLI::App& app, EvalCommands& args) {
@@ -179,6 +209,7 @@ void add_eval(CLI::App& app, EvalCommands& args) {
   add_eval_coop(*eval, args.coop);
   add_eval_pictures(*eval, args.pictures);
   add_eval_model(*eval, args.model);
+  add_eval_autoencoder(*eval, args.autoencoder);
 }
 
 int run_eval_command(const CLI::App& app, const EvalCommands& args) {
@@ -188,6 +219,9 @@ int run_eval_command(const CLI::App& app, const EvalCommands& args) {
     return run_late(kTraining, "pangu_eval_pictures", args.pictures);
   }
   if (eval->got_subcommand("model")) return run_late(kTraining, "pangu_eval_model", args.model);
+  if (eval->got_subcommand("autoencoder")) {
+    return run_late(kTraining, "pangu_eval_autoencoder", args.autoencoder);
+  }
   return run_late(kTraining, "pangu_eval", args.page);
 }
 

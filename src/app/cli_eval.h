@@ -11,6 +11,7 @@ struct EvalCommands {
   EvalCoopArgs coop;
   EvalPicturesArgs pictures;
   EvalModelArgs model;
+  EvalAutoencoderArgs autoencoder;
 };
 
 void add_eval(CLI::App& app, EvalCommands& args);

@@ -236,6 +236,21 @@ struct EvalModelArgs {
   RulerArgs rulers;
 };
 
+struct EvalAutoencoderArgs {
+  std::string model;      // a model's folder, or its autoencoder's; empty: the embedded model
+  std::string data;       // dataset folder
+  std::string inception;  // weights of the feature extractor; empty: no mixed6
+  std::string vgg;        // VGG16 trunk; empty: no VGG distance
+  std::string split = "heldout_pair";
+  std::vector<double> noise = {0, 0.3};  // on the latents, by their deviation
+  int pictures = 256;                    // at most
+  int size_px = 256;
+  int batch = 8;
+  uint64_t seed = 0;
+  std::string json;  // file of scores; empty: none
+  bool quiet = false;
+};
+
 // Of `study tdts`.
 struct StudyTdtsArgs {
   std::string config;             // TOML; empty: configs/study/study.toml
@@ -326,6 +341,7 @@ int run_eval(const EvalArgs& args);
 int run_eval_coop(const EvalCoopArgs& args);
 int run_eval_pictures(const EvalPicturesArgs& args);
 int run_eval_model(const EvalModelArgs& args);
+int run_eval_autoencoder(const EvalAutoencoderArgs& args);
 int run_study_tdts(const StudyTdtsArgs& args);
 
 // These are in the library of the server.

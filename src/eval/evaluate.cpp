@@ -10,11 +10,13 @@
 #include "core/hash.h"
 #include "data/dataset.h"
 #include "data/scenes.h"
+#include "eval/detail.h"
 #include "eval/frechet.h"
 #include "eval/judge.h"
 #include "eval/probe.h"
 #include "eval/scenes.h"
 #include "image/sheet.h"
+#include "tensors/pictures.h"
 
 namespace pangu::eval {
 namespace {
@@ -33,6 +35,15 @@ struct DrawnGroup {
 using Drawn = std::map<std::pair<std::string, std::string>, DrawnGroup>;  // group, language
 
 at::Tensor index_of(const std::vector<int64_t>& numbers) { return at::tensor(numbers, at::kLong); }
+
+Detail mean_detail(const std::vector<image::Image>& pictures) {
+  Detail sum;
+  for (const image::Image& picture : pictures) {
+    sum += detail_of(tensors::pixels_of(picture, -1, 1));
+  }
+  const auto count = double(pictures.size());
+  return {sum.middle / count, sum.fine / count};
+}
 
 class Evaluator {
  public:
@@ -276,24 +287,35 @@ class Evaluator {
     const at::Tensor own = real_rows([&](size_t i) { return case_items.count(i) > 0; });
     const Features reference =
         real_.rows(real_rows([&](size_t i) { return case_items.count(i) == 0; }));
-    const auto add = [&](const std::string& what, const Features& set) {
+    std::vector<image::Image> real, soft;
+    for (const size_t item : case_items) {
+      real.push_back(data::render_item(items_[item], kPicturePx));
+      soft.push_back(softened(real.back(), items_[item].id));
+    }
+    const Detail of_real = mean_detail(real);
+    const auto add = [&](const std::string& what, const Features& set, const Detail& detail) {
       const double unknown = std::numeric_limits<double>::quiet_NaN();
       found_.scores.frechet.push_back(
           {what, set.mixed6.size(0), reference.mixed6.size(0),
            frechet_distance(set.mixed6, reference.mixed6),
-           set.final.defined() ? frechet_distance(set.final, reference.final) : unknown});
+           set.final.defined() ? frechet_distance(set.final, reference.final) : unknown,
+           detail.middle / of_real.middle, detail.fine / of_real.fine});
     };
     for (const std::string language : kLanguages) {
       std::vector<Features> parts;
+      std::vector<image::Image> pictures;
       for (const std::string name : kGroups) {
         const auto found = drawn_.find({name, language});
-        if (found != drawn_.end()) parts.push_back(found->second.features);
+        if (found == drawn_.end()) continue;
+        parts.push_back(found->second.features);
+        pictures.insert(pictures.end(), found->second.pictures.begin(),
+                        found->second.pictures.end());
       }
-      add("drawn, " + language, cat(parts));
+      add("drawn, " + language, cat(parts), mean_detail(pictures));
     }
     add("real pictures of the same concepts and styles, softened",
-        {real_.mixed6.index_select(0, own + int64_t(items_.size())), {}});
-    add("real pictures of the same concepts and styles (floor)", real_.rows(own));
+        {real_.mixed6.index_select(0, own + int64_t(items_.size())), {}}, mean_detail(soft));
+    add("real pictures of the same concepts and styles (floor)", real_.rows(own), of_real);
   }
 
   // Scores pictures, one for each plan.

@@ -170,6 +170,10 @@ TEST_CASE(
   CHECK(scores.frechet[0].count == 13);
   CHECK(scores.frechet[0].reference == 17);
   CHECK(scores.frechet[0].mixed6 == doctest::Approx(scores.frechet[3].mixed6));
+  for (const size_t row : {0, 1, 3}) {
+    CHECK(scores.frechet[row].middle_detail == doctest::Approx(1));
+    CHECK(scores.frechet[row].fine_detail == doctest::Approx(1));
+  }
   REQUIRE(scores.scenes.size() == 4);
   const SceneScore &drawn = scores.scenes[0], &composed = scores.scenes[3];
   CHECK(drawn.scenes == 8);

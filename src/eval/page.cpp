@@ -135,11 +135,14 @@ Table frechet_table(const Scores& scores) {
       "Inception features (768 of mixed6, 2048 final; nsfwjs' weights, so not comparable with "
       "published FIDs). The floor is the distance of the very real pictures that the prompts "
       "describe. Sets are smaller than the feature counts, so covariances lack full rank: "
-      "read the rows against each other only.";
-  t.header = {"set", "pictures", "real pictures", "mixed6", "final"};
+      "read the rows against each other only. Detail is the energy of a picture's frequencies from "
+      "1/8 to 1/4 cycles a pixel (middle) and above (fine), by that of those real pictures: soft "
+      "pictures have less than 1.";
+  t.header = {"set",   "pictures",      "real pictures", "mixed6",
+              "final", "middle detail", "fine detail"};
   for (const FrechetScore& f : scores.frechet) {
     t.rows.push_back({f.what, count_text(f.count), count_text(f.reference), fixed(f.mixed6, 3),
-                      fixed(f.final, 3)});
+                      fixed(f.final, 3), fixed(f.middle_detail, 2), fixed(f.fine_detail, 2)});
   }
   return t;
 }

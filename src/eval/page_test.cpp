@@ -21,7 +21,7 @@ Scores made_scores() {
   s.styles = {{"3d", {{"3d", 3}, {"flat", 1}}}, {"flat", {{"3d", 4}, {"flat", 0}}}};
   s.languages = {compare_languages(s.groups[0], s.groups[1], {true, true, true, false},
                                    {false, false, true, true})};
-  s.frechet = {{"drawn, en", 4, 90, 12.3456, 78.9}, {"soft", 4, 90, 3, std::nan("")}};
+  s.frechet = {{"drawn, en", 4, 90, 12.3456, 78.9, 0.7, 0.4567}, {"soft", 4, 90, 3, std::nan("")}};
   s.scenes = {{"drawn, en", 5, 11, 6, 2, 3, 1}};
   s.runs = {{"structure", {{1, 0.5, 60}, {2, 0.4, 120}}, {{500, 1.618, 0.12345}}, 40}};
   s.grids = {{"grid.webp", "Pairs", 2, {"a | b", "c", "d"}}};
@@ -40,8 +40,8 @@ TEST_CASE("the page says every score with its counts") {
   CHECK(has(page, "| training concepts | 4 | 0.0 | -25.0 | -25.0 | 2 | 1 |"));
   CHECK(has(page, "| as they are | 7 of 10 (70.0 %) | 9 of 10 (90.0 %) | 8 of 10 (80.0 %) |"));
   CHECK(has(page, "reach 10.0 % of the top-5 and 25.0 % of the styles"));
-  CHECK(has(page, "| drawn, en | 4 | 90 | 12.346 | 78.900 |"));
-  CHECK(has(page, "| soft | 4 | 90 | 3.000 | - |"));
+  CHECK(has(page, "| drawn, en | 4 | 90 | 12.346 | 78.900 | 0.70 | 0.46 |"));
+  CHECK(has(page, "| soft | 4 | 90 | 3.000 | - | - | - |"));
   CHECK(has(page, "| drawn, en | 5 | 6 of 11 (54.5 %) | 2 of 5 (40.0 %) | 1 of 3 (33.3 %) |"));
   CHECK(has(page, "| structure | 500 | 1.618 | 0.1235 |"));
   CHECK(has(page, "![loss curves](images/loss.svg)"));

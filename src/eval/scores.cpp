@@ -87,7 +87,9 @@ json to_json(const Scores& scores) {
                               {"count", f.count},
                               {"reference", f.reference},
                               {"mixed6", f.mixed6},
-                              {"final", f.final}});
+                              {"final", f.final},
+                              {"middle_detail", f.middle_detail},
+                              {"fine_detail", f.fine_detail}});
   }
   for (const SceneScore& s : scores.scenes) {
     out["scenes"].push_back({{"what", s.what},

@@ -1,6 +1,7 @@
 // What an evaluation measured, as plain data: everything that the page says is here or in the runs'
 // files. Shares are kept as counts. It knows no tensor.
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -59,6 +60,9 @@ struct FrechetScore {
   std::string what;
   int64_t count = 0, reference = 0;  // sizes of the two sets of pictures
   double mixed6 = 0, final = 0;      // NaN: not measured
+  // Energy of detail (eval/detail.h) of a picture, by that of the real pictures of the same
+  // concepts and styles; NaN: not measured.
+  double middle_detail = std::nan(""), fine_detail = std::nan("");
 };
 
 struct SceneScore {

@@ -17,9 +17,25 @@ constexpr uint64_t kSampleStream = 0x766165;     // crops and backgrounds of sam
 constexpr uint64_t kPosteriorStream = 0x7a7a7a;  // posterior noise
 constexpr uint64_t kLatentNoiseStream = 0x6c6e;  // latent noise; its level for sample i: stream + i
 constexpr uint64_t kBatchStream = 0x626174;      // choices that hold for a whole batch
+constexpr uint64_t kProbeStream = 0x676164;      // noise of the discriminator's penalty
 constexpr int64_t kPerceptualWindow = 64;        // px a side of the window VGG looks at
+constexpr int64_t kJudgedWindow = 128;           // with a discriminator behind it
 constexpr int64_t kSampleBatchesAhead = 2;       // that are read beside a step
 constexpr int kSampleReaders = 2;                // threads that do it
+
+// A square of pixels, the same in every picture of a batch.
+struct Window {
+  int64_t y, x, side;
+
+  Window(Rng& rng, int64_t picture_side, int64_t most) : side(std::min(most, picture_side)) {
+    const auto room = static_cast<uint64_t>(picture_side - side + 1);
+    y = static_cast<int64_t>(rng.below(room));
+    x = static_cast<int64_t>(rng.below(room));
+  }
+  at::Tensor of(const at::Tensor& images) const {
+    return images.slice(2, y, y + side).slice(3, x, x + side);
+  }
+};
 
 struct AutoencoderLoss {
   TrainConfig config;
@@ -27,6 +43,7 @@ struct AutoencoderLoss {
   PerceptualFeatures perceptual;
   PicturePool pictures;
   std::shared_ptr<DataWait> wait;
+  std::shared_ptr<Gauges> gauges;
   // By the number of the sample in the whole run.
   Ahead<int64_t, at::Tensor> ahead{[this](const int64_t& index) { return sample(index); },
                                    kSampleReaders, [] { use_threads_here(1); }};
@@ -79,32 +96,89 @@ struct AutoencoderLoss {
     return std::abs(rng.normal()) * config.latent_noise;
   }
 
+  void report(const char* name, const at::Tensor& sum, int64_t count) const {
+    if (gauges) gauges->add(name, sum.item<double>(), count);
+  }
+
+  // N(0,1) in the type and place of `like` [n,...], whose first row is sample `first` of the run.
+  at::Tensor normal(uint64_t stream, int64_t first, const at::Tensor& like) const {
+    at::Tensor noise = at::empty(like.sizes());
+    fill_normal(static_cast<uint64_t>(config.seed), stream,
+                static_cast<uint64_t>(first * like[0].numel()), noise.data_ptr<float>(),
+                static_cast<size_t>(noise.numel()));
+    return noise.to(like.options());
+  }
+
+  int64_t first_sample(const Slice& slice) const {
+    return slice.batch * config.train_batch_size + slice.first;
+  }
+
+  // What is decoded, of the posterior of a slice's pictures.
+  at::Tensor latents(const AutoencoderCalls& net, const Slice& slice, const at::Tensor& mean,
+                     const at::Tensor& logvar) const {
+    const int64_t first = first_sample(slice);
+    at::Tensor z = mean + (0.5 * logvar).exp() * normal(kPosteriorStream, first, mean);
+    if (config.latent_noise > 0) {
+      const at::Tensor noise = normal(kLatentNoiseStream, first, mean.to(at::kFloat));
+      for (int64_t i = 0; i < slice.count; ++i) noise[i].mul_(latent_noise_level(first + i));
+      z = z + noise.to(z.options()) * net.latent_unit;
+    }
+    return z;
+  }
+
+  // The sum over pictures of what the decoder lowers of their difference; adds what the
+  // discriminator, if there is one, lowers for its own part.
+  at::Tensor difference(const AutoencoderCalls& net, const Slice& slice, const at::Tensor& drawn,
+                        const at::Tensor& image, Rng& batch_rng) const {
+    const at::Tensor plain = (drawn - image).abs().mean() * double(image.size(0));
+    const bool is_judged = net.discriminate && step_of(slice) >= config.discriminator_start;
+    if (!perceptual || (config.perceptual_weight <= 0 && !is_judged)) return plain;
+    const Window window(batch_rng, image.size(2), is_judged ? kJudgedWindow : kPerceptualWindow);
+    const auto look = [&](const at::Tensor& t) { return perceptual(window.of(t).to(dtype())); };
+    LayerFeatures wanted;
+    {
+      const at::NoGradGuard no_grad;
+      wanted = look(image);
+    }
+    const LayerFeatures found = look(drawn);
+    const at::Tensor sum =
+        plain + perceptual_distance(found, wanted).sum() * config.perceptual_weight;
+    return is_judged ? sum + judged(net, slice, scaled_pair(wanted, found)) : sum;
+  }
+
+  // What decoder and discriminator learn from each other; its value is the decoder's part.
+  at::Tensor judged(const AutoencoderCalls& net, const Slice& slice,
+                    const FeaturePair& pair) const {
+    const DiscriminatorLoss found =
+        discriminator_loss(net.discriminate, pair, [&](size_t layer, const at::Tensor& like) {
+          return normal(kProbeStream + (uint64_t(layer) << 24), first_sample(slice), like);
+        });
+    report("discriminator_loss", found.telling, slice.count);
+    at::Tensor loss = found.telling + found.penalty;
+    loss = loss - loss.detach();
+    if (step_of(slice) < config.adversarial_start) return loss;
+    const at::Tensor decoders = decoder_loss(net.discriminate, pair);
+    report("adversarial_loss", decoders, slice.count);
+    return loss + decoders * config.adversarial_weight;
+  }
+
+  int64_t step_of(const Slice& slice) const {
+    return slice.batch / config.gradient_accumulation_steps;
+  }
+  at::ScalarType dtype() const {
+    return config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  }
+
   at::Tensor operator()(const Slice& slice) {
-    const int64_t base = slice.batch * config.train_batch_size + slice.first;
-    const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
     at::Tensor image =
         take(slice).to(at::Device(config.device)).contiguous(at::MemoryFormat::ChannelsLast);
-
     const AutoencoderCalls& net = replicas[static_cast<size_t>(slice.replica)];
     at::Tensor mean, logvar;
     {
       const at::AutoGradMode grad(config.train_encoder);
-      std::tie(mean, logvar) = net.encode(image.to(dtype));
+      std::tie(mean, logvar) = net.encode(image.to(dtype()));
     }
-    const auto normal = [&](uint64_t stream) {
-      at::Tensor noise = at::empty(mean.sizes());
-      fill_normal(static_cast<uint64_t>(config.seed), stream,
-                  static_cast<uint64_t>(base * mean[0].numel()), noise.data_ptr<float>(),
-                  static_cast<size_t>(noise.numel()));
-      return noise;
-    };
-    at::Tensor z = mean + (0.5 * logvar).exp() * normal(kPosteriorStream).to(mean.options());
-    if (config.latent_noise > 0) {
-      const at::Tensor noise = normal(kLatentNoiseStream);
-      for (int64_t i = 0; i < slice.count; ++i) noise[i].mul_(latent_noise_level(base + i));
-      z = z + noise.to(z.options()) * net.latent_unit;
-    }
-
+    at::Tensor z = latents(net, slice, mean, logvar);
     Rng batch_rng(static_cast<uint64_t>(config.seed),
                   kBatchStream + (static_cast<uint64_t>(slice.batch) << 24));
     if (batch_rng.uniform() < config.equivariance_probability) {
@@ -112,22 +186,7 @@ struct AutoencoderLoss {
       image = at::avg_pool2d(image, {2, 2});
     }
     const at::Tensor decoded = net.decode(z).to(at::kFloat);
-    at::Tensor loss = (decoded - image).abs().mean() * double(slice.count);
-    if (perceptual && config.perceptual_weight > 0) {
-      const int64_t window = std::min(kPerceptualWindow, image.size(2));
-      const uint64_t room = static_cast<uint64_t>(image.size(2) - window + 1);
-      const int64_t y = static_cast<int64_t>(batch_rng.below(room));
-      const int64_t x = static_cast<int64_t>(batch_rng.below(room));
-      const auto look = [&](const at::Tensor& t) {
-        return perceptual(t.slice(2, y, y + window).slice(3, x, x + window).to(dtype));
-      };
-      std::vector<at::Tensor> wanted;
-      {
-        const at::NoGradGuard no_grad;
-        wanted = look(image);
-      }
-      loss = loss + perceptual_distance(look(decoded), wanted).sum() * config.perceptual_weight;
-    }
+    const at::Tensor loss = difference(net, slice, decoded, image, batch_rng);
     if (!config.train_encoder) return loss;
     const at::Tensor mu = mean.to(at::kFloat), lv = logvar.to(at::kFloat);
     const at::Tensor kl = 0.5 * (mu.square() + lv.exp() - 1 - lv);
@@ -155,11 +214,12 @@ void check_autoencoder_sizes(const TrainConfig& config, int64_t downscale, int64
 
 LossFunction autoencoder_loss(const TrainConfig& config, std::vector<AutoencoderCalls> replicas,
                               PerceptualFeatures perceptual, PicturePool pictures,
-                              std::shared_ptr<DataWait> wait) {
+                              std::shared_ptr<DataWait> wait, std::shared_ptr<Gauges> gauges) {
   if (pictures.shown.empty()) throw bad_input("training data", "at least one picture", "none");
   for (const AutoencoderCalls& one : replicas) check_autoencoder_sizes(config, one.downscale, 0);
-  const std::shared_ptr<AutoencoderLoss> loss(new AutoencoderLoss{
-      config, std::move(replicas), std::move(perceptual), std::move(pictures), std::move(wait)});
+  const std::shared_ptr<AutoencoderLoss> loss(
+      new AutoencoderLoss{config, std::move(replicas), std::move(perceptual), std::move(pictures),
+                          std::move(wait), std::move(gauges)});
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 

@@ -212,3 +212,96 @@ TEST_CASE("what cannot be read at present ends the training with its own error")
   const auto loss = autoencoder_loss(plain_config(1), {mirror(seen)}, {}, pool);
   CHECK_THROWS_WITH(loss({0, 0, 0, 1}), "the server is away");
 }
+
+// Calls whose one weight scales what is decoded, and a discriminator that likes bright places. What
+// looks at the pictures is the pictures themselves.
+struct Judged {
+  at::Tensor weight = at::full({1}, 0.5).requires_grad_();
+  at::Tensor taste = at::full({1}, 0.3).requires_grad_();
+
+  AutoencoderCalls calls() const {
+    AutoencoderCalls calls{
+        [](const at::Tensor& x) { return std::pair(x, at::zeros_like(x) - 200); },
+        [w = weight](const at::Tensor& z) { return z * w; }};
+    calls.discriminate = [t = taste](const LayerFeatures& features, bool learns) {
+      const at::Tensor bright = features[0].mean(1, /*keepdim=*/true);
+      return std::vector<at::Tensor>{bright * (learns ? t : t.detach())};
+    };
+    return calls;
+  }
+};
+
+struct Found {
+  double loss, weight, taste;  // the value, and the gradients; NaN: none
+};
+
+Found judged_loss(TrainConfig config, const std::vector<Slice>& slices,
+                  const std::shared_ptr<Gauges>& gauges = nullptr) {
+  config.train_encoder = false;
+  config.perceptual_weight = 0;
+  const Judged net;
+  std::vector<at::Tensor> pictures;
+  for (int64_t i = 0; i < 4; ++i) {
+    pictures.push_back(at::full({2 * kSide, 2 * kSide, 4}, 255, at::kByte));
+    pictures.back().slice(2, 0, 3).fill_(20 + 60 * i);
+  }
+  const auto loss = autoencoder_loss(
+      config, {net.calls()}, [](const at::Tensor& x) { return std::vector<at::Tensor>{x}; },
+      pool_of(pictures), nullptr, gauges);
+  Found found{};
+  for (const Slice& slice : slices) {
+    const at::Tensor sum = loss(slice);
+    sum.backward();
+    found.loss += sum.item<double>();
+  }
+  const auto gradient = [](const at::Tensor& p) {
+    return p.grad().defined() ? p.grad().item<double>() : std::nan("");
+  };
+  found.weight = gradient(net.weight);
+  found.taste = gradient(net.taste);
+  return found;
+}
+
+TEST_CASE("a discriminator learns from its start on, and the decoder from it later") {
+  TrainConfig config = plain_config(4);
+  config.gradient_accumulation_steps = 2;
+  const auto at_batch = [&](int64_t batch, const std::shared_ptr<Gauges>& gauges = nullptr) {
+    return judged_loss(config, {{0, batch, 0, 4}}, gauges);
+  };
+  config.discriminator_start = config.adversarial_start = 100;
+  const Found plain = at_batch(4);  // of step 2
+  CHECK(std::isnan(plain.taste));
+
+  config.discriminator_start = 2;
+  const Found learning = at_batch(4);
+  CHECK(std::isnan(at_batch(3).taste));
+  CHECK(std::abs(learning.taste) > 1e-6);
+  CHECK(learning.loss == doctest::Approx(plain.loss));
+  CHECK(learning.weight == doctest::Approx(plain.weight));
+
+  config.adversarial_start = 2;
+  const auto listening = [&](double weight, const std::shared_ptr<Gauges>& gauges = nullptr) {
+    config.adversarial_weight = weight;
+    return at_batch(4, gauges);
+  };
+  const auto gauges = std::make_shared<Gauges>();
+  const Found once = listening(0.5, gauges), twice = listening(1);
+  CHECK(once.taste == doctest::Approx(learning.taste));
+  const std::map<std::string, double> means = gauges->take();
+  CHECK(means.size() == 2);
+  CHECK(once.loss == doctest::Approx(plain.loss + 0.5 * 4 * means.at("adversarial_loss")));
+  CHECK(std::abs(once.weight - plain.weight) > 1e-4);
+  CHECK(twice.weight - plain.weight == doctest::Approx(2 * (once.weight - plain.weight)));
+  CHECK(means.at("discriminator_loss") > 0);
+  CHECK(gauges->take().empty());
+}
+
+TEST_CASE("adversarial gradients do not depend on how a batch is cut into slices") {
+  TrainConfig config = plain_config(4);
+  config.adversarial_weight = 0.5;
+  const Found whole = judged_loss(config, {{0, 0, 0, 4}});
+  const Found parts = judged_loss(config, {{0, 0, 0, 1}, {0, 0, 1, 3}});
+  CHECK(parts.loss == doctest::Approx(whole.loss).epsilon(1e-6));
+  CHECK(parts.weight == doctest::Approx(whole.weight).epsilon(1e-5));
+  CHECK(parts.taste == doctest::Approx(whole.taste).epsilon(1e-5));
+}

@@ -138,6 +138,19 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
   if (c.offload_ema && c.device != "cpu") {
     throw bad_input(reader.where("offload_ema"), "false, or device = \"cpu\"", "true");
   }
+  if (c.discriminator_lr > 0 && c.learning_rate <= 0) {
+    throw bad_input(reader.where("learning_rate"),
+                    "a rate above 0, of which discriminator_lr is a share",
+                    std::to_string(c.learning_rate));
+  }
+  if (c.adversarial_weight > 0) {
+    required("perceptual_weights (with adversarial_weight)", !c.perceptual_weights.empty());
+  }
+  if (c.adversarial_weight > 0 && c.adversarial_start < c.discriminator_start) {
+    throw bad_input(reader.where("adversarial_start"), "at least discriminator_start",
+                    std::to_string(c.adversarial_start),
+                    "a discriminator that has learnt nothing has nothing to say");
+  }
   if (c.min_timestep >= c.max_timestep) {
     throw bad_input(reader.where("min_timestep"), "less than max_timestep",
                     std::to_string(c.min_timestep));

@@ -81,6 +81,11 @@ struct TrainConfig {
   double latent_noise = 0.0;
   double whole_picture_probability = 0.5;
   double equivariance_probability = 0.3;
+  double adversarial_weight = 0.0;
+  int64_t adversarial_start = 0;
+  int64_t discriminator_start = 0;
+  int64_t discriminator_channels = 32;
+  double discriminator_lr = 0;
 
   int64_t train_batch_size = 64;
   int64_t gradient_accumulation_steps = 1;
@@ -250,6 +255,19 @@ struct TrainConfig {
       Limits{0, 10});
     v("equivariance_probability", equivariance_probability,
       "share of batches whose halved latents must decode to halved pictures", Limits{0, 1});
+    v("adversarial_weight", adversarial_weight,
+      "of what a discriminator says that sees the pictures by perceptual_weights: the decoder "
+      "draws "
+      "what looks real instead of a mean (task autoencoder); 0: no discriminator",
+      Limits{0, 1e3});
+    v("adversarial_start", adversarial_start, "steps before the decoder learns from it",
+      Limits{0, 1e9});
+    v("discriminator_start", discriminator_start, "steps before the discriminator itself learns",
+      Limits{0, 1e9});
+    v("discriminator_channels", discriminator_channels, "within each of its heads",
+      Limits{1, 1024});
+    v("discriminator_lr", discriminator_lr, "peak of its learning rate; 0: learning_rate",
+      Limits{0, 1});
     v("train_batch_size", train_batch_size, "samples a step, over all replicas", Limits{1, 65536});
     v("gradient_accumulation_steps", gradient_accumulation_steps, "batches a step",
       Limits{1, 4096});

@@ -45,6 +45,8 @@ json settings_of(TrainConfig config) {
                            "learning_rate",
                            "unet_lr",
                            "text_encoder_lr",
+                           "discriminator_lr",
+                           "adversarial_weight",
                            "lr_scheduler"}) {
     writer.json.erase(free);
   }

@@ -48,17 +48,18 @@ void cut_metrics(const std::string& path, int64_t step) {
 }
 
 void append_metrics(const std::string& path, const StepReport& r) {
-  const nlohmann::json entry = {{"step", r.step},
-                                {"loss", r.loss},
-                                {"learning_rate", r.learning_rate},
-                                {"grad_norm", r.grad_norm},
-                                {"samples_per_second", r.samples_per_second},
-                                {"gflop_per_second", r.gflop_per_second},
-                                {"optimizer_share", r.optimizer_share},
-                                {"data_wait_share", r.data_wait_share},
-                                {"seconds", r.seconds},
-                                {"skipped", r.skipped},
-                                {"bytes_sent_a_step", r.bytes_sent_a_step}};
+  nlohmann::json entry = {{"step", r.step},
+                          {"loss", r.loss},
+                          {"learning_rate", r.learning_rate},
+                          {"grad_norm", r.grad_norm},
+                          {"samples_per_second", r.samples_per_second},
+                          {"gflop_per_second", r.gflop_per_second},
+                          {"optimizer_share", r.optimizer_share},
+                          {"data_wait_share", r.data_wait_share},
+                          {"seconds", r.seconds},
+                          {"skipped", r.skipped},
+                          {"bytes_sent_a_step", r.bytes_sent_a_step}};
+  for (const auto& [name, mean] : r.gauges) entry[name] = mean;
   std::ofstream(path, std::ios::app) << entry.dump() << "\n";
 }
 
@@ -345,6 +346,7 @@ class Run {
     waited_before_ = data_waited();
     report_.bytes_sent_a_step = (world_->bytes_sent() - logged_bytes_) / steps;
     logged_bytes_ = world_->bytes_sent();
+    if (hooks_.gauges) report_.gauges = hooks_.gauges->take();
     report_.seconds = seconds_before_ + spent;
     report_.seconds_left = double(config_.max_train_steps - step_) * interval / steps;
     if (budget() > 0) report_.seconds_left = std::min(report_.seconds_left, budget() - spent);
@@ -401,6 +403,21 @@ class Run {
 };
 
 }  // namespace
+
+void Gauges::add(const std::string& name, double sum, int64_t count) {
+  const std::lock_guard lock(mutex_);
+  auto& [total, samples] = sums_[name];
+  total += sum;
+  samples += count;
+}
+
+std::map<std::string, double> Gauges::take() {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, double> means;
+  for (const auto& [name, sum] : sums_) means[name] = sum.first / double(sum.second);
+  sums_.clear();
+  return means;
+}
 
 int64_t replica_count(const TrainConfig& config) {
   if (config.replicas > 0) return config.replicas;

@@ -15,7 +15,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "dist/world.h"
@@ -49,6 +51,19 @@ class DataWait {
   std::atomic<int64_t> nanoseconds_ = 0;
 };
 
+// Means of what a loss says beside its value, by name. Thread-safe.
+class Gauges {
+ public:
+  // sum: over `count` samples.
+  void add(const std::string& name, double sum, int64_t count);
+  // The means since the last call; names that nothing was added to are missing.
+  std::map<std::string, double> take();
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::pair<double, int64_t>> sums_;
+};
+
 struct StepReport {
   int64_t step = 0, max_steps = 0;  // step: the number of steps done
   double loss = 0;                  // mean of a sample since the last report
@@ -62,6 +77,7 @@ struct StepReport {
   int64_t skipped = 0;           // steps whose gradient was not finite; nothing, or of a fused
                                  // backward pass those parameters alone, were left as they were
   double bytes_sent_a_step = 0;  // by this process to others (dist::World::bytes_sent)
+  std::map<std::string, double> gauges;  // of this process's samples, since the last report
 };
 
 // Where several processes train together, only the first one's hooks are called; their answers are
@@ -85,6 +101,7 @@ struct TrainHooks {
   // OptimizerOptions::rate_factor; empty: 1 for every parameter.
   std::function<double(const std::string& parameter)> rate_factor;
   std::shared_ptr<const DataWait> data_wait;  // of the loss, for the reports; or null
+  std::shared_ptr<Gauges> gauges;             // the same
 };
 
 struct TrainResult {

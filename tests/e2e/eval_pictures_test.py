@@ -6,6 +6,7 @@ Usage: eval_pictures_test.py PROGRAM
 
 import json
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -92,6 +93,15 @@ class EvalPictures(unittest.TestCase):
         self.assert_close(found["kid_deviation"], kid["kernel_inception_distance_std"], SCORES, "its deviation")
         fid = fid_statistics_to_metric(fid_features_to_statistics(drawn), fid_features_to_statistics(real), False)
         self.assert_close(found["fid"], fid["frechet_inception_distance"], SCORES, "FID")
+
+    def test_the_bench_measures_few_pictures_too_and_records_none_of_them(self):
+        results = self.path / "results.jsonl"
+        done = subprocess.run([sys.executable, ROOT / "bench/eval_pictures.py", program.PROGRAM, self.path / "bench",
+                               "--pictures", "5", "--reference", "4", "--side", "32", "--results", results],
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"5 pictures of 32 px: .* GiB at most \(bar 1.86 GiB\)")
+        self.assertFalse(results.exists())
 
     def test_shards_and_an_npz_give_the_scores_of_the_whole(self):
         parts = [self.path / f"part-{i}.safetensors" for i in range(3)]

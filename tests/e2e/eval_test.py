@@ -81,6 +81,36 @@ class Eval(unittest.TestCase):
         scores = json.loads((self.path / "scores.json").read_text())
         self.assertEqual([run["name"] for run in scores["runs"]], ["structure", "texture"])
 
+    def test_an_autoencoder_is_measured_with_and_without_noise(self):
+        data = self.path / "data"
+        data.mkdir()
+        for i, name in enumerate(("rgb", "palette")):
+            (data / f"{i}.png").write_bytes((ROOT / f"tests/fuzz/corpus/image/{name}.png").read_bytes())
+            (data / f"{i}.txt").write_text("a picture\n")
+        flags = ["--data", data, "--split", "train", "--size", 64, "--noise", "0,2"]
+        done = run("autoencoder", *flags, "--json", "scores.json", "-q", cwd=self.path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        scores = json.loads((self.path / "scores.json").read_text())
+        self.assertEqual(scores["pictures"], 2)
+        clean, noisy = scores["rows"]
+        self.assertEqual((clean["latent_noise"], noisy["latent_noise"]), (0, 2))
+        self.assertGreater(clean["psnr_db"], noisy["psnr_db"] + 3)
+        self.assertNotIn("vgg_distance", clean)
+        self.assertIn(f"{clean['psnr_db']:.2f}", done.stdout)
+        for arguments, words in (
+            (["--data", data], ["--split", "heldout_pair"]),
+            ([], ["--data"]),
+            ([*flags, "--size", 72], ["--size", "a multiple of 16"]),
+            ([*flags, "--model", data], ["config.json"]),
+            ([*flags, "--vgg", data / "0.png"], ["0.png"]),
+            ([*flags, "--inception", data / "0.png"], ["--inception", "0.png"]),
+            ([*flags, "--noise", "-1"], ["--noise"]),
+        ):
+            done = run("autoencoder", *arguments, "-q")
+            self.assertEqual(done.returncode, 2, f"{arguments}: {done.stderr}")
+            for word in words:
+                self.assertIn(word, done.stderr, arguments)
+
     @unittest.skipUnless(os.environ.get("PANGU_WEIGHTS") and os.environ.get("PANGU_DATASET"),
                          "PANGU_WEIGHTS and PANGU_DATASET are not set")
     def test_a_small_evaluation_counts_what_it_drew(self):

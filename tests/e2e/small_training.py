@@ -6,6 +6,7 @@ import random
 
 from png_file import png_painted
 from program import ROOT
+from safetensors_file import safetensors_of
 
 AUTOENCODER = {
     "_class_name": "AutoencoderKL", "in_channels": 3, "out_channels": 3, "latent_channels": 4,
@@ -40,6 +41,23 @@ def disc_png(width, height, seed):
     inside, outside = (bytes(draw.randrange(256) for _ in range(3)) for _ in range(2))
     x0, y0, r = draw.uniform(0.3, 0.7) * width, draw.uniform(0.3, 0.7) * height, width * 0.25
     return png_painted(width, height, lambda x, y: inside if (x - x0) ** 2 + (y - y0) ** 2 < r * r else outside)
+
+
+def vgg_weights(seed):
+    """The bytes of a safetensors file: VGG16's trunk up to relu3_3 with random weights of one size."""
+    draw, signs = random.Random(seed), bytes(0xBC if byte & 1 else 0x3C for byte in range(256))
+
+    def bf16(count):
+        data = bytearray(2 * count)
+        data[0::2], data[1::2] = draw.randbytes(count), draw.randbytes(count).translate(signs)
+        return bytes(data)
+
+    tensors, inputs = {}, 3
+    for index, outputs in ((0, 64), (2, 64), (5, 128), (7, 128), (10, 256), (12, 256), (14, 256)):
+        tensors[f"features.{index}.weight"] = ("BF16", [outputs, inputs, 3, 3], bf16(9 * outputs * inputs))
+        tensors[f"features.{index}.bias"] = ("BF16", [outputs], bf16(outputs))
+        inputs = outputs
+    return safetensors_of(tensors)
 
 
 def write_networks(folder):

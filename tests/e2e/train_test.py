@@ -14,7 +14,7 @@ import time
 import unittest
 
 from program import PROGRAM, ROOT
-from small_training import ONE_SHARD, UNET, checkpoint_name, disc_png, write_config, write_networks
+from small_training import ONE_SHARD, UNET, checkpoint_name, disc_png, vgg_weights, write_config, write_networks
 
 STEPS = 80
 
@@ -161,6 +161,30 @@ class Train(unittest.TestCase):
         lines = [json.loads(line)["step"] for line in metrics]
         self.assertEqual(lines, sorted(set(lines)))
         self.assertIn("<svg", (self.folder / "killed/metrics.html").read_text())
+
+    def test_a_discriminator_trains_along_and_is_in_the_checkpoints_but_in_no_autoencoder(self):
+        data = self.pictures(6, 24)
+        weights = self.folder / "vgg.safetensors"
+        weights.write_bytes(vgg_weights(1))
+        judged = {"resolution": 16, "perceptual_weights": str(weights), "discriminator_start": 8, "adversarial_start": 16, "discriminator_channels": 4,
+                  "log_every_n_steps": 4}
+        plain = self.autoencoder("plain", data, **{**judged, "adversarial_weight": 0})
+        whole, parts = (self.autoencoder(name, data, adversarial_weight=0.5, **judged) for name in ("whole", "parts"))
+        self.train(plain, "--set", "max_train_steps=24")
+        self.train(whole, "--set", "max_train_steps=24")
+        self.train(parts, "--set", "max_train_steps=10")
+        self.train(parts, "--set", "max_train_steps=24")
+        self.assertEqual(self.weights("parts"), self.weights("whole"))
+        self.assertNotEqual(self.weights("plain"), self.weights("whole"))
+        self.assertEqual(len(self.weights("plain")), len(self.weights("whole")))
+        self.assertNotIn(b"discriminator", self.weights("whole"))
+        self.assertIn(b"discriminator", (self.folder / "whole" / ONE_SHARD).read_bytes()[:1 << 20])
+        lines = [json.loads(line) for line in (self.folder / "whole/metrics.jsonl").read_text().splitlines()]
+        self.assertEqual([(line["step"], "discriminator_loss" in line, "adversarial_loss" in line) for line in lines],
+                         [(step, step > 8, step > 16) for step in range(4, 25, 4)])
+        self.assertNotIn("discriminator_loss", (self.folder / "plain/metrics.jsonl").read_text())
+        said = self.train(self.autoencoder("early", data, adversarial_weight=0.5, **{**judged, "adversarial_start": 7}), code=2)
+        self.assertIn("at least discriminator_start", said)
 
     def test_a_run_that_moves_in_small_files_goes_on_with_the_same_bits(self):
         data = self.pictures(6, 24)

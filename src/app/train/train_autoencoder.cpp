@@ -17,6 +17,7 @@
 #include "io/file_hash.h"
 #include "io/json_file.h"
 #include "nn/autoencoder/autoencoder_kl.h"
+#include "nn/autoencoder/feature_discriminator.h"
 #include "nn/features/vgg.h"
 #include "nn/unet/unet.h"
 #include "pipeline/expert_samples.h"
@@ -29,6 +30,7 @@ namespace pangu::app {
 namespace {
 
 constexpr int kVggBlocks = 3;  // up to relu3_3
+constexpr int64_t kVggChannels[kVggBlocks] = {64, 128, 256};
 // What these halve to one pixel at least, once behind each block but the last.
 constexpr int64_t kLeastSeenPx = 1 << (kVggBlocks - 1);
 constexpr int64_t kAutoencoderSamples = 12;
@@ -46,6 +48,30 @@ std::shared_ptr<nn::AutoencoderKL> make_autoencoder(const train::TrainConfig& co
   }
   nn::weights_to_channels_last(*network);
   return network;
+}
+
+constexpr const char* kDiscriminator = "discriminator";  // its name within the autoencoder
+
+// A discriminator of VGG's features that is trained with the network, as a part of it.
+train::Discriminate add_discriminator(nn::AutoencoderKL& network,
+                                      const train::TrainConfig& config) {
+  const std::vector<int64_t> channels(kVggChannels, kVggChannels + kVggBlocks);
+  nn::FeatureDiscriminator discriminator(channels, config.discriminator_channels);
+  nn::weights_to_channels_last(*discriminator);
+  network.register_module(kDiscriminator, discriminator.ptr());
+  return [discriminator](const train::LayerFeatures& features, bool learns) {
+    return discriminator->forward(features, learns);
+  };
+}
+
+bool is_discriminators(const std::string& parameter) {
+  return parameter.starts_with(std::string(kDiscriminator) + ".");
+}
+
+// What is trained, without the discriminator.
+nn::TensorMap autoencoder_of(nn::TensorMap weights) {
+  std::erase_if(weights, [](const auto& one) { return is_discriminators(one.first); });
+  return weights;
 }
 
 // Places spread over the pool, at least `count` of them if it has so many.
@@ -104,9 +130,13 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
     calls.push_back({[network](const at::Tensor& x) { return network->encode(x); },
                      [network](const at::Tensor& z) { return network->decode(z); },
                      1 / network->config().scaling_factor, network->config().downscale()});
+    if (config.adversarial_weight > 0) {
+      calls.back().discriminate = add_discriminator(*network, config);
+    }
     modules.push_back(network);
   }
-  const bool has_features = !config.perceptual_weights.empty() && config.perceptual_weight > 0;
+  const bool has_features = !config.perceptual_weights.empty() &&
+                            (config.perceptual_weight > 0 || config.adversarial_weight > 0);
   train::check_autoencoder_sizes(config, calls.front().downscale, has_features ? kLeastSeenPx : 0);
   // Room for crops, where there are any.
   const int64_t side = config.resolution * (config.whole_picture_probability < 1 ? 2 : 1);
@@ -132,7 +162,9 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
     perceptual = [vgg](const at::Tensor& x) { return vgg->features(x); };
   }
   const auto wait = std::make_shared<train::DataWait>();
-  const train::LossFunction loss = train::autoencoder_loss(config, calls, perceptual, pool, wait);
+  const auto gauges = std::make_shared<train::Gauges>();
+  const train::LossFunction loss =
+      train::autoencoder_loss(config, calls, perceptual, pool, wait, gauges);
   if (run.dry_run) return {};
 
   auto judge = make_autoencoder(config);  // f32, with averaged weights
@@ -142,8 +174,14 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
       next_pictures(pool, places_in(pool, kAutoencoderSamples), begin, kAutoencoderSamples);
   train::TrainHooks hooks = run.hooks;
   hooks.data_wait = wait;
+  hooks.gauges = gauges;
+  if (config.discriminator_lr > 0) {
+    hooks.rate_factor = [&](const std::string& parameter) {
+      return is_discriminators(parameter) ? config.discriminator_lr / config.learning_rate : 1;
+    };
+  }
   hooks.on_sample = [&](int64_t step, const nn::TensorMap& weights) {
-    nn::load_into(*judge, weights);
+    nn::load_into(*judge, autoencoder_of(weights));
     const std::string folder = config.output_dir + "/samples";
     std::filesystem::create_directories(folder);
     write_reconstructions(folder + "/step" + std::to_string(step) + ".png", *judge, shown);
@@ -153,7 +191,8 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
   if (!is_first_process(run)) return {result.step, result.finished, ""};
   if (run.say) run.say(data_wait_text(result));
 
-  nn::load_into(*judge, result.weights);
+  const nn::TensorMap weights = autoencoder_of(result.weights);
+  nn::load_into(*judge, weights);
   const std::vector<int64_t> measured = places_in(pool, kStatisticsPictures);
   begin = 0;
   const eval::Reconstruction found = eval::reconstruction_of(
@@ -170,8 +209,7 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
   const std::string folder = config.output_dir + "/vae";
   std::filesystem::create_directories(folder);
   io::write_file_atomic(folder + "/config.json", json.dump(2) + "\n");
-  train::write_weights(folder + "/diffusion_pytorch_model.safetensors", result.weights,
-                       at::kBFloat16);
+  train::write_weights(folder + "/diffusion_pytorch_model.safetensors", weights, at::kBFloat16);
   return {result.step, result.finished, folder};
 }
 
