@@ -91,6 +91,17 @@ class Evaluator {
     return index_of(rows);
   }
 
+  // Of items (view 0), as the model's autoencoder decodes them.
+  Features coded_features(const at::Tensor& items, bool with_final, Detail* detail = nullptr) {
+    std::vector<image::Image> pictures;
+    for (int64_t i = 0; i < items.size(0); ++i) {
+      pictures.push_back(data::render_item(items_[size_t(items[i].item<int64_t>())], kPicturePx));
+    }
+    pictures = options_.reconstruct(pictures);
+    if (detail) *detail = mean_detail(pictures);
+    return source_.features_of(pictures, with_final, phase("look"));
+  }
+
   void fit_probes() {
     const int64_t n = int64_t(items_.size());
     std::vector<int64_t> style_list;
@@ -120,6 +131,11 @@ class Evaluator {
       facts.own_style = accuracy(how.log_probabilities(plain), true_styles);
       facts.soft_concept = accuracy(what.log_probabilities(soft), true_concepts);
       facts.soft_style = accuracy(how.log_probabilities(soft), true_styles);
+      if (options_.reconstruct) {
+        const at::Tensor coded = coded_features(pairs, /*with_final=*/false).mixed6;
+        facts.coded_concept = accuracy(what.log_probabilities(coded), true_concepts);
+        facts.coded_style = accuracy(how.log_probabilities(coded), true_styles);
+      }
     }
     concept_probe_ = fit_concepts(items_, concepts_, real_);
     style_probe_ = fitted(at::arange(n, at::kLong), styles, styles_, kStyleL2);
@@ -315,6 +331,12 @@ class Evaluator {
     }
     add("real pictures of the same concepts and styles, softened",
         {real_.mixed6.index_select(0, own + int64_t(items_.size())), {}}, mean_detail(soft));
+    if (options_.reconstruct) {
+      Detail detail;
+      const Features coded = coded_features(own, /*with_final=*/true, &detail);
+      add("real pictures of the same concepts and styles, decoded by the model's autoencoder",
+          coded, detail);
+    }
     add("real pictures of the same concepts and styles (floor)", real_.rows(own), of_real);
   }
 

@@ -16,11 +16,17 @@
 
 namespace pangu::eval {
 
+// Returns pictures of kPicturePx as the model's autoencoder decodes them after it has encoded them.
+using Reconstruct =
+    std::function<std::vector<image::Image>(const std::vector<image::Image>& pictures)>;
+
 struct EvalOptions {
   std::set<std::string> parts;  // of eval_parts()
   size_t prompts = 100;         // prompts of each group, in each language
   size_t scenes = 50;
   uint64_t seed = 0;
+  // Of the model that is scored, for the ceilings that its autoencoder sets; empty: not measured.
+  Reconstruct reconstruct = {};
 };
 
 // "probe", "frechet", "scenes".

@@ -134,6 +134,7 @@ struct World {
     options.parts = {"probe", "frechet", "scenes"};
     options.prompts = 6;
     options.scenes = 8;
+    options.reconstruct = [](const std::vector<image::Image>& pictures) { return pictures; };
     return evaluate(items, source, (folder / "features.safetensors").string(), generator(wrong),
                     options);
   }
@@ -166,11 +167,14 @@ TEST_CASE(
     CHECK(l.top1_points == 0);
     CHECK(l.only_en + l.only_zh == 0);
   }
-  REQUIRE(scores.frechet.size() == 4);
+  CHECK(scores.probe.coded_concept == scores.probe.own_concept);
+  CHECK(scores.probe.coded_style == scores.probe.own_style);
+  REQUIRE(scores.frechet.size() == 5);
   CHECK(scores.frechet[0].count == 13);
   CHECK(scores.frechet[0].reference == 17);
-  CHECK(scores.frechet[0].mixed6 == doctest::Approx(scores.frechet[3].mixed6));
-  for (const size_t row : {0, 1, 3}) {
+  CHECK(scores.frechet[0].mixed6 == doctest::Approx(scores.frechet[4].mixed6));
+  CHECK(scores.frechet[3].mixed6 == doctest::Approx(scores.frechet[4].mixed6));
+  for (const size_t row : {0, 1, 3, 4}) {
     CHECK(scores.frechet[row].middle_detail == doctest::Approx(1));
     CHECK(scores.frechet[row].fine_detail == doctest::Approx(1));
   }
@@ -191,7 +195,7 @@ TEST_CASE("a generator that always draws something else has no hit and lies far 
   }
   // Everything was drawn in the first style, and is seen so whatever was asked for.
   for (const StyleScore& s : found.scores.styles) CHECK(s.seen[1].second + s.seen[2].second == 0);
-  CHECK(found.scores.frechet[0].mixed6 > 1.25 * found.scores.frechet[3].mixed6);
+  CHECK(found.scores.frechet[0].mixed6 > 1.25 * found.scores.frechet[4].mixed6);
   CHECK(found.scores.scenes[0].position_fits == 0);
   SUBCASE("and its grids show what was asked") {
     REQUIRE(found.sheets.size() == found.scores.grids.size());

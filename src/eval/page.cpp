@@ -75,6 +75,9 @@ Table probe_table(const ProbeFacts& p) {
   };
   t.rows = {row("as they are", p.own_concept, p.own_style),
             row("softened", p.soft_concept, p.soft_style)};
+  if (p.coded_concept.count > 0) {
+    t.rows.push_back(row("decoded by the model's autoencoder", p.coded_concept, p.coded_style));
+  }
   return t;
 }
 

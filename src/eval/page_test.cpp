@@ -16,7 +16,8 @@ Scores made_scores() {
   s.setting.steps = 8;
   s.setting.pictures_drawn = 12;
   s.setting.seconds_a_picture = 0.456;
-  s.probe = {100, 50, 4, 2, 80, {10, 7, 9}, {10, 8, 10}, {10, 5, 8}, {10, 6, 10}};
+  s.probe = {100,         50,         4,           2,          80,         {10, 7, 9},
+             {10, 8, 10}, {10, 5, 8}, {10, 6, 10}, {10, 3, 4}, {10, 2, 10}};
   s.groups = {{"train", "en", {4, 1, 3}, {4, 4, 4}}, {"train", "zh", {4, 1, 2}, {4, 3, 4}}};
   s.styles = {{"3d", {{"3d", 3}, {"flat", 1}}}, {"flat", {{"3d", 4}, {"flat", 0}}}};
   s.languages = {compare_languages(s.groups[0], s.groups[1], {true, true, true, false},
@@ -39,6 +40,9 @@ TEST_CASE("the page says every score with its counts") {
   CHECK(has(page, "| flat | 4 | 0 |"));
   CHECK(has(page, "| training concepts | 4 | 0.0 | -25.0 | -25.0 | 2 | 1 |"));
   CHECK(has(page, "| as they are | 7 of 10 (70.0 %) | 9 of 10 (90.0 %) | 8 of 10 (80.0 %) |"));
+  CHECK(has(page,
+            "| decoded by the model's autoencoder | 3 of 10 (30.0 %) | 4 of 10 (40.0 %) | 2 of 10 "
+            "(20.0 %) |"));
   CHECK(has(page, "reach 10.0 % of the top-5 and 25.0 % of the styles"));
   CHECK(has(page, "| drawn, en | 4 | 90 | 12.346 | 78.900 | 0.70 | 0.46 |"));
   CHECK(has(page, "| soft | 4 | 90 | 3.000 | - | - | - |"));

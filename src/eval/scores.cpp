@@ -36,7 +36,9 @@ json json_of(const ProbeFacts& p) {
           {"own_concept", json_of(p.own_concept)},
           {"own_style", json_of(p.own_style)},
           {"soft_concept", json_of(p.soft_concept)},
-          {"soft_style", json_of(p.soft_style)}};
+          {"soft_style", json_of(p.soft_style)},
+          {"coded_concept", json_of(p.coded_concept)},
+          {"coded_style", json_of(p.coded_style)}};
 }
 
 json json_of(const TrainingRun& run) {

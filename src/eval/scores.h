@@ -31,8 +31,9 @@ struct Setting {
 struct ProbeFacts {
   int64_t pictures = 0, concepts = 0, styles = 0, views = 0;
   int64_t train_pictures = 0;  // that the probe for the accuracies below was fitted on
-  // The accuracies of that probe on the real pictures of held-out pairs: as they are, and softened.
-  Accuracy own_concept, own_style, soft_concept, soft_style;
+  // The accuracies of that probe on the real pictures of held-out pairs: as they are, softened,
+  // or decoded by the model's autoencoder (of none: not measured).
+  Accuracy own_concept, own_style, soft_concept, soft_style, coded_concept, coded_style;
 };
 
 struct GroupScore {

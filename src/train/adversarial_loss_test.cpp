@@ -18,17 +18,14 @@ struct Linear {
     return [w = weights](const LayerFeatures& features, bool learns) {
       std::vector<at::Tensor> logits;
       for (size_t i = 0; i < w.size(); ++i) {
-        logits.push_back(
-            (features[i] * (learns ? w[i] : w[i].detach())).sum(1, /*keepdim=*/true));
+        logits.push_back((features[i] * (learns ? w[i] : w[i].detach())).sum(1, /*keepdim=*/true));
       }
       return logits;
     };
   }
 };
 
-LayerFeatures random_features() {
-  return {at::randn({3, 4, 6, 6}), at::randn({3, 6, 2, 3})};
-}
+LayerFeatures random_features() { return {at::randn({3, 4, 6, 6}), at::randn({3, 6, 2, 3})}; }
 
 at::Tensor plain_sum(const std::vector<at::Tensor>& values) {
   at::Tensor sum = at::zeros({});
@@ -36,7 +33,8 @@ at::Tensor plain_sum(const std::vector<at::Tensor>& values) {
   return sum / double(values.size());
 }
 
-TEST_CASE("features are measured by the size of the real ones, layer by layer, picture by picture") {
+TEST_CASE(
+    "features are measured by the size of the real ones, layer by layer, picture by picture") {
   torch::manual_seed(1);
   LayerFeatures real = random_features(), drawn = random_features();
   real[0][1].mul_(100);

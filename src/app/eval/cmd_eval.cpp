@@ -18,6 +18,7 @@
 #include "eval/page.h"
 #include "io/atomic_file.h"
 #include "pipeline/draw.h"
+#include "tensors/pictures.h"
 
 namespace pangu::app {
 namespace {
@@ -104,6 +105,23 @@ eval::Setting setting_of(const pipeline::Model& model, const pipeline::Request& 
   return s;
 }
 
+eval::Reconstruct reconstruction_by(const pipeline::LatentCodec& codec, int batch) {
+  if (!codec.encode) return {};  // a decoder alone
+  return [codec, batch](const std::vector<image::Image>& pictures) {
+    const at::NoGradGuard no_grad;
+    std::vector<image::Image> decoded;
+    for (size_t first = 0; first < pictures.size(); first += size_t(batch)) {
+      std::vector<at::Tensor> rows;
+      for (size_t i = first; i < std::min(pictures.size(), first + size_t(batch)); ++i) {
+        rows.push_back(tensors::pixels_of(pictures[i], -1, 1));
+      }
+      const at::Tensor found = codec.decode(codec.encode(at::cat(rows), {}).mean, {});
+      for (int64_t i = 0; i < found.size(0); ++i) decoded.push_back(tensors::picture_of(found[i]));
+    }
+    return decoded;
+  };
+}
+
 eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string>& parts,
                                 Bars& bars) {
   pipeline::LoadOptions load;
@@ -148,6 +166,7 @@ eval::Evaluation draw_and_score(const EvalArgs& args, const std::set<std::string
   options.prompts = static_cast<size_t>(args.prompts);
   options.scenes = static_cast<size_t>(args.scenes);
   options.seed = args.seed;
+  options.reconstruct = reconstruction_by(model.latents, args.batch);
   eval::Evaluation found =
       eval::evaluate(items, source, feature_cache(args.cache), generate, options,
                      [&](const std::string& phase, const Progress& p) { bars(phase, p); });

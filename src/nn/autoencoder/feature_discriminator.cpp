@@ -5,7 +5,7 @@
 namespace pangu::nn {
 namespace {
 
-constexpr double kSlope = 0.2;  // of the leaky ReLUs
+constexpr double kHeadSlope = 0.2;  // of the leaky ReLUs
 
 }  // namespace
 
@@ -31,7 +31,7 @@ std::vector<at::Tensor> FeatureDiscriminatorImpl::forward(const std::vector<at::
   for (size_t i = 0; i < heads_.size(); ++i) {
     at::Tensor x = features[i].to(heads_[i].front().conv->weight.scalar_type());
     for (const Layer& layer : heads_[i]) {
-      if (&layer != &heads_[i].front()) x = at::leaky_relu(x, kSlope);
+      if (&layer != &heads_[i].front()) x = at::leaky_relu(x, kHeadSlope);
       x = learns ? layer.conv->forward(x)
                  : conv2d(x, layer.conv->weight.detach(), layer.conv->bias.detach(), layer.shape);
     }
