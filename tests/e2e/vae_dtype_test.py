@@ -42,7 +42,8 @@ class VaeDtype(unittest.TestCase):
             print(f"bf16 autoencoder, '{prompt}': mean error {plain:.2f} of 255, here {usual:.2f}")
             self.assertGreater(usual, 0)
             self.assertLess(plain, 1.0)
-            self.assertTrue(usual == plain or usual < 0.2, usual)
+            # A sharp decoder enlarges what is rounded before it, with kernels and without.
+            self.assertTrue(usual == plain or usual < plain / 2, (usual, plain))
 
     def test_own_autoencoders_follow_the_type_unless_they_force_f32(self):
         both = self.draw("both", "fox", "--dtype", "bf16")
