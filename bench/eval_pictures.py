@@ -63,11 +63,11 @@ def evaluated(args, pictures, *flags):
 
 
 def measured(args):
-    drawn = make_pictures(args.folder / f"drawn-{args.side}", args.pictures, args.side, SEED)
-    real = make_pictures(args.folder / f"real-{args.side}", args.reference, args.side, SEED + 1)
+    drawn = make_pictures(args.folder / f"drawn-{args.side}-{args.pictures}", args.pictures, args.side, SEED)
+    real = make_pictures(args.folder / f"real-{args.side}-{args.reference}", args.reference, args.side, SEED + 1)
     if len(list(drawn.iterdir())) != args.pictures:
         sys.exit(f"bench/eval_pictures.py: expected {args.pictures} pictures in '{drawn}', found others; empty it")
-    statistics = args.folder / "real.safetensors"
+    statistics = real.with_suffix(".safetensors")
     if not statistics.exists():
         evaluated(args, real, "--out", statistics)
     record = {"pictures": args.pictures, "side_px": args.side, "reference": args.reference, "bar_gib": BAR_GIB,
@@ -88,11 +88,10 @@ def page_section(found):
     lines = []
     for record in {record["machine"]: record for record in found}.values():
         missed = "" if record["peak_gib"] <= record["bar_gib"] else " **above the bar**"
-        busy = f", where {record['busy_before']:.1f} threads worked before" if record["busy_before"] >= 0.5 else ""
         lines.append((f"{record['pictures']} of {record['side_px']} px", f"{record['seconds'] / 60:.0f} minutes",
                       f"{record['pictures'] / record['seconds']:.1f}", f"{record['peak_gib']:.2f} GiB{missed}",
                       f"{record['bar_gib']:.2f} GiB", f"{record['begun'][:10]}, {record['machine']}, "
-                      f"{record['threads']} threads{busy}, {record['program']}"))
+                      f"{record['threads']} threads{records.busy_text(record)}, {record['program']}"))
     return records.table(HEAD, lines)
 
 

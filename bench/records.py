@@ -84,6 +84,12 @@ def write_section(document, name, section):
     path.write_text(with_section(path.read_text(encoding="utf-8"), name, section), encoding="utf-8")
 
 
+def busy_text(record):
+    """What a table says of a machine that had other work when a measurement began."""
+    busy = record["busy_before"]
+    return f", where {busy:.1f} threads worked before" if busy >= 0.5 else ""
+
+
 def high_water_bytes(pid):
     """Returns the greatest resident set of a process that runs so far (VmHWM), mapped files as far as they were touched."""
     return memory_of(pid, "VmHWM")

@@ -148,10 +148,9 @@ def cells_of(last, stage, mbit):
     travel = record["formula_bytes"] * 8 / (mbit * 1e6) if mbit else 0
     alone = free["step_seconds"] if free else None
     predicted = f"{max(alone, travel):.2f} to {alone + travel:.2f} s" if mbit and alone else "-"
-    busy = f", where {record['busy_before']:.1f} threads worked before" if record["busy_before"] >= 0.5 else ""
     return [*head, f"{record['formula_bytes'] / 1e6:.2f} MB", f"{record['card_bytes'] / 1e6:.2f} MB",
             f"{travel:.2f} s" if mbit else "-", predicted, f"{record['step_seconds']:.2f} s",
-            f"{record['begun'][:10]}, {record['machine']}, {record['program']}{busy}"]
+            f"{record['begun'][:10]}, {record['machine']}, {record['program']}{records.busy_text(record)}"]
 
 
 def page_section(found):

@@ -121,12 +121,11 @@ def page_section(found):
         if record:
             bar_gib = record["bar_gib"]
             missed = "" if record["peak_gib"] <= bar_gib else " **above the bar**"
-            busy = f", where {record['busy_before']:.1f} threads worked before" if record["busy_before"] >= 0.5 else ""
             cells = [f"{record['peak_gib']:.2f} GiB{missed}",
                      f"encoding: {record['encoding_gib']:.2f} GiB" if "encoding_gib" in record
                      else f"without the checkpoint: {record['steps_gib']:.2f} GiB",
                      f"{record['step_seconds']:.1f} s", f"{record['begun'][:10]}, {record['machine']}, {record['threads']} "
-                     f"threads{busy}, {record['program']}"]
+                     f"threads{records.busy_text(record)}, {record['program']}"]
         lines.append((f"`{row}`", what, f"{side_px} px", f"{bar_gib} GiB", *cells))
     return records.table(HEAD, lines)
 

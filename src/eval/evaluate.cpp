@@ -91,15 +91,13 @@ class Evaluator {
     return index_of(rows);
   }
 
-  // Of items (view 0), as the model's autoencoder decodes them.
-  Features coded_features(const at::Tensor& items, bool with_final, Detail* detail = nullptr) {
+  // Of the items of these rows.
+  std::vector<image::Image> real_pictures(const at::Tensor& rows) const {
     std::vector<image::Image> pictures;
-    for (int64_t i = 0; i < items.size(0); ++i) {
-      pictures.push_back(data::render_item(items_[size_t(items[i].item<int64_t>())], kPicturePx));
+    for (int64_t i = 0; i < rows.size(0); ++i) {
+      pictures.push_back(data::render_item(items_[size_t(rows[i].item<int64_t>())], kPicturePx));
     }
-    pictures = options_.reconstruct(pictures);
-    if (detail) *detail = mean_detail(pictures);
-    return source_.features_of(pictures, with_final, phase("look"));
+    return pictures;
   }
 
   void fit_probes() {
@@ -132,7 +130,10 @@ class Evaluator {
       facts.soft_concept = accuracy(what.log_probabilities(soft), true_concepts);
       facts.soft_style = accuracy(how.log_probabilities(soft), true_styles);
       if (options_.reconstruct) {
-        const at::Tensor coded = coded_features(pairs, /*with_final=*/false).mixed6;
+        const at::Tensor coded = source_
+                                     .features_of(options_.reconstruct(real_pictures(pairs)),
+                                                  /*with_final=*/false, phase("look"))
+                                     .mixed6;
         facts.coded_concept = accuracy(what.log_probabilities(coded), true_concepts);
         facts.coded_style = accuracy(how.log_probabilities(coded), true_styles);
       }
@@ -303,10 +304,10 @@ class Evaluator {
     const at::Tensor own = real_rows([&](size_t i) { return case_items.count(i) > 0; });
     const Features reference =
         real_.rows(real_rows([&](size_t i) { return case_items.count(i) == 0; }));
-    std::vector<image::Image> real, soft;
-    for (const size_t item : case_items) {
-      real.push_back(data::render_item(items_[item], kPicturePx));
-      soft.push_back(softened(real.back(), items_[item].id));
+    const std::vector<image::Image> real = real_pictures(own);
+    std::vector<image::Image> soft;
+    for (size_t i = 0; const size_t item : case_items) {  // in the order of `own`
+      soft.push_back(softened(real[i++], items_[item].id));
     }
     const Detail of_real = mean_detail(real);
     const auto add = [&](const std::string& what, const Features& set, const Detail& detail) {
@@ -332,10 +333,9 @@ class Evaluator {
     add("real pictures of the same concepts and styles, softened",
         {real_.mixed6.index_select(0, own + int64_t(items_.size())), {}}, mean_detail(soft));
     if (options_.reconstruct) {
-      Detail detail;
-      const Features coded = coded_features(own, /*with_final=*/true, &detail);
+      const std::vector<image::Image> coded = options_.reconstruct(real);
       add("real pictures of the same concepts and styles, decoded by the model's autoencoder",
-          coded, detail);
+          source_.features_of(coded, /*with_final=*/true, phase("look")), mean_detail(coded));
     }
     add("real pictures of the same concepts and styles (floor)", real_.rows(own), of_real);
   }

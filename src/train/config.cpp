@@ -63,8 +63,9 @@ void validate_what_learns(const TrainConfig& c, const TomlReader& reader) {
   needs("text_encoder_lr", c.text_encoder_lr == 0, changes_text(c),
         "nothing where a LoRA does not change the text encoders "
         "(network_train_unet_only = false)");
-  needs("learning_rate", c.unet_lr == 0 && c.text_encoder_lr == 0, c.learning_rate > 0,
-        "a rate above 0, of which unet_lr and text_encoder_lr are shares");
+  needs("learning_rate", c.unet_lr == 0 && c.text_encoder_lr == 0 && c.discriminator_lr == 0,
+        c.learning_rate > 0,
+        "a rate above 0, of which unet_lr, text_encoder_lr and discriminator_lr are shares");
 }
 
 void validate(const TrainConfig& c, const TomlReader& reader) {
@@ -138,18 +139,13 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
   if (c.offload_ema && c.device != "cpu") {
     throw bad_input(reader.where("offload_ema"), "false, or device = \"cpu\"", "true");
   }
-  if (c.discriminator_lr > 0 && c.learning_rate <= 0) {
-    throw bad_input(reader.where("learning_rate"),
-                    "a rate above 0, of which discriminator_lr is a share",
-                    std::to_string(c.learning_rate));
-  }
   if (c.adversarial_weight > 0) {
     required("perceptual_weights (with adversarial_weight)", !c.perceptual_weights.empty());
-  }
-  if (c.adversarial_weight > 0 && c.adversarial_start < c.discriminator_start) {
-    throw bad_input(reader.where("adversarial_start"), "at least discriminator_start",
-                    std::to_string(c.adversarial_start),
-                    "a discriminator that has learnt nothing has nothing to say");
+    if (c.adversarial_start < c.discriminator_start) {
+      throw bad_input(reader.where("adversarial_start"), "at least discriminator_start",
+                      std::to_string(c.adversarial_start),
+                      "a discriminator that has learnt nothing has nothing to say");
+    }
   }
   if (c.min_timestep >= c.max_timestep) {
     throw bad_input(reader.where("min_timestep"), "less than max_timestep",

@@ -111,11 +111,9 @@ eval::Reconstruct reconstruction_by(const pipeline::LatentCodec& codec, int batc
     const at::NoGradGuard no_grad;
     std::vector<image::Image> decoded;
     for (size_t first = 0; first < pictures.size(); first += size_t(batch)) {
-      std::vector<at::Tensor> rows;
-      for (size_t i = first; i < std::min(pictures.size(), first + size_t(batch)); ++i) {
-        rows.push_back(tensors::pixels_of(pictures[i], -1, 1));
-      }
-      const at::Tensor found = codec.decode(codec.encode(at::cat(rows), {}).mean, {});
+      const at::Tensor real =
+          batch_of(pictures, first, std::min(pictures.size(), first + size_t(batch)));
+      const at::Tensor found = codec.decode(codec.encode(real, {}).mean, {});
       for (int64_t i = 0; i < found.size(0); ++i) decoded.push_back(tensors::picture_of(found[i]));
     }
     return decoded;

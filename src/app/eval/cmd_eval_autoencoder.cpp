@@ -30,7 +30,6 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr uint64_t kEvalNoiseStream = 0x6e6f;
-constexpr int kSeenVggBlocks = 3;  // up to relu3_3, as trainings look
 
 void check_eval_autoencoder(const EvalAutoencoderArgs& args) {
   if (args.data.empty()) {
@@ -63,19 +62,13 @@ std::vector<image::Image> pictures_to_encode(const EvalAutoencoderArgs& args) {
   return pictures;
 }
 
-at::Tensor batch_of(const std::vector<image::Image>& pictures, size_t first, size_t end) {
-  std::vector<at::Tensor> rows;
-  for (size_t i = first; i < end; ++i) rows.push_back(tensors::pixels_of(pictures[i], -1, 1));
-  return at::cat(rows);
-}
-
 // What is measured of pictures that were decoded, beside the real ones.
 class DecoderRuler {
  public:
   DecoderRuler(const EvalAutoencoderArgs& args, const std::vector<image::Image>& real)
       : real_(real), batch_(static_cast<size_t>(args.batch)) {
     if (!args.vgg.empty()) {
-      vgg_ = std::make_unique<nn::Vgg16>(nn::VggConfig{kSeenVggBlocks},
+      vgg_ = std::make_unique<nn::Vgg16>(nn::VggConfig{nn::kPerceptualDepth},
                                          tensors::load_safetensors(args.vgg));
     }
     if (!args.inception.empty()) {

@@ -1,11 +1,14 @@
 #include "app/eval/eval_files.h"
 
+#include <torch/types.h>
+
 #include <filesystem>
 #include <iostream>
 
 #include "app/home.h"
 #include "app/table.h"
 #include "core/error.h"
+#include "tensors/pictures.h"
 
 namespace pangu::app {
 
@@ -26,6 +29,12 @@ std::string usual_place(const std::string& flag, const std::string& said, const 
 }
 
 }  // namespace
+
+at::Tensor batch_of(const std::vector<image::Image>& pictures, size_t first, size_t end) {
+  std::vector<at::Tensor> rows;
+  for (size_t i = first; i < end; ++i) rows.push_back(tensors::pixels_of(pictures[i], -1, 1));
+  return at::cat(rows);
+}
 
 void Bars::operator()(const std::string& phase, const Progress& progress) {
   if (quiet_) return;

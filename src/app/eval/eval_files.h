@@ -1,6 +1,8 @@
-// What the subcommands that measure share: bars of phases, tables on the terminal, small pictures
-// for pages. Measures nothing.
+// What the subcommands that measure share: bars of phases, tables on the terminal, batches of
+// pictures, small pictures for pages. Measures nothing.
 #pragma once
+#include <ATen/core/Tensor.h>
+
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +30,9 @@ void print_tables(const std::vector<eval::Table>& tables);
 
 // WebP of at most 300 KB where a quality allows it: pages and their pictures lie in repositories.
 image::Bytes small_webp(const image::Image& picture);
+
+// [N,3,H,W] f32 in [-1,1] of pictures first to end - 1, at least one, of one size.
+at::Tensor batch_of(const std::vector<image::Image>& pictures, size_t first, size_t end);
 
 // As a reader of a page can say it: a place of this machine alone is shortened to its name.
 std::string shown_path(const std::string& path);

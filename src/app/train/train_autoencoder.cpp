@@ -29,10 +29,8 @@
 namespace pangu::app {
 namespace {
 
-constexpr int kVggBlocks = 3;  // up to relu3_3
-constexpr int64_t kVggChannels[kVggBlocks] = {64, 128, 256};
 // What these halve to one pixel at least, once behind each block but the last.
-constexpr int64_t kLeastSeenPx = 1 << (kVggBlocks - 1);
+constexpr int64_t kLeastSeenPx = 1 << (nn::kPerceptualDepth - 1);
 constexpr int64_t kAutoencoderSamples = 12;
 constexpr int kSheetRow = 6, kReconstructionPx = 192;  // pictures a row, and their side
 constexpr int64_t kStatisticsPictures = 256, kStatisticsAtOnce = 16;
@@ -55,7 +53,7 @@ constexpr const char* kDiscriminator = "discriminator";  // its name within the 
 // A discriminator of VGG's features that is trained with the network, as a part of it.
 train::Discriminate add_discriminator(nn::AutoencoderKL& network,
                                       const train::TrainConfig& config) {
-  const std::vector<int64_t> channels(kVggChannels, kVggChannels + kVggBlocks);
+  const std::vector<int64_t> channels(nn::kVggChannels, nn::kVggChannels + nn::kPerceptualDepth);
   nn::FeatureDiscriminator discriminator(channels, config.discriminator_channels);
   nn::weights_to_channels_last(*discriminator);
   network.register_module(kDiscriminator, discriminator.ptr());
@@ -155,7 +153,7 @@ TrainingOutcome train_autoencoder(const TrainingRun& run) {
   const train::PicturePool pool = pictures.pool();
   train::PerceptualFeatures perceptual;
   if (!config.perceptual_weights.empty()) {
-    auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{kVggBlocks},
+    auto vgg = std::make_shared<nn::Vgg16>(nn::VggConfig{nn::kPerceptualDepth},
                                            tensors::load_safetensors(config.perceptual_weights));
     vgg->to(at::Device(config.device),
             config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat);

@@ -8,7 +8,6 @@
 namespace pangu::nn {
 namespace {
 
-constexpr int64_t kChannels[] = {64, 128, 256, 512, 512};  // widths of the five blocks
 constexpr int kSideOutputs = 5;
 
 }  // namespace
@@ -20,7 +19,7 @@ Hed::Hed(const TensorMap& tensors) : trunk_({.depth = kSideOutputs}, tensors) {
                 weights.get(name + ".bias", {1})};
   };
   for (int b = 0; b < kSideOutputs; ++b) {
-    sides_.push_back(conv("dsn" + std::to_string(b + 1), kChannels[b]));
+    sides_.push_back(conv("dsn" + std::to_string(b + 1), kVggChannels[b]));
   }
   fuse_ = conv("fuse", kSideOutputs);
 }

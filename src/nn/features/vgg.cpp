@@ -10,11 +10,7 @@
 namespace pangu::nn {
 namespace {
 
-struct VggBlock {
-  int convolutions;
-  int64_t channels;
-};
-constexpr VggBlock kVggBlocks[] = {{2, 64}, {2, 128}, {3, 256}, {3, 512}, {3, 512}};
+constexpr int kConvolutions[] = {2, 2, 3, 3, 3};  // of each block
 
 // Caffe's ImageNet mean of RGB in 0..255, as the HED weights were trained with.
 constexpr float kMean[] = {122.67892F, 116.66877F, 104.00699F};
@@ -31,9 +27,9 @@ Vgg16::Vgg16(const VggConfig& config, const TensorMap& tensors) {
   int index = 0;  // torchvision numbers convolutions, ReLUs and pools in one sequence
   for (int b = 0; b < config.depth; ++b) {
     auto& block = blocks_.emplace_back();
-    for (int c = 0; c < kVggBlocks[b].convolutions; ++c) {
+    for (int c = 0; c < kConvolutions[b]; ++c) {
       const std::string name = "features." + std::to_string(index);
-      const int64_t out = kVggBlocks[b].channels;
+      const int64_t out = kVggChannels[b];
       block.push_back({weights.get(name + ".weight", {out, channels, 3, 3}),
                        weights.get(name + ".bias", {out})});
       channels = out;

@@ -5,14 +5,20 @@
 #pragma once
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 #include "nn/weights.h"
 
 namespace pangu::nn {
 
+// Channels of each block.
+inline constexpr int64_t kVggChannels[] = {64, 128, 256, 512, 512};
+// Blocks that losses of pictures look at, up to relu3_3.
+inline constexpr int kPerceptualDepth = 3;
+
 struct VggConfig {
-  int depth = 4;  // blocks to run, 1..5; a loss that stops at relu3_3 takes 3
+  int depth = 4;  // blocks to run, 1..5
 };
 
 class Vgg16 {
