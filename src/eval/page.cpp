@@ -1,5 +1,6 @@
 #include "eval/page.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 
@@ -18,6 +19,18 @@ std::string share(int64_t hits, int64_t count) {
   if (count == 0) return "-";
   return std::to_string(hits) + " of " + std::to_string(count) + " (" +
          fixed(100.0 * double(hits) / double(count), 1) + " %)";
+}
+
+std::string share_with_interval(int64_t hits, int64_t count) {
+  if (count == 0) return "-";
+  constexpr double kZ = 1.959964;  // 95 % of N(0,1) is within
+  const double n = double(count), p = double(hits) / n, spread = kZ * kZ / n;
+  const double middle = (p + spread / 2) / (1 + spread);
+  const double half = std::sqrt(p * (1 - p) * spread + spread * spread / 4) / (1 + spread);
+  std::string text = share(hits, count);
+  text.pop_back();
+  return text + ", " + fixed(100 * std::max(0.0, middle - half), 1) + " to " +
+         fixed(100 * std::min(1.0, middle + half), 1) + ")";
 }
 
 std::string cell(const std::string& text) {
@@ -88,13 +101,13 @@ Table group_table(const Scores& scores) {
            fixed(500.0 / double(std::max<int64_t>(1, scores.probe.concepts)), 1) +
            " % of the top-5 and " +
            fixed(100.0 / double(std::max<int64_t>(1, scores.probe.styles)), 1) +
-           " % of the styles.";
+           " % of the styles. After a share stands its 95 % interval (Wilson).";
   t.header = {"prompts", "language", "concept, top-1", "concept, top-5", "style"};
   for (const GroupScore& g : scores.groups) {
     t.rows.push_back({group_text(g.group), g.language,
-                      share(g.concept_hits.top1, g.concept_hits.count),
-                      share(g.concept_hits.top5, g.concept_hits.count),
-                      share(g.style_hits.top1, g.style_hits.count)});
+                      share_with_interval(g.concept_hits.top1, g.concept_hits.count),
+                      share_with_interval(g.concept_hits.top5, g.concept_hits.count),
+                      share_with_interval(g.style_hits.top1, g.style_hits.count)});
   }
   return t;
 }
@@ -158,11 +171,13 @@ Table scene_table(const Scores& scores) {
       "the whole picture or one of its windows; a position is right if both things fit their "
       "own places better than each other's (half by chance). How many there are of one thing "
       "is not measured. The composed scenes are the ceiling of this measure, pictures with "
-      "another scene's prompt its chance level.";
+      "another scene's prompt its chance level. Intervals are of 95 % (Wilson), as if the things "
+      "of a scene were found independently.";
   t.header = {"pictures", "scenes", "things found", "scenes with all found", "positions right"};
   for (const SceneScore& s : scores.scenes) {
-    t.rows.push_back({s.what, count_text(s.scenes), share(s.in_top5, s.things),
-                      share(s.all_in_top5, s.scenes), share(s.position_fits, s.positions)});
+    t.rows.push_back({s.what, count_text(s.scenes), share_with_interval(s.in_top5, s.things),
+                      share_with_interval(s.all_in_top5, s.scenes),
+                      share_with_interval(s.position_fits, s.positions)});
   }
   return t;
 }

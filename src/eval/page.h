@@ -23,6 +23,9 @@ std::string cell(const std::string& text);
 std::string fixed(double value, int digits);
 // "81 of 100 (81.0 %)"; "-" where count is 0.
 std::string share(int64_t hits, int64_t count);
+// "81 of 100 (81.0 %, 72.2 to 87.5)": with the 95 % interval of Wilson's score (1927), in percent,
+// for hits that do not depend on each other; "-" where count is 0.
+std::string share_with_interval(int64_t hits, int64_t count);
 
 // The tables of what was measured; what was not measured has no table.
 std::vector<Table> tables_of(const Scores& scores);

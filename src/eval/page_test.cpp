@@ -35,7 +35,10 @@ bool has(const std::string& text, const std::string& part) {
 
 TEST_CASE("the page says every score with its counts") {
   const std::string page = page_of(made_scores(), "images", "loss.svg");
-  CHECK(has(page, "| training concepts | en | 1 of 4 (25.0 %) | 3 of 4 (75.0 %) | 4 of 4"));
+  CHECK(
+      has(page,
+          "| training concepts | en | 1 of 4 (25.0 %, 4.6 to 69.9) | 3 of 4 (75.0 %, 30.1 to 95.4) "
+          "| 4 of 4 (100.0 %, 51.0 to 100.0) |"));
   CHECK(has(page, "| asked for | seen as 3d | seen as flat |"));
   CHECK(has(page, "| flat | 4 | 0 |"));
   CHECK(has(page, "| training concepts | 4 | 0.0 | -25.0 | -25.0 | 2 | 1 |"));
@@ -46,13 +49,24 @@ TEST_CASE("the page says every score with its counts") {
   CHECK(has(page, "reach 10.0 % of the top-5 and 25.0 % of the styles"));
   CHECK(has(page, "| drawn, en | 4 | 90 | 12.346 | 78.900 | 0.70 | 0.46 |"));
   CHECK(has(page, "| soft | 4 | 90 | 3.000 | - | - | - |"));
-  CHECK(has(page, "| drawn, en | 5 | 6 of 11 (54.5 %) | 2 of 5 (40.0 %) | 1 of 3 (33.3 %) |"));
+  CHECK(has(
+      page,
+      "| drawn, en | 5 | 6 of 11 (54.5 %, 28.0 to 78.7) | 2 of 5 (40.0 %, 11.8 to 76.9) | 1 of 3 "
+      "(33.3 %, 6.1 to 79.2) |"));
   CHECK(has(page, "| structure | 500 | 1.618 | 0.1235 |"));
   CHECK(has(page, "![loss curves](images/loss.svg)"));
   CHECK(has(page, "![Pairs](images/grid.webp)"));
   CHECK(has(page, "1. a \\| b; c\n2. d\n"));
   CHECK(has(page, "```sh\npangu-draw eval --prompts 4\n```"));
   CHECK(has(page, "12 pictures drawn in 0.46 s each"));
+}
+
+TEST_CASE("a share's interval is Wilson's") {
+  // Of the closed form, at z = 1.959964.
+  CHECK(share_with_interval(81, 100) == "81 of 100 (81.0 %, 72.2 to 87.5)");
+  CHECK(share_with_interval(0, 10) == "0 of 10 (0.0 %, 0.0 to 27.8)");
+  CHECK(share_with_interval(10, 10) == "10 of 10 (100.0 %, 72.2 to 100.0)");
+  CHECK(share_with_interval(0, 0) == "-");
 }
 
 TEST_CASE("what was not measured is not on the page, and not in the JSON") {

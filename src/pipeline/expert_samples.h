@@ -18,6 +18,7 @@ struct ExpertSamples {
   diffusion::Parameterisation parameterisation = diffusion::Parameterisation::kEps;
   int64_t min_timestep = 0, max_timestep = 1000;  // the expert serves [min, max)
   int steps = 12;
+  bool equal_steps_of_t = false;  // else of log(sigma)
   double guidance = 4.0;
   // Clean latents [N,C,h,w] f32: their shape, and for an expert whose range does not reach pure
   // noise what is under the noise.

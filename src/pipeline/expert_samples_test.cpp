@@ -28,6 +28,26 @@ TEST_CASE("an expert that knows the clean latent lands on it, guided from its un
   CHECK(times.front() == 999);
 }
 
+TEST_CASE("without guidance each step asks once, at equal steps of t where these are asked for") {
+  const diffusion::Schedule schedule;
+  std::vector<double> times;
+  ExpertSamples asked{schedule};
+  asked.parameterisation = diffusion::Parameterisation::kX0;
+  asked.min_timestep = 499;
+  asked.latents = at::zeros({2, 4, 8, 8});
+  asked.guidance = 1;
+  asked.steps = 5;
+  asked.equal_steps_of_t = true;
+  asked.conditions.context = at::arange(4).view({4, 1, 1});
+  asked.predict = [&](const at::Tensor& x, const at::Tensor& t, const Conditions& told) {
+    times.push_back(t.item<double>());
+    CHECK(at::equal(told.context.flatten(), at::tensor({2, 3})));
+    return at::full_like(x, 0.5);
+  };
+  CHECK((expert_samples(asked) - 0.5).abs().max().item<double>() < 1e-6);
+  CHECK(times == std::vector<double>{999, 899, 799, 699, 599});
+}
+
 TEST_CASE("an expert of low noise begins from its pictures under the noise of its first step") {
   const diffusion::Schedule schedule;
   ExpertSamples asked{schedule};

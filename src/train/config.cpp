@@ -68,6 +68,22 @@ void validate_what_learns(const TrainConfig& c, const TomlReader& reader) {
         "a rate above 0, of which unet_lr, text_encoder_lr and discriminator_lr are shares");
 }
 
+void validate_distillation(const TrainConfig& c, const TomlReader& reader) {
+  if (c.distillation_phases == 0) return;
+  const auto needs = [&](const char* key, bool is_met, const char* what) {
+    if (is_met) return;
+    throw bad_input(reader.where(key), std::string(what) + " with distillation_phases",
+                    json_of(c)[key].dump(),
+                    "a whole denoiser is distilled, from weights that draw");
+  };
+  needs("task", c.task == "denoiser", "'denoiser'");
+  needs("network_module", c.network_module.empty(), "nothing");
+  needs("initial_weights", !c.initial_weights.empty() || !c.pretrained_model.empty(),
+        "a file, or pretrained_model_name_or_path,");
+  needs("num_ddim_timesteps", c.num_ddim_timesteps % c.distillation_phases == 0,
+        "a multiple of it");
+}
+
 void validate(const TrainConfig& c, const TomlReader& reader) {
   one_of(reader, "task", c.task, {"autoencoder", "denoiser"});
   one_of(reader, "expert", c.expert, {"all", "structure", "texture"});
@@ -147,6 +163,7 @@ void validate(const TrainConfig& c, const TomlReader& reader) {
                       "a discriminator that has learnt nothing has nothing to say");
     }
   }
+  validate_distillation(c, reader);
   if (c.min_timestep >= c.max_timestep) {
     throw bad_input(reader.where("min_timestep"), "less than max_timestep",
                     std::to_string(c.min_timestep));

@@ -75,6 +75,10 @@ struct TrainConfig {
   bool gradient_checkpointing = false;
   double validation_split = 0.0;
 
+  int64_t distillation_phases = 0;
+  int64_t num_ddim_timesteps = 48;
+  double distillation_guidance = 4.0;
+
   double kl_weight = 1e-6;
   double perceptual_weight = 0.1;
   bool train_encoder = true;
@@ -242,6 +246,15 @@ struct TrainConfig {
       "share of the pictures that are not trained on; validation.jsonl has the loss on them "
       "(network_module)",
       Limits{0, 0.9});
+    v("distillation_phases", distillation_phases,
+      "steps in which the expert shall draw its range of t: it learns from itself as it was, with "
+      "guidance, and draws without (task denoiser); 0: no distillation",
+      Limits{0, 1000});
+    v("num_ddim_timesteps", num_ddim_timesteps,
+      "of the teacher's path through that range; a multiple of distillation_phases",
+      Limits{1, 1000});
+    v("distillation_guidance", distillation_guidance, "scale of the teacher's guidance",
+      Limits{1, 100});
     v("kl_weight", kl_weight, "of the posterior's KL to N(0,1)", Limits{0, 1e3});
     v("perceptual_weight", perceptual_weight, "of the VGG feature distance", Limits{0, 1e3});
     v("whole_picture_probability", whole_picture_probability,

@@ -81,6 +81,23 @@ TEST_CASE("a fused backward pass is refused with what needs the whole gradient")
                  "offload_ema"));
 }
 
+TEST_CASE(
+    "a distillation is refused without weights that draw, and with phases of no whole steps") {
+  const TestFolder folder;
+  const std::string file = folder.write("a.toml", std::string(kLeast));
+  const std::string weights = folder.write("w.safetensors", std::string("-"));
+  std::vector<std::string> set = {"task=denoiser", "model_dir=" + weights, "distillation_phases=3"};
+  const auto refusal = [&] { return refusal_of([&] { TrainConfig::open(file, set); }); };
+  CHECK(contains(refusal(), "initial_weights"));
+  set.push_back("initial_weights=" + weights);
+  CHECK(refusal() == "accepted");
+  set.push_back("num_ddim_timesteps=25");
+  CHECK(contains(refusal(), "num_ddim_timesteps"));
+  CHECK(contains(refusal(), "a multiple of it"));
+  set.back() = "task=autoencoder";
+  CHECK(contains(refusal(), "task"));
+}
+
 TEST_CASE("a model that is fine-tuned may be a name, and says its own network and schedule") {
   const TestFolder folder;
   const std::string file = folder.write("a.toml", std::string(R"(output_dir = "run"

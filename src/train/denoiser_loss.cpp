@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/rng.h"
 #include "train/ahead.h"
+#include "train/consistency_distillation.h"
 #include "train/masked_pictures.h"
 #include "train/thread_count.h"
 
@@ -79,6 +80,14 @@ class ConditionRows {
   void add_control(const at::Tensor& control) { controls_.push_back(control); }
   void add_sizes(const at::Tensor& numbers) { sizes_.push_back(numbers); }
 
+  // The same without captions, or without pictures: the unconditional side of guidance.
+  ConditionRows emptied() const {
+    ConditionRows rows = *this;
+    rows.captions_.assign(captions_.size(), 0);
+    rows.seen_.assign(seen_.size(), 0);
+    return rows;
+  }
+
   diffusion::Conditions conditions(const CaptionStates& captions) const {
     diffusion::Conditions c;
     if (pictures_.empty()) {
@@ -114,7 +123,7 @@ struct SliceInputs {
   at::Tensor t;          // [n] i64
   at::Tensor mask_root;  // [n,1,h,w], the root of the masks, or undefined
   at::Tensor weights;    // [n] of the losses, or undefined where all are 1
-  diffusion::Conditions conditions;
+  diffusion::Conditions conditions, unconditional;  // the second of a distillation alone
   std::vector<MaskedPicture> masked;  // n of a denoiser that is told of masks, else none
 };
 
@@ -183,6 +192,9 @@ class SliceReader {
     if (masked) inputs.mask_root = at::stack(masks).to(at::kFloat).sqrt();
     if (weighted) inputs.weights = at::tensor(weights);
     inputs.conditions = rows.conditions(set_->captions);
+    if (config_.distillation_phases > 0) {
+      inputs.unconditional = rows.emptied().conditions(set_->captions);
+    }
     inputs.masked = std::move(masked_pictures);
     return inputs;
   }
@@ -271,7 +283,7 @@ struct DenoiserLoss {
   TrainConfig config;
   diffusion::Schedule schedule;
   diffusion::LossConfig loss_config;
-  std::vector<DenoiserCall> replicas;
+  std::vector<DenoiserCall> replicas, teachers;
   std::shared_ptr<DataWait> wait;
   SliceReader reader;
   // While a step is computed, the same slice of the next ones is read.
@@ -292,23 +304,59 @@ struct DenoiserLoss {
     return inputs;
   }
 
+  // A network's answer in f32, and what it should be.
+  struct Answer {
+    at::Tensor prediction, wanted;
+  };
+
+  at::ScalarType dtype() const {
+    return config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+  }
+  Predict with(const DenoiserCall& net, const diffusion::Conditions& conditions) const {
+    return [this, &net, c = conditions.to(at::Device(config.device), dtype())](
+               const at::Tensor& x, const at::Tensor& t_index) {
+      return net(x.to(dtype()).contiguous(at::MemoryFormat::ChannelsLast), t_index, c)
+          .to(at::kFloat);
+    };
+  }
+
+  Answer answer(const Slice& slice, const SliceInputs& inputs, const at::Tensor& x0,
+                const at::Tensor& noise) const {
+    const Predict student = with(replicas[static_cast<size_t>(slice.replica)], inputs.conditions);
+    const at::Tensor& t = inputs.t;
+    if (teachers.empty()) {
+      return {
+          student(diffusion::noisy_input(x0, t, noise, schedule), t.to(x0.device(), at::kFloat)),
+          diffusion::target(x0, t, noise, schedule, loss_config.parameterisation)};
+    }
+    const PhasePlan plan{config.min_timestep, config.max_timestep, config.distillation_phases,
+                         config.num_ddim_timesteps};
+    std::vector<PathSection> sections;
+    for (int64_t i = 0; i < t.size(0); ++i) {
+      sections.push_back(section_of(plan, schedule, t[i].item<int64_t>()));
+    }
+    const PathBatch batch = path_batch(x0, noise, sections);
+    const DenoiserCall& teacher = teachers[static_cast<size_t>(slice.replica)];
+    const Predict told = with(teacher, inputs.conditions),
+                  untold = with(teacher, inputs.unconditional);
+    const Predict guided = [&](const at::Tensor& x, const at::Tensor& t_index) {
+      const at::Tensor plain = untold(x, t_index);
+      return plain + config.distillation_guidance * (told(x, t_index) - plain);
+    };
+    const at::Tensor wanted =
+        consistency_target(batch, sections, loss_config.parameterisation, guided, student);
+    return {student(batch.x, batch.t_index), wanted};
+  }
+
   at::Tensor operator()(const Slice& slice) {
     SliceInputs inputs = take(slice);
     if (!inputs.masked.empty()) {
       inputs.conditions.extra_channels = reader.mask_channels_of(inputs);
+      inputs.unconditional.extra_channels = inputs.conditions.extra_channels;
     }
     const at::Device device(config.device);
-    const auto dtype = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
-    const at::Tensor x0 = inputs.x0.to(device), noise = inputs.noise.to(device);
-    const at::Tensor& t = inputs.t;
-    const at::Tensor input = diffusion::noisy_input(x0, t, noise, schedule)
-                                 .to(dtype)
-                                 .contiguous(at::MemoryFormat::ChannelsLast);
-    at::Tensor prediction =
-        replicas[static_cast<size_t>(slice.replica)](input, t.to(device, at::kFloat),
-                                                     inputs.conditions.to(device, dtype))
-            .to(at::kFloat);
-    at::Tensor wanted = diffusion::target(x0, t, noise, schedule, loss_config.parameterisation);
+    auto [prediction, wanted] =
+        answer(slice, inputs, inputs.x0.to(device), inputs.noise.to(device));
     if (inputs.mask_root.defined()) {
       // m (p - w)^2 is the square of sqrt(m) p - sqrt(m) w.
       const at::Tensor root = inputs.mask_root.to(device);
@@ -316,7 +364,7 @@ struct DenoiserLoss {
       wanted = wanted * root;
     }
     const at::Tensor losses =
-        diffusion::loss_per_sample(prediction, wanted, t, schedule, loss_config);
+        diffusion::loss_per_sample(prediction, wanted, inputs.t, schedule, loss_config);
     return inputs.weights.defined() ? (losses * inputs.weights.to(device)).sum() : losses.sum();
   }
 };
@@ -385,14 +433,14 @@ void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width)
 LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
                            const diffusion::LossConfig& loss_config,
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set,
-                           std::shared_ptr<DataWait> wait) {
+                           std::shared_ptr<DataWait> wait, std::vector<DenoiserCall> teachers) {
   loss_config.validate(schedule);
   for (const LatentItem& item : set->items) {
     check_latent_crop(config, item.latent.size(1), item.latent.size(2));
   }
   std::shared_ptr<DenoiserLoss> loss(
-      new DenoiserLoss{config, schedule, loss_config, std::move(replicas), std::move(wait),
-                       SliceReader(config, loss_config, std::move(set))});
+      new DenoiserLoss{config, schedule, loss_config, std::move(replicas), std::move(teachers),
+                       std::move(wait), SliceReader(config, loss_config, std::move(set))});
   return [loss](const Slice& slice) { return (*loss)(slice); };
 }
 

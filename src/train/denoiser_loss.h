@@ -42,11 +42,13 @@ std::vector<int64_t> items_of_one_shape(const LatentSet& set, int64_t count, int
 void check_latent_crop(const TrainConfig& config, int64_t height, int64_t width);
 
 // The inputs of the next batches are read by a thread of its own while a step is computed; `wait`,
-// if given, hears how long replicas waited for theirs.
+// if given, hears how long replicas waited for theirs. With teachers, one a replica and frozen, the
+// loss is that of train/consistency_distillation.h, as config.distillation_* say.
 LossFunction denoiser_loss(const TrainConfig& config, const diffusion::Schedule& schedule,
                            const diffusion::LossConfig& loss_config,
                            std::vector<DenoiserCall> replicas, std::shared_ptr<LatentSet> set,
-                           std::shared_ptr<DataWait> wait = nullptr);
+                           std::shared_ptr<DataWait> wait = nullptr,
+                           std::vector<DenoiserCall> teachers = {});
 
 // The mean length that captions are padded to in the first `batches` batches of a run, where each
 // of `replicas` gets a slice of every batch; 1 if the denoiser reads pictures. For the accounting.

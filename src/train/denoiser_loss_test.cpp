@@ -99,6 +99,33 @@ TEST_CASE("the network of a loss is told what it is told when it draws") {
   CHECK(!told.context_mask.any().item<bool>());
 }
 
+TEST_CASE("a distilled denoiser learns what its teacher draws with guidance, not the latents") {
+  TrainConfig config;
+  config.mixed_precision = "no";
+  config.loss_weighting = "none";
+  config.prediction_type = "v_prediction";
+  config.train_batch_size = 2;
+  config.caption_dropout_rate = 0;
+  config.distillation_phases = 1;
+  config.num_ddim_timesteps = 1;  // the next point is the edge, so that the teacher alone is heard
+  config.distillation_guidance = 4;
+  const DenoiserCall student = [](const at::Tensor& x, const at::Tensor&,
+                                  const diffusion::Conditions&) { return at::zeros_like(x); };
+  int64_t questions = 0;
+  const DenoiserCall teacher = [&](const at::Tensor& x, const at::Tensor& t,
+                                   const diffusion::Conditions& told) {
+    ++questions;
+    CHECK(t.min().item<double>() == 999);
+    const bool has_caption = told.context.abs().max().item<double>() > 0;
+    return at::full_like(x, has_caption ? 2 : 1);
+  };
+  const LossFunction loss = denoiser_loss(config, diffusion::Schedule(), loss_config_of(config),
+                                          {student}, told_set(), nullptr, {teacher});
+  // Two samples, whose predictions should be 1 + 4 (2 - 1).
+  CHECK(loss({0, 0, 0, 2}).item<double>() == doctest::Approx(2 * 25).epsilon(1e-4));
+  CHECK(questions == 2);
+}
+
 TEST_CASE("a mask says how much of each pixel's loss counts") {
   TrainConfig config;
   config.train_batch_size = 1;

@@ -314,6 +314,30 @@ class Train(unittest.TestCase):
         said = self.train(texture, "--set", f'drawing=["{wrong}"]', "--fresh", code=2)
         self.assertIn("default_step", said)
 
+    def test_an_expert_is_distilled_from_its_own_weights_and_goes_on_with_the_same_bits(self):
+        texture, model = self.two_experts(self.pictures(6, 24))
+        begun = model / "unet_texture/diffusion_pytorch_model.safetensors"
+        keys = {"distillation_phases": 2, "num_ddim_timesteps": 8, "distillation_guidance": 3.0}
+
+        def distilled(name, *words, steps=4):
+            self.train(texture, "--set", f"output_dir={self.folder / name}", "--set", f"initial_weights={begun}", "--set",
+                       f"max_train_steps={steps}", "--set", "sample_every_n_steps=2",
+                       *(word for key, value in keys.items() for word in ("--set", f"{key}={value}")), *words)
+            return (self.folder / name / "model/unet_texture/diffusion_pytorch_model.safetensors").read_bytes()
+
+        whole = distilled("whole")
+        self.assertNotEqual(whole, begun.read_bytes())
+        self.assertTrue((self.folder / "whole/samples/step2.png").exists())
+        distilled("parts", steps=2)
+        self.assertEqual(distilled("parts"), whole)
+        cost, plain = (json.loads((self.folder / name / "accounting.json").read_text()) for name in ("whole", "texture"))
+        self.assertAlmostEqual(cost["gflop_a_sample"], 2 * plain["gflop_a_sample"], places=6)
+        picture = self.folder / "drawn.png"
+        subprocess.run([PROGRAM, "draw", "a disc", "--model", self.folder / "whole/model", "--size", "64x64", "--steps", "4",
+                        "--sampler", "euler", "--schedule", "sgm_uniform", "--guidance", "1", "--out", picture, "-q"],
+                       check=True, capture_output=True)
+        self.assertEqual(picture.read_bytes()[:4], b"\x89PNG")
+
     def finetune(self, *arguments, data=None, out="mine", code=0, base=ROOT / "models/mini"):
         """Fine-tunes a model in a few steps; what it said on stdout and stderr."""
         process = subprocess.Popen(

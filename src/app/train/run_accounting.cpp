@@ -35,7 +35,10 @@ double mean_sample_gflop(const train::TrainConfig& config, const train::LatentSe
     sum += item.repeats * nn::unet_training_gflop(shapes, h, w, context_length);
     count += item.repeats;
   }
-  return count > 0 ? sum / count : 0;
+  // Forward and backward are three times a forward. A distillation adds three: the teacher's with
+  // and without captions, and the student's at the next point.
+  const double parts = config.distillation_phases > 0 ? 2 : 1;
+  return count > 0 ? sum / count * parts : 0;
 }
 
 double optimizer_gflop(const train::TrainConfig& config, const torch::nn::Module& network) {

@@ -84,17 +84,46 @@ pipeline::TrainableDenoiser make_denoiser(const TrainingRun& run, const Trainee&
   return denoiser;
 }
 
+// What a run of distillation_phases learns from: one frozen copy of its first weights a replica, in
+// the precision of the training.
+class Teachers {
+ public:
+  Teachers(const TrainingRun& run, const Trainee& trainee) {
+    const train::TrainConfig& config = run.config;
+    if (config.distillation_phases == 0) return;
+    const auto type = config.mixed_precision == "bf16" ? at::kBFloat16 : at::kFloat;
+    for (int64_t r = 0; r < train::replica_count(config); ++r) {
+      const pipeline::TrainableDenoiser one = make_denoiser(run, trainee);
+      one.module->to(at::Device(config.device), type);
+      one.module->eval();
+      for (at::Tensor& p : one.module->parameters()) p.requires_grad_(false);
+      modules_.push_back(one.module);
+      calls_.push_back(one.predict);
+    }
+  }
+  const std::vector<train::DenoiserCall>& calls() const { return calls_; }
+
+ private:
+  std::vector<std::shared_ptr<torch::nn::Module>> modules_;
+  std::vector<train::DenoiserCall> calls_;
+};
+
 // What the expert alone makes of pictures spread over the set, as one contact sheet.
 void write_samples(const std::string& path, const pipeline::TrainedModelPlan& plan,
                    const pipeline::TrainableDenoiser& judge, const pipeline::LatentCodec& codec,
-                   const train::LatentBatch& shown) {
-  const pipeline::ExpertSamples asked{.schedule = plan.schedule,
-                                      .parameterisation = plan.parameterisation,
-                                      .min_timestep = plan.min_timestep,
-                                      .max_timestep = plan.max_timestep,
-                                      .latents = shown.latents,
-                                      .conditions = shown.conditions,
-                                      .predict = judge.predict};
+                   const train::LatentBatch& shown, int64_t phases) {
+  pipeline::ExpertSamples asked{.schedule = plan.schedule,
+                                .parameterisation = plan.parameterisation,
+                                .min_timestep = plan.min_timestep,
+                                .max_timestep = plan.max_timestep,
+                                .latents = shown.latents,
+                                .conditions = shown.conditions,
+                                .predict = judge.predict};
+  if (phases > 0) {  // as it shall draw
+    asked.guidance = 1;
+    asked.steps = static_cast<int>(phases);
+    asked.equal_steps_of_t = true;
+  }
   const at::NoGradGuard no_grad;
   const at::Tensor pictures = codec.decode(pipeline::expert_samples(asked), {});
   const auto png = image::encode_png(pipeline::sheet_of(pictures, kSheetColumns, kSheetCellPx));
@@ -140,6 +169,7 @@ void try_one_loss(const TrainingRun& run, const CacheSources& sources,
   alone.device = "cpu";
   alone.mixed_precision = "no";
   const at::NoGradGuard no_grad;
+  alone.distillation_phases = 0;
   const double loss = train::denoiser_loss(alone, plan.schedule, loss_config, {call},
                                            set)({.replica = 0, .batch = 0, .first = 0, .count = 1})
                           .item<double>();
@@ -175,6 +205,7 @@ TrainingOutcome train_denoiser(const TrainingRun& run) {
     calls.push_back(replica.predict);
     modules.push_back(replica.module);
   }
+  const Teachers teachers(run, trainee);
   begin_run(run, *modules.front());
   // Caching takes minutes: what else can be wrong is found before.
   const CacheSources sources = open_cache_sources(config, trainee.spec, trainee.networks,
@@ -201,12 +232,13 @@ TrainingOutcome train_denoiser(const TrainingRun& run) {
     const std::string folder = config.output_dir + "/samples";
     std::filesystem::create_directories(folder);
     write_samples(folder + "/step" + std::to_string(step) + ".png", plan, judge, sources.codec,
-                  shown);
+                  shown, config.distillation_phases);
   };
   const auto wait = std::make_shared<train::DataWait>();
   hooks.data_wait = wait;
   const train::TrainResult result = train::train(
-      config, modules, train::denoiser_loss(config, plan.schedule, loss_config, calls, set, wait),
+      config, modules,
+      train::denoiser_loss(config, plan.schedule, loss_config, calls, set, wait, teachers.calls()),
       inputs, hooks, run.resume);
   if (!is_first_process(run)) return {result.step, result.finished, ""};
   if (run.say) run.say(data_wait_text(result));
