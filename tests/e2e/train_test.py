@@ -274,7 +274,7 @@ class Train(unittest.TestCase):
 
     def two_experts(self, data):
         """Trains small experts of the form of models/mini; the texture expert's configuration, and the folder of both."""
-        drawing = [str(ROOT / "configs" / name) for name in ("styles.json", "mini/drawing.json")]
+        drawing = [str(ROOT / "configs" / name) for name in ("mini/styles.json", "mini/drawing.json")]
         common = {"resolution": 64, "max_train_steps": 2, "drawing": drawing,
                   "prediction_type": "v_prediction"}
         self.train(self.denoiser("structure", data, min_timestep=500, **common))

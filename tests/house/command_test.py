@@ -100,7 +100,7 @@ def words_that_change_nothing_are_told():
     assert warnings() == ""
     for words, *expected in (
             (["--size", "1024"], "1024x1024 is far from 256x256", "repeated"),
-            (["--style", "shadde"], "'shadde'", "3d, flat, shaded", "did you mean 'shaded'?"),
+            (["--style", "shadde"], "'shadde'", "3d, flat, gradient, shaded, simple", "did you mean 'shaded'?"),
             (["--style-scale", "2"], "there is no --style"),
             (["--negative", "dogs", "--guidance", "1"], "negative prompt"),
             (["--s-noise", "0.5"], "adds no noise")):
