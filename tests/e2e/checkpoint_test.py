@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import unittest
 
-from program import reference_imports, run_as_user as run
+from program import multiplies_by_library, reference_imports, run_as_user as run
 
 with reference_imports("tools/parity", "tools"):
     import numpy as np
@@ -312,6 +312,10 @@ class Checkpoints(unittest.TestCase):
                 for number, path in enumerate(paths):
                     alone = self.draw(single, "--seed", 5 + number, dtype=dtype, fast=FAST[2:])
                     drawn = np.asarray(Image.open(path).convert("RGB")).astype(float)
+                    if dtype == "bf16" and multiplies_by_library():
+                        # It rounds every product anew: less than bf16 and f32 differ by.
+                        exact = self.draw(single, "--seed", 5 + number, dtype="f32", fast=FAST[2:])
+                        bound = np.abs(exact - alone).mean()
                     self.assertLess(np.abs(drawn - alone).mean(), bound, (dtype, model, number))
 
     def test_the_autoencoder_has_a_type_of_its_own(self):

@@ -4,22 +4,16 @@ Usage: draw_test.py PROGRAM
 """
 
 import json
-import os
 import pathlib
 import subprocess
 import tempfile
 import unittest
 
 from png_file import png_chunks, png_pixels, png_rows
-from program import PROGRAM, ROOT, run
+from program import PROGRAM, ROOT, multiplies_by_library, run
 
 # Few steps: these tests ask whether it draws, not how well.
 FAST = ["--steps", "4", "--quiet"]
-
-
-def multiplies_by_library():
-    """Whether libtorch computes bf16 products here, whose order depends on the number of rows (docs/architecture.md)."""
-    return "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text() and "PANGU_KERNELS" not in os.environ
 
 
 def distance(a, b):

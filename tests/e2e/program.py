@@ -26,6 +26,11 @@ def run_as_user(*arguments, **options):
     return run(*arguments, environment={**os.environ, "PANGU_HOME": str(ROOT)}, **options)
 
 
+def multiplies_by_library():
+    """Whether libtorch computes bf16 products here, whose order depends on the number of rows (docs/architecture.md)."""
+    return "amx_bf16" in pathlib.Path("/proc/cpuinfo").read_text() and "PANGU_KERNELS" not in os.environ
+
+
 @contextlib.contextmanager
 def reference_imports(*folders):
     """Around the imports of libraries that not every Python has, and of modules in these folders of the repository:

@@ -159,9 +159,9 @@ class SharedQueue(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             out = pathlib.Path(folder) / "cli.png"
             drawn = run("draw", MEDIUM["prompt"], "--seed", 7, "--steps", MEDIUM["steps"], "--size", MEDIUM["size"],
-                        "--out", out, "--threads", 1)
+                        "--count", 2, "--out", out, "--threads", 1)
             self.assertEqual(drawn.returncode, 0, drawn.stderr)
-            self.assertEqual(self.pixels(self.other.picture(self.other.job(job))), png_pixels(out))
+            self.assertEqual(self.pixels(self.other.picture(self.other.job(job))), png_pixels(out.with_stem("cli-0")))
 
     def test_many_jobs_are_each_drawn_once_and_start_pictures_reach_the_workers(self):
         upload = self.one.upload(self.one.picture(self.one.finished(self.one.submit(SMALL))))
