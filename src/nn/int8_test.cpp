@@ -162,7 +162,13 @@ TEST_CASE(
   pack_weights(rounded, {.int8 = &plan});
   pack_weights(stored, {.int8 = &read});
   const at::Tensor wanted = exact.forward(x, t, context);
-  CHECK(measured.forward(x, t, context).equal(wanted));
+  const at::Tensor compared = measured.forward(x, t, context);
+  if (PackedWeight::pack(at::ones({64, 64}, at::kBFloat16), {}, Activation::kNone,
+                         Packing::kBf16)) {
+    CHECK(compared.equal(wanted));
+  } else {  // libtorch multiplies here, our kernels where layers are compared: bf16's rounding
+    CHECK(int8_distance(compared, wanted) < 0.02);
+  }
   const at::Tensor found = rounded.forward(x, t, context);
   CHECK(found.equal(stored.forward(x, t, context)));
   CHECK(int8_distance(found, wanted) < 0.03);  // of some thirty layers, each off by 1 %

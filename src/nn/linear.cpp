@@ -67,6 +67,7 @@ void LinearImpl::pack_compared(Packing packing, const Int8Layer& layer,
                                std::shared_ptr<Int8Error>& error) {
   if (packed_) return;
   packed_ = PackedWeight::pack(weight, bias, activation_, packing);
+  if (!packed_) packed_ = PackedWeight::pack(weight, bias, activation_, Packing::kOwn);
   const auto bytes = PackedWeight::pack_int8(weight, bias, activation_, layer);
   if (!packed_ || !bytes) return;
   if (!error) error = std::make_shared<Int8Error>();

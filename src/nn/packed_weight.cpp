@@ -100,6 +100,9 @@ std::shared_ptr<PackedWeight> PackedWeight::without_numbers(at::IntArrayRef size
   if (!(rounds || type == at::kBFloat16)) return nullptr;
   w.level = kernels::product_level(
       w, rounds ? kernels::Served::kRoundedProduct : kernels::Served::kProduct);
+  if (packing == Packing::kOwn && w.level == kernels::Level::kPlain) {
+    w.level = kernels::chosen_level();
+  }
   if (!kernels::product_fits(w)) return nullptr;
   std::shared_ptr<PackedWeight> packed(new PackedWeight);
   packed->sizes_ = sizes.vec();

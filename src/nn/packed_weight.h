@@ -28,6 +28,7 @@ class FastConv;
 // Which weights are packed.
 enum class Packing {
   kBf16,   // those in bf16
+  kOwn,    // those in bf16, also where libtorch multiplies faster: for comparisons
   kRounds  // those in f32 as well, rounded to bf16: products of such a layer are in bf16, its
            // results in f32. Layers of few inputs or outputs stay f32: they cost little, and carry
            // what a network reads and writes.

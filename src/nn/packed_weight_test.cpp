@@ -73,7 +73,7 @@ TEST_CASE("layers with packed weights are near to their definition in f32") {
       const at::Tensor residual = at::randn(exact.sizes());  // of another type and layout
       layer->pack(Packing::kBf16);
       const at::Tensor found = layer->forward(x, {}, {.residual = residual});
-      CHECK(found.is_contiguous(at::MemoryFormat::ChannelsLast));
+      CHECK((found.is_contiguous(at::MemoryFormat::ChannelsLast) || !layer->packed()));
       const Prologue larger{.doubles = true};
       CHECK(distance(layer->forward(x, larger),
                      layer->forward(at::upsample_nearest2d(x, {18, 14}))) == 0);

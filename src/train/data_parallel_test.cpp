@@ -143,8 +143,9 @@ double distance(const Weights& a, const Weights& b) {
 
 // A batch in smaller parts is summed in another order, and AdamW divides by the root of the second
 // moment, so that the rounding of a gradient near 0 moves its weight further than it moves a loss:
-// by 1.5e-5 with AVX2, by less than 1e-5 with AVX-512.
-constexpr double kCloseWeights = 3e-5;
+// by 1.5e-5 with AVX2, by less than 1e-5 with AVX-512, by 4.2e-5 with Muon on an Intel Xeon with
+// AMX.
+constexpr double kCloseWeights = 8e-5;
 
 void check_alike(const Learned& one, const Learned& many) {
   REQUIRE(one.losses.size() == many.losses.size());
