@@ -83,7 +83,8 @@ void Conv2dImpl::pack_compared(Packing packing, const Int8Layer& layer,
                                std::shared_ptr<Int8Error>& error) {
   if (packed_) return;
   packed_ = PackedWeight::pack(weight, bias, Activation::kNone, packing, shape_);
-  if (!packed_) packed_ = PackedWeight::pack(weight, bias, Activation::kNone, Packing::kOwn, shape_);
+  if (!packed_)
+    packed_ = PackedWeight::pack(weight, bias, Activation::kNone, Packing::kOwn, shape_);
   const auto bytes = PackedWeight::pack_int8(weight, bias, Activation::kNone, layer);
   if (!packed_ || !bytes) return;
   if (!error) error = std::make_shared<Int8Error>();

@@ -13,7 +13,7 @@ Steps: 28, Sampler: DPM++ 2M Karras, CFG scale: 6.5, Seed: 1234, Size: 320x256, 
 
 test('a PNG of this program that is dropped fills the form, and its seed is locked', async (t) => {
   const { page, bodies, draw, drop, notice, pictures, url } = await open(t);
-  const { data } = await (await fetch(`${url}/v1/models`)).json();
+  const { data } = await (await fetch(new URL('v1/models', url))).json();
   const { defaults } = data.find((model) => model.id === 'mini');
   const request = {
     prompt: '蓝色的鲸鱼，扁平图标',
