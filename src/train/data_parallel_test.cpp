@@ -143,16 +143,21 @@ double distance(const Weights& a, const Weights& b) {
 
 // A batch in smaller parts is summed in another order, and AdamW divides by the root of the second
 // moment, so that the rounding of a gradient near 0 moves its weight further than it moves a loss:
-// by 1.5e-5 with AVX2, by less than 1e-5 with AVX-512, by 4.2e-5 with Muon on an Intel Xeon with
-// AMX.
-constexpr double kCloseWeights = 8e-5;
+// by 1.5e-5 with AVX2, by less than 1e-5 with AVX-512.
+constexpr double kCloseWeights = 3e-5;
+// Muon's products of such a gradient move it by 4.2e-5 on an Intel Xeon with AMX.
+#ifdef __AMX_BF16__
+constexpr double kCloseByMuon = 8e-5;
+#else
+constexpr double kCloseByMuon = kCloseWeights;
+#endif
 
-void check_alike(const Learned& one, const Learned& many) {
+void check_alike(const Learned& one, const Learned& many, double close = kCloseWeights) {
   REQUIRE(one.losses.size() == many.losses.size());
   for (size_t i = 0; i < one.losses.size(); ++i) {
     CHECK(many.losses[i] == doctest::Approx(one.losses[i]).epsilon(1e-5));
   }
-  CHECK(distance(one.weights, many.weights) < kCloseWeights);
+  CHECK(distance(one.weights, many.weights) < close);
 }
 
 bool same_bits(const Weights& a, const Weights& b) {
@@ -179,7 +184,8 @@ TEST_CASE("one, two and four processes learn the same, whatever is divided") {
         CAPTURE(stage);
         c.output_dir = folder.file(optimizer + std::to_string(processes * 10 + stage));
         c.zero_stage = stage;
-        check_alike(one, learned_by(processes, c));
+        check_alike(one, learned_by(processes, c),
+                    optimizer == "muon" ? kCloseByMuon : kCloseWeights);
       }
     }
   }
