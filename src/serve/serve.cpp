@@ -1,21 +1,20 @@
 #include "serve/serve.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <cerrno>
 #include <csignal>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <thread>
 #include <utility>
 
 #include "core/error.h"
+#include "io/folder_lock.h"
 #include "io/mapped_file.h"
 #include "serve/api.h"
 #include "serve/http_server.h"
@@ -39,31 +38,18 @@ constexpr std::chrono::seconds kLongestEnd{5};     // for workers to end after a
 constexpr std::chrono::seconds kLongestStart{20};  // for services to be there
 constexpr size_t kMegabyte = size_t{1} << 20;
 
-// The folder of one server at a time.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) {
-    std::error_code failed;
-    fs::create_directories(folder, failed);
-    if (failed) throw io_error("cannot make the folder", folder.string(), failed.value());
-    fs::permissions(folder, fs::perms::owner_all, failed);
-    const std::string path = (folder / "lock").string();
-    file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (file_ < 0) throw io_error("cannot write", path, errno);
-    if (flock(file_, LOCK_EX | LOCK_NB) != 0) {
-      close(file_);
-      throw Error(ErrorCode::kIo, "data '" + folder.string() +
-                                      "': expected a folder of its own, found another server's. "
-                                      "Hint: --data FOLDER");
-    }
+// The server's own as long as that lives.
+std::unique_ptr<io::FolderLock> locked(const fs::path& folder) {
+  std::unique_ptr<io::FolderLock> lock = io::FolderLock::taken(folder.string());
+  if (!lock) {
+    throw Error(ErrorCode::kIo, "data '" + folder.string() +
+                                    "': expected a folder of its own, found another server's. "
+                                    "Hint: --data FOLDER");
   }
-  ~FolderLock() { close(file_); }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-
- private:
-  int file_;
-};
+  std::error_code refused;  // by a file system that has no permissions
+  fs::permissions(folder, fs::perms::owner_all, refused);
+  return lock;
+}
 
 std::vector<ApiKey> keys_of(const ServeConfig& config) {
   if (config.api_key_file.empty()) return {};
@@ -236,8 +222,7 @@ void serve(const ServeSetup& setup) {
   const std::vector<ApiKey> keys = keys_of(config);
   const bool is_shared = is_shared_queue(config);
   // What others share needs no folder of its own.
-  std::optional<FolderLock> lock;
-  if (!is_shared) lock.emplace(config.data);
+  const auto lock = is_shared ? nullptr : locked(config.data);
   const Stores stores = stores_in_time(setup);
   const Clock clock = clock_of(stores);
   EventHub events(stores.jobs->count_start(), clock, stores.shared);

@@ -8,6 +8,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
@@ -15,6 +16,7 @@
 
 #include "core/error.h"
 #include "io/atomic_file.h"
+#include "io/folder_lock.h"
 #include "io/mapped_file.h"
 #include "train/accounting.h"
 #include "train/checkpoint.h"
@@ -100,6 +102,15 @@ OptimizerOptions optimizer_options(const TrainConfig& config) {
 int threads_of_replica(int64_t replicas, const dist::World& world) {
   const int64_t own = std::min<int64_t>(at::get_num_threads(), core_count() / world.local_size());
   return std::max(1, static_cast<int>(own / replicas));
+}
+
+// No other training writes there as long as that lives.
+std::unique_ptr<io::FolderLock> locked_output(const TrainConfig& config) {
+  constexpr std::chrono::seconds kPatience{3};  // with a training that was just killed
+  auto lock = io::FolderLock::taken(config.output_dir, kPatience);
+  if (lock) return lock;
+  throw bad_input("output_dir '" + config.output_dir + "'", "a folder of its own",
+                  "that of a training that is going on", "wait for it or end it, or name another");
 }
 
 bool is_shared(const TrainHooks& hooks) { return hooks.world && !hooks.world->is_alone(); }
@@ -457,6 +468,7 @@ TrainResult train(const TrainConfig& config,
                   const LossFunction& loss, const RunInputs& inputs, const TrainHooks& hooks,
                   bool resume) {
   std::filesystem::create_directories(config.output_dir);
+  const auto lock = is_shared(hooks) && !hooks.world->is_first() ? nullptr : locked_output(config);
   if (config.fused_backward_pass && modules.size() != 1) {
     throw bad_input("replicas", "1, as fused_backward_pass is true",
                     std::to_string(modules.size()));

@@ -214,6 +214,21 @@ TEST_CASE("the learning rate is down when time is up, though steps are left") {
   CHECK(rates[10] == doctest::Approx(learning_rate_at("cosine", c.learning_rate, 20, 2, 20)));
 }
 
+TEST_CASE("a second training in the folder of one that goes on is refused, and the first goes on") {
+  const TestFolder folder;
+  const TrainConfig config = config_in(folder.path.string());
+  int refused = 0;
+  TrainHooks hooks;
+  hooks.on_log = [&](const StepReport& report) {
+    if (report.step != 5) return;
+    CHECK_THROWS_WITH_AS(run(config), doctest::Contains("a training that is going on"), Error);
+    ++refused;
+  };
+  CHECK(run(config, hooks).step == config.max_train_steps);
+  CHECK(refused == 1);
+  CHECK(run(config).step == config.max_train_steps);  // the folder is free again
+}
+
 TEST_CASE("a checkpoint of other settings is refused") {
   TestFolder folder;
   TrainConfig c = config_in(folder.path);
