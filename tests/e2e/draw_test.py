@@ -81,6 +81,22 @@ class Draw(unittest.TestCase):
         for step in steps:
             self.assertEqual(step["expert"], "structure" if step["t_index"] >= 500 else "texture")
 
+    def test_the_distilled_model_draws_its_teachers_things_in_six_steps_without_guidance(self):
+        done = run("draw", "a cat", "--model", "mini_turbo", "--plan", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        steps = json.loads(done.stdout)["steps"]
+        self.assertEqual([s["expert"] for s in steps], ["structure"] * 3 + ["texture"] * 3)
+        self.assertEqual([round(s["t_index"]) for s in steps[::3]], [999, 500])
+        drawn = {}
+        for model in ("mini", "mini_turbo"):
+            for name, prompt in (("apple", "a red apple, 3D render"), ("whale", "蓝色的鲸鱼,扁平图标")):
+                drawn[model, name] = self.path(f"{model}-{name}.png")
+                done = run("draw", prompt, "--model", model, "--seed", 3, "--quiet", "--out", drawn[model, name])
+                self.assertEqual(done.returncode, 0, done.stderr)
+        for name, other in (("apple", "whale"), ("whale", "apple")):
+            near = distance(drawn["mini_turbo", name], drawn["mini", name])
+            self.assertLess(near, 0.6 * distance(drawn["mini_turbo", name], drawn["mini", other]))
+
     def test_the_spacing_is_asked_for_by_flag_and_repeats_from_the_file(self):
         def first(*arguments):
             done = run("draw", *arguments, "--plan", "--json")
