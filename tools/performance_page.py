@@ -62,8 +62,8 @@ nothing else.
   There is a probe between any two steps; a disturbed step stands for the median of the others.
 - A step of `models/mini` takes some milliseconds, and would be one of sleeping threads and cold caches behind every probe,
   as no drawing has it. A sample is ten steps or decodings on end there, and its pictures have no probe inside.
-- On a processor with AMX products and convolutions are libtorch's, which lays the weights out anew in every step, and threads
-  sleep between short operators. `models/mini` there is no faster than with diffusers, and OpenVINO needs 0.4 of the time.
+- On a processor with AMX products and convolutions are libtorch's. OpenVINO is ahead there with `models/mini`, and diffusers in
+  its decoding.
 - These rows have this program three times. The first is without a folder of packed weights (`--packed-weights off`). *First
   start* finds the folder empty and writes its file while it draws; its memory is that of the process until the file is
   whole. *Later starts* map that file. `draw` does the latter two by itself ([models.md](models.md)), for denoisers of 128
