@@ -33,6 +33,7 @@ std::unique_ptr<FolderLock> FolderLock::taken(const std::string& folder,
     if (std::chrono::steady_clock::now() >= until) return nullptr;
     std::this_thread::sleep_for(kBetweenTries);
   }
+  lock->holds_ = true;
   return lock;
 }
 

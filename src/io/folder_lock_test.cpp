@@ -17,6 +17,7 @@ TEST_CASE("a folder is one's until it is given back, and is made") {
   const std::string folder = parent.file("a/b");
   auto mine = FolderLock::taken(folder);
   REQUIRE(mine);
+  CHECK(mine->keeps_others_out());
   CHECK_FALSE(FolderLock::taken(folder));
   CHECK(FolderLock::taken(parent.file("a")));  // another folder
   mine.reset();

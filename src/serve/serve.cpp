@@ -40,14 +40,16 @@ constexpr size_t kMegabyte = size_t{1} << 20;
 
 // The server's own as long as that lives.
 std::unique_ptr<io::FolderLock> locked(const fs::path& folder) {
+  std::error_code failed;
+  fs::create_directories(folder, failed);
+  if (failed) throw io_error("cannot make the folder", folder.string(), failed.value());
+  fs::permissions(folder, fs::perms::owner_all, failed);
   std::unique_ptr<io::FolderLock> lock = io::FolderLock::taken(folder.string());
-  if (!lock) {
+  if (!lock || !lock->keeps_others_out()) {
     throw Error(ErrorCode::kIo, "data '" + folder.string() +
                                     "': expected a folder of its own, found another server's. "
                                     "Hint: --data FOLDER");
   }
-  std::error_code refused;  // by a file system that has no permissions
-  fs::permissions(folder, fs::perms::owner_all, refused);
   return lock;
 }
 
